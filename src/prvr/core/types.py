@@ -1,0 +1,243 @@
+"""What crosses a seam between rooms, and the letters its shapes are written in.
+
+V videos, Q queries, T frames, C clips, N tokens of either branch, W words, E encoder width, D model width, M metric
+width, H heads. B is a batch of images in front of an encoder. Masks are bool, True = real. Times are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import NamedTuple, Protocol, Self, runtime_checkable
+
+from torch import Tensor
+
+Span = tuple[float, float]
+"""A moment: start and end in seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """A sentence, the video it belongs to and, where known, the moments that it describes."""
+
+    query_id: str
+    video_id: str
+    text: str
+    windows: tuple[Span, ...] = ()  # seconds; empty where the benchmark does not say
+    duration_s: float | None = None  # of the video, where the benchmark says
+    attributes: Mapping[str, str] | None = None  # the true meaning, where it is known (the generated world)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """What probing a video file finds, without decoding it."""
+
+    path: Path
+    duration_s: float
+    width: int  # pixels, after rotation
+    height: int  # pixels, after rotation
+    rotation: int  # degrees clockwise to apply: 0, 90, 180 or 270
+    video_codec: str
+    audio_codec: str | None
+    rate: float  # average frames per second
+    variable_rate: bool
+    browser_playable: bool
+
+
+class TextFeatures(NamedTuple):
+    """Queries as the frozen encoder sees them."""
+
+    words: Tensor  # (Q, W, E) last hidden states after the final norm and the projection
+    valid: Tensor  # (Q, W) bool
+    sentence: Tensor  # (Q, E) the encoder's own sentence embedding
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSpec:
+    """All that is needed to make the same features again."""
+
+    name: str  # `world`, a hub name, or the folder's name
+    revision: str  # a hash of the weights
+    width: int  # E
+    image_size: tuple[int, int]  # height, width in pixels
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    crop: bool  # True: shortest side, then centre crop; False: squash
+    token_limit: int  # W at most
+    domain: str = "general"  # what it knows; `generated world only` for the bundled one
+
+    @property
+    def fingerprint(self) -> str:
+        """`name@revision`, the identity that features, runs and indexes are compared by."""
+        return f"{self.name}@{self.revision[:12]}"
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """A frozen image-text backbone."""
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """What the features need to be reproduced."""
+        ...
+
+    def prepare(self, frames: Tensor) -> Tensor:
+        """frames (B, 3, h, w) uint8 of any size -> images (B, 3, H, W) float, resized and normalised."""
+        ...
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """images (B, 3, H, W) -> (B, E) float32 on the CPU, not normalised."""
+        ...
+
+    def encode_texts(self, texts: list[str]) -> TextFeatures:
+        """Q sentences -> TextFeatures, float32 on the CPU, not normalised."""
+        ...
+
+
+class VideoFeatures(NamedTuple):
+    """One video as the store keeps it."""
+
+    features: Tensor  # (T, E) float32, not normalised
+    times: Tensor  # (T,) PTS, seconds from the start of the video, increasing
+    duration_s: float
+
+
+class TensorRecord:
+    """A frozen dataclass of tensors that moves to a device in one call."""
+
+    def to(self, device: str) -> Self:
+        """The same record on another device."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        moved = {
+            name: value.to(device, non_blocking=True) if isinstance(value, (Tensor, TensorRecord)) else value
+            for name, value in values.items()
+        }
+        return type(self)(**moved)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoBatch(TensorRecord):
+    """V videos in the form that models read.
+
+    Built once per video from frozen features by the recipe's `prepare`; nothing in it changes between epochs.
+    """
+
+    frames: Tensor  # (V, T, E) unit length
+    frame_valid: Tensor  # (V, T) bool
+    clips: Tensor  # (V, C, E) unit length
+    clip_size: Tensor  # (V, C) float, frames merged into each clip
+    slot: Tensor  # (V, T) int64, the clip each frame went to
+    segment: Tensor  # (V, C) int64, the segment each clip belongs to (adaptive CBVA)
+    frame_spans: Tensor  # (V, T, 2) float32 seconds
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryBatch(TensorRecord):
+    """Q queries in the form that models read."""
+
+    words: Tensor  # (Q, W, E) unit length rows, zero where not valid
+    valid: Tensor  # (Q, W) bool
+    sentence: Tensor  # (Q, E) the encoder's sentence embedding, unit length
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(TensorRecord):
+    """Videos with all their queries: one training step."""
+
+    videos: VideoBatch
+    queries: QueryBatch
+    video_of_query: Tensor  # (Q,) int64, row -> position of its video in `videos`
+
+
+class VideoTokens(NamedTuple):
+    """What a model makes of V videos; all that retrieval needs."""
+
+    frames: Tensor  # (V, T, D), not normalised
+    frame_valid: Tensor  # (V, T) bool
+    clips: Tensor  # (V, C, D), not normalised
+    clip_valid: Tensor  # (V, C) bool
+
+
+class BranchScores(NamedTuple):
+    """Best token of every video for every query, one matrix a branch."""
+
+    frame: Tensor  # (Q, V)
+    clip: Tensor  # (Q, V)
+
+    def fused(self, clip_weight: float) -> Tensor:
+        """(Q, V): clip_weight · clip + (1 - clip_weight) · frame."""
+        return clip_weight * self.clip + (1 - clip_weight) * self.frame
+
+
+class Outputs(NamedTuple):
+    """What a model says about a batch; objectives read this and the batch, never the model."""
+
+    query: Tensor  # (Q, D) pooled query, not normalised
+    video: VideoTokens
+    cosine: BranchScores  # (Q, V) each: what retrieval ranks by
+    dot: BranchScores  # (Q, V) each: what InfoNCE reads
+    aligned_frames: Tensor  # (V, T, D) frames after the alignment head (CBVA)
+    aligned_clips: Tensor  # (V, C, D) clips after the alignment head (CBVA)
+
+
+class RetrievalModel(Protocol):
+    """The two towers: all that evaluation, the index and search need of a model."""
+
+    @property
+    def clip_weight(self) -> float:
+        """Share of the clip branch in the fused score, 0..1."""
+        ...
+
+    def encode_queries(self, queries: QueryBatch) -> Tensor:
+        """-> (Q, D)."""
+        ...
+
+    def encode_videos(self, videos: VideoBatch) -> VideoTokens:
+        """-> tokens of both branches."""
+        ...
+
+
+class Bank(NamedTuple):
+    """The vectors that one video is searched by."""
+
+    tokens: Tensor  # (N, D) unit length, the frame branch first, then the clip branch
+    spans: Tensor  # (N, 2) seconds
+    num_frames: int  # how many of the N belong to the frame branch
+
+
+class Candidate(NamedTuple):
+    """One video of an index's answer, best first, with the evidence that moments are read from."""
+
+    video_id: str
+    score: float
+    token_scores: Tensor  # (N,) cosine with the query
+    bank: Bank
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hit:
+    """One ranked answer: a video and the moments in it, best moment first."""
+
+    video_id: str
+    score: float
+    moments: tuple[Span, ...]  # seconds, clamped to the video, not overlapping
+    duration_s: float
+    path: Path | None = None
+    confidence: str = "not calibrated"
+
+    @property
+    def start(self) -> float:
+        """Start of the best moment, seconds."""
+        return self.moments[0][0]
+
+    @property
+    def end(self) -> float:
+        """End of the best moment, seconds."""
+        return self.moments[0][1]

@@ -1,0 +1,1 @@
+"""Frozen backbones: frames -> (T, E), words -> (W, E)."""

@@ -1,0 +1,1 @@
+"""Metrics, collapse analysis, reports."""

@@ -1,0 +1,1 @@
+"""Extraction that can stop and go on, and the store that it fills."""

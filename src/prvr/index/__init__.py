@@ -1,0 +1,1 @@
+"""The five verbs, and the engines behind them."""

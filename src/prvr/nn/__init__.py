@@ -1,0 +1,1 @@
+"""Parts of networks, without method names: attention, pooling, token merging, scoring."""

@@ -1,0 +1,1 @@
+"""Pure loss terms, the mining of negatives, and the named weighted sum."""

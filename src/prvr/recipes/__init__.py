@@ -1,0 +1,1 @@
+"""A function a run: method x benchmark -> `Recipe`."""

@@ -1,0 +1,1 @@
+"""A sentence in, ranked videos with moments out."""

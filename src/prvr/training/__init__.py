@@ -1,0 +1,1 @@
+"""The loop, optimisers and schedules, checkpoints; handed everything, imports no model."""

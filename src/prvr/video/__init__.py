@@ -1,0 +1,1 @@
+"""Video files to frames with PTS seconds; nothing about models."""
