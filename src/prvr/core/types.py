@@ -66,6 +66,7 @@ class EncoderSpec:
     crop: bool  # True: shortest side, then centre crop; False: squash
     token_limit: int  # W at most
     domain: str = "general"  # what it knows; `generated world only` for the bundled one
+    source: str = ""  # where it was loaded from (`world`, a folder, a hub name); no part of its identity
 
     @property
     def fingerprint(self) -> str:
@@ -94,6 +95,10 @@ class Encoder(Protocol):
         """Q sentences -> TextFeatures, float32 on the CPU, not normalised."""
         ...
 
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a sentence that mean nothing to this encoder."""
+        ...
+
 
 class VideoFeatures(NamedTuple):
     """One video as the store keeps it."""
@@ -109,10 +114,7 @@ class TensorRecord:
     def to(self, device: str) -> Self:
         """The same record on another device."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-        moved = {
-            name: value.to(device, non_blocking=True) if isinstance(value, (Tensor, TensorRecord)) else value
-            for name, value in values.items()
-        }
+        moved = {name: v.to(device) if isinstance(v, (Tensor, TensorRecord)) else v for name, v in values.items()}
         return type(self)(**moved)
 
 

@@ -8,12 +8,12 @@ The project's own format is JSON lines, one query a line, with the fields of `Qu
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from prvr.core.errors import DataError
+from prvr.core.files import write_whole
 from prvr.core.types import Query, Span
 
 FIELDS = ("query_id", "video_id", "text", "windows", "duration_s", "attributes")
@@ -50,9 +50,7 @@ def write_queries(path: Path, queries: Iterable[Query]) -> None:
             json.dumps({key: value for key, value in row.items() if value not in (None, ())}, ensure_ascii=False)
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    part.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_whole(path, ("\n".join(lines) + "\n").encode())
 
 
 def group_by_video(queries: Sequence[Query]) -> dict[str, list[Query]]:

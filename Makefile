@@ -1,0 +1,34 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. The others are for whoever works on prvr.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+DONE    = $(VENV)/.installed
+
+.PHONY: setup demo test check format clean
+
+setup: $(DONE)
+
+$(DONE): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "prvr needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(DONE)
+
+demo: setup
+	$(BIN)/prvr demo --out demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) demo .mypy_cache .ruff_cache

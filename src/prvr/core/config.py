@@ -1,0 +1,127 @@
+"""Settings: frozen dataclasses to plain dicts and back, `--set a.b=c`, fingerprints.
+
+A setting is judged when it is born: a value of the wrong type or a name that does not exist is a ConfigError that says
+what would be right.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from prvr.core.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A dataclass of settings -> plain JSON values; `from_dict` gives the same back."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return plain
+
+
+def from_dict(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
+    """Plain values -> the dataclass `kind`.
+
+    Raises ConfigError for an unknown name, a missing required one or a value of the wrong type.
+    """
+    hints = get_type_hints(kind)
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    known = {
+        closest(name, names, what=f"setting {where}{name}"): convert(value, hints[name], where=f"{where}{name}")
+        for name, value in values.items()
+    }
+    try:
+        return kind(**known)
+    except TypeError as error:
+        raise ConfigError(f"{where or kind.__name__}: {error}") from error
+
+
+def override(config: T, assignments: Sequence[str]) -> T:
+    """`["optim.lr=3e-4"]` applied to a tree of frozen dataclasses -> a changed copy.
+
+    Raises ConfigError naming the assignment, with the nearest names that exist.
+    """
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {assignment}: expected NAME=VALUE, such as optim.lr=3e-4")
+        config = _replace(config, path.strip().split("."), text.strip(), where=path.strip())
+    return config
+
+
+def fingerprint(value: Any, *, length: int = 12) -> str:
+    """The first `length` hex digits of the SHA-256 of a dataclass or of plain JSON values."""
+    plain = to_dict(value) if dataclasses.is_dataclass(value) else value
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def closest(name: str, names: Sequence[str], *, what: str) -> str:
+    """`name` if it is one of `names`; else ConfigError that suggests the nearest."""
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    raise ConfigError(f"no {what}; {hint}")
+
+
+def convert(value: Any, hint: Any, *, where: str) -> Any:
+    """A JSON value or a text from the command line -> a value of the annotated type."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None or value == "none":
+            return None
+        return convert(value, next(arg for arg in args if arg is not type(None)), where=where)
+    if origin is Literal:
+        if value in args:
+            return value
+        raise ConfigError(f"{where}={value}: choose one of {', '.join(map(str, args))}")
+    if origin is tuple:
+        items = value.strip("()[]").split(",") if isinstance(value, str) else value
+        kinds = args[:1] * len(items) if args[-1] is Ellipsis else args
+        if len(kinds) != len(items):
+            raise ConfigError(f"{where}={value}: expected {len(kinds)} values")
+        return tuple(convert(item, kind, where=where) for item, kind in zip(items, kinds, strict=True))
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if dataclasses.is_dataclass(value):
+            return value
+        return from_dict(hint, value, where=f"{where}.")
+    return _scalar(value, hint, where=where)
+
+
+def _scalar(value: Any, hint: Any, *, where: str) -> Any:
+    expected = "true or false" if hint is bool else f"a value of type {hint.__name__}"
+    wrong = ConfigError(f"{where}={value}: expected {expected}")
+    if hint is bool:
+        if str(value).lower() in ("true", "false"):
+            return str(value).lower() == "true"
+        raise wrong
+    if hint not in (int, float, str):
+        return value
+    if isinstance(value, bool):
+        raise wrong
+    try:
+        return hint(value.strip() if isinstance(value, str) else value)
+    except (TypeError, ValueError) as error:
+        raise wrong from error
+
+
+def _replace(config: T, path: list[str], text: str, *, where: str) -> T:
+    if not dataclasses.is_dataclass(config):
+        raise ConfigError(f"--set {where}: there is nothing below {where.rsplit('.', len(path))[0]!r}")
+    names = [field.name for field in dataclasses.fields(config)]
+    name = closest(path[0], names, what=f"setting {where!r}")
+    if len(path) > 1:
+        value = _replace(getattr(config, name), path[1:], text, where=where)
+    else:
+        value = convert(text, get_type_hints(type(config))[name], where=where)
+        if dataclasses.is_dataclass(getattr(config, name)):
+            inner = ", ".join(field.name for field in dataclasses.fields(getattr(config, name)))
+            raise ConfigError(f"--set {where}: is a group; set one of {inner} in it")
+    return dataclasses.replace(config, **{name: value})  # type: ignore[type-var]

@@ -1,0 +1,114 @@
+"""A line a check, each with its fix: what a bug report needs and what a newcomer is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from prvr.core.errors import PrvrError
+
+
+class Check(NamedTuple):
+    """One thing looked at."""
+
+    name: str
+    ok: bool
+    found: str
+    fix: str = ""
+
+
+def examine(index: Path) -> list[Check]:
+    """Everything worth knowing about this machine and about the index folder."""
+    looks: tuple[Callable[[], Check], ...] = (
+        _python,
+        _torch,
+        _device,
+        _video,
+        _transformers,
+        _torchvision,
+        _world,
+        lambda: _folder(index),
+        lambda: _index(index),
+    )
+    return [look() for look in looks]
+
+
+def _python() -> Check:
+    return Check("python", True, f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+
+
+def _torch() -> Check:
+    import torch
+
+    return Check("torch", True, f"{torch.__version__}, {torch.get_num_threads()} threads")
+
+
+def _device() -> Check:
+    from prvr.encoders.devices import pick_device
+
+    device, why = pick_device("auto")
+    return Check("device", True, f"{device} ({why})")
+
+
+def _video() -> Check:
+    import av
+
+    wanted = ("h264", "hevc", "vp8", "vp9", "av1", "mpeg4")
+    missing = [name for name in wanted if name not in av.codecs_available]
+    found = f"PyAV {av.__version__}, FFmpeg libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
+    if missing:
+        return Check("video", False, f"{found}; cannot decode {', '.join(missing)}", "pip install --force-reinstall av")
+    return Check("video", True, found)
+
+
+def _transformers() -> Check:
+    if importlib.util.find_spec("transformers") is None:
+        return Check("encoders", True, "only the bundled `world`", "for real footage: pip install 'prvr[hf]'")
+    offline = ", offline by HF_HUB_OFFLINE" * (os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0"))
+    return Check("encoders", True, f"transformers {importlib.metadata.version('transformers')}{offline}")
+
+
+def _torchvision() -> Check:
+    if importlib.util.find_spec("torchvision") is None:
+        return Check("torchvision", True, "not installed, not needed")
+    from prvr.encoders.loading import torchvision_works
+
+    if torchvision_works():
+        return Check("torchvision", True, "installed, and it loads")
+    return Check("torchvision", False, "installed but does not load, which breaks transformers", "pip uninstall torchvision")
+
+
+def _world() -> Check:
+    from prvr.encoders.loading import load_encoder
+
+    try:
+        spec = load_encoder("world", device="cpu").spec
+    except PrvrError as error:
+        return Check("world", False, str(error), "reinstall prvr")
+    return Check("world", True, f"{spec.fingerprint}; knows the {spec.domain}")
+
+
+def _folder(folder: Path) -> Check:
+    place = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(place).free / 2**30
+    if not os.access(place, os.W_OK):
+        return Check("data folder", False, f"{folder} cannot be written", "set PRVR_DATA to a folder of yours")
+    return Check("data folder", free > 1, f"{folder}, {free:.0f} GiB free", "free some space" * (free <= 1))
+
+
+def _index(folder: Path) -> Check:
+    from prvr.index.exact import TABLE, ExactIndex
+
+    if not (folder / TABLE).exists():
+        return Check("index", True, f"none at {folder} yet", "make one: prvr index PATH")
+    try:
+        index = ExactIndex.open(folder)
+    except PrvrError as error:
+        return Check("index", False, str(error), f"prvr index PATH --index {folder}")
+    return Check("index", True, f"{len(index)} videos, encoder {index.header.encoder.fingerprint}, {index.header.model}")

@@ -1,0 +1,222 @@
+"""Video files to features, many at a time, safe to stop at any moment and to go on.
+
+What is finished is renamed into place whole; what is not leaves nothing behind. A second run does only what is missing
+or has changed since. One file that cannot be read is one line in the report and stops nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from prvr.core.errors import FeatureError, VideoError
+from prvr.core.types import Encoder, VideoFeatures
+from prvr.features.store import FeatureStore, StoreHeader
+from prvr.video.decode import sample_frames
+from prvr.video.find import find_videos
+from prvr.video.probe import probe
+
+
+class Job(NamedTuple):
+    """One file that has to be read."""
+
+    video_id: str
+    path: Path
+    size: int  # bytes
+    mtime_ns: int
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """How far an extraction has come."""
+
+    total: int  # files to do
+    total_bytes: int
+    done: int = 0
+    done_bytes: int = 0
+    video_s: float = 0.0  # seconds of video encoded so far
+    wall_s: float = 0.0
+    current: str = ""
+
+    @property
+    def realtime(self) -> float:
+        """Seconds of video a second of the clock."""
+        return self.video_s / self.wall_s if self.wall_s else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """What an extraction did."""
+
+    store: FeatureStore
+    made: tuple[str, ...]  # video ids encoded now
+    kept: tuple[str, ...]  # video ids that were there and had not changed
+    failed: dict[str, str] = field(default_factory=dict)  # file -> one line why
+    video_s: float = 0.0
+    wall_s: float = 0.0
+
+    @property
+    def video_ids(self) -> tuple[str, ...]:
+        """All videos of the given paths that are in the store now."""
+        return tuple(sorted((*self.made, *self.kept)))
+
+
+def extract(
+    paths: Sequence[Path],
+    encoder: Encoder,
+    out: Path,
+    *,
+    rate: float = 1.0,
+    max_frames: int | None = None,
+    workers: int | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Extraction:
+    """Features of every video below `paths`, into the store at `out`.
+
+    Raises FeatureError when the store is of another encoder or rate, is being written by another process, or cannot
+    be written; VideoError when a path does not exist. A KeyboardInterrupt leaves what is finished in place.
+    """
+    store = FeatureStore.create(out, StoreHeader(encoder=encoder.spec, rate=rate, max_frames=max_frames))
+    with store.writing():
+        jobs, kept, failed = plan(paths, store)
+        progress = Progress(total=len(jobs), total_bytes=sum(job.size for job in jobs))
+        made = _run(jobs, encoder, store, workers or os.cpu_count() or 1, progress, failed, on_progress)
+    return Extraction(
+        store=store,
+        made=tuple(made),
+        kept=tuple(kept),
+        failed=failed,
+        video_s=progress.video_s,
+        wall_s=progress.wall_s,
+    )
+
+
+def plan(paths: Sequence[Path], store: FeatureStore) -> tuple[list[Job], list[str], dict[str, str]]:
+    """What has to be read, what is there already (ids), and what cannot be looked at (file -> why)."""
+    jobs: list[Job] = []
+    kept: list[str] = []
+    failed: dict[str, str] = {}
+    taken: dict[str, Path] = {}
+    for root in paths:
+        found = find_videos(root)
+        failed.update({problem.partition(":")[0]: problem for problem in found.problems})
+        for path in found.videos:
+            video_id = _name(path, root, store, taken)
+            if taken.get(video_id) == path.resolve():
+                continue
+            taken[video_id] = path.resolve()
+            try:
+                stat = path.stat()
+            except OSError as error:
+                failed[str(path)] = f"{path}: cannot be looked at ({error.strerror}); check its permissions"
+                continue
+            entry = store.entry(video_id)
+            if entry and (entry.size, entry.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+                kept.append(video_id)
+            else:
+                jobs.append(Job(video_id, path, stat.st_size, stat.st_mtime_ns))
+    return jobs, kept, failed
+
+
+def encode_video(
+    path: Path, encoder: Encoder, *, rate: float, max_frames: int | None, stop: threading.Event
+) -> VideoFeatures:
+    """One file, streamed: decode, resize on the way, encode.
+
+    Raises VideoError for a file that cannot be read, KeyboardInterrupt once `stop` is set.
+    """
+    duration = probe(path).duration_s
+    features: list[torch.Tensor] = []
+    times: list[torch.Tensor] = []
+    for batch in sample_frames(path, rate=rate, max_frames=max_frames):
+        if stop.is_set():
+            raise KeyboardInterrupt
+        features.append(encoder.encode_images(encoder.prepare(batch.frames)))
+        times.append(batch.times)
+    stamps = torch.cat(times)
+    return VideoFeatures(torch.cat(features), stamps, max(duration, float(stamps[-1])))
+
+
+def _run(
+    jobs: Sequence[Job],
+    encoder: Encoder,
+    store: FeatureStore,
+    workers: int,
+    progress: Progress,
+    failed: dict[str, str],
+    on_progress: Callable[[Progress], None] | None,
+) -> list[str]:
+    """Encode the jobs on several threads: decoding and the encoder both leave Python's lock while they work."""
+    made: list[str] = []
+    stop = threading.Event()
+    began = time.perf_counter()
+
+    def work(job: Job) -> float:
+        header = store.header
+        video = encode_video(job.path, encoder, rate=header.rate, max_frames=header.max_frames, stop=stop)
+        store.write(job.video_id, video, source=job.path.resolve(), size=job.size, mtime_ns=job.mtime_ns)
+        return video.duration_s
+
+    with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
+        waiting: dict[Future[float], Job] = {pool.submit(work, job): job for job in jobs}
+        try:
+            while waiting:
+                finished, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    job = waiting.pop(future)
+                    progress.current = job.video_id
+                    try:
+                        progress.video_s += future.result()
+                        made.append(job.video_id)
+                    except VideoError as error:
+                        failed[str(job.path)] = str(error)
+                    progress.done += 1
+                    progress.done_bytes += job.size
+                progress.wall_s = time.perf_counter() - began
+                if on_progress:
+                    on_progress(progress)
+        except BaseException:
+            stop.set()
+            for future in waiting:
+                future.cancel()
+            raise
+    return made
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Inside, each worker's arithmetic stays on its own core instead of every worker claiming all of them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _name(path: Path, root: Path, store: FeatureStore, taken: dict[str, Path]) -> str:
+    """The id of a video: its path below the root; the root's own name in front where that is another file's id."""
+    base = root if root.is_dir() else root.parent
+    short = path.relative_to(base).as_posix()
+    long = f"{base.resolve().name}/{short}"
+    here = path.resolve()
+    for video_id in (short, long):
+        owner = taken.get(video_id)
+        if owner is None:
+            entry = store.entry(video_id)
+            owner = Path(entry.source) if entry and Path(entry.source).exists() else None
+        if owner is None or owner == here:
+            return video_id
+    raise FeatureError(
+        f"{path}: two other videos are already called {short!r} and {long!r} in {store.folder}; "
+        "rename its folder, or give the folder above all of them as the path"
+    )

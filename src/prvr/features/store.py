@@ -1,0 +1,197 @@
+"""A folder of frame features that memory-maps, that others can read, and that never mixes encoders.
+
+One safetensors file a video (`features` (T, E) float32, `times` (T,) float64 PTS seconds; who and from where in the
+metadata) beside one `store.json` that says which encoder made them all. Safetensors because it memory-maps, holds no
+code, and has readers in every language; one file a video because a file is renamed into place whole or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from prvr.core.config import from_dict, to_dict
+from prvr.core.errors import ConfigError, FeatureError
+from prvr.core.files import write_whole
+from prvr.core.types import EncoderSpec, VideoFeatures
+
+HEADER = "store.json"
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreHeader:
+    """What every feature of a store has in common."""
+
+    encoder: EncoderSpec
+    rate: float  # frames a second that were asked for
+    max_frames: int | None = None  # most frames a video, spread over its whole length
+    normalised: bool = False  # rows as the encoder gave them
+    version: int = VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What the store knows of one video without reading its features."""
+
+    video_id: str
+    source: str  # absolute path of the file it was made from
+    size: int  # bytes of that file, then
+    mtime_ns: int  # and when it had last changed
+    duration_s: float
+    num_frames: int
+
+
+class FeatureStore:
+    """Read and write the features of many videos."""
+
+    def __init__(self, folder: Path, header: StoreHeader) -> None:
+        self.folder = folder
+        self.header = header
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """A store that exists. Raises FeatureError when there is none, or a foreign one."""
+        path = folder / HEADER
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            return cls(folder, from_dict(StoreHeader, values))
+        except FileNotFoundError as error:
+            raise FeatureError(
+                f"{folder}: no feature store here; make one with `prvr extract PATH --out {folder}`"
+            ) from error
+        except (OSError, ValueError, ConfigError) as error:
+            raise FeatureError(
+                f"{path}: is not the header of a feature store ({error}); extract into another folder"
+            ) from error
+
+    @classmethod
+    def create(cls, folder: Path, header: StoreHeader) -> Self:
+        """The store in `folder`, made if there is none. Raises FeatureError rather than mix two encoders or rates."""
+        if (folder / HEADER).exists():
+            store = cls.open(folder)
+            store.require(header)
+            return store
+        try:
+            (folder / "videos").mkdir(parents=True, exist_ok=True)
+            write_whole(folder / HEADER, json.dumps(to_dict(header), indent=1).encode())
+        except OSError as error:
+            raise FeatureError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+        return cls(folder, header)
+
+    def require(self, wanted: StoreHeader) -> None:
+        """Raises FeatureError, naming both sides and the fix, unless this store is what is wanted."""
+        ours, theirs = self.header, wanted
+        if ours.encoder.fingerprint != theirs.encoder.fingerprint:
+            raise FeatureError(
+                f"{self.folder}: holds features of encoder {ours.encoder.fingerprint}, "
+                f"not of {theirs.encoder.fingerprint}; use `--encoder {ours.encoder.name}`, "
+                "or extract into another folder"
+            )
+        if (ours.rate, ours.max_frames, ours.version) != (theirs.rate, theirs.max_frames, theirs.version):
+            raise FeatureError(
+                f"{self.folder}: holds features at {ours.rate:g} frames/s (at most {ours.max_frames} a video), "
+                f"not {theirs.rate:g} (at most {theirs.max_frames}); "
+                f"use `--rate {ours.rate:g}`, or extract into another folder"
+            )
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the only right to write. Raises FeatureError when another process has it; a killed one lets go."""
+        try:
+            handle = (self.folder / ".lock").open("a+")
+        except OSError as error:
+            raise FeatureError(f"{self.folder}: cannot be written ({error.strerror}); choose another folder") from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise FeatureError(
+                    f"{self.folder}: another prvr process is writing here; wait for it, or choose another folder"
+                ) from error
+            for part in (self.folder / "videos").glob(".*.tmp"):
+                part.unlink()
+            yield
+
+    def path_of(self, video_id: str) -> Path:
+        """Where the features of a video lie; hashed, so that any id makes a short and legal name."""
+        return self.folder / "videos" / f"{hashlib.sha256(video_id.encode()).hexdigest()[:24]}.safetensors"
+
+    def __contains__(self, video_id: str) -> bool:
+        return self.path_of(video_id).exists()
+
+    def entries(self) -> list[Entry]:
+        """Every video in the store, sorted by id; files that cannot be read are left out, as if not yet made."""
+        found = (self._entry(path) for path in (self.folder / "videos").glob("*.safetensors"))
+        return sorted((entry for entry in found if entry), key=lambda entry: entry.video_id)
+
+    def entry(self, video_id: str) -> Entry | None:
+        """What is known of one video, or None when it is not (or not readably) here."""
+        return self._entry(self.path_of(video_id))
+
+    def read(self, video_id: str) -> VideoFeatures:
+        """The features of one video, from the memory map. Raises FeatureError naming the video and the next step."""
+        path = self.path_of(video_id)
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata()
+                return VideoFeatures(
+                    file.get_tensor("features"), file.get_tensor("times"), float(metadata["duration_s"])
+                )
+        except FileNotFoundError as error:
+            raise FeatureError(
+                f"{self.folder}: no features of video {video_id!r}; add it with `prvr extract PATH --out {self.folder}`"
+            ) from error
+        except (SafetensorError, OSError, KeyError, TypeError) as error:
+            raise FeatureError(
+                f"{path}: features of video {video_id!r} are damaged ({error}); run the same `prvr extract` again"
+            ) from error
+
+    def write(self, video_id: str, video: VideoFeatures, *, source: Path, size: int, mtime_ns: int) -> None:
+        """Put one video in place, whole or not at all. Raises FeatureError for a full or read-only disk."""
+        width = self.header.encoder.width
+        if video.features.shape[1:] != (width,):
+            raise FeatureError(
+                f"{video_id}: features are {tuple(video.features.shape)}, but encoder {self.header.encoder.name!r} "
+                f"makes (T, {width}); choose the store of the right encoder"
+            )
+        entry = Entry(
+            video_id=video_id,
+            source=str(source),
+            size=size,
+            mtime_ns=mtime_ns,
+            duration_s=video.duration_s,
+            num_frames=len(video.times),
+        )
+        tensors = {"features": video.features.float().contiguous(), "times": video.times.double().contiguous()}
+        metadata = {name: str(value) for name, value in asdict(entry).items()}
+        metadata["encoder"] = self.header.encoder.fingerprint
+        try:
+            write_whole(self.path_of(video_id), save(tensors, metadata))
+        except OSError as error:
+            raise FeatureError(
+                f"{self.folder}: cannot write the features of {video_id!r} ({error.strerror}); free some space or "
+                f"choose another folder, then run the same command again: what is finished stays"
+            ) from error
+
+    def remove(self, video_id: str) -> None:
+        """Forget one video."""
+        self.path_of(video_id).unlink(missing_ok=True)
+
+    def _entry(self, path: Path) -> Entry | None:
+        try:
+            with safe_open(path, framework="pt") as file:
+                values = dict(file.metadata())
+                encoder = values.pop("encoder")
+                return from_dict(Entry, values) if encoder == self.header.encoder.fingerprint else None
+        except (SafetensorError, OSError, KeyError, TypeError, ConfigError):
+            return None

@@ -1,0 +1,43 @@
+"""Sentences as the frozen encoder sees them, made once and kept beside the video features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from prvr.core.config import fingerprint
+from prvr.core.errors import FeatureError
+from prvr.core.files import write_whole
+from prvr.core.types import Encoder, TextFeatures
+from prvr.features.store import FeatureStore
+
+
+def text_features(store: FeatureStore, texts: Sequence[str], load: Callable[[], Encoder]) -> TextFeatures:
+    """Features of Q sentences by the encoder that made the store, from its cache where it has them.
+
+    `load` brings the encoder and is called only when the cache does not have these sentences. Raises FeatureError when
+    it brings another encoder than the store's, or when the disk is full.
+    """
+    path = store.folder / "texts" / f"{fingerprint(list(texts), length=24)}.safetensors"
+    try:
+        return TextFeatures(**load_file(path))
+    except (OSError, SafetensorError, TypeError):
+        pass  # not there, or damaged: made again below
+    encoder = load()
+    if encoder.spec.fingerprint != store.header.encoder.fingerprint:
+        raise FeatureError(
+            f"{store.folder}: holds features of encoder {store.header.encoder.fingerprint}, but "
+            f"{encoder.spec.fingerprint} would read the queries; bring the same encoder, or extract again"
+        )
+    made = encoder.encode_texts(list(texts))
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write_whole(path, save({name: torch.clone(value) for name, value in made._asdict().items()}))
+    except OSError as error:
+        raise FeatureError(
+            f"{path.parent}: cannot be written ({error.strerror}); free some space, then run the same command again"
+        ) from error
+    return made

@@ -1,0 +1,119 @@
+"""Frames at a steady rate, as a stream of batches that stays small however long the video is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import av
+import numpy as np
+import torch
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prvr.core.errors import ConfigError
+from prvr.video.clock import measure, presented, start_clock
+from prvr.video.picture import upright
+from prvr.video.source import Damage, no_frame, open_video
+
+BATCH_BYTES = 48 << 20  # raw RGB; a single larger frame is a batch of its own
+BATCH_FRAMES = 64  # so that what an encoder makes of a batch of small frames stays small too
+
+
+class FrameBatch(NamedTuple):
+    """Neighbouring samples of one size."""
+
+    frames: Tensor  # (B, 3, h, w) uint8 RGB, upright, the pixel aspect ratio not applied
+    times: Tensor  # (B,) float64 PTS, seconds from the first frame, strictly increasing over all batches
+
+
+class FrameReader:
+    """The batches of one file, and how much of it was damaged (complete when the last batch has been read)."""
+
+    def __init__(self, path: Path, *, rate: float, max_frames: int | None, threads: int) -> None:
+        self._damage = Damage()
+        self._batches = _batches(path, rate, max_frames, threads, self._damage)
+
+    @property
+    def damaged_packets(self) -> int:
+        """Packets that could not be decoded so far."""
+        return self._damage.packets
+
+    @property
+    def damaged_frames(self) -> int:
+        """Frames that the decoder flagged as damaged so far; they are delivered all the same."""
+        return self._damage.frames
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> FrameBatch:
+        return next(self._batches)
+
+
+def sample_frames(path: Path, *, rate: float = 1.0, max_frames: int | None = None, threads: int = 1) -> FrameReader:
+    """Frames of a video at `rate` frames per second, at most `max_frames`, in batches of bounded size.
+
+    For k = 0, 1, 2, ... the sample is the first frame that is not before k / rate seconds (to a millionth of 1 / rate);
+    one that stands in for several k, because nothing was shown anew for a while, comes once. So a file of which
+    anything decodes gives at least one frame. When the whole video would give more than `max_frames`, the rate is
+    lowered to max_frames / duration, so that the samples spread over the whole length. All frames are decoded, in
+    order; only samples are converted to RGB. A change of size starts a new batch. What cannot be decoded is passed
+    over and counted; a file of which nothing can is a VideoError, raised when the first batch is asked for.
+    """
+    if not (math.isfinite(rate) and rate > 0):
+        raise ConfigError(f"rate: {rate} frames per second is impossible; give a number above 0, such as 1")
+    if max_frames is not None and max_frames < 1:
+        raise ConfigError(f"max_frames: {max_frames} is impossible; give at least 1, or leave it out")
+    return FrameReader(path, rate=rate, max_frames=max_frames, threads=threads)
+
+
+def _batches(
+    path: Path, rate: float, max_frames: int | None, threads: int, damage: Damage
+) -> Iterator[FrameBatch]:
+    if max_frames is not None:
+        duration = measure(path).duration_s
+        rate = min(rate, max_frames / duration) if duration > 0 else rate
+    kept: list[NDArray[np.uint8]] = []
+    times: list[float] = []
+    count = 0
+    for time, image in _samples(path, rate, threads, damage):
+        full = len(kept) >= min(BATCH_FRAMES, BATCH_BYTES // image.nbytes)
+        if kept and (full or image.shape != kept[0].shape):
+            yield _batch(kept, times)
+            kept, times = [], []
+        kept.append(image)
+        times.append(time)
+        count += 1
+        if count == max_frames:  # only where the packets promised less than there is
+            break
+    if not kept:
+        raise no_frame(path)
+    yield _batch(kept, times)
+
+
+def _samples(path: Path, rate: float, threads: int, damage: Damage) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    """Each sample as (seconds, (h, w, 3) RGB)."""
+    reformatter = VideoReformatter()
+    served = -1  # the last k that has its sample
+    with open_video(path, threads=threads) as source:
+        clock, packets = start_clock(source, damage)
+        for time, frame in presented(source.stream, packets, clock, damage):
+            step = math.floor(time * rate + 1e-6)  # the last k that this frame is not before
+            if step <= served:
+                continue
+            try:
+                image = upright(frame, reformatter)
+            except av.error.FFmpegError:
+                damage.frames += 1
+                continue
+            served = step
+            yield time, image
+
+
+def _batch(images: list[NDArray[np.uint8]], times: list[float]) -> FrameBatch:
+    stacked = torch.from_numpy(np.stack(images))  # (B, h, w, 3)
+    return FrameBatch(stacked.permute(0, 3, 1, 2).contiguous(), torch.tensor(times, dtype=torch.float64))

@@ -1,0 +1,70 @@
+"""Which files below a folder are videos."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from pathlib import Path
+from typing import NamedTuple
+
+from prvr.core.errors import VideoError
+from prvr.video.source import check_file, shown
+
+VIDEO_SUFFIXES = (
+    ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+    ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+)  # fmt: skip
+
+
+class Found(NamedTuple):
+    """What lies below a path, and what could not be looked at."""
+
+    videos: list[Path]  # sorted
+    problems: list[str]  # one line each
+
+
+def find_videos(root: Path) -> Found:
+    """A file is itself, whatever its name; of a folder, all files below it that are named like a video.
+
+    Links to files and folders are followed, but no folder is entered twice: of a folder that is reached on several
+    ways, the way without links is taken. Hidden files and folders are passed over. Folders that cannot be read, links
+    that lead nowhere and special files are problems, not errors; a missing or unreadable `root` is a VideoError.
+    """
+    if not root.is_dir():
+        check_file(root)
+        return Found([root], [])
+    found = Found([], [])
+    entered: set[tuple[int, int]] = set()
+    folders, linked = deque([root]), deque[Path]()
+    while folders or linked:
+        folder = folders.popleft() if folders else linked.popleft()
+        try:
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in entered:
+                continue
+            entered.add((status.st_dev, status.st_ino))
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            if folder == root:
+                raise VideoError(f"{shown(root)}: the folder cannot be read ({error.strerror}); check it") from None
+            found.problems.append(f"{shown(folder)}: the folder cannot be read ({error.strerror}); it was left out")
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path = folder / entry.name
+            if entry.is_dir():
+                (linked if entry.is_symlink() else folders).append(path)
+            elif path.suffix.lower() in VIDEO_SUFFIXES:
+                _sort_in(path, found)
+    found.videos.sort()
+    return found
+
+
+def _sort_in(path: Path, found: Found) -> None:
+    if path.is_file():
+        found.videos.append(path)
+    elif path.is_symlink():
+        found.problems.append(f"{shown(path)}: the link leads to no file; mend or remove it")
+    else:
+        found.problems.append(f"{shown(path)}: is not a regular file; it was left out")

@@ -1,0 +1,95 @@
+"""The house rules that a machine can hold: arrows point one way, the front door is what it says, imports stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import prvr
+
+SRC = Path(prvr.__file__).parent
+
+ABOVE_RECIPES = {
+    "core",
+    "video",
+    "encoders",
+    "features",
+    "data",
+    "nn",
+    "models",
+    "objectives",
+    "training",
+    "evaluation",
+}
+MAY_IMPORT: dict[str, set[str]] = {
+    "core": set(),
+    "video": {"core"},
+    "encoders": {"core"},
+    "features": {"core", "video", "encoders"},
+    "data": {"core", "features"},
+    "nn": {"core"},
+    "models": {"core", "nn"},
+    "objectives": {"core", "nn"},
+    "training": {"core"},
+    "evaluation": {"core"},
+    "recipes": ABOVE_RECIPES,
+    "index": {"core"},
+    "search": ABOVE_RECIPES | {"recipes", "index"},
+    "cli": ABOVE_RECIPES | {"recipes", "index", "search", "demo", "doctor"},
+    "demo": ABOVE_RECIPES | {"recipes", "index", "search"},
+    "doctor": ABOVE_RECIPES | {"recipes", "index", "search"},
+    "__main__": {"cli"},
+    "__init__": {"core", "search"},
+}
+
+
+def imported_names(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.module is not None, "relative imports are ruff's business"
+        yield node.module
+
+
+def test_arrows_point_one_way() -> None:
+    for path in SRC.rglob("*.py"):
+        room = path.relative_to(SRC).parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            for name in imported_names(node):
+                if name == "prvr" or name.startswith("prvr."):
+                    target = name.removeprefix("prvr").lstrip(".").split(".")[0]
+                    assert target in MAY_IMPORT[room] | {room, ""}, f"{path}:{node}: {room} may not import {name}"
+
+
+def test_every_room_is_in_the_table() -> None:
+    rooms = {
+        path.name.removesuffix(".py")
+        for path in SRC.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert rooms == set(MAY_IMPORT)
+
+
+def test_only_the_command_line_prints() -> None:
+    for path in SRC.rglob("*.py"):
+        if path.name == "cli.py":
+            continue
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        assert not any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls), path
+
+
+def test_the_front_door_is_what_it_says() -> None:
+    assert prvr.__all__ == sorted(prvr.__all__)
+    for name in prvr.__all__:
+        assert getattr(prvr, name) is not None
+    assert {name for name in dir(prvr) if not name.startswith("_")} >= set(prvr.__all__) - {"__version__"}
+
+
+def test_importing_the_package_stays_light() -> None:
+    heavy = ("torch", "numpy", "av", "transformers", "rich")
+    code = f"import sys, prvr, prvr.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
