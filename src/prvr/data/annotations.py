@@ -77,11 +77,14 @@ def _parse(line: str, *, where: str) -> Query:
     duration = row.get("duration_s")
     if duration is not None and not isinstance(duration, (int, float)):
         raise DataError(f"{where}: duration_s must be a number of seconds, found {duration!r}")
+    windows = row.get("windows", [])
+    if not isinstance(windows, list):
+        raise DataError(f"{where}: windows must be a list of [start, end] in seconds, found {windows!r}")
     return Query(
         query_id=row["query_id"],
         video_id=row["video_id"],
         text=row["text"],
-        windows=tuple(_window(window, where=where) for window in row.get("windows", ())),
+        windows=tuple(_window(window, where=where) for window in windows),
         duration_s=None if duration is None else float(duration),
         attributes=row.get("attributes"),
     )

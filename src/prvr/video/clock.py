@@ -16,7 +16,6 @@ from statistics import median
 from typing import NamedTuple, TypeVar
 
 import av
-from av.format import Flags
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -26,6 +25,7 @@ HEAD_PACKETS = 250  # what is looked at before the rest is read ...
 HEAD_BYTES = 16 << 20  # ... unless the packets are large
 REORDER = 16  # no codec presents a picture later than this many packets after its own
 TRUSTED_S = 2.0  # a declared end this close to the last packets' is a confirmed one
+TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT of FFmpeg
 FALLBACK_RATE = Fraction(25)
 
 Item = TypeVar("Item")
@@ -117,14 +117,18 @@ def measure(path: Path) -> Length:
     """
     with open_video(path) as source:
         clock, _ = start_clock(source, Damage())
-        restarts = bool(source.container.format.flags & Flags.ts_discont)
-        if clock.start is not None and not restarts:
+        if clock.start is not None and not may_restart(source):
             end = _confirmed_end(source, clock, clock.start)
             if end is not None:
                 return Length(clock.seconds(end - clock.start), None)
     with open_video(path) as source:
         _, packets = start_clock(source, Damage())
         return _scan(packets, clock)
+
+
+def may_restart(source: Source) -> bool:
+    """Whether the format is one whose clock may start again on the way, as in MPEG streams that were joined."""
+    return bool(source.container.format.flags & TS_DISCONT)
 
 
 def declared_rate(stream: VideoStream) -> Fraction:

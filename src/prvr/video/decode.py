@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -71,25 +72,20 @@ def sample_frames(path: Path, *, rate: float = 1.0, max_frames: int | None = Non
     return FrameReader(path, rate=rate, max_frames=max_frames, threads=threads)
 
 
-def _batches(
-    path: Path, rate: float, max_frames: int | None, threads: int, damage: Damage
-) -> Iterator[FrameBatch]:
+def _batches(path: Path, rate: float, max_frames: int | None, threads: int, damage: Damage) -> Iterator[FrameBatch]:
     if max_frames is not None:
         duration = measure(path).duration_s
         rate = min(rate, max_frames / duration) if duration > 0 else rate
     kept: list[NDArray[np.uint8]] = []
     times: list[float] = []
-    count = 0
-    for time, image in _samples(path, rate, threads, damage):
+    # The slice cuts only where the packets promised less than there is.
+    for time, image in islice(_samples(path, rate, threads, damage), max_frames):
         full = len(kept) >= min(BATCH_FRAMES, BATCH_BYTES // image.nbytes)
         if kept and (full or image.shape != kept[0].shape):
             yield _batch(kept, times)
             kept, times = [], []
         kept.append(image)
         times.append(time)
-        count += 1
-        if count == max_frames:  # only where the packets promised less than there is
-            break
     if not kept:
         raise no_frame(path)
     yield _batch(kept, times)
@@ -115,5 +111,8 @@ def _samples(path: Path, rate: float, threads: int, damage: Damage) -> Iterator[
 
 
 def _batch(images: list[NDArray[np.uint8]], times: list[float]) -> FrameBatch:
-    stacked = torch.from_numpy(np.stack(images))  # (B, h, w, 3)
-    return FrameBatch(stacked.permute(0, 3, 1, 2).contiguous(), torch.tensor(times, dtype=torch.float64))
+    height, width, _ = images[0].shape
+    frames = np.empty((len(images), 3, height, width), np.uint8)
+    for frame, image in zip(frames, images, strict=True):
+        frame[...] = image.transpose(2, 0, 1)
+    return FrameBatch(torch.from_numpy(frames), torch.tensor(times, dtype=torch.float64))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import av
 from av.container import InputContainer
@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 
 from prvr.core.errors import VideoError
 
-VideoPacket = Packet[VideoStream]
+VideoPacket: TypeAlias = "Packet[VideoStream]"
 
 # A file may be a play list in disguise; nothing that is read here may lead to the network.
 OPTIONS = {"protocol_whitelist": "file"}
@@ -118,7 +118,7 @@ def decoded(stream: VideoStream, packets: Iterator[VideoPacket], damage: Damage)
 def no_frame(path: Path) -> VideoError:
     """The error for a file that opens but shows nothing."""
     return VideoError(
-        f"{shown(path)}: no frame could be decoded; the file is damaged or cut off: check that it plays, or leave it out"
+        f"{shown(path)}: no frame could be decoded; it is damaged or cut off: check that it plays, or leave it out"
     )
 
 

@@ -1,0 +1,108 @@
+"""The whole way, once: videos are made, read, learned from, measured, indexed and searched. Nothing is done twice."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prvr.core.errors import ConfigError
+from prvr.data.annotations import read_queries
+from prvr.data.folder import DataFolder
+from prvr.data.world import generate_world
+from prvr.encoders.devices import pick_device
+from prvr.encoders.loading import load_encoder
+from prvr.evaluation.report import Report, table
+from prvr.features.extract import extract
+from prvr.recipes.recipe import Recipe, load_recipe
+from prvr.recipes.runs import evaluate_run, open_run, train_run, zero_shot
+from prvr.search.engine import SearchEngine
+from prvr.search.indexing import build_index
+
+ROWS = ("world_baseline", "world_tcpl", "world")
+SIZES = ("tiny", "demo")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Screen:
+    """How the demo speaks; the command line hands it in."""
+
+    say: Callable[[str], None]  # a line for people
+    show: Callable[[str], None]  # a result
+    counting: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+    reading: Callable[[], AbstractContextManager[Callable[[Any], None]]]
+    training: Callable[[str], AbstractContextManager[Callable[[Any], None]]]
+    hits: Callable[[Any], str]
+
+
+def run_demo(root: Path, screen: Screen, *, size: str, seed: int, seeds: int, device: str) -> None:
+    """Everything below `root`; a second call does only what is missing."""
+    if size not in SIZES:
+        raise ConfigError(f"--size {size}: choose one of {', '.join(SIZES)}")
+    began = time.perf_counter()
+    where, why = pick_device(device)
+    screen.say(f"Python {platform.python_version()} on {where} ({why}); nothing leaves this machine")
+    _make(root, screen, size=size, seed=seed)
+    reports, best = _learn(root, screen, seeds=seeds, device=device)
+    screen.show("")
+    screen.show(table(reports))
+    screen.show("")
+    queries = read_queries(root / "annotations" / "test.jsonl")
+    _search(root, screen, best, [queries[i * len(queries) // 3].text for i in range(3)], device=device)
+    screen.say(f"Done in {time.perf_counter() - began:.0f} s. Go on:")
+    screen.say(f'  prvr search "{queries[-1].text}" --index {root}')
+    screen.say("  prvr index ~/Videos --encoder FOLDER-OR-HUB-NAME     your own videos, with a general encoder")
+    screen.say(f"  prvr train prvr.recipes.msc:world --data {root} --set loss.cbva=0.2     another experiment")
+
+
+def _make(root: Path, screen: Screen, *, size: str, seed: int) -> None:
+    began = time.perf_counter()
+    with screen.counting("Drawing ") as on_progress:
+        world = generate_world(root, size=size, seed=seed, progress=on_progress)
+    took = time.perf_counter() - began
+    hours, minutes = divmod(int(world.duration_s) // 60, 60)
+    screen.say(f"World     {len(world.videos)} videos, {hours} h {minutes:02} min, in {root}/videos ({took:.0f} s)")
+    encoder = load_encoder("world", device="cpu")
+    with screen.reading() as on_reading:
+        done = extract([root / "videos"], encoder, root / "features", on_progress=on_reading)
+    speed = f"{done.video_s / done.wall_s:.0f} x realtime, {done.wall_s:.0f} s" if done.made else "already there"
+    screen.say(f"Features  {len(done.video_ids)} videos by encoder {encoder.spec.fingerprint} ({speed})")
+
+
+def _learn(root: Path, screen: Screen, *, seeds: int, device: str) -> tuple[dict[str, list[Report]], Path]:
+    """Train every row of the table and measure it; -> reports by row, and the run folder of the last row."""
+    data = DataFolder(root)
+    bare = zero_shot(data.store.header.encoder)
+    reports = {bare.recipe.title: [evaluate_run(bare, data, "test", device=device)]}
+    run = root
+    for name in ROWS:
+        for seed in range(seeds):
+            recipe: Recipe = load_recipe(f"prvr.recipes.msc:{name}").with_settings([f"train.seed={seed}"])
+            run = root / "runs" / f"{name}-{seed}"
+            began = time.perf_counter()
+            with screen.training(recipe.title) as on_training:
+                result = train_run(recipe, data, run, device=device, on_progress=on_training)
+            screen.say(
+                f"Training  {recipe.title}, seed {seed}: best of {result.epochs} epochs is {result.best_epoch}, "
+                f"SumR {result.best:.1f} on val ({time.perf_counter() - began:.0f} s)"
+            )
+            reports.setdefault(recipe.title, []).append(evaluate_run(open_run(run), data, "test", device=device))
+    return reports, root / "runs" / f"{ROWS[-1]}-0"
+
+
+def _search(root: Path, screen: Screen, run: Path, sentences: list[str], *, device: str) -> None:
+    done = build_index([root / "videos"], root, load_encoder("world", device=device), model=run)
+    engine = SearchEngine.open(root, device=device)
+    engine.search(sentences[0])  # the first answer also pays for starting up
+    screen.say(f"Index     {done.num_videos} videos searchable, in {root}")
+    for sentence in sentences:
+        began = time.perf_counter()
+        hits = engine.search(sentence, k=3)
+        took = (time.perf_counter() - began) * 1000
+        screen.show(f'"{sentence}"  ({took:.0f} ms)')
+        screen.show(screen.hits(hits))
+        screen.show("")

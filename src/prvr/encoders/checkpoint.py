@@ -1,0 +1,179 @@
+"""Checkpoint folders of the `transformers` library: what they hold, and opening it safely.
+
+Importing this module is cheap; the library is imported when a folder is opened. Nothing here goes to the network and
+nothing runs code of a checkpoint: weights are safetensors, or a .bin that is unpickled as tensors only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import pickle
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from prvr.core.errors import EncoderError
+
+NEEDED = "config.json, model.safetensors, the tokenizer files and preprocessor_config.json"
+WEIGHTS = (  # in the order in which they are preferred: one file, or an index of several
+    ("model.safetensors", "model.safetensors.index.json"),
+    ("pytorch_model.bin", "pytorch_model.bin.index.json"),
+)
+TOKENIZERS = ("tokenizer.json", "vocab.json", "spiece.model")  # any one of them will do
+INSTALL = "install it with `pip install 'prvr[hf]'`"
+UNREADABLE = (  # what transformers raises for files that are damaged or do not fit; it has no base class of its own
+    OSError,
+    ValueError,
+    RuntimeError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    EOFError,
+    ImportError,  # of a package that a quantised checkpoint needs
+    pickle.UnpicklingError,
+    SafetensorError,
+)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that the weights are read from, safetensors before .bin. Raises EncoderError where one is missing."""
+    for single, index in WEIGHTS:
+        if (folder / single).is_file():
+            return [folder / single]
+        if (folder / index).is_file():
+            shards = read_json(folder / index, folder).get("weight_map")
+            if not isinstance(shards, dict) or not shards:
+                raise EncoderError(f"{folder / index}: names no weight files; copy it again from the checkpoint")
+            files = [folder / name for name in sorted(set(shards.values()))]
+            for file in files:
+                if not file.is_file():
+                    raise EncoderError(f"{file}: is missing, though {index} names it; copy it from the checkpoint")
+            return files
+    raise EncoderError(f"{folder}: holds no weights; a folder must hold {NEEDED}")
+
+
+def hash_files(files: Sequence[Path]) -> str:
+    """SHA-256 over the contents of the files one after the other, read in pieces."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def load_model(folder: Path, name: str, dtype: torch.dtype, *, safe: bool) -> Any:
+    """The model of class `name` in evaluation mode on the CPU; `safe` says which of both weight formats to read.
+
+    Raises EncoderError unless every tensor is there.
+    """
+    library = import_transformers(name)
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        with quiet():
+            model, report = getattr(library, name).from_pretrained(
+                folder,
+                dtype=dtype,  # else the precision that the file happens to be stored in
+                local_files_only=True,
+                use_safetensors=safe,
+                weights_only=True,
+                output_loading_info=True,
+            )
+        lacking = sorted(report["missing_keys"])
+        if lacking:  # they would be filled with random numbers
+            raise ValueError(f"{len(lacking)} tensors are not there, such as {lacking[0]}")
+    except (*UNREADABLE, StrictDataclassError) as error:
+        raise EncoderError(
+            f"{folder}: the weights cannot be loaded ({first_line(error)}); "
+            f"copy the checkpoint again: a folder must hold {NEEDED}"
+        ) from error
+    return model.eval()
+
+
+def load_tokenizer(folder: Path, kind: str) -> Any:
+    """CLIP's own class, which also reads vocab.json + merges.txt; for all others what tokenizer.json says.
+
+    SigLIP's own class needs sentencepiece and is asked only where there is no tokenizer.json.
+    """
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise EncoderError(f"{folder}: holds no tokenizer ({' or '.join(TOKENIZERS)}); copy it from the checkpoint")
+    if kind == "clip" and tokenizer_class(folder) in ("", "CLIPTokenizer"):
+        name = "CLIPTokenizer"
+    elif (folder / "tokenizer.json").is_file():
+        name = "PreTrainedTokenizerFast"
+    else:
+        name = "AutoTokenizer"
+    library = import_transformers(name)
+    try:
+        with quiet():
+            return getattr(library, name).from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except UNREADABLE as error:
+        hint = "copy tokenizer.json from the checkpoint"
+        if (folder / "spiece.model").is_file():
+            hint += ", or `pip install sentencepiece protobuf`"
+        raise EncoderError(f"{folder}: the tokenizer cannot be loaded ({first_line(error)}); {hint}") from error
+
+
+def import_transformers(name: str) -> Any:
+    """The library, once the class `name` has been imported from it. Raises EncoderError saying what to (un)install."""
+    try:
+        import transformers
+
+        getattr(transformers, name)
+    except ImportError as error:
+        if error.name == "transformers":
+            raise EncoderError(f"Hugging Face encoders need the package transformers; {INSTALL}") from error
+        cause = first_line(error.__cause__ or error)
+        if importlib.util.find_spec("torchvision"):
+            raise EncoderError(
+                f"transformers does not load here ({cause}): the torchvision that is installed belongs to another "
+                f"torch than {torch.__version__}; run `pip uninstall torchvision`, prvr does not need it"
+            ) from error
+        raise EncoderError(f"transformers does not load here ({cause}); {INSTALL}") from error
+    return transformers
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Inside, transformers draws no progress bars and reports nothing but errors."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def tokenizer_class(folder: Path) -> str:
+    path = folder / "tokenizer_config.json"
+    found = read_json(path, folder).get("tokenizer_class") if path.is_file() else None
+    return str(found or "").removesuffix("Fast")
+
+
+def first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def read_json(path: Path, folder: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise EncoderError(f"{folder}: holds no {path.name}; a folder must hold {NEEDED}") from error
+    except (OSError, ValueError) as error:
+        raise EncoderError(f"{path}: cannot be read ({error}); copy it again from the checkpoint") from error
+    if not isinstance(values, dict):
+        raise EncoderError(f"{path}: is not a JSON object; copy it again from the checkpoint")
+    return values

@@ -1,0 +1,40 @@
+"""The bare encoder as a system: the best frame's cosine with the sentence, nothing trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prvr.core.types import EncoderSpec, VideoBatch, VideoFeatures
+from prvr.models.zero_shot import ZeroShot, prepare_raw
+from prvr.nn.prepare import cat_videos
+from prvr.recipes.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotSettings:
+    """There is nothing to set."""
+
+
+def max_over_frames() -> Recipe:
+    """score(q, v) = max over v's frames of cos(sentence, frame)."""
+    return Recipe(
+        target="prvr.recipes.zero_shot:max_over_frames",
+        title="zero-shot",
+        settings=ZeroShotSettings(),
+        fit=_fit,
+        prepare=_prepare,
+        build=_build,
+    )
+
+
+def _fit(settings: ZeroShotSettings, _: EncoderSpec) -> ZeroShotSettings:
+    return settings
+
+
+def _prepare(_: ZeroShotSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:
+    return cat_videos([prepare_raw(video) for video in videos])
+
+
+def _build(_: ZeroShotSettings) -> ZeroShot:
+    return ZeroShot()
