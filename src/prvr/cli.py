@@ -20,6 +20,7 @@ from prvr.core.errors import ConfigError, PrvrError
 if TYPE_CHECKING:
     from prvr.core.types import Encoder, Hit
     from prvr.features.extract import Extraction, Progress
+    from prvr.training.loop import TrainProgress
 
 DONE, FAILED, USAGE, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -274,10 +275,15 @@ def run_doctor(args: argparse.Namespace) -> int:
 
 def run_demo(args: argparse.Namespace) -> int:
     """The whole way, once."""
-    from prvr.demo import Demo
+    from prvr.demo import Screen
+    from prvr.demo import run_demo as walk
 
-    demo = Demo(args.out, size=args.size, seed=args.seed, seeds=args.seeds, device=args.device)
-    return demo.run(say=say, show=print, bars=(_count_bar, _reading_bar, _training_bar))
+    screen = Screen(
+        say=say, show=print, counting=_count_bar, reading=_reading_bar, training=_training_bar, hits=hit_table
+    )
+    seeds = int(_positive(args.seeds, "--seeds"))
+    walk(args.out, screen, size=args.size, seed=args.seed, seeds=seeds, device=args.device)
+    return DONE
 
 
 # ------------------------------------------------------------------------------------------------------- for the eyes
@@ -351,38 +357,42 @@ def _positive(value: float, name: str) -> float:
 
 
 @contextlib.contextmanager
-def _reading_bar() -> Iterator[Callable[[Progress], None]]:
-    """Files read, speed against the clock, time left."""
+def _bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """So many of so many, time left, and a word beside it; gone when done, silent where there is no terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("Reading "),
+        TextColumn("{task.description}"),
         BarColumn(24),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[current]}"),
+        TextColumn("{task.fields[word]}", markup=False),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None, speed="", current="")
-
-        def on_progress(now: Progress) -> None:
-            speed = f"{now.realtime:.0f} x realtime"
-            bar.update(task, completed=now.done, total=now.total, speed=speed, current=now.current[-40:])
-
-        yield on_progress
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None, word="")
+        yield lambda done, total, word: bar.update(task, completed=done, total=total, word=word)
 
 
 @contextlib.contextmanager
 def _count_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """So many of so many, time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    with _bar(title) as show:
+        yield lambda done, total: show(done, total, "")
 
-    columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+@contextlib.contextmanager
+def _reading_bar() -> Iterator[Callable[[Progress], None]]:
+    with _bar("Reading") as show:
+        yield lambda now: show(now.done, now.total, f"{now.realtime:.0f} x realtime  {now.current[-40:]}")
+
+
+@contextlib.contextmanager
+def _training_bar(title: str) -> Iterator[Callable[[TrainProgress], None]]:
+    with _bar(f"Training {title}") as show:
+
+        def on_progress(now: TrainProgress) -> None:
+            best = f"best {now.best:.1f} at epoch {now.best_epoch}" if now.best is not None else ""
+            show(now.epoch, now.epochs, f"step {now.step}/{now.steps or '?'}  {best}")
+
+        yield on_progress

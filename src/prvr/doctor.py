@@ -81,7 +81,9 @@ def _torchvision() -> Check:
 
     if torchvision_works():
         return Check("torchvision", True, "installed, and it loads")
-    return Check("torchvision", False, "installed but does not load, which breaks transformers", "pip uninstall torchvision")
+    return Check(
+        "torchvision", False, "installed but does not load, which breaks transformers", "pip uninstall torchvision"
+    )
 
 
 def _world() -> Check:
@@ -111,4 +113,6 @@ def _index(folder: Path) -> Check:
         index = ExactIndex.open(folder)
     except PrvrError as error:
         return Check("index", False, str(error), f"prvr index PATH --index {folder}")
-    return Check("index", True, f"{len(index)} videos, encoder {index.header.encoder.fingerprint}, {index.header.model}")
+    return Check(
+        "index", True, f"{len(index)} videos, encoder {index.header.encoder.fingerprint}, {index.header.model}"
+    )

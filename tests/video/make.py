@@ -14,10 +14,13 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from torch import Tensor
+
+from prvr.video.decode import sample_frames
 
 Image = NDArray[np.uint8]
 
@@ -47,7 +50,21 @@ def read_clock(frame: Tensor) -> float:
     cells = [grey[rows, bit * CELL + 2 : (bit + 1) * CELL - 2].mean() for bit in range(BITS)]
     assert np.mean(np.abs(grey[grey.shape[0] * 3 // 4 :] - 128)) < 16, "the lower part is not grey: not upright"
     assert all(cell < 64 or cell > 191 for cell in cells), f"not a clock: {cells}"
-    return sum((cell > 128) << bit for bit, cell in enumerate(cells)) / 1000
+    return sum(1 << bit for bit, cell in enumerate(cells) if cell > 128) / 1000
+
+
+def sampled(path: Path, *, rate: float = 1.0, max_frames: int | None = None) -> tuple[list[float], list[float]]:
+    """Times as delivered, and as read from the pictures."""
+    times, drawn = [], []
+    for batch in sample_frames(path, rate=rate, max_frames=max_frames):
+        assert batch.frames.dtype == torch.uint8
+        assert batch.frames.is_contiguous()
+        assert batch.times.dtype == torch.float64
+        assert len(batch.frames) == len(batch.times)
+        times += batch.times.tolist()
+        drawn += [read_clock(frame) for frame in batch.frames]
+    assert times == sorted(set(times))
+    return times, drawn
 
 
 def write_video(
@@ -167,11 +184,10 @@ def as_nobody() -> Iterator[None]:
 
 def skip_unless_denied(path: Path) -> None:
     """Skip where the machine lets everybody read everything."""
-    with as_nobody():
-        with suppress(PermissionError):
-            path.stat()
-            if path.is_file():
-                path.open("rb").close()
-            else:
-                list(path.iterdir())
-            pytest.skip("this file system knows no permissions")
+    with as_nobody(), suppress(PermissionError):
+        path.stat()
+        if path.is_file():
+            path.open("rb").close()
+        else:
+            list(path.iterdir())
+        pytest.skip("this file system knows no permissions")

@@ -14,7 +14,7 @@ import pytest
 from prvr.core.errors import VideoError
 from prvr.video.decode import sample_frames
 from prvr.video.probe import probe
-from video.make import (
+from tests.video.make import (
     as_nobody,
     cut_short,
     read_clock,
@@ -39,8 +39,13 @@ def refused(path: Path) -> str:
     return line
 
 
-def _cut_mp4(path: Path) -> None:
+def _cut_before_the_index(path: Path) -> None:
     write_video(path, steps(2, 10))  # the index comes last
+    cut_short(path, path, 0.3)
+
+
+def _cut_within_the_index(path: Path) -> None:
+    write_video(path, steps(2, 10))
     cut_short(path, path, 0.7)
 
 
@@ -54,15 +59,16 @@ def _play_list(path: Path) -> None:
 
 
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
-    "empty": (lambda p: p.write_bytes(b""), r"is empty \(0 bytes\)"),
+    "empty": (lambda p: p.write_bytes(b""), "is empty (0 bytes)"),
     "garbage": (
         lambda p: p.write_bytes(np.random.default_rng(0).bytes(100_000)),
         "is not a video that FFmpeg can read",
     ),
     "text": (lambda p: p.write_text("Dear diary,\n" * 2000), "is not a video that FFmpeg can read"),
     "play-list": (_play_list, "is not a video that FFmpeg can read"),
-    "cut": (_cut_mp4, "is not a video that FFmpeg can read"),
-    "sound": (write_sound, r"has no video stream \(audio only\)"),
+    "cut": (_cut_before_the_index, "is not a video that FFmpeg can read"),
+    "cut-late": (_cut_within_the_index, "has no video stream (nor sound); it may be cut off"),
+    "sound": (write_sound, "has no video stream (audio only)"),
     "spoilt": (_all_spoilt, "no frame could be decoded"),
     "folder": (lambda p: p.mkdir(), "is a folder"),
     "missing": (lambda p: None, "no such file"),
@@ -77,9 +83,8 @@ def test_bad_files_say_what_is_wrong(tmp_path: Path, kind: str, capfd: pytest.Ca
     path = tmp_path / f"{kind}.mp4"
     make(path)
     capfd.readouterr()
-    assert pytest.raises(VideoError, match=message) is not None
     line = refused(path)
-    assert message.replace("\\", "") in line
+    assert message in line
     assert line.count(";") == 1  # what is wrong; what to do
     assert capfd.readouterr() == ("", "")
 
@@ -94,13 +99,13 @@ def test_a_cover_is_not_a_video(tmp_path: Path) -> None:
     with (
         av.open(tmp_path / "song.m4a") as song,
         av.open(tmp_path / "cover.png") as cover,
-        av.open(tmp_path / "with-cover.m4a", "w", format="ipod") as out,
+        av.open(tmp_path / "with-cover.m4a", "w", format="mp4") as out,
     ):
         sound = out.add_stream_from_template(song.streams.audio[0])
         picture = out.add_stream_from_template(cover.streams.video[0])
         picture.disposition = av.stream.Disposition.attached_pic
-        for source, target in ((cover.streams.video[0], picture), (song.streams.audio[0], sound)):
-            for packet in source.container.demux(source):
+        for packets, target in ((cover.demux(video=0), picture), (song.demux(audio=0), sound)):
+            for packet in packets:
                 if packet.size:
                     packet.stream = target
                     out.mux(packet)

@@ -8,7 +8,7 @@ import pytest
 
 from prvr.core.errors import VideoError
 from prvr.video.find import find_videos
-from video.make import as_nobody, skip_unless_denied
+from tests.video.make import as_nobody, skip_unless_denied
 
 
 def plant(root: Path, *names: str) -> None:

@@ -25,7 +25,7 @@ WEIGHTS = (  # in the order in which they are preferred: one file, or an index o
     ("model.safetensors", "model.safetensors.index.json"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
-TOKENIZERS = ("tokenizer.json", "vocab.json", "spiece.model")  # any one of them will do
+TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))  # any one of them will do
 INSTALL = "install it with `pip install 'prvr[hf]'`"
 UNREADABLE = (  # what transformers raises for files that are damaged or do not fit; it has no base class of its own
     OSError,
@@ -102,8 +102,9 @@ def load_tokenizer(folder: Path, kind: str) -> Any:
 
     SigLIP's own class needs sentencepiece and is asked only where there is no tokenizer.json.
     """
-    if not any((folder / name).is_file() for name in TOKENIZERS):
-        raise EncoderError(f"{folder}: holds no tokenizer ({' or '.join(TOKENIZERS)}); copy it from the checkpoint")
+    if not has_tokenizer(folder):
+        wanted = " or ".join(" + ".join(names) for names in TOKENIZERS)
+        raise EncoderError(f"{folder}: holds no tokenizer ({wanted}); copy it from the checkpoint")
     if kind == "clip" and tokenizer_class(folder) in ("", "CLIPTokenizer"):
         name = "CLIPTokenizer"
     elif (folder / "tokenizer.json").is_file():
@@ -156,18 +157,26 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def has_tokenizer(folder: Path) -> bool:
+    """Whether some form of tokenizer is there as a whole."""
+    return any(all((folder / name).is_file() for name in names) for names in TOKENIZERS)
+
+
 def tokenizer_class(folder: Path) -> str:
+    """The class that tokenizer_config.json names, without its `Fast`; empty where it names none."""
     path = folder / "tokenizer_config.json"
     found = read_json(path, folder).get("tokenizer_class") if path.is_file() else None
     return str(found or "").removesuffix("Fast")
 
 
 def first_line(error: BaseException) -> str:
+    """What an error says, short enough to stand inside a message of ours."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def read_json(path: Path, folder: Path) -> dict[str, Any]:
+    """The object in a file of a checkpoint folder. Raises EncoderError when it is not there or not one."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

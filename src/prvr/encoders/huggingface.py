@@ -45,7 +45,7 @@ class HuggingFaceEncoder:
         batch_size: int = 64,
     ) -> None:
         config = read_json(folder / "config.json", folder)
-        kind = config.get("model_type")
+        kind = str(config.get("model_type"))
         if kind not in TOWERS:
             raise EncoderError(
                 f"{folder}: is a model of type {kind!r}, which prvr cannot read; supported types are "
@@ -85,27 +85,27 @@ class HuggingFaceEncoder:
         )
         return normalise_images(resized, wanted.mean, wanted.std)
 
-    @torch.inference_mode()
     def encode_images(self, images: Tensor) -> Tensor:
         """images (B, 3, H, W) as `prepare` gives them -> (B, E) float32 on the CPU, not normalised."""
-        made = [
-            self._tower.images(part.to(self._device, self._dtype).contiguous()).float().cpu()
-            for part in torch.split(images, self._batch_size)
-            if len(part)
-        ]
+        with torch.inference_mode():
+            made = [
+                self._tower.images(part.to(self._device, self._dtype).contiguous()).float().cpu()
+                for part in torch.split(images, self._batch_size)
+                if len(part)
+            ]
+        # outside, so that what comes out may take part in training
         return torch.cat(made) if made else torch.zeros(0, self._spec.width)
 
-    @torch.inference_mode()
     def encode_texts(self, texts: list[str]) -> TextFeatures:
         """Q sentences -> words (Q, W, E), valid (Q, W), sentence (Q, E); zero where not valid, W the longest of them.
 
         A sentence longer than the token limit loses its end, never its [EOS].
         """
-        parts = [
-            self._encode_ids(ids)
-            for first in range(0, len(texts), self._batch_size)
-            if (ids := self._tokenise(texts[first : first + self._batch_size]))
-        ]
+        with torch.inference_mode():
+            parts = [
+                self._encode_ids(self._tokenise(texts[first : first + self._batch_size]))
+                for first in range(0, len(texts), self._batch_size)
+            ]
         longest = max((part.words.shape[1] for part in parts), default=1)
         words = torch.zeros(len(texts), longest, self._spec.width)
         valid = torch.zeros(len(texts), longest, dtype=torch.bool)
@@ -119,12 +119,12 @@ class HuggingFaceEncoder:
         return TextFeatures(words, valid, sentence)
 
     def unknown_words(self, text: str) -> list[str]:
-        """The words that the tokenizer has no token for; byte-level tokenizers, as CLIP's, know every word."""
+        """The words that the tokenizer has no token for, each once; byte-level ones, as CLIP's, know every word."""
         unknown = self._tokenizer.unk_token_id
         with self._lock:
             return [
                 word
-                for word in text.split()
+                for word in dict.fromkeys(text.split())
                 if unknown in self._tokenizer(self._clean(word), add_special_tokens=False)["input_ids"]
             ]
 
@@ -132,14 +132,14 @@ class HuggingFaceEncoder:
         """Q sentences -> token ids of each, at most the limit, [EOS] last and nowhere else.
 
         A sentence may spell out the [EOS] token, and CLIP's tokenizer writes it for a symbol it does not know; left in
-        the middle it would end the sentence there.
+        the middle it would end the sentence there. Tokens added after training, which have no embedding, are left out.
         """
-        eos = self._tokenizer.eos_token_id
+        eos, known = self._tokenizer.eos_token_id, self._tower.vocabulary
         with self._lock:
             found: list[list[int]] = self._tokenizer(
                 [self._clean(text) for text in texts], truncation=True, max_length=self._limit, padding=False
             )["input_ids"]
-        return [[*[token for token in ids if token != eos][: self._limit - 1], eos] for ids in found]
+        return [[*[id_ for id_ in ids if id_ != eos and id_ < known][: self._limit - 1], eos] for ids in found]
 
     def _clean(self, text: str) -> str:
         """SigLIP was trained on lower case (and version 1 without punctuation); CLIP's tokenizer sees to it itself."""
@@ -174,11 +174,10 @@ class HuggingFaceEncoder:
             )
         if self._tokenizer.eos_token_id is None:
             raise EncoderError(f"{folder}: the tokenizer has no [EOS] token; copy tokenizer_config.json beside it")
-        largest = max(self._tokenizer.get_vocab().values())
-        if largest >= self._tower.vocabulary:
+        if self._tokenizer.vocab_size > self._tower.vocabulary:
             raise EncoderError(
-                f"{folder}: the tokenizer has token {largest}, but the model knows only {self._tower.vocabulary}; "
-                "copy the tokenizer files and the weights from the same checkpoint"
+                f"{folder}: the tokenizer has {self._tokenizer.vocab_size} tokens, but the model knows only "
+                f"{self._tower.vocabulary}; copy the tokenizer files and the weights from the same checkpoint"
             )
 
 

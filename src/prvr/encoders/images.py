@@ -1,8 +1,9 @@
 """Frames to what an image tower wants, without torchvision.
 
-Resizing stays in uint8: bicubic overshoot is then clipped and rounded as image libraries do, which keeps features
-within two grey levels of the processors that checkpoints were trained with, and it is several times faster. It runs on
-the CPU on every machine, so that features do not depend on the device.
+Resizing stays in uint8, horizontally first: overshoot is then clipped and rounded as Pillow does, which keeps pixels
+within two grey levels of the processors that checkpoints come with, and it is several times faster. (Since version 13
+Pillow resizes some tall images vertically first and rounds in that order, one more grey level apart on real frames.)
+It runs on the CPU on every machine, so that features do not depend on the device.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def read_image_settings(folder: Path, default: ImageSettings) -> ImageSettings:
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise EncoderError(
                 f"{path}: preprocessing that cannot be followed ({error}); "
-                "prvr can resize (bicubic, bilinear), crop the centre and normalise: choose a checkpoint that needs no more"
+                "choose a checkpoint that wants no more than resizing (bicubic, bilinear), centre crop and normalising"
             ) from error
     return default
 

@@ -65,3 +65,65 @@ class MSCSettings:
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     batch_videos: int = 128
+
+
+def world() -> Recipe:
+    """MSC on the generated world: a small network for two cores, all terms."""
+    model = MSCConfig(video_width=128, text_width=128, hidden=96, heads=4, max_words=32)
+    settings = MSCSettings(
+        model=model,
+        optim=OptimConfig(lr=1e-3, schedule_epochs=30),
+        train=TrainConfig(epochs=24, patience=6, seed=0),
+        batch_videos=32,
+    )
+    return recipe("prvr.recipes.msc:world", "+ TCPL + CBVA", settings)
+
+
+def world_tcpl() -> Recipe:
+    """The same without CBVA: row (b) of the paper's Table 1."""
+    full = world().settings
+    return recipe("prvr.recipes.msc:world_tcpl", "+ TCPL", replace(full, loss=replace(full.loss, cbva=0.0)))
+
+
+def world_baseline() -> Recipe:
+    """The same network with the retrieval loss alone: row (a)."""
+    full = world().settings
+    loss = replace(full.loss, cbva=0.0, tcpl_distance=0.0, tcpl_angle=0.0)
+    return recipe("prvr.recipes.msc:world_baseline", "baseline", replace(full, loss=loss))
+
+
+def recipe(target: str, title: str, settings: MSCSettings) -> Recipe:
+    """Any MSC settings as a Recipe; `target` is the function that makes it."""
+    return Recipe(
+        target=target,
+        title=title,
+        settings=settings,
+        fit=_fit,
+        width=_width,
+        prepare=_prepare,
+        build=_build,
+        objective=_objective,
+        optimizer=_optimizer,
+    )
+
+
+def _fit(settings: MSCSettings, encoder: EncoderSpec) -> None:
+    for name in ("video_width", "text_width"):
+        if getattr(settings.model, name) != encoder.width:
+            raise ConfigError(
+                f"features are {encoder.width} wide (encoder {encoder.fingerprint}), but the model expects "
+                f"{getattr(settings.model, name)}; add `--set model.{name}={encoder.width}`"
+            )
+
+
+def _width(settings: MSCSettings, _: EncoderSpec) -> int:
+    return settings.model.hidden
+
+
+def _prepare(settings: MSCSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:
+    return cat_videos([prepare_video(video, settings.prepare) for video in videos])
+
+
+def _build(settings: MSCSettings) -> nn.Module:
+    torch.manual_seed(settings.train.seed)
+    return MSC(settings.model)

@@ -46,11 +46,17 @@ class Recipe:
     target: str  # `package.module:function`, where it comes from
     title: str  # how a table names it
     settings: Any  # a frozen dataclass, see `Settings`
-    fit: Callable[[Any, EncoderSpec], Any]  # settings with the widths of the encoder; ConfigError if they can't
+    fit: Callable[[Any, EncoderSpec], None]  # ConfigError unless the settings suit the encoder's features
+    width: Callable[[Any, EncoderSpec], int]  # D of the vectors that the model makes
     prepare: Callable[[Any, Sequence[VideoFeatures]], VideoBatch]
     build: Callable[[Any], nn.Module]
     objective: Callable[[Any], Objective] | None = None  # None: there is nothing to train
     optimizer: Callable[[Any, nn.Module, int], Optimizer] | None = None  # (settings, model, steps an epoch)
+
+    def fitted(self, encoder: EncoderSpec) -> Recipe:
+        """The same recipe. Raises ConfigError, naming the setting, when it cannot read the encoder's features."""
+        self.fit(self.settings, encoder)
+        return self
 
     def with_settings(self, assignments: Sequence[str]) -> Recipe:
         """`["optim.lr=3e-4"]` -> a changed copy. Raises ConfigError that suggests what exists."""

@@ -23,13 +23,18 @@ def max_over_frames() -> Recipe:
         title="zero-shot",
         settings=ZeroShotSettings(),
         fit=_fit,
+        width=_width,
         prepare=_prepare,
         build=_build,
     )
 
 
-def _fit(settings: ZeroShotSettings, _: EncoderSpec) -> ZeroShotSettings:
-    return settings
+def _fit(_: ZeroShotSettings, __: EncoderSpec) -> None:
+    """Every encoder suits."""
+
+
+def _width(_: ZeroShotSettings, encoder: EncoderSpec) -> int:
+    return encoder.width
 
 
 def _prepare(_: ZeroShotSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:

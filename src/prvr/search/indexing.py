@@ -15,8 +15,9 @@ from prvr.features.extract import Extraction, Progress, extract
 from prvr.features.store import Entry, FeatureStore
 from prvr.index.base import IndexHeader
 from prvr.index.exact import TABLE, ExactIndex
-from prvr.recipes.runs import WEIGHTS, Trained, open_run, zero_shot
+from prvr.recipes.runs import CONFIG, Trained, open_run, zero_shot
 from prvr.search.engine import ZERO_SHOT
+from prvr.training.loop import WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +108,7 @@ def bank_of(batch: VideoBatch, tokens: VideoTokens, v: int, *, with_clips: bool)
 def _open_or_new(folder: Path, encoder: Encoder, trained: Trained) -> ExactIndex:
     header = IndexHeader(
         encoder=encoder.spec,
-        model=trained.fingerprint if trained.trained else ZERO_SHOT,
+        model=trained.fingerprint or ZERO_SHOT,
         width=trained.width,
         clip_weight=trained.model.clip_weight,
     )
@@ -130,7 +131,7 @@ def _keep_model(run: Path, copy: Path) -> None:
     """The index carries its model, so that moving or deleting the run changes nothing."""
     try:
         copy.mkdir(parents=True, exist_ok=True)
-        for name in ("config.json", WEIGHTS):
+        for name in (CONFIG, WEIGHTS):
             if (run / name).resolve() != (copy / name).resolve():
                 shutil.copyfile(run / name, copy / name)
     except OSError as error:

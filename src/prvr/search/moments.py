@@ -24,7 +24,7 @@ def relevance(candidate: Candidate, *, clip_weight: float, duration_s: float) ->
     branch covers takes that branch's lowest score.
     """
     spans, scores = candidate.bank.spans.clamp(0, duration_s), candidate.token_scores
-    edges = torch.cat([spans.flatten(), spans.new_tensor([0.0, duration_s])]).unique()  # (M+1,) sorted
+    edges = torch.unique(torch.cat([spans.flatten(), spans.new_tensor([0.0, duration_s])]))  # (M+1,) sorted
     middle = (edges[1:] + edges[:-1]) / 2
     covers = (spans[None, :, 0] <= middle[:, None]) & (middle[:, None] < spans[None, :, 1])  # (M, N)
     branches = torch.arange(len(scores)) >= candidate.bank.num_frames  # (N,) True = clip

@@ -16,15 +16,16 @@ from statistics import median
 from typing import NamedTuple, TypeVar
 
 import av
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from prvr.video.source import Damage, Source, VideoPacket, decoded, open_video, packets_of
+from prvr.video.source import AnyStream, Damage, Source, VideoPacket, decoded, open_video, packets_of
 
 HEAD_PACKETS = 250  # what is looked at before the rest is read ...
 HEAD_BYTES = 16 << 20  # ... unless the packets are large
 REORDER = 16  # no codec presents a picture later than this many packets after its own
-TRUSTED_S = 2.0  # a declared end this close to the last packets' is a confirmed one
+TRUSTED_S = 0.5  # a declared end this close to that of the last packets is a confirmed one
 TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT of FFmpeg
 FALLBACK_RATE = Fraction(25)
 
@@ -59,8 +60,8 @@ class Length(NamedTuple):
 
 
 def start_clock(source: Source, damage: Damage) -> tuple[Clock, Iterator[VideoPacket]]:
-    """Look at the first packets -> the clock, and all packets from the first on."""
-    packets = packets_of(source, damage)
+    """Look at the first packets -> the clock, and all packets from the first on, in that one clock."""
+    packets = packets_of(*source, damage)
     head: list[VideoPacket] = []
     size = 0
     while len(head) < HEAD_PACKETS and size < HEAD_BYTES:
@@ -69,8 +70,8 @@ def start_clock(source: Source, damage: Damage) -> tuple[Clock, Iterator[VideoPa
             break
         head.append(packet)
         size += packet.size
-    complete = len(head) < HEAD_PACKETS and size < HEAD_BYTES
-    return _clock_of(source, head, complete=complete), chain(head, packets)
+    clock = _clock_of(source, head, complete=len(head) < HEAD_PACKETS and size < HEAD_BYTES)
+    return clock, one_clock(chain(head, packets), interval=clock.interval)
 
 
 def presented(
@@ -80,31 +81,55 @@ def presented(
     # AVI counts decoding steps, which run ahead of the pictures: there time begins with the first picture.
     origin = None if clock.by_dts else clock.start
     stamped = _filled(decoded(stream, packets, damage), clock)
-    for ticks, frame in steady(stamped, interval=clock.interval):
+    for ticks, frame in steady(stamped):
         if origin is None or ticks < origin:
             origin = ticks
         yield clock.seconds(ticks - origin), frame
 
 
-def steady(stamped: Iterable[tuple[int, Item]], *, interval: int) -> Iterator[tuple[int, Item]]:
-    """Items in the order given, with stamps that only grow.
+def one_clock(packets: Iterable[Packet[AnyStream]], *, interval: int) -> Iterator[Packet[AnyStream]]:
+    """The same packets, their stamps moved where the clock of the file was started again.
 
-    An item is judged when the next one is known. One that fits between neither is a stray and is dropped: it lies ahead
-    of the next, which itself goes on from the one before, or it goes back and the next does not follow it. Two in
-    a row that go back are a clock that was started again: from there on all stamps are shifted so that the first of
-    them follows the last good one after one `interval`. A leap ahead that the next item confirms is believed: it is
-    a still picture, and a long one. Of items that share a stamp, the last is kept.
+    Decoding stamps only grow while one clock runs, whatever the order of the pictures. One that does not lie between
+    its neighbours is a stray and changes nothing. Two in a row that went back are a clock that was started again: from
+    there on all stamps are moved so that the first of them follows the last good one after one `interval`. A leap
+    ahead is believed: it is a still picture, and a long one.
+    """
+    older: int | None = None
+    last: int | None = None
+    shift = taken_back = 0  # the second: by how much the last packet changed the first
+    for packet in packets:
+        dts = packet.dts
+        if dts is not None:
+            if last is None or dts > last:
+                if taken_back and older is not None and dts > older:
+                    shift -= taken_back  # the last packet was a stray after all
+                taken_back = 0
+            elif older is None or dts <= older:
+                taken_back = last + interval - dts
+                shift += taken_back
+            older, last = last, dts
+        if shift and packet.pts is not None:
+            packet.pts += shift
+        if shift and dts is not None:
+            packet.dts = dts + shift
+        yield packet
+
+
+def steady(stamped: Iterable[tuple[int, Item]]) -> Iterator[tuple[int, Item]]:
+    """Only the items whose stamps grow; a damaged decoder gives pictures at the wrong time.
+
+    Dropped are those not after the last good one, and those not before the next where that one is in order without
+    them. So of items that share a stamp the last is kept.
     """
     last: int | None = None
-    shift = 0
     held: tuple[int, Item] | None = None
     for coming in chain(stamped, [None]):
-        if held is not None and _believed(last, held[0], None if coming is None else coming[0]):
-            stamp, item = held
-            if last is not None and stamp <= last:
-                shift += last + interval - stamp
-            last = stamp
-            yield stamp + shift, item
+        if held is not None and (last is None or held[0] > last):
+            between = coming is not None and coming[0] <= held[0] and (last is None or coming[0] > last)
+            if not between:
+                last = held[0]
+                yield held
         held = coming
 
 
@@ -112,12 +137,13 @@ def measure(path: Path) -> Length:
     """The true length of the video, without decoding.
 
     The end is what the last packets say. They are found by seeking to the declared end; all packets are read instead
-    when none is declared, when the last ones are not where they were declared to be (give or take two seconds), or
-    when the format is one whose clock may start again on the way (MPEG streams).
+    when none is declared, when the last ones are not where they were declared to be (give or take half a second), when
+    the format is one whose clock may start again on the way (MPEG streams), or AVI, which cannot be sought in safely.
+    A Matroska file that another was appended to is decoded as a whole, but measured as its first part.
     """
     with open_video(path) as source:
         clock, _ = start_clock(source, Damage())
-        if clock.start is not None and not may_restart(source):
+        if clock.start is not None and not clock.by_dts and not may_restart(source):
             end = _confirmed_end(source, clock, clock.start)
             if end is not None:
                 return Length(clock.seconds(end - clock.start), None)
@@ -153,13 +179,6 @@ def _clock_of(source: Source, head: list[VideoPacket], *, complete: bool) -> Clo
     return Clock(tick, by_dts, min(early, default=None), max(1, interval), gaps)
 
 
-def _believed(last: int | None, held: int, coming: int | None) -> bool:
-    """The rule of `steady` for one item between the last good one and the next."""
-    if last is None or held > last:
-        return coming is None or coming > held or (last is not None and coming <= last)
-    return coming is not None and held < coming <= last
-
-
 def _filled(frames: Iterable[VideoFrame], clock: Clock) -> Iterator[tuple[int, VideoFrame]]:
     """Each frame with its stamp; one without follows the one before after one interval."""
     last = -clock.interval
@@ -182,13 +201,14 @@ def _confirmed_end(source: Source, clock: Clock, start: int) -> int | None:
         container.seek(declared - clock.interval, stream=stream)
     except (av.error.FFmpegError, OverflowError):
         return None
-    end = _last_end(packets_of(source, Damage()), clock)
+    end = _last_end(packets_of(*source, Damage()), clock)
     if end is None or abs(clock.seconds(end - declared)) > TRUSTED_S:
         return None
     return end
 
 
 def _last_end(packets: Iterator[VideoPacket], clock: Clock) -> int | None:
+    packets = one_clock(packets, interval=clock.interval)
     ends = (s + (p.duration or clock.interval) for p in packets if (s := _shown_stamp(p, clock)) is not None)
     return max(ends, default=None)
 
@@ -198,24 +218,14 @@ def _shown_stamp(packet: VideoPacket, clock: Clock) -> int | None:
 
 
 def _scan(packets: Iterator[VideoPacket], clock: Clock) -> Length:
-    """Read all packets; restarts of the clock show in the decoding stamps, which otherwise only grow."""
     count, start, end = 0, clock.start, 0
     longest = max((clock.interval, round(1 / clock.tick), *clock.gaps))  # no last frame is believed to last longer
-
-    def counted() -> Iterator[tuple[int, VideoPacket]]:
-        nonlocal count
-        for packet in packets:
-            count += packet.size > 0  # the last packet of all is an empty mark
-            if packet.dts is not None and _shown_stamp(packet, clock) is not None:
-                yield packet.dts, packet
-
-    for dts, packet in steady(counted(), interval=clock.interval):
-        stamp, own_dts = clock.stamp(packet), packet.dts
-        assert stamp is not None
-        assert own_dts is not None
-        moved = stamp + dts - own_dts
-        start = moved if start is None else min(start, moved)
-        end = max(end, moved + min(packet.duration or clock.interval, longest))
+    for packet in packets:
+        count += packet.size > 0  # the last packet of all is an empty mark
+        stamp = _shown_stamp(packet, clock)
+        if stamp is not None:
+            start = stamp if start is None else start
+            end = max(end, stamp + min(packet.duration or clock.interval, longest))
     if start is None or end <= start:
         return Length(clock.seconds(count * clock.interval), count)
     return Length(clock.seconds(end - start), count)

@@ -15,19 +15,21 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from prvr.core.errors import VideoError
 from prvr.core.types import VideoInfo
-from prvr.video.clock import Clock, may_restart, presented, start_clock, steady
+from prvr.video.clock import Clock, may_restart, one_clock, presented, start_clock, steady
 from prvr.video.picture import rotation_of, upright
 from prvr.video.probe import probe
 from prvr.video.source import Damage, Source, open_video, packets_of, shown
 
 TICK = Fraction(1, 90_000)  # of what is written
 SOUND_RATE = 48_000
+SLOWEST = 10.0  # frames per second that the last frame of a cut is written with
 
 
 class Form(NamedTuple):
@@ -78,7 +80,7 @@ def cut(path: Path, start: float, end: float, out: Path) -> None:
 
 
 def _write(container: OutputContainer, form: Form, info: VideoInfo, start: float, end: float) -> None:
-    rate = Fraction(min(info.rate, 240.0)).limit_denominator(1001)
+    rate = Fraction(min(max(info.rate, SLOWEST), 240.0)).limit_denominator(1001)
     video = container.add_stream(form.video, rate=rate, options=form.video_options)
     assert isinstance(video, VideoStream)
     video.width, video.height = (max(2, side - side % 2) for side in (info.width, info.height))
@@ -124,7 +126,7 @@ def _frames_around(path: Path, start: float) -> Iterator[tuple[float, VideoFrame
     with open_video(path) as source:
         clock, _ = start_clock(source, Damage())
         if _seek(source, clock, start):
-            frames = presented(source.stream, packets_of(source, Damage()), clock, Damage())
+            frames = presented(source.stream, packets_of(*source, Damage()), clock, Damage())
             first = next(frames, None)
             if first is not None and first[0] <= start:
                 yield first
@@ -175,21 +177,18 @@ def _sounds_around(path: Path, start: float) -> Iterator[tuple[float, AudioFrame
         origin = Fraction(clock.start or 0) * clock.tick
         stream = source.container.streams.audio[0]
         tick = stream.time_base or Fraction(1, SOUND_RATE)
-        for ticks, frame in steady(_decoded_sound(source, stream), interval=round(Fraction(1, 50) / tick)):
+        packets = one_clock(packets_of(source.container, stream, Damage()), interval=round(Fraction(1, 50) / tick))
+        for ticks, frame in steady(_decoded_sound(packets)):
             yield float(ticks * tick - origin), frame
 
 
-def _decoded_sound(source: Source, stream: AudioStream) -> Iterator[tuple[int, AudioFrame]]:
-    packets = source.container.demux(stream)
-    while True:
+def _decoded_sound(packets: Iterator[Packet[AudioStream]]) -> Iterator[tuple[int, AudioFrame]]:
+    for packet in packets:
         try:
-            packet = next(packets, None)
-            frames = [] if packet is None else packet.decode()
-        except av.error.FFmpegError:  # after a read error `packets` has ended, after a bad packet it goes on
+            frames = packet.decode()
+        except av.error.FFmpegError:
             continue
         yield from ((frame.pts, frame) for frame in frames if frame.pts is not None)
-        if packet is None:
-            return
 
 
 def _fit(frame: VideoFrame, video: VideoStream, time: float) -> VideoFrame:

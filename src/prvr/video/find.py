@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections import deque
 from pathlib import Path
 from typing import NamedTuple
@@ -53,7 +54,7 @@ def find_videos(root: Path) -> Found:
             if entry.name.startswith("."):
                 continue
             path = folder / entry.name
-            if entry.is_dir():
+            if _is_folder(path):
                 (linked if entry.is_symlink() else folders).append(path)
             elif path.suffix.lower() in VIDEO_SUFFIXES:
                 _sort_in(path, found)
@@ -61,10 +62,21 @@ def find_videos(root: Path) -> Found:
     return found
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # its name can be listed, but nothing else be asked
+        return False
+
+
 def _sort_in(path: Path, found: Found) -> None:
-    if path.is_file():
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        what = "the link leads nowhere" if path.is_symlink() else "cannot be read"
+        found.problems.append(f"{shown(path)}: {what} ({error.strerror}); it was left out")
+        return
+    if regular:
         found.videos.append(path)
-    elif path.is_symlink():
-        found.problems.append(f"{shown(path)}: the link leads to no file; mend or remove it")
     else:
         found.problems.append(f"{shown(path)}: is not a regular file; it was left out")

@@ -57,8 +57,8 @@ def _audio_codec(source: Source) -> str | None:
 
 def _rate(source: Source, clock: Clock, length: Length) -> float:
     """Average frames per second: counted where the file or the scan counts, else as the first seconds show it."""
-    count = length.packets or source.stream.frames
-    if count:
+    count = length.packets or (0 if clock.by_dts else source.stream.frames)  # AVI counts empty frames too
+    if count and length.duration_s > 0:
         return count / length.duration_s
     declared = float(declared_rate(source.stream))
     if not clock.gaps:

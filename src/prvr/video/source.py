@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
@@ -19,6 +20,7 @@ from av.video.stream import VideoStream
 
 from prvr.core.errors import VideoError
 
+AnyStream = TypeVar("AnyStream", VideoStream, AudioStream)
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
 # A file may be a play list in disguise; nothing that is read here may lead to the network.
@@ -89,12 +91,16 @@ def open_video(path: Path, *, threads: int = 1) -> Iterator[Source]:
         yield Source(container, stream)
 
 
-def packets_of(source: Source, damage: Damage) -> Iterator[VideoPacket]:
-    """The packets of the video from where the container stands; a read error ends the file there."""
-    try:
-        yield from source.container.demux(source.stream)
-    except av.error.FFmpegError:
-        damage.packets += 1
+def packets_of(container: InputContainer, stream: AnyStream, damage: Damage) -> Iterator[Packet[AnyStream]]:
+    """The packets of a stream from where the container stands; a read error ends the file there."""
+    while True:
+        try:
+            yield from container.demux(stream)
+        except IndexError:
+            continue  # PyAV stumbles over streams that begin on the way; behind that packet it can read on
+        except av.error.FFmpegError:
+            damage.packets += 1
+        return
 
 
 def decoded(stream: VideoStream, packets: Iterator[VideoPacket], damage: Damage) -> Iterator[VideoFrame]:
@@ -132,5 +138,6 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
         raise VideoError(
             f"{shown(path)}: its codec is not one that FFmpeg can decode; convert it to H.264 or VP9 first"
         )
-    what = "audio only" if container.streams.audio else "neither video nor audio"
-    raise VideoError(f"{shown(path)}: has no video stream ({what}); leave it out")
+    if container.streams.audio:
+        raise VideoError(f"{shown(path)}: has no video stream (audio only); leave it out")
+    raise VideoError(f"{shown(path)}: has no video stream (nor sound); it may be cut off: check that it plays")

@@ -32,8 +32,8 @@ class Act:
     x: float = 0.0  # where the first actor starts, pixels
     y: float = 0.0
     radius: float = 16.0  # pixels
-    reach: float = 80.0  # how far it goes, pixels
-    period: float = 3.0  # of what repeats, seconds
+    reach: float = 0.9  # how far it goes, times what is usual
+    period: float = 1.0  # how long it takes to repeat, times what is usual
     sign: int = 1  # which way, where the action leaves it open
 
     @property

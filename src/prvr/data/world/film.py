@@ -15,14 +15,14 @@ from prvr.data.world.acts import HEIGHT, RATE, WIDTH, Script
 from prvr.data.world.render import frame_times, render
 
 KEYFRAME_EVERY = 8 * RATE  # frames
-OPTIONS = {"deadline": "realtime", "cpu-used": "12", "auto-alt-ref": "0", "lag-in-frames": "0"}
+OPTIONS = {"deadline": "realtime", "cpu-used": "12", "auto-alt-ref": "0", "lag-in-frames": "0", "static-thresh": "100"}
 
 
 def film(script: Script) -> bytes:
     """The content of a video file."""
     buffer = io.BytesIO()
     to_yuv = VideoReformatter()  # one for all frames: making the converter costs more than converting
-    with av.open(buffer, "w", format="webm") as container:
+    with av.open(buffer, "w", format="webm", options={"fflags": "+bitexact"}) as container:  # no random ids
         stream: VideoStream = container.add_stream("libvpx", rate=RATE, options=OPTIONS)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.bit_rate = script.bit_rate

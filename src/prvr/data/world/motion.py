@@ -51,7 +51,7 @@ def relative_poses(act: Act, time: float) -> tuple[Pose, ...]:
 
 def extent(act: Act) -> tuple[float, float, float, float]:
     """How far an act reaches from its start: left and top (negative), right and bottom, pixels."""
-    steps = [act.start + (act.end - act.start) * i / 64 for i in range(65)]
+    steps = [act.start + (act.end - act.start) * i / 32 for i in range(33)]
     drawn = [(pose, pose.scale * act.radius) for time in steps for pose in relative_poses(act, time)]
     return (
         min(pose.x - r for pose, r in drawn),

@@ -68,6 +68,6 @@ def draw(frame: Frame, act: Act, pose: Pose, dx: int, dy: int) -> None:
         return
     ink, cover = ink[rows, columns], cover[rows, columns]
     if fade < 256:
-        ink, cover = (ink * np.uint16(fade)) >> 8, (cover * np.uint16(fade - 1)) >> 8
+        ink, cover = (ink * np.uint16(fade)) >> np.uint16(8), (cover * np.uint16(fade - 1)) >> np.uint16(8)
     patch = frame[top + rows.start : top + rows.stop, left + columns.start : left + columns.stop]
     patch[:] = ink + ((patch * (256 - cover)) >> 8)

@@ -38,8 +38,13 @@ def blend(top: RGB, bottom: RGB, share: Picture) -> Picture:
 
 def cover(picture: Picture, inside: Picture, colour: RGB) -> None:
     """Paint where `inside` (pixels of depth, negative outside) is positive, with a soft edge."""
-    share = np.clip(inside + 0.5, 0, 1)[..., None]
-    picture += (np.array(colour, np.float32) - picture) * share
+    hit = inside > -0.5
+    rows, columns = np.flatnonzero(hit.any(1)), np.flatnonzero(hit.any(0))
+    if not len(rows):
+        return
+    part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    share = np.clip(inside[part] + 0.5, 0, 1)[..., None]
+    picture[part] += (np.array(colour, np.float32) - picture[part]) * share
 
 
 def ridge(rng: Random, height: float, rough: float) -> Picture:

@@ -201,7 +201,7 @@ def _distractors(rng: Random, script: Script) -> tuple[Act, ...]:
         shot = max((shot for shot in script.shots if shot.start <= start), key=lambda shot: shot.start)
         cut = min(bound for bound in starts if bound > start)
         end = min(on_grid(start + between(rng, 3.0, 9.0)), cut)
-        if (actor.shape, actor.colour) in taken or end - start < 1.0:
+        if (actor.shape, actor.colour) in taken or end - start < 1.5:
             continue
         taken.add((actor.shape, actor.colour))
         act = Act(start=start, end=end, action=pick(rng, IDLE), actors=(actor,), scene=shot.scene)

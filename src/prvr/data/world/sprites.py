@@ -13,6 +13,7 @@ from prvr.data.world.vocabulary import COLOURS, RGB
 
 Array = NDArray[np.float32]
 TURN = 72  # steps of a full turn
+FIELD, REACH = 193, 1.6  # of the table that distances are looked up in: places a side, radii
 OUTLINE = 1.6  # pixels
 INK = np.array((34, 32, 48), np.float32)
 
@@ -66,13 +67,34 @@ def distance(shape: str, u: Array, v: Array) -> Array:
     """How far each point lies outside of a shape of radius 1, negative inside."""
     match shape:
         case "circle":
-            return np.hypot(u, v) - np.float32(0.96)
+            away = np.hypot(u, v) - 0.96
         case "ring":
-            return np.abs(np.hypot(u, v) - np.float32(0.68)) - np.float32(0.31)
+            away = np.abs(np.hypot(u, v) - 0.68) - 0.31
         case "moon":
-            return np.maximum(np.hypot(u + 0.12, v) - np.float32(1.0), np.float32(0.72) - np.hypot(u - 0.42, v))
+            away = np.maximum(np.hypot(u + 0.12, v) - 1.0, 0.72 - np.hypot(u - 0.42, v))
         case _:
-            return polygon(corners(shape), u, v)
+            return look_up(field(shape), u, v)
+    return np.asarray(away, np.float32)
+
+
+@lru_cache(maxsize=16)
+def field(shape: str) -> Array:
+    """Distance to a shape with corners at FIELD x FIELD places of [-REACH, REACH]²: measuring once beats always."""
+    line = np.linspace(-REACH, REACH, FIELD, dtype=np.float32)
+    u, v = np.meshgrid(line, line)
+    return polygon(corners(shape), u, v)
+
+
+def look_up(table: Array, u: Array, v: Array) -> Array:
+    """Values of a field between its places, bilinear; u and v (n, n) -> (n, n)."""
+    x = np.clip((u + REACH) * ((FIELD - 1) / (2 * REACH)), 0, FIELD - 1.001)
+    y = np.clip((v + REACH) * ((FIELD - 1) / (2 * REACH)), 0, FIELD - 1.001)
+    column, row = x.astype(np.intp), y.astype(np.intp)
+    right, down = x - column, y - row
+    flat, at = table.ravel(), row * FIELD + column
+    above = flat[at] * (1 - right) + flat[at + 1] * right
+    below = flat[at + FIELD] * (1 - right) + flat[at + FIELD + 1] * right
+    return np.asarray(above * (1 - down) + below * down, np.float32)
 
 
 def polygon(points: tuple[tuple[float, float], ...], u: Array, v: Array) -> Array:

@@ -1,0 +1,72 @@
+"""A model against a library: both towers run once, and every query is compared with every token, a piece at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from prvr.core.types import BranchScores, QueryBatch, RetrievalModel, VideoBatch, VideoTokens
+
+PRODUCTS = 1 << 24
+"""How many cosines are held at a time by default: 64 MiB."""
+
+
+@torch.no_grad()
+def encode_queries(model: RetrievalModel, queries: Iterable[QueryBatch], *, device: str = "cpu") -> Tensor:
+    """Batches of queries -> (Q, D) on `device`, in order."""
+    return torch.cat([model.encode_queries(batch.to(device)) for batch in queries])
+
+
+@torch.no_grad()
+def encode_videos(model: RetrievalModel, videos: Iterable[VideoBatch], *, device: str = "cpu") -> Iterator[VideoTokens]:
+    """Batches of videos -> their tokens on `device`, a batch at a time, so that a library need not fit in memory."""
+    for batch in videos:
+        yield model.encode_videos(batch.to(device))
+
+
+@torch.no_grad()
+def best_cosine(queries: Tensor, tokens: Tensor, valid: Tensor, *, products: int = PRODUCTS) -> Tensor:
+    """The best token of every video for every query, by cosine.
+
+    queries (Q, D), tokens (V, N, D), of any length, valid (V, N) -> (Q, V), -inf for a video without a valid token. At
+    most `products` cosines, or those of one query, are held at a time.
+    """
+    videos, number, width = tokens.shape
+    best = tokens.new_full((len(queries), videos), -torch.inf)
+    if not number:
+        return best
+    queries = functional.normalize(queries, dim=-1, eps=1e-12)
+    flat = functional.normalize(tokens, dim=-1, eps=1e-12).reshape(-1, width).T  # (D, V·N)
+    at_a_time = max(1, products // max(1, videos * number))
+    for at in range(0, len(queries), at_a_time):
+        cosine = (queries[at : at + at_a_time] @ flat).view(-1, videos, number)
+        best[at : at + at_a_time] = cosine.masked_fill_(~valid, -torch.inf).amax(2)
+    return best
+
+
+def score_tokens(queries: Tensor, videos: Iterable[VideoTokens], *, products: int = PRODUCTS) -> BranchScores:
+    """queries (Q, D) against the tokens of V videos in batches -> (Q, V) of each branch, on the CPU."""
+    frame, clip = [queries.new_empty(len(queries), 0).cpu()], [queries.new_empty(len(queries), 0).cpu()]
+    for tokens in videos:
+        frame.append(best_cosine(queries, tokens.frames, tokens.frame_valid, products=products).cpu())
+        clip.append(best_cosine(queries, tokens.clips, tokens.clip_valid, products=products).cpu())
+    return BranchScores(frame=torch.cat(frame, 1), clip=torch.cat(clip, 1))
+
+
+def score_library(
+    model: RetrievalModel,
+    videos: Iterable[VideoBatch],
+    queries: Iterable[QueryBatch],
+    *,
+    device: str = "cpu",
+    products: int = PRODUCTS,
+) -> BranchScores:
+    """V videos and Q queries in batches -> (Q, V) of each branch, on the CPU. The model should be in eval mode."""
+    return score_tokens(
+        encode_queries(model, queries, device=device),
+        encode_videos(model, videos, device=device),
+        products=products,
+    )

@@ -1,0 +1,150 @@
+"""BertAdam, the optimiser that every published method of this field was trained with.
+
+It is Adam without bias correction, with decoupled weight decay, and with every parameter tensor clipped on its own. The
+learning rate warms up from 0, so that the very first step changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, overload
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from prvr.core.errors import ConfigError
+
+Schedule = Callable[[float, float], float]
+"""(share of all steps that is done, share that warms up) -> multiplier of the learning rate, 0..1."""
+
+
+def warmup_linear(progress: float, warmup: float) -> float:
+    """0 up to 1 over the warm-up, then in a straight line down to 0 at the end, and 0 from there on."""
+    if progress < warmup:
+        return progress / warmup
+    return max(0.0, (1.0 - progress) / (1.0 - warmup))
+
+
+def warmup_cosine(progress: float, warmup: float) -> float:
+    """0 up to 1 over the warm-up, then half a cosine down to 0 at the end, and 0 from there on."""
+    if progress < warmup:
+        return progress / warmup
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (progress - warmup) / (1.0 - warmup))))
+
+
+def published_undecayed(name: str) -> bool:
+    """The published rule, on the published names: biases, and the norms that are called LayerNorm."""
+    return "bias" in name or "LayerNorm.weight" in name
+
+
+def decay_groups(
+    named_parameters: Iterable[tuple[str, nn.Parameter]],
+    weight_decay: float,
+    *,
+    undecayed: Callable[[str], bool] = published_undecayed,
+) -> list[dict[str, Any]]:
+    """Named parameters -> two groups for an optimiser: those that decay, then those that do not.
+
+    `undecayed` says by name which do not. The published code spares biases and the norms of the input projections and
+    of the position embeddings, but decays the norms inside attention blocks; a model that names its parts otherwise
+    hands in the rule that picks the same ones.
+    """
+    decay: list[nn.Parameter] = []
+    spared: list[nn.Parameter] = []
+    for name, parameter in named_parameters:
+        (spared if undecayed(name) else decay).append(parameter)
+    return [{"params": decay, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
+
+
+class BertAdam(Optimizer):
+    """m ← β₁m + (1-β₁)g,  v ← β₂v + (1-β₂)g²,  p ← p - lr · k(t) · (m / (√v + ε) + decay · p).
+
+    g is the gradient of one tensor, scaled down to norm `max_norm` where it is longer. k is `schedule`, and t counts
+    the steps of a tensor from 0, so that the first of them has k = 0. A tensor without a gradient is left alone: no
+    step, no decay. `group["rate"]` is lr · k(t) of the latest step.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        *,
+        lr: float,
+        total_steps: int,
+        warmup: float = 0.01,
+        schedule: Schedule = warmup_linear,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        max_norm: float = 1.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        if not 0 <= lr < math.inf:
+            raise ConfigError(f"lr={lr}: the learning rate must be a number that is not negative, such as 2.5e-4")
+        if total_steps < 1:
+            raise ConfigError(f"total_steps={total_steps}: the schedule needs at least one step")
+        if not 0 <= warmup < 1:
+            raise ConfigError(f"warmup={warmup}: is a share of all steps, from 0 to below 1")
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ConfigError(f"betas={betas}: each must be from 0 to below 1")
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "rate": 0.0})
+        self.total_steps, self.warmup, self.schedule = total_steps, warmup, schedule
+        self.betas, self.eps, self.max_norm = betas, eps, max_norm
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """One update of every tensor that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            by_step: dict[int, list[Tensor]] = {}  # one entry, unless some had no gradient in some step
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    state = self.state[parameter]
+                    by_step.setdefault(state.get("step", 0), []).append(parameter)
+                    state["step"] = state.get("step", 0) + 1
+            for step, parameters in by_step.items():
+                group["rate"] = group["lr"] * self.schedule(step / self.total_steps, self.warmup)
+                self._update(parameters, group["rate"], group["weight_decay"])
+        return loss
+
+    def _update(self, parameters: list[Tensor], rate: float, weight_decay: float) -> None:
+        """All tensors at a time: a handful of fused calls in place of some ten a tensor."""
+        gradients = self._clipped([parameter.grad for parameter in parameters if parameter.grad is not None])
+        first = [self._moment(parameter, "first") for parameter in parameters]
+        second = [self._moment(parameter, "second") for parameter in parameters]
+        beta1, beta2 = self.betas
+        torch._foreach_mul_(first, beta1)
+        torch._foreach_add_(first, gradients, alpha=1 - beta1)
+        torch._foreach_mul_(second, beta2)
+        torch._foreach_addcmul_(second, gradients, gradients, 1 - beta2)
+        scale = torch._foreach_sqrt(second)
+        torch._foreach_add_(scale, self.eps)
+        update = torch._foreach_div(first, scale)
+        if weight_decay:
+            torch._foreach_add_(update, parameters, alpha=weight_decay)
+        torch._foreach_add_(parameters, update, alpha=-rate)
+
+    def _clipped(self, gradients: list[Tensor]) -> tuple[Tensor, ...]:
+        """Copies, each of at most `max_norm`; the gradients themselves stay as they are."""
+        shrink = torch._foreach_norm(gradients)
+        torch._foreach_add_(shrink, 1e-6)
+        torch._foreach_reciprocal_(shrink)
+        torch._foreach_mul_(shrink, self.max_norm)
+        torch._foreach_clamp_max_(shrink, 1.0)
+        return torch._foreach_mul(gradients, shrink)
+
+    def _moment(self, parameter: Tensor, name: str) -> Tensor:
+        state = self.state[parameter]
+        if name not in state:
+            state[name] = torch.zeros_like(parameter)
+        moment: Tensor = state[name]
+        return moment

@@ -1,0 +1,114 @@
+"""What a run says about itself: a line of JSON an epoch, and the same numbers for TensorBoard if it is installed."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from prvr.core.errors import CheckpointError
+from prvr.core.files import write_whole
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+METRICS = "metrics.jsonl"
+TENSORBOARD = "tensorboard"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """One epoch, counted from 0 as the objective sees it."""
+
+    epoch: int
+    steps: int
+    loss: float  # mean over the steps
+    terms: Mapping[str, float]  # the objective's parts, means over the steps
+    lr: float  # of the last step
+    train_s: float
+    validation_s: float
+    validation: Mapping[str, float]
+    best: bool  # whether the weights of this epoch were the best so far
+
+
+class RunLog:
+    """Appends epochs to a run folder; what a run that was interrupted wrote beyond epoch `keep` is forgotten."""
+
+    def __init__(self, folder: Path, *, keep: int) -> None:
+        self.path = folder / METRICS
+        self._forget(keep)
+        self._board = _tensorboard(folder / TENSORBOARD, keep)
+
+    def write(self, record: EpochRecord) -> None:
+        """One more epoch. Raises CheckpointError when the disk is full or read-only."""
+        line = asdict(record)
+        # JSON has no NaN; a metric that is not defined is null.
+        line["validation"] = {
+            name: value if math.isfinite(value) else None for name, value in line["validation"].items()
+        }
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        if self._board is None:
+            return
+        scalars = {"train/loss": record.loss, "train/lr": record.lr}
+        scalars |= {f"train/{name}": value for name, value in record.terms.items()}
+        scalars |= {f"validation/{name}": value for name, value in record.validation.items()}
+        for name, value in scalars.items():
+            self._board.add_scalar(name, value, record.epoch)
+        self._board.flush()
+
+    def _forget(self, keep: int) -> None:
+        if not self.path.exists():
+            return
+        lines = self.path.read_bytes().splitlines(keepends=True)
+        kept = [line for line in lines if _epoch_of(line) < keep]
+        if kept != lines:
+            try:
+                write_whole(self.path, b"".join(kept))
+            except OSError as error:
+                raise _unwritable(self.path, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._board is not None:
+            self._board.close()
+
+
+def _epoch_of(line: bytes) -> float:
+    """The epoch of a line; infinite where a kill left half a line."""
+    try:
+        return float(json.loads(line)["epoch"]) if line.endswith(b"\n") else float("inf")
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+def _tensorboard(folder: Path, keep: int) -> SummaryWriter | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own dependencies
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return None
+    try:
+        return SummaryWriter(str(folder), purge_step=keep)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: cannot be written ({error.strerror}); free some space or choose another folder, "
+        "then run the same command again"
+    )

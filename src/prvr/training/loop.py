@@ -1,0 +1,276 @@
+"""The loop: epochs of steps, validation, the best weights kept, a stop when nothing improves.
+
+A run folder holds `model.safetensors` (the best weights), `last.safetensors` (where to go on), `metrics.jsonl` and,
+with TensorBoard installed, `tensorboard/`. Epochs are counted from 0 everywhere. torch's random numbers are seeded anew
+from (seed, epoch), so a run that is interrupted and started again ends with the bits of one that was not, without the
+state of any generator being saved (on a CPU; GPU kernels that add in no fixed order may differ in the last bit).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from prvr.core.errors import CheckpointError, ConfigError, DataError
+from prvr.core.types import Batch, Outputs
+from prvr.training.checkpoint import load_state, restore, save_state, save_weights
+from prvr.training.log import EpochRecord, RunLog
+from prvr.training.run_folder import LAST, WEIGHTS, Standing, alone_in, has_best, read_standing
+
+Objective = Callable[[Outputs, Batch, int], tuple[Tensor, dict[str, Tensor]]]
+"""(outputs, batch, epoch) -> the loss and its parts by name, the same names in every step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long to train, and what is best."""
+
+    epochs: int = 100
+    patience: int = 10  # epochs without improvement that are borne; one more ends the run
+    seed: int = 9527
+    primary: str = "SumR"  # the validation metric that the best weights have most of
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ConfigError(f"train.epochs={self.epochs}: must be at least 1")
+        if self.patience < 0:
+            raise ConfigError(f"train.patience={self.patience}: must not be negative; 0 stops at the first setback")
+        if not self.primary:
+            raise ConfigError("train.primary: must name a validation metric, such as SumR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainProgress:
+    """Where a run is, after every step and every epoch."""
+
+    epoch: int  # under way, or `epochs` at the end
+    epochs: int  # at most
+    step: int  # steps done in this epoch
+    steps: int | None  # steps an epoch, once one is finished
+    loss: float | None = None  # mean over the last finished epoch
+    metrics: Mapping[str, float] = field(default_factory=dict)  # validation after the last finished epoch
+    best: float | None = None
+    best_epoch: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """How a run ended."""
+
+    best: float  # the primary metric of the best epoch
+    best_epoch: int
+    metrics: Mapping[str, float]  # validation of the best epoch
+    epochs: int  # finished in all
+    new_epochs: int  # finished by this call; 0 when the run was complete before
+
+
+class _Losses(NamedTuple):
+    steps: int
+    loss: float
+    terms: dict[str, float]
+
+
+def train(
+    model: nn.Module,
+    *,
+    objective: Objective,
+    batches: Callable[[int], Iterable[Batch]],
+    optimizer: Optimizer,
+    validate: Callable[[nn.Module], Mapping[str, float]],
+    folder: Path,
+    config: TrainConfig,
+    metadata: Mapping[str, str],
+    device: str = "cpu",
+    on_progress: Callable[[TrainProgress], None] | None = None,
+) -> TrainResult:
+    """Train until the last epoch or until more than `patience` epochs in a row brought nothing; keep the best weights.
+
+    `batches(epoch)` must depend on the epoch alone. `validate` gets the model in eval mode and without gradients.
+    `metadata` is stored with the weights and says what the run is of: a folder with other metadata is refused. A run
+    that was interrupted goes on after its last finished epoch, a complete one returns at once. Afterwards `model` holds
+    the weights of the latest epoch that was trained here; the best ones are in `folder`/model.safetensors.
+
+    Raises CheckpointError for a folder that cannot be used and for numbers that are no longer finite; the weights and
+    the state of the last good epoch are then still on disk.
+    """
+    settings = {"metadata": dict(metadata), "train": {"seed": config.seed, "primary": config.primary}}
+    standing = read_standing(folder, settings)
+    if standing.finished(epochs=config.epochs, patience=config.patience) and has_best(folder, standing):
+        return _result(standing, new_epochs=0)
+    with alone_in(folder):
+        standing = read_standing(folder, settings)  # again, now that nobody else can write
+        begun = standing.epochs
+        run = _Run(model.to(device), objective, batches, optimizer, validate, folder, config, settings, device)
+        if begun:
+            restore(load_state(folder / LAST), model, optimizer, where=str(folder / LAST))
+            _mend_best(run, standing)
+        with RunLog(folder, keep=begun) as log:
+            show = _Reporter(on_progress, config.epochs)
+            while not standing.finished(epochs=config.epochs, patience=config.patience):
+                standing = _one_epoch(run, standing, log, show)
+    return _result(standing, new_epochs=standing.epochs - begun)
+
+
+class _Run(NamedTuple):
+    """What does not change from epoch to epoch."""
+
+    model: nn.Module
+    objective: Objective
+    batches: Callable[[int], Iterable[Batch]]
+    optimizer: Optimizer
+    validate: Callable[[nn.Module], Mapping[str, float]]
+    folder: Path
+    config: TrainConfig
+    settings: dict[str, Any]
+    device: str
+
+
+class _Reporter:
+    """Remembers what a step cannot know, for whoever draws the bar."""
+
+    def __init__(self, on_progress: Callable[[TrainProgress], None] | None, epochs: int) -> None:
+        self.on_progress, self.epochs = on_progress, epochs
+        self.steps: int | None = None
+        self.loss: float | None = None
+        self.metrics: Mapping[str, float] = {}
+
+    def __call__(self, standing: Standing, step: int) -> None:
+        if self.on_progress is None:
+            return
+        any_best = standing.best_epoch >= 0
+        self.on_progress(
+            TrainProgress(
+                epoch=standing.epochs,
+                epochs=self.epochs,
+                step=step,
+                steps=self.steps,
+                loss=self.loss,
+                metrics=self.metrics,
+                best=standing.best if any_best else None,
+                best_epoch=standing.best_epoch if any_best else None,
+            )
+        )
+
+
+def _one_epoch(run: _Run, standing: Standing, log: RunLog, show: _Reporter) -> Standing:
+    """Steps, validation, then everything onto disk; `last.safetensors` is what makes the epoch count."""
+    epoch = standing.epochs
+    torch.manual_seed(_epoch_seed(run.config.seed, epoch))
+    began = time.perf_counter()
+    losses = _steps(run, epoch, lambda step: show(standing, step))
+    trained = time.perf_counter()
+    metrics = _validation(run, epoch)
+    validated = time.perf_counter()
+    after = standing.after(metrics[run.config.primary], metrics)
+    group = run.optimizer.param_groups[0]
+    log.write(
+        EpochRecord(
+            epoch=epoch,
+            steps=losses.steps,
+            loss=losses.loss,
+            terms=losses.terms,
+            lr=float(group.get("rate", group["lr"])),
+            train_s=round(trained - began, 3),
+            validation_s=round(validated - trained, 3),
+            validation=metrics,
+            best=after.is_best,
+        )
+    )
+    save_state(run.folder / LAST, run.model, run.optimizer, {**run.settings, "standing": asdict(after)})
+    if after.is_best:
+        _save_best(run, after)
+    show.steps, show.loss, show.metrics = losses.steps, losses.loss, metrics
+    show(after, 0)
+    return after
+
+
+def _steps(run: _Run, epoch: int, tick: Callable[[int], None]) -> _Losses:
+    """One pass over the batches. Nothing waits for the device: losses are read once, at the end."""
+    run.model.train()
+    names: tuple[str, ...] = ()
+    rows: list[Tensor] = []
+    for step, batch in enumerate(run.batches(epoch)):
+        on_device = batch.to(run.device)
+        loss, parts = run.objective(run.model(on_device), on_device, epoch)
+        run.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        run.optimizer.step()
+        assert not names or names == tuple(parts), f"the objective's terms changed: {names}, then {tuple(parts)}"
+        names = tuple(parts)
+        rows.append(torch.stack([part.detach().float() for part in (*parts.values(), loss)]))
+        tick(step + 1)
+    if not rows:
+        raise DataError(f"{run.folder}: epoch {epoch} has no batches; the training split is empty")
+    table = torch.stack(rows).cpu()  # (steps, terms + 1)
+    _check_losses(table, names, run, epoch)
+    means = table.double().mean(0).tolist()
+    return _Losses(len(rows), means[-1], dict(zip(names, means, strict=False)))
+
+
+def _check_losses(table: Tensor, names: tuple[str, ...], run: _Run, epoch: int) -> None:
+    broken = (~table.isfinite()).nonzero()
+    if len(broken):
+        step, column = broken[0].tolist()
+        what = f"loss term {names[column]!r}" if column < len(names) else "the loss"
+        raise _diverged(run, f"epoch {epoch}, step {step}: {what} is {table[step, column]:g}", epoch)
+    norms = torch._foreach_norm([parameter.detach().float() for parameter in run.model.parameters()])
+    if not torch.stack(list(norms)).isfinite().all():
+        raise _diverged(run, f"epoch {epoch}, step {len(table) - 1}: the weights are no longer finite", epoch)
+
+
+def _validation(run: _Run, epoch: int) -> dict[str, float]:
+    run.model.eval()
+    with torch.no_grad():
+        metrics = {name: float(value) for name, value in run.validate(run.model).items()}
+    primary = run.config.primary
+    if primary not in metrics:
+        raise ConfigError(f"train.primary={primary}: validation gives {', '.join(metrics)}; choose one of them")
+    if not math.isfinite(metrics[primary]):
+        raise _diverged(run, f"epoch {epoch}: validation {primary} is {metrics[primary]:g}", epoch)
+    return metrics
+
+
+def _diverged(run: _Run, what: str, epoch: int) -> CheckpointError:
+    kept = f"epoch {epoch - 1} stays in {run.folder}" if epoch else f"nothing is saved yet in {run.folder}"
+    return CheckpointError(f"{what}; {kept}. Train into another folder with a smaller learning rate or another seed")
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    """Far apart for neighbouring seeds and epochs."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{epoch}".encode()).digest()[:8], "big") >> 1
+
+
+def _save_best(run: _Run, standing: Standing) -> None:
+    about = {**run.settings["metadata"], "epoch": str(standing.best_epoch), run.config.primary: repr(standing.best)}
+    save_weights(run.folder / WEIGHTS, run.model.state_dict(), about)
+
+
+def _mend_best(run: _Run, standing: Standing) -> None:
+    """A kill between the two files of an epoch leaves older weights: the state has them, if that epoch was the last."""
+    if has_best(run.folder, standing):
+        return
+    if not standing.is_best:
+        raise CheckpointError(
+            f"{run.folder / WEIGHTS}: the weights of the best epoch ({standing.best_epoch}) are gone; "
+            "take them from a copy, or train into another folder"
+        )
+    _save_best(run, standing)
+
+
+def _result(standing: Standing, *, new_epochs: int) -> TrainResult:
+    return TrainResult(
+        best=standing.best,
+        best_epoch=standing.best_epoch,
+        metrics=standing.metrics,
+        epochs=standing.epochs,
+        new_epochs=new_epochs,
+    )

@@ -1,0 +1,164 @@
+"""Folders of real video to answers, through the same doors that people use."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from prvr import Library, PrvrError, SearchEngine
+from prvr.core.errors import IndexFolderError, QueryError, VideoError
+from prvr.recipes.runs import zero_shot
+from prvr.search import engine as engine_module
+from prvr.search import indexing
+from prvr.search.engine import check_query
+from prvr.search.indexing import build_index
+from prvr.video.probe import probe
+from tests.features.make import ColourEncoder
+from tests.features.test_extract import paint
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    root = tmp_path / "videos"
+    paint(root / "sky.mp4", "blue", "blue", "green", "blue", "blue")
+    paint(root / "fire.mp4", "red", "red", "red")
+    paint(root / "both.mp4", "red", "blue", "blue", "blue", "red", "blue", "blue")
+    return root
+
+
+@pytest.fixture
+def colour(monkeypatch: pytest.MonkeyPatch) -> Callable[[ColourEncoder], None]:
+    """Whatever encoder is asked for, this one is brought; it reads real frames and real words."""
+
+    def bring(encoder: ColourEncoder) -> None:
+        def load(name: str, **_: object) -> ColourEncoder:
+            return encoder
+
+        monkeypatch.setattr("prvr.search.library.load_encoder", load)
+        monkeypatch.setattr(engine_module, "load_encoder", load)
+
+    bring(ColourEncoder())
+    return bring
+
+
+@pytest.mark.usefixtures("colour")
+def test_the_five_lines(videos: Path, tmp_path: Path) -> None:
+    lib = Library(videos).index()
+    hits = lib.search("green", k=5)
+    assert [Path(hit.video).name for hit in hits][0] == "sky.mp4"
+    assert len(hits) == 3
+    best = hits[0]
+    assert (best.start, best.end) == (pytest.approx(2, abs=0.05), pytest.approx(3, abs=0.05))
+    assert best.score == pytest.approx(1, abs=0.01)
+    assert best.confidence == "not calibrated"
+    saved = best.export(tmp_path / "green.mp4")
+    assert probe(saved).duration_s == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.usefixtures("colour")
+def test_several_moments_best_first_and_inside_the_video(videos: Path) -> None:
+    hits = Library(videos).index().search("red", k=2)
+    both = next(hit for hit in hits if hit.video.endswith("both.mp4"))
+    assert [round(start) for start, _ in sorted(both.moments)] == [0, 4]
+    assert all(0 <= start < end <= both.duration_s for hit in hits for start, end in hit.moments)
+
+
+@pytest.mark.usefixtures("colour")
+def test_indexing_again_adds_only_what_is_new_or_changed(videos: Path) -> None:
+    lib = Library(videos).index()
+    assert lib.last
+    assert len(lib.last.added) == 3
+    assert lib.index().last
+    assert lib.last.added == ()
+    paint(videos / "new.mp4", "green", "green")
+    paint(videos / "fire.mp4", "blue", "blue")
+    assert sorted(lib.index().last.added) == ["fire.mp4", "new.mp4"]  # type: ignore[union-attr]
+    assert lib.search("green", k=1)[0].video.endswith("new.mp4")
+    assert lib.search("red", k=1)[0].video.endswith("both.mp4")
+
+
+@pytest.mark.usefixtures("colour")
+def test_killed_between_features_and_vectors_the_next_run_completes(
+    videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lib = Library(videos).index()
+    paint(videos / "fire.mp4", "green", "green")
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(indexing, "refresh", killed)
+        with pytest.raises(KeyboardInterrupt):
+            lib.index()
+    assert lib.search("red", k=1)[0].video.endswith("fire.mp4"), "the old index still answers"
+    assert lib.index().last.added == ("fire.mp4",)  # type: ignore[union-attr]
+    assert lib.search("red", k=1)[0].video.endswith("both.mp4")
+
+
+def test_another_encoder_is_refused_with_the_way_out(videos: Path, colour: Callable[[ColourEncoder], None]) -> None:
+    Library(videos).index()
+    colour(ColourEncoder(revision="2" * 12))
+    with pytest.raises(IndexFolderError, match=r"was made with encoder colour@1+, not colour@2+"):
+        Library(videos).search("red")
+    with pytest.raises(IndexFolderError, match=r"was made with encoder colour@1+, not colour@2+"):
+        Library(videos).index()
+    colour(ColourEncoder())
+    assert Library(videos).search("red", k=1)
+
+
+@pytest.mark.usefixtures("colour")
+def test_an_index_answers_the_same_wherever_it_lies(videos: Path, tmp_path: Path) -> None:
+    first = Library(videos, index=tmp_path / "index").index().search("green blue", k=3)
+    shutil.move(tmp_path / "index", tmp_path / "moved")
+    again = SearchEngine.open(tmp_path / "moved").search("green blue", k=3)
+    assert [(hit.video_id, hit.score, hit.moments) for hit in first] == [
+        (hit.video_id, hit.score, hit.moments) for hit in again
+    ]
+
+
+@pytest.mark.usefixtures("colour")
+def test_a_video_that_is_gone_is_named_when_it_is_wanted(videos: Path, tmp_path: Path) -> None:
+    lib = Library(videos).index()
+    (videos / "sky.mp4").unlink()
+    with pytest.raises(VideoError, match=r"sky.mp4: is not there any more"):
+        lib.search("green", k=1)[0].export(tmp_path / "x.mp4")
+    with pytest.raises(IndexFolderError, match="nothing is indexed yet"):
+        Library(tmp_path / "elsewhere").search("red")
+
+
+def test_scores_of_an_index_are_those_of_the_features(videos: Path, tmp_path: Path) -> None:
+    """What was extracted offline and what is indexed rank alike: max over frames of the cosine."""
+    encoder = ColourEncoder()
+    done = build_index([videos], tmp_path / "index", encoder)
+    query = encoder.encode_texts(["red blue"]).sentence[0]
+    engine = SearchEngine(
+        indexing.ExactIndex.open(tmp_path / "index"), done.extraction.store, encoder, zero_shot(encoder.spec)
+    )
+    for hit in engine.search("red blue", k=9):
+        frames = done.extraction.store.read(hit.video_id).features
+        want = torch.cosine_similarity(frames, query[None]).max()
+        assert hit.score == pytest.approx(float(want), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("", "holds no word"),
+        ("  \n ", "holds no word"),
+        ("?!…", "holds no word"),
+        ("word " * 10_000, "has 10,000 words, but encoder 'colour' reads 16"),
+        ("broken \udcff", "is not readable text"),
+        (b"bytes", "expected a sentence, found bytes"),
+        (None, "expected a sentence, found NoneType"),
+    ],
+)
+def test_what_is_no_sentence_is_refused(query: object, says: str) -> None:
+    with pytest.raises(QueryError, match=says) as caught:
+        check_query(query, ColourEncoder())
+    assert isinstance(caught.value, PrvrError)
+    assert "\n" not in str(caught.value)
