@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
+import subprocess
+import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -150,6 +153,47 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(
     with pytest.raises(DataError, match="No space left on device.*run the same again"):
         generate_world(tmp_path, size="tiny", seed=3, workers=1)
     assert not list((tmp_path / "videos").iterdir())
+
+
+KILLED = """
+import multiprocessing, sys
+from pathlib import Path
+from prvr.data.world import generate_world
+
+def tell(done, total):
+    if done == 2:
+        print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+
+if __name__ == "__main__":
+    generate_world(Path(sys.argv[1]), size="tiny", seed=3, workers=2, progress=tell)
+"""
+
+
+def test_a_killed_run_leaves_nothing_half_written_and_nobody_behind(tiny: World, tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(KILLED)
+    root = tmp_path / "world"
+    with subprocess.Popen([sys.executable, str(script), str(root)], stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        children = [int(pid) for pid in run.stdout.readline().split()]
+        run.kill()
+    assert len(children) == 2
+    deadline = time.monotonic() + 20
+    while any(is_running(pid) for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(is_running(pid) for pid in children)
+    for path in (root / "videos").glob("*.webm"):
+        assert path.read_bytes() == (tiny.root / "videos" / path.name).read_bytes()
+    again = generate_world(root, size="tiny", seed=3, workers=1)
+    assert 0 < again.made <= 10
+    assert len(again.videos) == len(list((root / "videos").iterdir())) == 12
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return "(" in (stat := Path(f"/proc/{pid}/stat").read_text()) and stat.rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 class MeanColour:

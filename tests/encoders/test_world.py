@@ -68,8 +68,8 @@ def test_images(encoder: WorldEncoder) -> None:
 
 def test_texts_and_padding(encoder: WorldEncoder) -> None:
     words, valid, sentence = encoder.encode_texts(TEXTS)
-    assert valid.sum(dim=1).tolist() == [5, 18, 2]  # words and the end of the sentence
-    assert words.shape == (3, 18, 128)
+    assert valid.sum(dim=1).tolist() == [5, 17, 2]  # words and the end of the sentence
+    assert words.shape == (3, 17, 128)
     assert not words[~valid].any()
     for i, text in enumerate(TEXTS):
         alone = encoder.encode_texts([text])
@@ -90,7 +90,7 @@ def test_many_texts_few_texts_long_texts(encoder: WorldEncoder) -> None:
 
 
 def test_unknown_words(encoder: WorldEncoder) -> None:
-    assert encoder.unknown_words("The RED ball, a kitchen; THE Ball... über") == ["the", "kitchen", "über"]
+    assert encoder.unknown_words("The RED ball, a kitchen; THE Ball... über") == ["kitchen", "über"]
     assert encoder.unknown_words("A polka-dot five-pointed star!") == []
     a, b = encoder.encode_texts(["a red zebra", "a red kitchen"]).sentence
     torch.testing.assert_close(a, b)
@@ -134,7 +134,7 @@ def test_what_is_saved_is_what_is_read(tmp_path: Path) -> None:
     save_world_encoder(net, tmp_path / "again", training={"steps": "7"})
     assert read_world_encoder(tmp_path / "again").spec == again.spec  # how it was made is no part of what it is
     with torch.no_grad():
-        net.image.project.bias += 1
+        net.image.project.bias.add_(1.0)
     save_world_encoder(net, tmp_path / "other", training={"steps": "0"})
     assert read_world_encoder(tmp_path / "other").spec.revision != again.spec.revision
 
@@ -172,7 +172,7 @@ def test_drawing_follows_from_its_key() -> None:
 
 def test_training_command_is_repeatable(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        main(["--out", str(tmp_path / name), "--seed", "5", "--steps", "2", "--held-out", "32"])
+        main(["--out", str(tmp_path / name), "--seed", "5", "--steps", "2", "--batch", "16", "--held-out", "16"])
     first, second = (read_world_encoder(tmp_path / name) for name in ("a", "b"))
     assert first.spec == second.spec
     assert first.spec != load_world_encoder().spec

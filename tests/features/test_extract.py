@@ -156,7 +156,7 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(library: Path, tmp_path:
     done = subprocess.run(
         [sys.executable, "-c", limit], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True
     )
-    assert "cannot write the features of 'a.mp4'" in done.stdout
+    assert "cannot write the features of" in done.stdout
     assert "run the same command again: what is finished stays" in done.stdout
     assert [entry.video_id for entry in FeatureStore.open(out).entries()] == ["b.mp4"]
     assert sorted(extract([library], ColourEncoder(), out).made) == ["a.mp4", "deep/b.mp4"]

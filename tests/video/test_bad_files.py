@@ -125,11 +125,13 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES, ids=["unicode", "255 bytes", "colon", "newline", "dash", "not unicode"])
-def test_names_are_only_names(tmp_path: Path, name: str) -> None:
+def test_names_are_only_names(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(os.fsencode(name)) == 255 or not name.startswith("ü")
     write_video(tmp_path / "a.mp4", steps(2, 10))
     (tmp_path / "a.mp4").rename(tmp_path / name)
     assert probe(tmp_path / name).duration_s == pytest.approx(2)
+    monkeypatch.chdir(tmp_path)
+    assert probe(Path(name)).duration_s == pytest.approx(2)
     (batch,) = sample_frames(tmp_path / name)
     assert [read_clock(frame) for frame in batch.frames] == batch.times.tolist() == [0, 1]
     (tmp_path / name).write_bytes(b"")

@@ -46,6 +46,11 @@ def test_the_sample_is_the_first_frame_not_before_each_step(tmp_path: Path) -> N
     assert sampled(tmp_path / "a.mkv")[0] == [0, 1.1, 2.0, 5.3, 6.2]  # 5.3 stands in for 3, 4 and 5, and comes once
 
 
+def test_a_rate_that_is_the_files_own_gives_every_frame(tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", steps(1, 100))  # 0.29 * 100 is a little less than 29
+    assert sampled(tmp_path / "a.mp4", rate=100)[0] == pytest.approx(steps(1, 100))
+
+
 @pytest.mark.parametrize("rate", [0.3, 1.0, 2.5, 7.0, 24.0, 100.0])
 def test_equals_decoding_everything_and_choosing_by_the_rule(tmp_path: Path, rate: float) -> None:
     rng = np.random.default_rng(3)

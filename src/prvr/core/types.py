@@ -31,7 +31,7 @@ class Query:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
-    """What probing a video file finds, without decoding it."""
+    """What probing a video file finds; no more than one picture of it is decoded."""
 
     path: Path
     duration_s: float

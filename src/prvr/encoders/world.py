@@ -42,7 +42,6 @@ class WorldConfig:
     image_size: tuple[int, int] = (72, 96)  # height, width in pixels
     channels: tuple[int, int, int, int] = (16, 32, 64, 96)
     image_blocks: int = 2
-    image_heads: int = 8
     text_width: int = 128
     text_layers: int = 2
     text_heads: int = 4
@@ -79,7 +78,7 @@ class Block(nn.Module):
 
 
 class ImageTower(nn.Module):
-    """A small convolutional network with attention pooling."""
+    """A small convolutional network: the strongest place says who is there, the mean of all places where it is."""
 
     def __init__(self, config: WorldConfig) -> None:
         super().__init__()
@@ -88,19 +87,15 @@ class ImageTower(nn.Module):
             Convolution(3, a, stride=2), Convolution(a, b, stride=2), Convolution(b, c, stride=2), Convolution(c, d)
         )
         self.blocks = nn.Sequential(*(Block(d) for _ in range(config.image_blocks)))
-        self.heads = config.image_heads
         self.norm = nn.LayerNorm(d)
-        self.attend = nn.Linear(d, config.image_heads)
-        self.value = nn.Linear(d, 2 * d)
-        self.project = nn.Linear(2 * d, config.width)
+        self.value = nn.Linear(d, 4 * d)
+        self.project = nn.Linear(8 * d, config.width)
 
     def forward(self, images: Tensor) -> Tensor:
         """images (B, 3, H, W) -> (B, E)."""
         places = self.norm(self.blocks(self.stem(images)).flatten(2).mT)  # (B, places, d)
-        weight = self.attend(places).softmax(dim=1)  # (B, places, heads)
-        value = self.value(places).unflatten(2, (self.heads, -1))  # (B, places, heads, 2 d / heads)
-        pooled = torch.einsum("bph,bphd->bhd", weight, value).flatten(1)  # (B, 2 d)
-        out: Tensor = self.project(pooled)
+        value = self.value(places)  # (B, places, 4 d)
+        out: Tensor = self.project(torch.cat([value.amax(dim=1), value.mean(dim=1)], dim=1))
         return out
 
 
@@ -164,7 +159,7 @@ class WorldNet(nn.Module):
         limit = self.config.token_limit - 1
         rows = [[*(self.ids.get(word, UNKNOWN) for word in words_of(text)[:limit]), EOS] for text in texts]
         longest = max(map(len, rows), default=1)
-        return torch.tensor([row + [PAD] * (longest - len(row)) for row in rows]).reshape(len(rows), longest)
+        return torch.tensor([row + [PAD] * (longest - len(row)) for row in rows], dtype=torch.long).reshape(-1, longest)
 
     def encode_sentences(self, tokens: Tensor) -> Tensor:
         """tokens (Q, W) -> (Q, E): the row of each sentence's end."""

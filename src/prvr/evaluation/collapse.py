@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_AT_A_TIME = 64  # videos that are copied to float64 together
 _RELEASED_TOKENS = 32
 _RELEASED_CHUNK = 400
 
@@ -43,17 +42,17 @@ class VideoSums(NamedTuple):
 def token_sums(tokens: Tensor, valid: Tensor | None = None) -> VideoSums:
     """tokens (V, N, D) of any length, valid (V, N), None = all -> VideoSums on the CPU."""
     if valid is None:
-        valid = torch.ones(tokens.shape[:2], dtype=torch.bool)
-    parts = [
-        _masked_sums(chunk, real.cpu())
-        for chunk, real in zip(torch.split(tokens, _AT_A_TIME), torch.split(valid, _AT_A_TIME), strict=True)
-    ]
-    return join_sums(parts)
+        valid = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+    elif not valid.all():
+        tokens = tokens.masked_fill(~valid[..., None], 0.0)  # padding may hold anything, NaN too
+    scale, square = _unit_scale(tokens)
+    vector = torch.bmm(scale[:, None], tokens).squeeze(1)  # (V, D), without a copy of the tokens
+    return VideoSums(vector.cpu().double(), square.sum(1).cpu().double(), valid.sum(1).cpu())
 
 
 def query_sums(queries: Tensor, video_of_query: Tensor, num_videos: int) -> VideoSums:
     """queries (Q, D) of any length, video_of_query (Q,) -> VideoSums on the CPU, of the queries of each video."""
-    unit, video = _unit(queries), video_of_query.cpu()
+    unit, video = functional.normalize(queries.cpu().double(), dim=-1, eps=1e-12), video_of_query.cpu()
     return VideoSums(
         unit.new_zeros(num_videos, unit.shape[1]).index_add_(0, video, unit),
         unit.new_zeros(num_videos).index_add_(0, video, unit.square().sum(-1)),
@@ -90,14 +89,15 @@ def released_video_similarity(tokens: Tensor) -> Similarity | None:
     out.
     """
     sums = token_sums(tokens)
-    unit = _unit(tokens[:, :_RELEASED_TOKENS]).flatten(0, 1)  # (V·32, D)
-    chunk = torch.arange(len(unit)) // _RELEASED_CHUNK
+    first = tokens[:, :_RELEASED_TOKENS]
+    flat = (first * _unit_scale(first)[0][..., None]).flatten(0, 1)  # (V·32, D)
+    chunk = torch.arange(len(flat), device=flat.device) // _RELEASED_CHUNK
     chunk_size = chunk.bincount()
-    pairs = len(unit) ** 2 - int(chunk_size.square().sum())
+    pairs = len(flat) ** 2 - int(chunk_size.square().sum())
     exact = similarity(sums)
     if not pairs or exact is None:
         return None
-    chunk_vector = unit.new_zeros(len(chunk_size), unit.shape[1]).index_add_(0, chunk, unit)
+    chunk_vector = flat.new_zeros(len(chunk_size), flat.shape[1]).index_add_(0, chunk, flat).cpu().double()
     total = (chunk_vector.sum(0).square().sum() - chunk_vector.square().sum()) / pairs
     return Similarity(intra=exact.intra, total=float(total))
 
@@ -130,11 +130,8 @@ def average_ranks(values: Tensor) -> Tensor:
     return middle.new_empty(len(values)).scatter_(0, order, middle[group])
 
 
-def _masked_sums(tokens: Tensor, valid: Tensor) -> VideoSums:
-    unit = _unit(tokens).masked_fill_(~valid[..., None], 0.0)
-    return VideoSums(unit.sum(1), unit.square().sum((1, 2)), valid.sum(1))
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    """On the CPU in float64: differences of large sums follow, and not every device has it."""
-    return functional.normalize(vectors.cpu().double(), dim=-1, eps=1e-12)
+def _unit_scale(tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """tokens (V, N, D) -> what each is multiplied by to become a unit vector, and its squared length then, (V, N)."""
+    norm = tokens.norm(dim=-1)
+    scale = norm.clamp_min(1e-12).reciprocal()
+    return scale, (norm * scale).square()

@@ -76,7 +76,7 @@ def versions() -> dict[str, str]:
 
 
 def table(rows: Mapping[str, Sequence[Report]], *, width: int = 120) -> str:
-    """Reports by row title, one a seed -> Markdown, columns side by side as far as `width` characters allow.
+    """Reports by row title, one a seed -> Markdown, groups of columns side by side as far as `width` characters allow.
 
     A cell is the mean, with ± the sample standard deviation where there is more than one seed, or n/a.
     """

@@ -130,7 +130,15 @@ def evaluate_run(trained: Trained, data: DataFolder, split: str, *, device: str 
             f"{data.store.folder} holds those of {spec.fingerprint}; extract again with the first, or train anew"
         )
     items = data.load(split, prepare=trained.prepare, encoder=partial(encoder_of, spec))
-    return measure(trained.model, items, title=trained.recipe.title, split=split, device=pick_device(device).name)
+    trains = trained.recipe.objective is not None
+    return measure(
+        trained.model,
+        items,
+        split=split,
+        device=pick_device(device).name,
+        selected_on="val" if trains else None,
+        seed=trained.recipe.settings.train.seed if trains else None,
+    )
 
 
 def encoder_of(spec: EncoderSpec) -> Encoder:

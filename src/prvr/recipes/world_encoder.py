@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from prvr.data.world.acts import VERSION, Act
+from prvr.data.world.film import leave_with_parent
 from prvr.data.world.grammar import describe, vocabulary
 from prvr.data.world.render import render
 from prvr.data.world.script import any_event, between, make_script
@@ -93,7 +94,7 @@ def draw(key: str, batch: int) -> Drawn:
 def draw_ahead(seed: int, batch: int) -> Iterator[Drawn]:
     """Batches without end, drawn by a process of their own."""
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=leave_with_parent) as pool:
         waiting: deque[Future[Drawn]] = deque(pool.submit(draw, f"{seed} {i}", batch) for i in range(AHEAD))
         step = AHEAD
         try:
@@ -114,7 +115,9 @@ def clip_loss(images: Tensor, texts: Tensor, same: Tensor, scale: Tensor) -> Ten
     logits = scale * F.normalize(images, dim=1) @ F.normalize(texts, dim=1).T  # (B, B)
     logits = logits.masked_fill(same & ~torch.eye(len(same), dtype=torch.bool), -torch.inf)
     own = torch.arange(len(logits))
-    return (F.cross_entropy(logits, own, reduction="none") + F.cross_entropy(logits.T, own, reduction="none")) / 2
+    forth: Tensor = F.cross_entropy(logits, own, reduction="none")
+    back: Tensor = F.cross_entropy(logits.T, own, reduction="none")
+    return (forth + back) / 2
 
 
 def worn(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -125,7 +128,8 @@ def worn(images: Tensor, generator: torch.Generator) -> Tensor:
     blurred = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
     share, loud, light = torch.rand(3, len(images), 1, 1, 1, generator=generator)
     noise = torch.randn(images.shape[1:], generator=generator)  # one for all: what matters is that it changes
-    return torch.lerp(images, blurred, 0.4 * share) * (0.92 + 0.16 * light) + 0.04 * loud * noise
+    softer: Tensor = images + 0.4 * share * (blurred - images)
+    return softer * (0.92 + 0.16 * light) + 0.04 * loud * noise
 
 
 def train(config: TrainingConfig) -> tuple[WorldNet, int]:
@@ -188,11 +192,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=10.0, help="train this long (default: %(default)s)")
     parser.add_argument("--steps", type=int, help="train this many steps instead: the same weights every time")
+    parser.add_argument("--batch", type=int, default=TrainingConfig.batch, help="frames a step (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--held-out", type=int, default=HELD_OUT, help="frames to judge it by (default: %(default)s)")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    config = TrainingConfig(seed=given.seed, minutes=given.minutes, steps=given.steps, threads=given.threads)
+    config = TrainingConfig(
+        seed=given.seed, minutes=given.minutes, steps=given.steps, batch=given.batch, threads=given.threads
+    )
     net, steps = train(config)
     made = {"seed": str(config.seed), "steps": str(steps), "batch": str(config.batch), "generator": str(VERSION)}
     save_world_encoder(net, given.out, training=made)

@@ -26,6 +26,8 @@ from prvr.training.checkpoint import load_state, restore, save_state, save_weigh
 from prvr.training.log import EpochRecord, RunLog
 from prvr.training.run_folder import LAST, WEIGHTS, Standing, alone_in, has_best, read_standing
 
+__all__ = ["LAST", "WEIGHTS", "Objective", "TrainConfig", "TrainProgress", "TrainResult", "train"]
+
 Objective = Callable[[Outputs, Batch, int], tuple[Tensor, dict[str, Tensor]]]
 """(outputs, batch, epoch) -> the loss and its parts by name, the same names in every step."""
 

@@ -25,7 +25,7 @@ from prvr.core.types import VideoInfo
 from prvr.video.clock import Clock, may_restart, one_clock, presented, start_clock, steady
 from prvr.video.picture import rotation_of, upright
 from prvr.video.probe import probe
-from prvr.video.source import Damage, Source, open_video, packets_of, shown
+from prvr.video.source import Damage, Source, open_video, packets_of, shown, sound_of
 
 TICK = Fraction(1, 90_000)  # of what is written
 SOUND_RATE = 48_000
@@ -175,7 +175,9 @@ def _sounds_around(path: Path, start: float) -> Iterator[tuple[float, AudioFrame
         clock, _ = start_clock(source, Damage())
         _seek(source, clock, start)
         origin = Fraction(clock.start or 0) * clock.tick
-        stream = source.container.streams.audio[0]
+        stream = sound_of(source.container)
+        if stream is None:
+            return
         tick = stream.time_base or Fraction(1, SOUND_RATE)
         packets = one_clock(packets_of(source.container, stream, Damage()), interval=round(Fraction(1, 50) / tick))
         for ticks, frame in steady(_decoded_sound(packets)):

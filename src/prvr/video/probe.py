@@ -8,7 +8,7 @@ from statistics import median
 from prvr.core.types import VideoInfo
 from prvr.video.clock import Clock, Length, declared_rate, measure, start_clock
 from prvr.video.picture import rotation_of
-from prvr.video.source import Damage, Source, decoded, no_frame, open_video
+from prvr.video.source import Damage, Source, decoded, no_frame, open_video, sound_of
 
 BROWSER_H264 = ("yuv420p", "yuvj420p")  # 8 bit, 4:2:0
 BROWSER_AUDIO = (None, "aac", "mp3", "opus", "vorbis", "flac")
@@ -49,10 +49,8 @@ def _video_codec(source: Source) -> str:
 
 
 def _audio_codec(source: Source) -> str | None:
-    for stream in source.container.streams.audio:
-        if getattr(stream, "codec_context", None) is not None:  # None where FFmpeg does not know the codec
-            return stream.codec_context.codec.canonical_name
-    return None
+    sound = sound_of(source.container)
+    return None if sound is None else sound.codec_context.codec.canonical_name
 
 
 def _rate(source: Source, clock: Clock, length: Length) -> float:

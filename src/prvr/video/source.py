@@ -121,6 +121,12 @@ def decoded(stream: VideoStream, packets: Iterator[VideoPacket], damage: Damage)
     yield from rest
 
 
+def sound_of(container: InputContainer) -> AudioStream | None:
+    """The first sound that FFmpeg can decode."""
+    known = (s for s in container.streams.audio if getattr(s, "codec_context", None) is not None)
+    return next(known, None)
+
+
 def no_frame(path: Path) -> VideoError:
     """The error for a file that opens but shows nothing."""
     return VideoError(

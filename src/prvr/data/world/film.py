@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
+import os
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -40,3 +43,16 @@ def film(script: Script) -> bytes:
 def film_to(script: Script, path: Path) -> None:
     """Make one file, whole or not at all."""
     write_whole(path, film(script))
+
+
+def leave_with_parent() -> None:
+    """End this process as soon as the one that started it is gone: a killed parent cannot say goodbye."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -29,7 +29,7 @@ from prvr.core.files import write_whole
 from prvr.core.types import Encoder, Query, VideoFeatures
 from prvr.data.annotations import read_queries, write_queries
 from prvr.data.world.acts import VERSION, Script
-from prvr.data.world.film import film_to
+from prvr.data.world.film import film_to, leave_with_parent
 from prvr.data.world.grammar import describe
 from prvr.data.world.render import world_frames
 from prvr.data.world.script import check_size, split_of, world_script
@@ -167,7 +167,7 @@ def _make(missing: list[tuple[int, Path]], size: str, seed: int, workers: int) -
                 yield
             return
         spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=spawn) as pool:
+        with ProcessPoolExecutor(min(workers, len(jobs)), spawn, initializer=leave_with_parent) as pool:
             futures = [pool.submit(film_to, script, path) for script, path in jobs]
             try:
                 for future in as_completed(futures):

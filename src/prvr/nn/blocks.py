@@ -1,0 +1,158 @@
+"""Post-norm attention blocks, K of them side by side with stacked weights, and what stands in front of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from prvr.nn.attention import attend
+from prvr.nn.dropout import Dropout, check_rate, keep_mask, keep_scale
+
+_EPS = 1e-5  # of every layer norm
+
+
+class InputProjection(nn.Module):
+    """Features of any width -> D: layer norm, dropout, linear, ReLU."""
+
+    def __init__(self, width_in: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width_in, eps=_EPS)
+        self.dropout = Dropout(dropout)
+        self.linear = nn.Linear(width_in, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (V, N, E) -> (V, N, D)."""
+        return F.relu(self.linear(self.dropout(self.norm(x))))
+
+
+class Positions(nn.Module):
+    """Adds a learned vector for each place in the sequence, then layer norm and dropout."""
+
+    def __init__(self, length: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(length, width))
+        self.norm = nn.LayerNorm(width, eps=_EPS)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (V, N, D), N at most the length -> (V, N, D)."""
+        out: Tensor = self.dropout(self.norm(x + self.weight[: x.shape[1]]))
+        return out
+
+
+class AttentionBlocks(nn.Module):
+    """K blocks that read the same input: u = norm(x + attend(x)), out = norm(u + feed-forward(u)).
+
+    Weights are stacked: queries, keys and values of all blocks come from one product with x. The feed-forward part is
+    4 D wide. `dropout` falls on probabilities, on both sublayers' outputs and after the ReLU.
+    """
+
+    def __init__(self, num_blocks: int, width: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        k, d = num_blocks, width
+        self.num_heads = num_heads
+        self.dropout = check_rate(dropout, "dropout")
+        self.qkv_weight = nn.Parameter(torch.empty(3, k, d, d))  # (query | key | value, block, out, in)
+        self.qkv_bias = nn.Parameter(torch.empty(3, k, d))
+        self.norm1_weight = nn.Parameter(torch.empty(k, d))
+        self.norm1_bias = nn.Parameter(torch.empty(k, d))
+        self.up_weight = nn.Parameter(torch.empty(k, 4 * d, d))
+        self.up_bias = nn.Parameter(torch.empty(k, 4 * d))
+        self.down_weight = nn.Parameter(torch.empty(k, d, 4 * d))
+        self.down_bias = nn.Parameter(torch.empty(k, d))
+        self.norm2_weight = nn.Parameter(torch.empty(k, d))
+        self.norm2_bias = nn.Parameter(torch.empty(k, d))
+
+    def forward(self, x: Tensor, *, table: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        """x (V, N, D), table (K, N, N) multiplies logits, bias (V, N) is added to those of a key -> (K, V, N, D)."""
+        rate = self.dropout if self.training else 0.0
+        _, k, d, _ = self.qkv_weight.shape
+        qkv = F.linear(x, self.qkv_weight.view(3 * k * d, d), self.qkv_bias.view(-1))
+        mixed = attend(qkv.unflatten(-1, (3, k, d)), self.num_heads, table=table, bias=bias, dropout=rate)
+        u = add_norm(x.expand_as(mixed), mixed, self.norm1_weight, self.norm1_bias, dropout=rate)
+        fed = feed_forward(
+            u.flatten(1, 2), self.up_weight, self.up_bias, self.down_weight, self.down_bias, dropout=rate
+        )
+        return add_norm(u, fed.view_as(u), self.norm2_weight, self.norm2_bias, dropout=rate)
+
+
+def add_norm(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, *, dropout: float) -> Tensor:
+    """Layer norm of x + dropout(y), with a gain and an offset of each block: (K, ..., D), weight, bias (K, D)."""
+    out: Tensor = _AddNorm.apply(x, y, weight, bias, dropout)
+    return out
+
+
+def feed_forward(
+    x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor, *, dropout: float
+) -> Tensor:
+    """down · dropout(relu(up · x)), block by block.
+
+    x (K, N, D), up (K, F, D), up_bias (K, F), down (K, D, F), down_bias (K, D) -> (K, N, D).
+    """
+    out: Tensor = _FeedForward.apply(x, up, up_bias, down, down_bias, dropout)
+    return out
+
+
+class _AddNorm(torch.autograd.Function):
+    """Keeps one normalised tensor and a byte mask where the plain chain keeps five tensors."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, dropout: float) -> Tensor:
+        keep = keep_mask(tuple(y.shape), dropout, y.device) if dropout else None
+        ctx.scale = keep_scale(dropout) if dropout else 1.0
+        total = x + y if keep is None else torch.mul(y, keep).mul_(ctx.scale).add_(x)
+        normal, _, rstd = torch.native_layer_norm(total, total.shape[-1:], None, None, _EPS)
+        ctx.save_for_backward(normal, rstd, weight, keep)
+        shape = (len(weight), *[1] * (y.ndim - 2), -1)
+        return torch.addcmul(bias.view(shape), normal, weight.view(shape))
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
+        normal, rstd, weight, keep = ctx.saved_tensors
+        inner = tuple(range(1, grad.ndim - 1))
+        flow = grad * normal
+        grad_weight = flow.sum(inner)
+        torch.mul(grad, weight.view(len(weight), *[1] * (grad.ndim - 2), -1), out=flow)
+        # layer norm seen from its own output: mean 0, deviation 1; the deviation of the input comes after
+        flow = torch.ops.aten.native_layer_norm_backward(
+            flow, normal, list(normal.shape[-1:]), torch.zeros_like(rstd), torch.ones_like(rstd), None, None,
+            [True, False, False],
+        )[0].mul_(rstd)  # fmt: skip
+        grad_y = flow if keep is None else torch.mul(flow, keep).mul_(ctx.scale)
+        return flow, grad_y, grad_weight, grad.sum(inner), None
+
+
+class _FeedForward(torch.autograd.Function):
+    """Keeps the dropped hidden layer alone: it is zero exactly where the gradient is, so no mask is kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor, dropout: float
+    ) -> Tensor:
+        hidden = torch.baddbmm(up_bias[:, None], x, up.mT).relu_()
+        if dropout:
+            hidden.mul_(keep_mask(tuple(hidden.shape), dropout, hidden.device))
+        ctx.scale = keep_scale(dropout) if dropout else 1.0  # put on the small matrices, not on the hidden layer
+        ctx.save_for_backward(x, hidden, up, down)
+        return torch.baddbmm(down_bias[:, None], hidden, down.mT, alpha=ctx.scale)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, None]:
+        x, hidden, up, down = ctx.saved_tensors
+        grad_down = torch.bmm(grad.mT, hidden).mul_(ctx.scale)
+        flow = torch.bmm(grad, down * ctx.scale)  # (K, N, F)
+        torch.ops.aten.threshold_backward.grad_input(flow, hidden, 0, grad_input=flow)
+        return (
+            torch.bmm(flow, up),
+            torch.bmm(flow.mT, x),
+            flow.sum(1),
+            grad_down,
+            grad.sum(1),
+            None,
+        )
