@@ -99,35 +99,40 @@ def main() -> None:
         given.queries, given.videos = 10_895, 2_179
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
+    print(f"{given.queries} queries, {given.videos} videos, width {given.width}, {given.threads} thread(s)")
+    print(f"{'':<34} {'ours':>13} {'twin':>13}")
     queries = torch.randn(given.queries, given.width)
     video = torch.randint(0, given.videos, (given.queries,))
     tokens = torch.randn(given.videos, 128, given.width) + torch.randn(given.videos, 1, given.width)
-    scores = torch.randn(given.queries, given.videos)
-    print(f"{given.queries} queries, {given.videos} videos, width {given.width}, {given.threads} thread(s)")
-    print(f"{'':<34} {'ours':>13} {'all pairs':>13}")
+    against_twins(queries, video, tokens, repeat=given.repeat)
+    alone(queries, tokens, repeat=given.repeat)
 
-    fast, seconds = timed(lambda: ranks(scores, video), repeat=given.repeat)
-    slow, slow_seconds = timed(lambda: sorted_ranks(scores, video), repeat=given.repeat)
+
+def against_twins(queries: Tensor, video: Tensor, tokens: Tensor, *, repeat: int) -> None:
+    """queries (Q, D), video (Q,), tokens (V, N, D): what has a twin that goes through all pairs."""
+    scores = torch.randn(len(queries), len(tokens))
+    fast, seconds = timed(lambda: ranks(scores, video), repeat=repeat)
+    slow, slow_seconds = timed(lambda: sorted_ranks(scores, video), repeat=repeat)
     show("ranks: counting | sorting", seconds, slow_seconds, float((fast - slow).abs().max()))
-
-    found, seconds = timed(lambda: similarity(query_sums(queries, video, given.videos)), repeat=given.repeat)
+    found, seconds = timed(lambda: similarity(query_sums(queries, video, len(tokens))), repeat=repeat)
     want, slow_seconds = timed(lambda: paired_queries(queries, video), repeat=1)
     show("similarity of queries", seconds, slow_seconds, apart(found, want))
-
-    found, seconds = timed(lambda: released_video_similarity(tokens), repeat=given.repeat)
+    found, seconds = timed(lambda: released_video_similarity(tokens), repeat=repeat)
     want, slow_seconds = timed(lambda: paired_tokens(tokens), repeat=1)
     show("similarity of tokens, as published", seconds, slow_seconds, apart(found, want))
 
-    _, seconds = timed(lambda: similarity(token_sums(tokens)), repeat=given.repeat)
+
+def alone(queries: Tensor, tokens: Tensor, *, repeat: int) -> None:
+    """queries (Q, D), tokens (V, N, D): what has none."""
+    _, seconds = timed(lambda: similarity(token_sums(tokens)), repeat=repeat)
     print(f"{'similarity of tokens, all pairs':<34} {seconds * 1e3:10.1f} ms")
-    few = queries[: min(given.queries, 4000)]
+    few = queries[:4000]
     _, seconds = timed(lambda: spearman(cosine_matrix(few), cosine_matrix(few + torch.randn_like(few))), repeat=1)
     print(f"{f'rank correlation, {len(few)} queries':<34} {seconds * 1e3:10.1f} ms")
     valid = torch.ones(tokens.shape[:2], dtype=torch.bool)
     library = VideoTokens(tokens, valid, tokens[:, :32], valid[:, :32])
-    some = queries[:500]
-    _, seconds = timed(lambda: score_tokens(some, [library]), repeat=1)
-    print(f"{f'scoring, {len(some)} queries':<34} {seconds * 1e3:10.1f} ms")
+    _, seconds = timed(lambda: score_tokens(queries[:500], [library]), repeat=1)
+    print(f"{f'scoring, {len(queries[:500])} queries':<34} {seconds * 1e3:10.1f} ms")
 
 
 if __name__ == "__main__":

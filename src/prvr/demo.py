@@ -64,13 +64,13 @@ def _make(root: Path, screen: Screen, *, size: str, seed: int) -> None:
     with screen.counting("Drawing ") as on_progress:
         world = generate_world(root, size=size, seed=seed, progress=on_progress)
     took = time.perf_counter() - began
-    hours, minutes = divmod(int(world.duration_s) // 60, 60)
-    screen.say(f"World     {len(world.videos)} videos, {hours} h {minutes:02} min, in {root}/videos ({took:.0f} s)")
+    screen.say(f"World     {len(world.videos)} videos in {root}/videos, {world.made} made now ({took:.0f} s)")
     encoder = load_encoder("world", device="cpu")
     with screen.reading() as on_reading:
         done = extract([root / "videos"], encoder, root / "features", on_progress=on_reading)
+    minutes = sum(entry.duration_s for entry in done.store.entries()) / 60
     speed = f"{done.video_s / done.wall_s:.0f} x realtime, {done.wall_s:.0f} s" if done.made else "already there"
-    screen.say(f"Features  {len(done.video_ids)} videos by encoder {encoder.spec.fingerprint} ({speed})")
+    screen.say(f"Features  {minutes:.0f} min of video by encoder {encoder.spec.fingerprint} ({speed})")
 
 
 def _learn(root: Path, screen: Screen, *, seeds: int, device: str) -> tuple[dict[str, list[Report]], Path]:

@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,10 +78,11 @@ def _transformers() -> Check:
 def _torchvision() -> Check:
     if importlib.util.find_spec("torchvision") is None:
         return Check("torchvision", True, "not installed, not needed")
-    from prvr.encoders.loading import torchvision_works
-
-    if torchvision_works():
+    try:
+        import_module("torchvision")
         return Check("torchvision", True, "installed, and it loads")
+    except (ImportError, OSError, RuntimeError):
+        pass
     return Check(
         "torchvision", False, "installed but does not load, which breaks transformers", "pip uninstall torchvision"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ from prvr.data.world import (
 )
 from prvr.data.world.generate import SPLITS
 from prvr.data.world.vocabulary import SIZES
+from prvr.video.decode import sample_frames
 
 
 @pytest.fixture(scope="session")
@@ -226,7 +228,7 @@ def test_features_without_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for video in iter_world("tiny", 3):
         kept = store.read(video.video_id)
         torch.testing.assert_close(kept.features, video.frames.float().mean(dim=(2, 3)))
-        torch.testing.assert_close(kept.times, torch.arange(int(video.duration_s)).double())
+        torch.testing.assert_close(kept.times, torch.arange(math.ceil(video.duration_s)).double())
         assert kept.duration_s == video.duration_s
     written = store.path_of("w0003.webm").stat().st_mtime_ns
     store.remove("w0005.webm")
@@ -235,6 +237,13 @@ def test_features_without_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert store.path_of("w0003.webm").stat().st_mtime_ns == written
     with pytest.raises(FeatureError, match="frames/s"):
         generate_features(tmp_path, MeanColour(), size="tiny", seed=3, rate=2.0)
+
+
+def test_without_files_the_sampled_moments_are_those_of_files(tiny: World) -> None:
+    for rate in (0.5, 1.0, 3.0):
+        for path, video in zip(tiny.videos, iter_world("tiny", 3, rate=rate), strict=True):
+            frames = list(sample_frames(path, rate=rate))
+            torch.testing.assert_close(torch.cat([batch.times for batch in frames]), video.times, atol=1e-3, rtol=0)
 
 
 def test_header_says_what_it_is(tiny: World) -> None:

@@ -57,8 +57,10 @@ class Slow:
             self.t[i] += 1
 
 
-def test_all_at_once_equals_one_at_a_time() -> None:
-    """Long and short gradients, tensors that miss steps, more steps than planned."""
+@pytest.mark.parametrize("cached", [1, 10, 1 << 16])
+def test_all_at_once_equals_one_at_a_time(monkeypatch: pytest.MonkeyPatch, cached: int) -> None:
+    """Long and short gradients, tensors that miss steps, more steps than planned, in pieces of any size."""
+    monkeypatch.setattr("prvr.training.bert_adam._CACHED", cached)
     start = [torch.randn(shape, dtype=torch.float64) for shape in ((4, 3), (5,), (), (2, 2), (3,))]
     slow = Slow([p.clone() for p in start], lr=0.02, total=12, warmup=0.25, decay=0.01)
     fast = [nn.Parameter(p.clone()) for p in start]

@@ -174,7 +174,9 @@ class BranchScores(NamedTuple):
     clip: Tensor  # (Q, V)
 
     def fused(self, clip_weight: float) -> Tensor:
-        """(Q, V): clip_weight · clip + (1 - clip_weight) · frame."""
+        """(Q, V): clip_weight · clip + (1 - clip_weight) · frame; a branch of no weight is not looked at."""
+        if clip_weight in (0, 1):
+            return self.clip if clip_weight else self.frame
         return clip_weight * self.clip + (1 - clip_weight) * self.frame
 
 

@@ -5,8 +5,9 @@ Query and videos are encoded apart; a video's score is its best token's cosine, 
 
 from __future__ import annotations
 
-import torch
 from dataclasses import dataclass
+
+import torch
 from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
@@ -108,7 +109,10 @@ class MSC(nn.Module):
 
         A video may have fewer positions than the config says, but not more: ConfigError.
         """
-        for name, x, most in (("frames", videos.frames, self.config.frames), ("clips", videos.clips, self.config.clips)):
+        for name, x, most in (
+            ("frames", videos.frames, self.config.frames),
+            ("clips", videos.clips, self.config.clips),
+        ):
             if x.shape[1] > most:
                 raise ConfigError(
                     f"videos of {x.shape[1]} {name}, but model.{name}={most}; "

@@ -30,8 +30,17 @@ def attend(
     The released code adds -10,000 in place of -inf, which is the same to the last bit unless a row has no key at all;
     such a row is NaN here and an even mean of padding there, and no video or sentence is empty.
     """
-    out: Tensor = _Attend.apply(qkv, table, bias, num_heads, dropout)
+    out: Tensor = _Attend.apply(qkv, table, bias, num_heads, dropout)  # type: ignore[no-untyped-call]
     return out
+
+
+def attention_probabilities(
+    qkv: Tensor, num_heads: int, *, table: Tensor | None = None, bias: Tensor | None = None
+) -> Tensor:
+    """What `attend` weighs values by, for looking at it: qkv (V, N, 3, K, D) -> (V, K, H, N, N)."""
+    v, n, _, k, _ = qkv.shape
+    query, key, _ = _heads(qkv, num_heads)
+    return _probabilities(query, key, _scaled(table, qkv, num_heads), bias, slice(0, v)).view(v, k, num_heads, n, n)
 
 
 class _Attend(torch.autograd.Function):
@@ -57,13 +66,13 @@ class _Attend(torch.autograd.Function):
         return out.flatten(-2)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
         qkv, table, bias, keep = ctx.saved_tensors
         _, n, _, k, _ = qkv.shape
         grad_qkv = torch.empty_like(qkv)
-        grads = grad_qkv.unflatten(-1, (ctx.num_heads, -1)).permute(2, 0, 3, 4, 1, 5)  # (3, V, K, H, N, d)
-        grad = grad.unflatten(-1, (ctx.num_heads, -1)).permute(1, 0, 3, 2, 4)  # (V, K, H, N, d)
+        grads = torch.unflatten(grad_qkv, -1, (ctx.num_heads, -1)).permute(2, 0, 3, 4, 1, 5)  # (3, V, K, H, N, d)
+        grad = torch.unflatten(grad, -1, (ctx.num_heads, -1)).permute(1, 0, 3, 2, 4)  # (V, K, H, N, d)
         for part in _chunks(qkv, ctx.num_heads):
             query, key, value = _heads(qkv[part], ctx.num_heads)
             probs = _probabilities(query, key, table, bias, part).view(-1, k, ctx.num_heads, n, n)
@@ -87,12 +96,13 @@ def _scaled(table: Tensor | None, qkv: Tensor, num_heads: int) -> Tensor:
     """What logits are multiplied by: the table and 1/√d in one -> (K or 1, 1, N or 1, N or 1)."""
     scale = (qkv.shape[-1] // num_heads) ** -0.5
     table = qkv.new_ones(1, 1, 1) if table is None else table.to(qkv.dtype)
-    return (table * scale)[:, None]
+    scaled: Tensor = (table * scale)[:, None]
+    return scaled
 
 
 def _heads(qkv: Tensor, num_heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """(v, N, 3, K, D) -> queries, keys, values, (vKH, N, d) each; views where v is 1."""
-    query, key, value = qkv.unflatten(-1, (num_heads, -1)).permute(2, 0, 3, 4, 1, 5).unbind(0)
+    query, key, value = torch.unflatten(qkv, -1, (num_heads, -1)).permute(2, 0, 3, 4, 1, 5).unbind(0)
     return query.flatten(0, 2), key.flatten(0, 2), value.flatten(0, 2)
 
 

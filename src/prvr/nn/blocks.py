@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from prvr.nn.attention import attend
 from prvr.nn.dropout import Dropout, check_rate, keep_mask, keep_scale
 
 _EPS = 1e-5  # of every layer norm
+_CHUNK_BYTES = 8 << 20  # of a hidden layer at a time on a CPU
 
 
 class InputProjection(nn.Module):
@@ -72,7 +74,7 @@ class AttentionBlocks(nn.Module):
         rate = self.dropout if self.training else 0.0
         _, k, d, _ = self.qkv_weight.shape
         qkv = F.linear(x, self.qkv_weight.view(3 * k * d, d), self.qkv_bias.view(-1))
-        mixed = attend(qkv.unflatten(-1, (3, k, d)), self.num_heads, table=table, bias=bias, dropout=rate)
+        mixed = attend(torch.unflatten(qkv, -1, (3, k, d)), self.num_heads, table=table, bias=bias, dropout=rate)
         u = add_norm(x.expand_as(mixed), mixed, self.norm1_weight, self.norm1_bias, dropout=rate)
         fed = feed_forward(
             u.flatten(1, 2), self.up_weight, self.up_bias, self.down_weight, self.down_bias, dropout=rate
@@ -82,18 +84,16 @@ class AttentionBlocks(nn.Module):
 
 def add_norm(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, *, dropout: float) -> Tensor:
     """Layer norm of x + dropout(y), with a gain and an offset of each block: (K, ..., D), weight, bias (K, D)."""
-    out: Tensor = _AddNorm.apply(x, y, weight, bias, dropout)
+    out: Tensor = _AddNorm.apply(x, y, weight, bias, dropout)  # type: ignore[no-untyped-call]
     return out
 
 
-def feed_forward(
-    x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor, *, dropout: float
-) -> Tensor:
+def feed_forward(x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor, *, dropout: float) -> Tensor:
     """down · dropout(relu(up · x)), block by block.
 
     x (K, N, D), up (K, F, D), up_bias (K, F), down (K, D, F), down_bias (K, D) -> (K, N, D).
     """
-    out: Tensor = _FeedForward.apply(x, up, up_bias, down, down_bias, dropout)
+    out: Tensor = _FeedForward.apply(x, up, up_bias, down, down_bias, dropout)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -111,7 +111,7 @@ class _AddNorm(torch.autograd.Function):
         return torch.addcmul(bias.view(shape), normal, weight.view(shape))
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
         normal, rstd, weight, keep = ctx.saved_tensors
         inner = tuple(range(1, grad.ndim - 1))
@@ -128,31 +128,49 @@ class _AddNorm(torch.autograd.Function):
 
 
 class _FeedForward(torch.autograd.Function):
-    """Keeps the dropped hidden layer alone: it is zero exactly where the gradient is, so no mask is kept."""
+    """Keeps the dropped hidden layer alone: it is zero exactly where the gradient is, so no mask is kept.
+
+    On a CPU it takes some rows at a time: a hidden layer that fits the cache, and no fresh memory to fault in.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor, dropout: float
     ) -> Tensor:
-        hidden = torch.baddbmm(up_bias[:, None], x, up.mT).relu_()
-        if dropout:
-            hidden.mul_(keep_mask(tuple(hidden.shape), dropout, hidden.device))
+        out = x.new_empty(*x.shape[:2], down.shape[1])
         ctx.scale = keep_scale(dropout) if dropout else 1.0  # put on the small matrices, not on the hidden layer
-        ctx.save_for_backward(x, hidden, up, down)
-        return torch.baddbmm(down_bias[:, None], hidden, down.mT, alpha=ctx.scale)
+        layers = []
+        for rows in _row_chunks(x, up):
+            hidden = torch.baddbmm(up_bias[:, None], x[:, rows], up.mT).relu_()
+            if dropout:
+                hidden.mul_(keep_mask(tuple(hidden.shape), dropout, hidden.device))
+            out[:, rows] = torch.baddbmm(down_bias[:, None], hidden, down.mT, alpha=ctx.scale)
+            layers.append(hidden)
+        ctx.save_for_backward(x, up, down, *layers)
+        return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, None]:
-        x, hidden, up, down = ctx.saved_tensors
-        grad_down = torch.bmm(grad.mT, hidden).mul_(ctx.scale)
-        flow = torch.bmm(grad, down * ctx.scale)  # (K, N, F)
-        torch.ops.aten.threshold_backward.grad_input(flow, hidden, 0, grad_input=flow)
-        return (
-            torch.bmm(flow, up),
-            torch.bmm(flow.mT, x),
-            flow.sum(1),
-            grad_down,
-            grad.sum(1),
-            None,
-        )
+        x, up, down, *layers = ctx.saved_tensors
+        grad_x, grad_up, grad_down = torch.empty_like(x), torch.zeros_like(up), torch.zeros_like(down)
+        grad_up_bias = up.new_zeros(up.shape[:2])
+        scaled = down * ctx.scale
+        for rows, hidden in zip(_row_chunks(x, up), layers, strict=True):
+            grad_down.baddbmm_(grad[:, rows].mT, hidden, alpha=ctx.scale)
+            flow = torch.bmm(grad[:, rows], scaled)  # (K, n, F)
+            torch.ops.aten.threshold_backward.grad_input(flow, hidden, 0, grad_input=flow)
+            grad_up.baddbmm_(flow.mT, x[:, rows])
+            grad_up_bias += flow.sum(1)
+            grad_x[:, rows] = torch.bmm(flow, up)
+        return grad_x, grad_up, grad_up_bias, grad_down, grad.sum(1), None
+
+
+def _row_chunks(x: Tensor, up: Tensor) -> Iterator[slice]:
+    """x (K, N, D), up (K, F, D) -> slices of the N rows."""
+    step = n = x.shape[1]
+    if x.device.type == "cpu":
+        # never so few that adding up the gradients of the matrices costs more than making them
+        step = max(_CHUNK_BYTES // (x.element_size() * up.shape[0] * up.shape[1]), up.shape[1] // 2)
+    for start in range(0, n, max(step, 1)):
+        yield slice(start, min(start + step, n))

@@ -31,7 +31,7 @@ def keep_scale(rate: float) -> float:
 
 def drop(x: Tensor, rate: float) -> Tensor:
     """x with a share `rate` of its elements set to zero and the rest scaled up; any shape."""
-    dropped: Tensor = _Drop.apply(x, rate) if _threshold(rate) else x
+    dropped: Tensor = _Drop.apply(x, rate) if _threshold(rate) else x  # type: ignore[no-untyped-call]
     return dropped
 
 
@@ -71,7 +71,7 @@ class _Drop(torch.autograd.Function):
         return (x * keep).mul_(ctx.scale)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (keep,) = ctx.saved_tensors
         return (grad * keep).mul_(ctx.scale), None

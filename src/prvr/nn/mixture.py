@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from prvr.nn.blocks import AttentionBlocks
 from prvr.nn.dropout import Dropout, drop
 from prvr.nn.gaussian import gaussian_tables
 from prvr.nn.masked import key_bias
+
+
+def mix(outputs: Tensor, weights: Tensor) -> Tensor:
+    """Σ_k weights · outputs: outputs (K, V, N, D), weights (K, V, N) -> (V, N, D), without a weighted copy of all K."""
+    mixed: Tensor = _Mix.apply(outputs, weights)  # type: ignore[no-untyped-call]
+    return mixed
 
 
 class TokenAttention(nn.Module):
@@ -41,17 +49,19 @@ class TokenAttention(nn.Module):
 
     def _read(self, token: Tensor, sequence: Tensor, valid: Tensor) -> Tensor:
         heads = (self.num_heads, -1)
-        query = self.query(token).unflatten(0, heads)  # (H, d)
-        by_key = torch.einsum("hd,hde->he", query, self.key.weight.unflatten(0, heads))  # (H, D)
-        offset = (query * self.key.bias.unflatten(0, heads)).sum(-1)  # (H,) the same for all keys: changes nothing
+        query = torch.unflatten(self.query(token), 0, heads)  # (H, d)
+        by_key = torch.einsum("hd,hde->he", query, torch.unflatten(self.key.weight, 0, heads))  # (H, D)
+        # the key's bias gives the same to all keys, which changes nothing; kept so that it has its (zero) gradient
+        offset = (query * torch.unflatten(self.key.bias, 0, heads)).sum(-1)  # (H,)
         logits = (F.linear(sequence, by_key, offset) * query.shape[-1] ** -0.5).transpose(2, 3)  # (K, V, H, N)
         probs = (logits + key_bias(valid).to(logits.dtype)[:, None]).softmax(-1)
         if self.training:
             probs = drop(probs, self.dropout.rate)
         mean = torch.matmul(probs, sequence)  # (K, V, H, D)
-        value = torch.einsum("kvhe,hde->kvhd", mean, self.value.weight.unflatten(0, heads))
+        value = torch.einsum("kvhe,hde->kvhd", mean, torch.unflatten(self.value.weight, 0, heads))
         # dropped probabilities no longer sum to 1, and the value's bias is weighted by what is left of them
-        return (value + probs.sum(-1, keepdim=True) * self.value.bias.unflatten(0, heads)).flatten(-2)
+        read: Tensor = value + probs.sum(-1, keepdim=True) * torch.unflatten(self.value.bias, 0, heads)
+        return read.flatten(-2)
 
 
 class GaussianMixture(nn.Module):
@@ -86,10 +96,26 @@ class GaussianMixture(nn.Module):
         bias = key_bias(valid, size).to(x.dtype)
         outputs = self.blocks(x, table=self.tables[:, :n, :n], bias=bias)  # (K, V, N, D)
         weights = (self.mix_logits(self.reader(token, outputs, valid), n) / self.sft_factor).softmax(0)
-        mixed = torch.einsum("kvn,kvnd->vnd", weights, outputs)
-        return mixed * valid[..., None]
+        return mix(outputs, weights) * valid[..., None]
 
     def mix_logits(self, tokens: Tensor, num_places: int) -> Tensor:
         """What the token read from each block, (K, V, D), -> that block's say at every place, (K, V, N)."""
         hidden = self.dropout(F.relu(self.mix_hidden(tokens)))
         return F.linear(hidden, self.mix_out.weight[:num_places], self.mix_out.bias[:num_places])
+
+
+class _Mix(torch.autograd.Function):
+    """One small product at each place, in both directions, on views that the batched kernels take as they are."""
+
+    @staticmethod
+    def forward(ctx: Any, outputs: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(outputs, weights)
+        by_place = weights.permute(1, 2, 0).flatten(0, 1).contiguous()  # (VN, K)
+        return torch.bmm(by_place[:, None], outputs.flatten(1, 2).transpose(0, 1)).view(outputs.shape[1:])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        outputs, weights = ctx.saved_tensors
+        by_place = torch.bmm(outputs.flatten(1, 2).transpose(0, 1), grad.flatten(0, 1)[..., None])  # (VN, K, 1)
+        return weights[..., None] * grad, by_place.squeeze(-1).T.reshape(weights.shape)

@@ -15,7 +15,7 @@ def best_token(query: Tensor, tokens: Tensor, valid: Tensor, *, chunk: int | Non
     query (Q, D), tokens (V, N, D), valid (V, N) -> score (Q, V), winner (Q, V) int64. Only `chunk` queries at a time
     where memory for (Q, V, N) is short. A video without any valid token scores -inf.
     """
-    found = [_best(part, tokens, valid) for part in query.split(chunk or max(len(query), 1))]
+    found = [_best(part, tokens, valid) for part in torch.split(query, chunk or max(len(query), 1))]
     scores, winners = zip(*found, strict=True)
     return torch.cat(scores), torch.cat(winners)
 

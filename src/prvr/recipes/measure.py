@@ -61,7 +61,7 @@ def measure(
         split=split,
         num_videos=len(items),
         num_queries=len(items.items),
-        fused=recall(scores.fused(model.clip_weight) if two_branches else scores.frame),
+        fused=recall(scores.fused(model.clip_weight)),
         frame=recall(scores.frame) if two_branches else None,
         clip=recall(scores.clip) if two_branches else None,
         text=similarity(query_sums(queries, items.video_of_query, len(items))),

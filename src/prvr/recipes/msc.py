@@ -5,21 +5,28 @@ The paper's four benchmarks follow the same pattern with the published settings.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, EncoderSpec, Outputs, VideoBatch, VideoFeatures
 from prvr.models.msc import MSC, MSCConfig
+from prvr.models.msc_official import stack_depth, undecayed
 from prvr.nn.prepare import PrepareConfig, cat_videos, prepare_video
+from prvr.objectives.cbva import cbva
+from prvr.objectives.nce import query_nce, video_nce
 from prvr.objectives.objective import Objective
+from prvr.objectives.tcpl import tcpl_angle, tcpl_distance
+from prvr.objectives.triplet import query_triplet, video_triplet
 from prvr.recipes.recipe import Recipe
 from prvr.training.bert_adam import BertAdam, decay_groups
 from prvr.training.loop import TrainConfig
+
+Term = Callable[[Outputs, Batch, int], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +109,7 @@ def recipe(target: str, title: str, settings: MSCSettings) -> Recipe:
         width=_width,
         prepare=_prepare,
         build=_build,
-        objective=_objective,
+        objective=objective,
         optimizer=_optimizer,
     )
 
@@ -127,3 +134,57 @@ def _prepare(settings: MSCSettings, videos: Sequence[VideoFeatures]) -> VideoBat
 def _build(settings: MSCSettings) -> nn.Module:
     torch.manual_seed(settings.train.seed)
     return MSC(settings.model)
+
+
+def objective(settings: MSCSettings) -> Objective:
+    """The terms whose weight is not 0, by the names that the log shows."""
+    loss = settings.loss
+
+    def nce(scores: Tensor, batch: Batch) -> Tensor:
+        return query_nce(scores, batch.video_of_query).mean() + video_nce(scores, batch.video_of_query).mean()
+
+    def triplet(scores: Tensor, batch: Batch, epoch: int) -> Tensor:
+        hard, truth = epoch >= loss.hard_from_epoch, batch.video_of_query
+        by_query = query_triplet(scores, truth, margin=loss.margin, pool=loss.hard_pool if hard else None)
+        by_video = video_triplet(scores, truth, margin=loss.margin, pool=1 if hard else None)
+        return by_query.mean() + by_video.mean()
+
+    def aligned(outputs: Outputs, videos: VideoBatch) -> Tensor:
+        return cbva(
+            outputs.aligned_frames,
+            outputs.aligned_clips,
+            slot=videos.slot,
+            segment=videos.segment,
+            clip_size=videos.clip_size,
+            frame_valid=videos.frame_valid,
+        ).mean()
+
+    terms: dict[str, Term] = {
+        "nce_clip": lambda outputs, batch, _: nce(outputs.dot.clip, batch),
+        "nce_frame": lambda outputs, batch, _: nce(outputs.dot.frame, batch),
+        "triplet_clip": lambda outputs, batch, epoch: triplet(outputs.cosine.clip, batch, epoch),
+        "triplet_frame": lambda outputs, batch, epoch: triplet(outputs.cosine.frame, batch, epoch),
+        "tcpl_distance": lambda outputs, batch, _: tcpl_distance(outputs.query, batch.queries.sentence).mean(),
+        "tcpl_angle": lambda outputs, batch, _: tcpl_angle(outputs.query, batch.queries.sentence).mean(),
+        "cbva": lambda outputs, batch, _: aligned(outputs, batch.videos),
+    }
+    weights = {
+        "nce_clip": loss.nce_clip,
+        "nce_frame": loss.nce_frame,
+        "triplet_clip": 1.0,
+        "triplet_frame": 1.0,
+        "tcpl_distance": loss.tcpl_distance,
+        "tcpl_angle": loss.tcpl_angle,
+        "cbva": loss.cbva,
+    }
+    used = {name: weight for name, weight in weights.items() if weight}
+    return Objective(terms={name: terms[name] for name in used}, weights=used)
+
+
+def _optimizer(settings: MSCSettings, model: nn.Module, steps_an_epoch: int) -> Optimizer:
+    return BertAdam(
+        decay_groups(model.named_parameters(), settings.optim.weight_decay, undecayed=undecayed, stacked=stack_depth),
+        lr=settings.optim.lr,
+        total_steps=settings.optim.schedule_epochs * steps_an_epoch,
+        warmup=settings.optim.warmup,
+    )

@@ -96,10 +96,10 @@ def train_run(
     Raises ConfigError for a recipe that has nothing to train or does not fit the features, DataError and FeatureError
     for data that do not fit together, CheckpointError for a folder that holds another run.
     """
-    if recipe.objective is None or recipe.optimizer is None:
-        raise ConfigError(f"{recipe.target}: has nothing to train; measure it with `prvr evaluate zero-shot`")
     spec = data.store.header.encoder
     recipe = recipe.fitted(spec)
+    if recipe.objective is None or recipe.optimizer is None:
+        raise ConfigError(f"{recipe.target}: has nothing to train; measure it with `prvr evaluate zero-shot`")
     settings = recipe.settings
     splits = Splits(recipe, data)
     config = {"recipe": recipe.target, "settings": to_dict(settings), "encoder": to_dict(spec)}

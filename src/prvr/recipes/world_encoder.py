@@ -2,11 +2,14 @@
 
 The shipped file came from::
 
-    python -m prvr.recipes.world_encoder --out src/prvr/encoders/world.safetensors --seed 0 --minutes 10
+    python -m prvr.recipes.world_encoder --out src/prvr/encoders/world.safetensors --seed 0 --minutes 13
 
-on two shared cores. Frames and sentences of events in made-up videos are pulled together by a symmetric InfoNCE loss,
-as CLIP was trained: one frame, the whole sentence, the action in it although no frame can show it. These videos have
-scripts of their own: they are drawn from other seeds than any world, and their events from no world's prototypes.
+on two cores that had other work (1,056 steps). Of 1,024 held-out events it finds the sentence of a frame first in
+23.9 % and among the first ten in 73.4 %, and the frame of a sentence in 19.8 % and 71.8 %.
+
+Frames and sentences of events in made-up videos are pulled together by a symmetric InfoNCE loss, as CLIP was trained:
+one frame, the whole sentence, the action in it although no frame can show it. These videos have scripts of their own:
+they are drawn from other seeds than any world, and their events from no world's prototypes.
 `--minutes` stops by the clock; `--steps` repeats a run exactly.
 """
 
@@ -126,7 +129,7 @@ def worn(images: Tensor, generator: torch.Generator) -> Tensor:
     images (B, 3, H, W) -> the same shape.
     """
     blurred = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
-    share, loud, light = torch.rand(3, len(images), 1, 1, 1, generator=generator)
+    share, loud, light = torch.unbind(torch.rand(3, len(images), 1, 1, 1, generator=generator))
     noise = torch.randn(images.shape[1:], generator=generator)  # one for all: what matters is that it changes
     softer: Tensor = images + 0.4 * share * (blurred - images)
     return softer * (0.92 + 0.16 * light) + 0.04 * loud * noise

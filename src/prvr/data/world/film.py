@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import multiprocessing
 import os
+import signal
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -46,7 +47,8 @@ def film_to(script: Script, path: Path) -> None:
 
 
 def leave_with_parent() -> None:
-    """End this process as soon as the one that started it is gone: a killed parent cannot say goodbye."""
+    """End this process with the one that started it: on its word after Ctrl-C, by itself when it was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is None:
         return

@@ -16,6 +16,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -31,7 +32,7 @@ from prvr.data.annotations import read_queries, write_queries
 from prvr.data.world.acts import VERSION, Script
 from prvr.data.world.film import film_to, leave_with_parent
 from prvr.data.world.grammar import describe
-from prvr.data.world.render import world_frames
+from prvr.data.world.render import sampled_times, world_frames
 from prvr.data.world.script import check_size, split_of, world_script
 from prvr.features.store import FeatureStore, StoreHeader
 
@@ -117,9 +118,7 @@ def iter_world(size: str, seed: int, *, rate: float = 1.0) -> Iterator[WorldVide
     """Every video of a world as sampled frames, straight from the script: no file, no codec."""
     for index in range(check_size(size)):
         script = world_script(size, seed, index)
-        times = [i / rate for i in range(max(1, int(script.duration_s * rate)))]
-        frames = torch.from_numpy(world_frames(script, times))
-        yield WorldVideo(script.video_id, frames, torch.tensor(times, dtype=torch.float64), script.duration_s)
+        yield _sample(script, rate)
 
 
 def generate_features(
@@ -150,11 +149,15 @@ def generate_features(
     return store
 
 
-def _features(script: Script, encoder: Encoder, rate: float) -> VideoFeatures:
-    times = [i / rate for i in range(max(1, int(script.duration_s * rate)))]
+def _sample(script: Script, rate: float) -> WorldVideo:
+    times = sampled_times(script, rate)
     frames = torch.from_numpy(world_frames(script, times))
-    stamps = torch.tensor(times, dtype=torch.float64)
-    return VideoFeatures(encoder.encode_images(encoder.prepare(frames)), stamps, script.duration_s)
+    return WorldVideo(script.video_id, frames, torch.tensor(times, dtype=torch.float64), script.duration_s)
+
+
+def _features(script: Script, encoder: Encoder, rate: float) -> VideoFeatures:
+    video = _sample(script, rate)
+    return VideoFeatures(encoder.encode_images(encoder.prepare(video.frames)), video.times, video.duration_s)
 
 
 def _make(missing: list[tuple[int, Path]], size: str, seed: int, workers: int) -> Iterator[None]:
@@ -178,6 +181,11 @@ def _make(missing: list[tuple[int, Path]], size: str, seed: int, workers: int) -
                 raise
     except OSError as error:
         raise DataError(_no_room(missing[0][1].parent, error)) from error
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"{missing[0][1].parent}: a process that makes videos was stopped from outside, or could not start (a "
+            "script that generates a world needs `if __name__ == '__main__':`, or workers=1); run the same again"
+        ) from error
 
 
 def _claim(root: Path, size: str, seed: int) -> None:

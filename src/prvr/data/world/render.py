@@ -27,6 +27,15 @@ def frame_times(script: Script) -> list[float]:
     return [i / RATE for i in range(round(script.duration_s * RATE))]
 
 
+def sampled_times(script: Script, rate: float) -> list[float]:
+    """The times that sampling a video's file at `rate` frames a second gives: the first frame not before each k / rate.
+
+    The same rule as for any file, so that features with and without a file are of the same moments.
+    """
+    steps = [floor(time * rate + 1e-6) for time in frame_times(script)]
+    return [i / RATE for i, step in enumerate(steps) if i == 0 or step > steps[i - 1]]
+
+
 def render(script: Script, time: float) -> Frame:
     """One frame, (HEIGHT, WIDTH, 3)."""
     shot = script.shots[0]

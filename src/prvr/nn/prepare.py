@@ -1,0 +1,111 @@
+"""Frozen features -> what a model reads. Everything here is static: it is done once for each video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from prvr.core.errors import ConfigError, FeatureError
+from prvr.core.types import VideoBatch, VideoFeatures
+from prvr.nn.merging import Merged, connected_share, level_of, merge_ladder, segment_clips
+from prvr.nn.sampling import average_positions, position_spans
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """How a video is cut into frames, clips and segments; the defaults are the published ones."""
+
+    frames: int = 128  # positions a video is averaged to
+    schedule: tuple[int, ...] = (80, 52, 32)  # tokens left after each step of merging; the last are the clips
+    clips: Literal["merged", "uniform"] = "merged"  # order-preserving merging, or plain averages of equal length
+    similarity_threshold: float = 0.7  # τ: cosine above which two clips are alike
+    levels: tuple[int, ...] = (32, 20, 12, 8, 5)  # segments, the more alike a video's clips the fewer; one = no merging
+
+    def __post_init__(self) -> None:
+        for name in ("schedule", "levels"):
+            if not getattr(self, name) or min(getattr(self, name)) < 1:
+                raise ConfigError(f"prepare.{name}={getattr(self, name)}: needs at least one number, all positive")
+        for before, after in pairwise((self.frames, *self.schedule)):
+            if before % 2 or not before / 2 <= after < before:
+                raise ConfigError(
+                    f"prepare.schedule: {before} -> {after} is impossible; one step takes an even number of tokens "
+                    f"and removes 1 to {before // 2}"
+                )
+        if self.levels[0] != self.schedule[-1]:
+            raise ConfigError(
+                f"prepare.levels={self.levels}: must begin with the number of clips, prepare.schedule ends with "
+                f"{self.schedule[-1]}"
+            )
+        for before, after in pairwise(self.levels):
+            if not -(-before // 2) <= after < before:
+                raise ConfigError(
+                    f"prepare.levels: {before} -> {after} is impossible; one step removes 1 to {before // 2}"
+                )
+        if not -1 <= self.similarity_threshold <= 1:
+            raise ConfigError(f"prepare.similarity_threshold={self.similarity_threshold}: is a cosine, from -1 to 1")
+
+
+def prepare_video(video: VideoFeatures, config: PrepareConfig) -> VideoBatch:
+    """One video's frozen features -> a batch of one. Raises FeatureError for a video without frames."""
+    if not len(video.features):
+        raise FeatureError("a video has no frames in the feature store; extract it again")
+    positions = average_positions(video.features.float(), config.frames)[None]  # (1, T, E)
+    # merged before it is normalised, as published: vectors of different length weigh differently
+    merged = (
+        _uniform(video.features.float(), config)
+        if config.clips == "uniform"
+        else merge_ladder(positions, config.schedule)
+    )
+    clips = unit_rows(merged.tokens)
+    num_segments = level_of(connected_share(clips, config.similarity_threshold), config.levels)
+    return VideoBatch(
+        frames=unit_rows(positions),
+        frame_valid=torch.ones(positions.shape[:2], dtype=torch.bool),
+        clips=clips,
+        clip_size=merged.size,
+        slot=merged.slot,
+        segment=segment_clips(clips, merged.size, num_segments, config.levels),
+        frame_spans=position_spans(video.times, video.duration_s, config.frames)[None],
+    )
+
+
+def cat_videos(videos: Sequence[VideoBatch]) -> VideoBatch:
+    """Batches one after the other, shorter ones padded: frames not valid, clips of size 0.
+
+    Raises FeatureError where their widths differ.
+    """
+    widths = sorted({video.frames.shape[2] for video in videos})
+    if len(widths) != 1:
+        raise FeatureError(
+            f"videos of {' and '.join(map(str, widths)) or 'no'} features cannot be put together; "
+            "extract all of them with one encoder"
+        )
+    names = VideoBatch.__dataclass_fields__
+    return VideoBatch(**{name: _stack([getattr(video, name) for video in videos]) for name in names})
+
+
+def unit_rows(x: Tensor) -> Tensor:
+    """x (..., E) with each row divided by its length + 1e-5, as published."""
+    length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return x / (length + 1e-5)
+
+
+def _uniform(features: Tensor, config: PrepareConfig) -> Merged:
+    num_clips = config.schedule[-1]
+    slot = torch.arange(config.frames) * num_clips // config.frames
+    size = torch.bincount(slot, minlength=num_clips).to(features.dtype)
+    return Merged(average_positions(features, num_clips)[None], size[None], slot[None])
+
+
+def _stack(tensors: Sequence[Tensor]) -> Tensor:
+    """(v, N, ...) each -> (V, N of the longest, ...), zeros or False behind the shorter."""
+    longest = max(tensor.shape[1] for tensor in tensors)
+    if all(tensor.shape[1] == longest for tensor in tensors):
+        return torch.cat(list(tensors))
+    padded = [torch.cat([t, t.new_zeros(len(t), longest - t.shape[1], *t.shape[2:])], dim=1) for t in tensors]
+    return torch.cat(padded)

@@ -1,0 +1,437 @@
+"""Against the authors' own numbers: reference arrays that their released code produced (files a to f).
+
+Sizes and settings come from the files. Tolerances are those that the arrays' description suggests: rtol 1e-4 and
+atol 2e-5 in float32, 1e-6 in float64, whole numbers exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch
+from prvr.models.msc import MSC, MSCConfig
+from prvr.models.msc_official import from_official, to_official
+from prvr.nn.attention import attention_probabilities
+from prvr.nn.gaussian import OFFICIAL_WIDTHS, gaussian_table, gaussian_tables
+from prvr.nn.masked import key_bias
+from prvr.nn.merging import (
+    connected_share,
+    direct_share,
+    level_of,
+    merge_bipartite,
+    merge_ladder,
+    merge_neighbours,
+    segment_clips,
+)
+from prvr.nn.mixture import GaussianMixture
+from prvr.nn.pooling import last_valid
+from prvr.nn.prepare import PrepareConfig, prepare_video, unit_rows
+from prvr.nn.sampling import average_positions
+from prvr.objectives.cbva import average_segments, cbva
+from prvr.objectives.nce import query_nce, video_nce
+from prvr.objectives.tcpl import relative_distances, tcpl_angle, tcpl_distance
+from prvr.objectives.triplet import query_triplet, video_triplet
+from tests.nn.make import video_features
+
+LADDER, LEVELS = PrepareConfig().schedule, PrepareConfig().levels
+
+
+class Arrays:
+    """One file: arrays by name as tensors, in the precision they were stored in."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            pytest.skip(f"{path} is not here: reference arrays are not shipped")
+        with np.load(path) as arrays:
+            self.arrays = {name: arrays[name] for name in arrays.files}
+
+    def __getitem__(self, name: str) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(self.arrays[name])).view(self.arrays[name].shape)
+
+    def number(self, name: str) -> float:
+        return float(self.arrays[name])
+
+    def below(self, prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): self[name] for name in self.arrays if name.startswith(prefix)}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+
+@pytest.fixture(scope="module")
+def arrays(golden: Path) -> Callable[[str], Arrays]:
+    return lambda name: Arrays(golden / "msc_gmmformer" / f"{name}.npz")
+
+
+def close(got: Tensor, want: Tensor, *, atol: float | None = None) -> None:
+    wide = want.dtype == torch.float64 and got.dtype == torch.float64
+    rtol, default = (1e-6, 1e-9) if wide else (1e-4, 2e-5)
+    torch.testing.assert_close(got.to(want.dtype), want, rtol=rtol, atol=default if atol is None else atol)
+
+
+# a: averaging, merging of neighbours
+
+
+def lengths(file: Arrays) -> list[int]:
+    return [int(n) for n in file["lengths"]]
+
+
+def test_videos_are_averaged_and_merged_as_published(arrays: Callable[[str], Arrays]) -> None:
+    file = arrays("a_op_tome")
+    for n in lengths(file):
+        want = file.below(f"len{n}/")
+        positions = len(want["avg128"])
+        averaged = average_positions(want["input"], positions)
+        close(averaged, want["avg128"])
+        close(unit_rows(averaged), want["frame_feat"])
+        merged = merge_ladder(averaged[None], LADDER)
+        close(merged.tokens[0], want["clip_merged"])
+        close(merged.size[0], want["sizes"])
+        assert torch.equal(merged.slot[0], want["frame_to_clip"])
+        for steps in (1, 2):
+            assert torch.equal(
+                merge_ladder(averaged[None], LADDER[:steps]).slot[0], want[f"frame_to_token_{LADDER[steps - 1]}"]
+            )
+        close(cut_gaps(averaged), want["cut_gaps"])
+        batch = prepare_video(video_features(want["input"]), PrepareConfig(frames=positions))
+        close(batch.frames[0], want["frame_feat"])
+        close(batch.clips[0], want["clip_feat"])
+        close(batch.clip_size[0], want["sizes"])
+        assert torch.equal(batch.slot[0], want["frame_to_clip"])
+
+
+def cut_gaps(positions: Tensor) -> Tensor:
+    """How much more alike the last merged pair of each step is than the first that stays."""
+    x, size, gaps = positions[None], torch.ones(1, len(positions)), []
+    for target in LADDER:
+        drop = x.shape[1] - target
+        alike = (x[0, 0::2] * x[0, 1::2]).sum(1).sort(descending=True).values
+        gaps.append(alike[drop - 1] - alike[drop])
+        x, size, _ = merge_neighbours(x, size, drop, metric=x)
+    return torch.stack(gaps).double().float()
+
+
+def test_other_numbers_of_positions(arrays: Callable[[str], Arrays]) -> None:
+    file = arrays("a_op_tome")
+    for name in [name for name in file if name.startswith(("avg", "uniform")) and name.endswith("/out")]:
+        kind, length, _ = name.split("/")
+        positions = int(kind.removeprefix("avg").removeprefix("uniform"))
+        features = file[f"avg32/{length}/input"]
+        short = kind.startswith("uniform") and len(features) <= positions
+        close(features if short else average_positions(features, positions), file[name])
+
+
+# b: Gaussian tables
+
+
+def test_gaussian_tables(arrays: Callable[[str], Arrays]) -> None:
+    file = arrays("b_gauss_masks")
+    for name in [name for name in file if name.startswith("L")]:
+        length, width = name.removeprefix("L").split("/w")
+        close(gaussian_table(int(length), float(width)), file[name])
+    order = [None if np.isnan(width) else width for width in file["block_order_widths"].tolist()]
+    assert tuple(order) == OFFICIAL_WIDTHS
+    assert gaussian_tables(8, order).shape == (len(order), 8, 8)
+
+
+# c: the mixture block
+
+
+def mixture(file: Arrays) -> GaussianMixture:
+    _, length, width = file["x"].shape
+    block = GaussianMixture(
+        width,
+        int(file.number("n_heads")),
+        length,
+        widths=OFFICIAL_WIDTHS,
+        sft_factor=file.number("sft_factor"),
+        dropout=0.0,
+    )
+    network = MSC(MSCConfig(video_width=1, text_width=1, hidden=width, heads=1, frames=length, clips=1, max_words=1))
+    theirs = to_official(network.state_dict()) | {f"frame_encoder_1.{k}": v for k, v in file.below("sd/").items()}
+    prefix = "frame_mixture."
+    ours = {k.removeprefix(prefix): v for k, v in from_official(theirs).items() if k.startswith(prefix)}
+    block.load_state_dict(ours)
+    return block.eval()
+
+
+@pytest.mark.parametrize("length", ["L32", "L128"])
+def test_mixture_block(arrays: Callable[[str], Arrays], length: str) -> None:
+    file = arrays(f"c_dygmm_block_{length}")
+    block, x, token = mixture(file), file["x"], file["weight_token"].flatten()
+    every = torch.ones(x.shape[:2], dtype=torch.bool)
+    mask, sizes = file["mask"].squeeze(1) > 0, file["sizes"].squeeze(-1)
+    for case, valid, size in (
+        ("plain", every, None), ("mask", mask, None), ("size", every, sizes), ("both", mask, sizes)
+    ):  # fmt: skip
+        bias = key_bias(valid, size)
+        outputs = block.blocks(x, table=block.tables, bias=bias)
+        tokens = block.reader(token, outputs, valid)
+        close(tokens.transpose(0, 1), file[f"ca_tokens/{case}"])
+        close(block.mix_logits(tokens, x.shape[1]).transpose(0, 1), file[f"mix_logits/{case}"])
+        out = block(x, token, valid, size)
+        close(out, file[f"out/{case}"] * valid[..., None])
+        if f"attn0_probs/{case}" in file.arrays:
+            close(first_probabilities(block, x, bias), file[f"attn0_probs/{case}"])
+        if case == "plain":
+            close(outputs[0, :1], file["sub/attn0_out"])
+            close(outputs[6, :1], file["sub/attn6_out_w0.1"])
+        if case == "both":
+            close(outputs[4, :1], file["sub/attn4_out_w10_both"])
+
+
+def first_probabilities(block: GaussianMixture, x: Tensor, bias: Tensor) -> Tensor:
+    weight, offset = block.blocks.qkv_weight, block.blocks.qkv_bias
+    qkv = torch.einsum("vne,pkde->vnpkd", x, weight) + offset
+    return attention_probabilities(qkv, block.blocks.num_heads, table=block.tables, bias=bias)[:, 0]
+
+
+# d: the whole network
+
+
+@pytest.fixture(scope="module")
+def network(arrays: Callable[[str], Arrays]) -> tuple[Arrays, MSC, Batch]:
+    file = arrays("d_msc_net")
+    weights = file.below("sd/")
+    config = MSCConfig(
+        video_width=weights["frame_input_proj.net.1.weight"].shape[1],
+        text_width=weights["query_input_proj.net.1.weight"].shape[1],
+        hidden=weights["weight_token"].shape[-1],
+        heads=int(file.number("meta/n_heads")),
+        max_words=len(weights["query_pos_embed.position_embeddings.weight"]),
+        frames=len(weights["frame_encoder_1.layer2.weight"]),
+        clips=len(weights["clip_encoder.layer2.weight"]),
+        sft_factor=file.number("meta/sft_factor"),
+        input_dropout=0.0,
+        dropout=0.0,
+    )
+    model = MSC(config)
+    model.load_state_dict(from_official(weights))
+    return file, model.eval(), network_batch(file)
+
+
+def network_batch(file: Arrays) -> Batch:
+    """Their collated batch as ours; segments are made from the features, as `prepare_video` does."""
+    clips, size = file["batch/clip_video_features"], file["batch/merge_size"]
+    number = level_of(connected_share(clips, file.number("meta/sim_thr")), LEVELS)
+    words, valid = file["batch/text_feat"], file["batch/text_mask"] > 0
+    frames = file["batch/frame_video_features"]
+    return Batch(
+        videos=VideoBatch(
+            frames=frames,
+            frame_valid=file["batch/videos_mask"] > 0,
+            clips=clips,
+            clip_size=size,
+            slot=file["batch/merged_frame_label"],
+            segment=segment_clips(clips, size, number, LEVELS),
+            frame_spans=torch.zeros(*frames.shape[:2], 2),
+        ),
+        queries=QueryBatch(words=words, valid=valid, sentence=last_valid(words, valid)),
+        video_of_query=file["batch/text_labels"],
+    )
+
+
+def test_raw_features_become_their_batch(network: tuple[Arrays, MSC, Batch]) -> None:
+    file, _, batch = network
+    config = PrepareConfig(similarity_threshold=file.number("meta/sim_thr"))
+    for i, raw in file.below("raw_frames/").items():
+        made = prepare_video(video_features(raw), config)
+        close(made.frames[0], batch.videos.frames[int(i)])
+        close(made.clips[0], batch.videos.clips[int(i)])
+        close(made.clip_size[0], batch.videos.clip_size[int(i)])
+        assert torch.equal(made.slot[0], batch.videos.slot[int(i)])
+        assert torch.equal(made.segment[0], batch.videos.segment[int(i)])
+
+
+def test_network_outputs(network: tuple[Arrays, MSC, Batch]) -> None:
+    file, model, batch = network
+    outputs = model(batch)
+    close(model.encode_words(batch.queries)[0], file["out/encoded_query"])
+    close(outputs.query, file["out/video_query"])
+    close(batch.queries.sentence, file["out/eos_query"])
+    close(outputs.video.frames, file["out/frame_feat"])
+    close(outputs.video.clips, file["out/clip_feat"])
+    close(outputs.aligned_frames, file["out/proj_frame_feat"])
+    close(outputs.aligned_clips, file["out/proj_clip_feat"])
+    close(outputs.cosine.clip, file["out/clip_score_cos"])
+    close(outputs.cosine.frame, file["out/frame_score_cos"])
+    close(outputs.dot.clip, file["out/clip_score_dot"])
+    close(outputs.dot.frame, file["out/frame_score_dot"])
+    close(outputs.cosine.fused(model.clip_weight), file["out/fused_score_0.4clip_0.6frame"])
+    omega = connected_share(batch.videos.clips, file.number("meta/sim_thr"))
+    close(omega.double().float(), file["out/omega"].float())
+    assert float(level_of(omega, LEVELS).double().mean()) == file.number("loss/clip_num")
+
+
+def network_losses(outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+    """Weighted as described beside the arrays; the settings are not in the file."""
+    own, videos = batch.video_of_query, batch.videos
+
+    def nce(scores: Tensor) -> Tensor:
+        return query_nce(scores, own).mean() + video_nce(scores, own).mean()
+
+    def triplet(scores: Tensor) -> Tensor:
+        return (
+            query_triplet(scores, own, margin=0.2, pool=1).mean()
+            + video_triplet(scores, own, margin=0.2, pool=1).mean()
+        )
+
+    aligned = cbva(
+        outputs.aligned_frames,
+        outputs.aligned_clips,
+        slot=videos.slot,
+        segment=videos.segment,
+        clip_size=videos.clip_size,
+        frame_valid=videos.frame_valid,
+    )
+    teacher = batch.queries.sentence
+    return {
+        "clip_nce": 0.02 * nce(outputs.dot.clip),
+        "clip_trip": triplet(outputs.cosine.clip),
+        "frame_nce": 0.04 * nce(outputs.dot.frame),
+        "frame_trip": triplet(outputs.cosine.frame),
+        "vidlvlctl": 0.1 * aligned.mean(),
+        "txt_rkd": 15 * tcpl_distance(outputs.query, teacher).mean() + 30 * tcpl_angle(outputs.query, teacher).mean(),
+    }
+
+
+def test_network_losses_and_gradients(network: tuple[Arrays, MSC, Batch]) -> None:
+    file, model, batch = network
+    losses = network_losses(model(batch), batch)
+    total = torch.stack(list(losses.values())).sum()
+    for name, loss in (losses | {"loss_overall": total}).items():
+        close(loss, file[f"loss/{name}"].float())
+    model.zero_grad()
+    total.backward()
+    gradients = to_official({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    for name, want in file.below("grad/").items():
+        close(gradients[name], want)
+    for name, got in gradients.items():
+        close(got.norm(), file[f"grad_norm/{name}"].to(got.dtype))
+        # a sum of numbers of either sign is only as exact as their size allows
+        close(got.sum(), file[f"grad_sum/{name}"].to(got.dtype), atol=2e-5 * (1 + float(got.abs().sum())))
+
+
+def test_padded_videos(network: tuple[Arrays, MSC, Batch]) -> None:
+    file, model, batch = network
+    frames, valid = file["padded/frames"], file["padded/mask"] > 0
+    videos = VideoBatch(**vars(batch.videos) | {"frames": frames, "frame_valid": valid})
+    made = model.encode_videos(videos).frames
+    want = file["padded/frame_feat"]
+    close(made, want[:, : frames.shape[1]])
+    assert not want[:, frames.shape[1] :].any()
+    # the released scores let zero vectors behind the video take part, so that none is below 0; ours do not
+    scores = model(Batch(videos=videos, queries=batch.queries, video_of_query=batch.video_of_query)).cosine.frame
+    close(scores.clamp(min=0), file["padded/frame_score_cos"])
+
+
+# e: single losses
+
+
+def check_loss(file: Arrays, name: str, loss: Callable[..., Tensor], **inputs: str) -> None:
+    """Value and gradients in both precisions; `inputs` maps the name in grad_<name> to the name of the array."""
+    for ending, dtype in (("", torch.float32), ("_f64", torch.float64)):
+        if f"{name}/loss{ending}" not in file.arrays:
+            continue
+        leaves = [file[array].to(dtype).requires_grad_() for array in inputs.values()]
+        value = loss(*leaves)
+        close(value, file[f"{name}/loss{ending}"])
+        for key, got in zip(inputs, torch.autograd.grad(value, leaves), strict=True):
+            close(got, file[f"{name}/grad_{key}{ending}"])
+
+
+def test_nce(arrays: Callable[[str], Arrays]) -> None:
+    file = arrays("e_losses")
+    own = file["nce/labels"]
+    check_loss(file, "nce", lambda s: query_nce(s, own).mean() + video_nce(s, own).mean(), scores="nce/scores")
+
+
+def test_triplet(arrays: Callable[[str], Arrays]) -> None:
+    file = arrays("e_losses")
+    own = file["triplet/labels"]
+    for name in sorted(
+        {"/".join(name.split("/")[:2]) for name in file if name.startswith("triplet/") and "/loss" in name}
+    ):
+        margin = float(name.partition("margin")[2] or 0.2)
+        queries = videos = None  # the hardest
+        if f"{name}/t2v_rank_draws" in file.arrays:
+            queries = file[f"{name}/t2v_rank_draws"] - 1  # theirs counts from 1
+            videos = file[f"{name}/v2t_rank_draws"].long() if len(file[f"{name}/v2t_rank_draws"]) else None
+
+        def loss(scores: Tensor) -> Tensor:
+            by_query = query_triplet(scores, own, margin=margin, pool=1, ranks=queries)
+            return by_query.mean() + video_triplet(scores, own, margin=margin, pool=1, ranks=videos).mean()
+
+        check_loss(file, name, loss, scores="triplet/scores")
+
+
+def test_tcpl(arrays: Callable[[str], Arrays]) -> None:
+    file = arrays("e_losses")
+    teacher = file["rkd/teacher"]
+    close(unscaled(teacher.double()), file["rkd/teacher_pdist"])
+    check_loss(file, "rkd/distance", lambda s: tcpl_distance(s, teacher.to(s.dtype)).mean(), student="rkd/student")
+    check_loss(file, "rkd/angle", lambda s: tcpl_angle(s, teacher.to(s.dtype)).mean(), student="rkd/student")
+
+
+def unscaled(x: Tensor) -> Tensor:
+    """Distances in their own unit, from the relative ones and one pair."""
+    relative = relative_distances(x)
+    return relative * ((x[0] - x[1]).norm() / relative[0, 1])
+
+
+def test_cbva(arrays: Callable[[str], Arrays]) -> None:
+    file = arrays("e_losses")
+    features, sizes, slot = file["cbva/clip_video_feat"], file["cbva/sizes"].squeeze(-1), file["cbva/labels"]
+    omega = connected_share(features, file.number("cbva/sim_thr"))
+    close(omega, file["cbva/omega"].float())
+    number = level_of(omega, LEVELS)
+    assert torch.equal(number, file["cbva/levels"])
+    segment = segment_clips(features, sizes, number, LEVELS)
+    valid = torch.ones_like(slot, dtype=torch.bool)
+
+    def each(frames: Tensor, clips: Tensor) -> Tensor:
+        return cbva(frames, clips, slot=slot, segment=segment, clip_size=sizes, frame_valid=valid)
+
+    close(each(file["cbva/frame"], file["cbva/clip"]), file["cbva/per_video_loss"].float())
+    check_loss(file, "cbva", lambda f, c: each(f, c).mean(), frame="cbva/frame", clip="cbva/clip")
+
+
+def test_merging_of_segments(arrays: Callable[[str], Arrays]) -> None:
+    file = arrays("e_losses")
+    for v in range(len(file["cbva/levels"])):
+        want = file.below(f"cbva/video{v}/")
+        if not want:
+            continue
+        features, size = file["cbva/clip_video_feat"][v][None], file["cbva/sizes"][v].T
+        slot, clips = file["cbva/labels"][v][None], file["cbva/clip"][v][None]
+        steps = LEVELS[1 : len(want["labels_per_step"]) + 1]
+        x, total = features, size
+        for step, target in enumerate(steps):
+            merged = merge_bipartite(x, total, target)
+            x, total = merged.tokens, merged.size
+            segment = segment_clips(features, size, torch.tensor([target]), LEVELS)
+            assert torch.equal(segment.gather(1, slot)[0], want["labels_per_step"][step])
+        assert torch.equal(segment.gather(1, slot)[0], want["merged_labels"])
+        close(x[0], want["merged_clip_video_feat"])
+        close(total[0], want["merged_sizes"].squeeze(-1))
+        averaged, present = average_segments(clips, segment, size)
+        close(averaged[present], want["merged_clip"])
+
+
+# f: how connected a video is
+
+
+def test_omega_and_level(arrays: Callable[[str], Arrays]) -> None:
+    file = arrays("f_omega")
+    clips = file["clip_video_feat"]
+    for t, threshold in enumerate(file["thresholds"].tolist()):
+        omega = connected_share(clips, threshold)
+        close(omega, file["omega"][t].float())
+        close(direct_share(clips, threshold), file["omega_direct_NOT_official"][t].float())
+        assert torch.equal(level_of(omega, LEVELS), file["level"][t])
