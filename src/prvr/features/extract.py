@@ -20,7 +20,7 @@ import torch
 
 from prvr.core.errors import FeatureError, VideoError
 from prvr.core.types import Encoder, VideoFeatures
-from prvr.features.store import FeatureStore, StoreHeader
+from prvr.features.store import Entry, FeatureStore, StoreHeader
 from prvr.video.decode import sample_frames
 from prvr.video.find import find_videos
 from prvr.video.probe import probe
@@ -110,20 +110,19 @@ def plan(paths: Sequence[Path], store: FeatureStore) -> tuple[list[Job], list[st
         found = find_videos(root)
         failed.update({problem.partition(":")[0]: problem for problem in found.problems})
         for path in found.videos:
-            video_id = _name(path, root, store, taken)
-            if taken.get(video_id) == path.resolve():
-                continue
-            taken[video_id] = path.resolve()
             try:
                 stat = path.stat()
             except OSError as error:
                 failed[str(path)] = f"{path}: cannot be looked at ({error.strerror}); check its permissions"
                 continue
-            entry = store.entry(video_id)
-            if entry and (entry.size, entry.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
-                kept.append(video_id)
+            job = _job(path, root, stat, store, taken)
+            if taken.get(job.video_id) == path.resolve():
+                continue
+            taken[job.video_id] = path.resolve()
+            if _unchanged(store.entry(job.video_id), job):
+                kept.append(job.video_id)
             else:
-                jobs.append(Job(video_id, path, stat.st_size, stat.st_mtime_ns))
+                jobs.append(job)
     return jobs, kept, failed
 
 
@@ -203,20 +202,27 @@ def _one_thread_each() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _name(path: Path, root: Path, store: FeatureStore, taken: dict[str, Path]) -> str:
-    """The id of a video: its path below the root; the root's own name in front where that is another file's id."""
+def _job(path: Path, root: Path, stat: os.stat_result, store: FeatureStore, taken: dict[str, Path]) -> Job:
+    """A file under its id: its path below the root, with the root's name in front where that is another file's id.
+
+    A file of the same id, size and time of change as one in the store is that one, wherever the folder lies now.
+    """
     base = root if root.is_dir() else root.parent
     short = path.relative_to(base).as_posix()
     long = f"{base.resolve().name}/{short}"
     here = path.resolve()
     for video_id in (short, long):
-        owner = taken.get(video_id)
-        if owner is None:
-            entry = store.entry(video_id)
-            owner = Path(entry.source) if entry and Path(entry.source).exists() else None
+        job = Job(video_id, path, stat.st_size, stat.st_mtime_ns)
+        owner, entry = taken.get(video_id), store.entry(video_id)
+        if owner is None and entry and not _unchanged(entry, job) and Path(entry.source).exists():
+            owner = Path(entry.source)
         if owner is None or owner == here:
-            return video_id
+            return job
     raise FeatureError(
         f"{path}: two other videos are already called {short!r} and {long!r} in {store.folder}; "
         "rename its folder, or give the folder above all of them as the path"
     )
+
+
+def _unchanged(entry: Entry | None, job: Job) -> bool:
+    return entry is not None and (entry.size, entry.mtime_ns) == (job.size, job.mtime_ns)
