@@ -43,7 +43,7 @@ def test_encoders_are_never_mixed(tmp_path: Path) -> None:
     store_with(tmp_path, {})
     with pytest.raises(FeatureError, match=r"holds features of encoder colour@1{12}, not of colour@2{12}; use `--enc"):
         FeatureStore.create(tmp_path, header(revision="2" * 12))
-    with pytest.raises(FeatureError, match="at 1 frames/s .* not 2 .* use `--rate 1`"):
+    with pytest.raises(FeatureError, match="at 1 frames/s .* not at 2 .* use `--rate 1`"):
         FeatureStore.create(tmp_path, header(rate=2))
 
 

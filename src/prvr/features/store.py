@@ -98,10 +98,12 @@ class FeatureStore:
                 "or extract into another folder"
             )
         if (ours.rate, ours.max_frames, ours.version) != (theirs.rate, theirs.max_frames, theirs.version):
+            cap = f" --max-frames {ours.max_frames}" if ours.max_frames else ""
             raise FeatureError(
-                f"{self.folder}: holds features at {ours.rate:g} frames/s (at most {ours.max_frames} a video), "
-                f"not {theirs.rate:g} (at most {theirs.max_frames}); "
-                f"use `--rate {ours.rate:g}`, or extract into another folder"
+                f"{self.folder}: holds features at {ours.rate:g} frames/s "
+                f"(at most {ours.max_frames or 'all'} a video), not at {theirs.rate:g} "
+                f"(at most {theirs.max_frames or 'all'}); "
+                f"use `--rate {ours.rate:g}{cap}`, or extract into another folder"
             )
 
     @contextlib.contextmanager

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from prvr.core.errors import ConfigError, FeatureError
+from prvr.core.types import VideoBatch
+from prvr.nn.prepare import PrepareConfig, cat_videos, prepare_video
+from tests.nn.make import video_features
+
+SMALL = PrepareConfig(frames=16, schedule=(10, 6), levels=(6, 4, 2))
+
+
+@pytest.mark.parametrize("num_frames", [1, 3, 16, 50])
+@pytest.mark.parametrize("clips", ["merged", "uniform"])
+def test_shapes_and_invariants(num_frames: int, clips: Any) -> None:
+    batch = prepare_video(video_features(torch.randn(num_frames, 5)), replace(SMALL, clips=clips))
+    assert batch.frames.shape == (1, 16, 5)
+    assert batch.clips.shape == (1, 6, 5)
+    assert batch.frame_valid.all()
+    torch.testing.assert_close(batch.frames.norm(dim=-1), torch.ones(1, 16), atol=1e-4, rtol=0)
+    assert batch.slot[0].bincount(minlength=6).tolist() == batch.clip_size[0].tolist()
+    assert batch.segment.shape == (1, 6)
+    assert batch.frame_spans.shape == (1, 16, 2)
+    assert batch.frame_spans.max() <= num_frames
+
+
+def test_a_still_video_is_one_that_is_wholly_alike() -> None:
+    batch = prepare_video(video_features(torch.ones(20, 5)), SMALL)
+    assert int(batch.segment.max()) + 1 == 2
+    lone = prepare_video(video_features(torch.ones(20, 5)), replace(SMALL, levels=(6,)))
+    assert lone.segment.tolist() == [[0, 1, 2, 3, 4, 5]]
+
+
+def test_merging_happens_before_normalising() -> None:
+    features = torch.randn(16, 5) * torch.rand(16, 1) * 10
+    batch = prepare_video(video_features(features), SMALL)
+    for clip in range(6):
+        mean = features[:15][(batch.slot[0] == clip)[:15]]  # position 15 is frame 15, used once
+        if len(mean) and not (batch.slot[0] == clip)[15]:
+            torch.testing.assert_close(batch.clips[0, clip], mean.mean(0) / (mean.mean(0).norm() + 1e-5))
+
+
+def test_videos_of_different_length_are_padded() -> None:
+    short = prepare_video(video_features(torch.randn(9, 5)), PrepareConfig(frames=8, schedule=(4,), levels=(4,)))
+    long = prepare_video(video_features(torch.randn(9, 5)), SMALL)
+    both = cat_videos([short, long, short])
+    assert len(both) == 3
+    assert both.frame_valid.sum(1).tolist() == [8, 16, 8]
+    assert (both.clip_size > 0).sum(1).tolist() == [4, 6, 4]
+    for name, value in vars(short).items():
+        torch.testing.assert_close(getattr(both, name)[2, : value.shape[1]], value[0])
+        assert not getattr(both, name)[0, value.shape[1] :].any()
+    assert isinstance(both, VideoBatch)
+
+
+def test_what_cannot_be() -> None:
+    with pytest.raises(FeatureError, match="no frames"):
+        prepare_video(video_features(torch.randn(0, 5)), SMALL)
+    wide, narrow = (prepare_video(video_features(torch.randn(9, e)), SMALL) for e in (5, 6))
+    with pytest.raises(FeatureError, match="5 and 6"):
+        cat_videos([wide, narrow])
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"schedule": (60, 32)}, "128 -> 60"),
+        ({"schedule": (81, 52, 32)}, "81 -> 52"),
+        ({"schedule": ()}, "at least one"),
+        ({"levels": (20, 12)}, "begin with the number of clips"),
+        ({"levels": (32, 12)}, "32 -> 12"),
+        ({"similarity_threshold": 1.5}, "cosine"),
+    ],
+)
+def test_settings_are_judged_at_birth(setting: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        PrepareConfig(**setting)
