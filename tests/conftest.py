@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
@@ -46,3 +47,20 @@ def golden() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is not here: reference arrays are not shipped (PRVR_GOLDEN names another place)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny world with features, made once; copy it before changing it."""
+    from prvr.cli import main
+    from prvr.data.world import generate_world
+
+    root = tmp_path_factory.mktemp("world")
+    generate_world(root, size="tiny", seed=0, workers=1)
+    assert main(["extract", str(root / "videos"), "--encoder", "world", "--out", str(root / "features")]) == 0
+    return root
+
+
+@pytest.fixture
+def mine(world: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(world, tmp_path / "world"))

@@ -57,10 +57,10 @@ class _Attend(torch.autograd.Function):
             probs = _probabilities(query, key, table, bias, part).view(-1, k, num_heads, n, n)
             if keep is not None:
                 probs.mul_(keep[part])
-            mixed = torch.bmm(probs.flatten(0, 2), value).view(*probs.shape[:4], -1)  # (v, K, H, N, d)
-            out[:, part] = mixed.permute(1, 0, 3, 2, 4)
-        if keep is not None:
-            out.mul_(keep_scale(dropout))
+            mixed = torch.bmm(probs.flatten(0, 2), value)
+            if keep is not None:
+                mixed.mul_(keep_scale(dropout))
+            out[:, part] = mixed.view(*probs.shape[:4], -1).permute(1, 0, 3, 2, 4)
         ctx.save_for_backward(qkv, table, bias, keep)
         ctx.num_heads, ctx.scale = num_heads, keep_scale(dropout) if dropout else 1.0
         return out.flatten(-2)
@@ -76,12 +76,13 @@ class _Attend(torch.autograd.Function):
         for part in _chunks(qkv, ctx.num_heads):
             query, key, value = _heads(qkv[part], ctx.num_heads)
             probs = _probabilities(query, key, table, bias, part).view(-1, k, ctx.num_heads, n, n)
-            grad_out = (grad[part] * ctx.scale).flatten(0, 2)  # (vKH, N, d)
+            grad_out = grad[part].flatten(0, 2).mul(ctx.scale)  # (vKH, N, d)
             flow = torch.bmm(grad_out, value.mT).view(probs.shape)  # d loss / d dropped probabilities
             dropped = probs
             if keep is not None:
-                flow.mul_(keep[part])
-                dropped = probs * keep[part]
+                dropped = keep[part].to(probs.dtype)
+                flow.mul_(dropped)
+                dropped.mul_(probs)
             shape = grads[0, part].shape
             grads[2, part] = torch.bmm(dropped.flatten(0, 2).mT, grad_out).view(shape)
             flow.mul_(probs)

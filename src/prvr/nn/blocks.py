@@ -15,6 +15,7 @@ from prvr.nn.dropout import Dropout, check_rate, keep_mask, keep_scale
 
 _EPS = 1e-5  # of every layer norm
 _CHUNK_BYTES = 8 << 20  # of a hidden layer at a time on a CPU
+_CACHE_BYTES = 1 << 20  # of what is normalised at a time on a CPU
 
 
 class InputProjection(nn.Module):
@@ -98,33 +99,62 @@ def feed_forward(x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias
 
 
 class _AddNorm(torch.autograd.Function):
-    """Keeps one normalised tensor and a byte mask where the plain chain keeps five tensors."""
+    """Keeps one normalised tensor and a byte mask where the plain chain keeps five tensors; in chunks as below."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, dropout: float) -> Tensor:
-        keep = keep_mask(tuple(y.shape), dropout, y.device) if dropout else None
+        out = torch.empty_like(y)
         ctx.scale = keep_scale(dropout) if dropout else 1.0
-        total = x + y if keep is None else torch.mul(y, keep).mul_(ctx.scale).add_(x)
-        normal, _, rstd = torch.native_layer_norm(total, total.shape[-1:], None, None, _EPS)
-        ctx.save_for_backward(normal, rstd, weight, keep)
-        shape = (len(weight), *[1] * (y.ndim - 2), -1)
-        return torch.addcmul(bias.view(shape), normal, weight.view(shape))
+        weight, bias = _along(weight, y), _along(bias, y)
+        parts: list[Tensor] = []
+        for part in _video_chunks(y):
+            total, keep = y[:, part], y.new_empty(0)
+            if dropout:
+                keep = keep_mask(tuple(total.shape), dropout, y.device)
+                total = torch.mul(total, keep).mul_(ctx.scale).add_(x[:, part])
+            else:
+                total = total + x[:, part]
+            normal, _, rstd = torch.native_layer_norm(total, total.shape[-1:], None, None, _EPS)
+            torch.addcmul(bias, normal, weight, out=out[:, part])
+            parts += [normal, rstd, keep]
+        ctx.save_for_backward(weight, *parts)
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
-        normal, rstd, weight, keep = ctx.saved_tensors
-        inner = tuple(range(1, grad.ndim - 1))
-        flow = grad * normal
-        grad_weight = flow.sum(inner)
-        torch.mul(grad, weight.view(len(weight), *[1] * (grad.ndim - 2), -1), out=flow)
-        # layer norm seen from its own output: mean 0, deviation 1; the deviation of the input comes after
-        flow = torch.ops.aten.native_layer_norm_backward(
-            flow, normal, list(normal.shape[-1:]), torch.zeros_like(rstd), torch.ones_like(rstd), None, None,
-            [True, False, False],
-        )[0].mul_(rstd)  # fmt: skip
-        grad_y = flow if keep is None else torch.mul(flow, keep).mul_(ctx.scale)
-        return flow, grad_y, grad_weight, grad.sum(inner), None
+        weight, *parts = ctx.saved_tensors
+        grad_x, inner = torch.empty_like(grad), tuple(range(1, grad.ndim - 1))
+        grad_y = torch.empty_like(grad) if ctx.scale != 1.0 else grad_x
+        grad_weight = grad.new_zeros(len(weight), grad.shape[-1])
+        shape = list(grad.shape[-1:])
+        for part, normal, rstd, keep in zip(_video_chunks(grad), parts[::3], parts[1::3], parts[2::3], strict=True):
+            flow = grad[:, part] * normal
+            grad_weight += flow.sum(inner)
+            torch.mul(grad[:, part], weight, out=flow)
+            # layer norm seen from its own output: mean 0, deviation 1; the deviation of the input comes after
+            zero, one = torch.zeros_like(rstd), torch.ones_like(rstd)
+            flow = torch.ops.aten.native_layer_norm_backward(
+                flow, normal, shape, zero, one, None, None, [True, False, False]
+            )[0]
+            torch.mul(flow, rstd, out=grad_x[:, part])
+            if len(keep):
+                grad_y[:, part] = torch.mul(grad_x[:, part], keep).mul_(ctx.scale)
+        return grad_x, grad_y, grad_weight, grad.sum(inner), None
+
+
+def _along(vector: Tensor, x: Tensor) -> Tensor:
+    """(K, D) -> (K, 1, ..., D), as many axes as x."""
+    return vector.view(len(vector), *[1] * (x.ndim - 2), -1)
+
+
+def _video_chunks(x: Tensor) -> Iterator[slice]:
+    """x (K, V, ...) -> slices of the V videos."""
+    step = v = x.shape[1]
+    if x.device.type == "cpu":
+        step = max(1, _CACHE_BYTES * v // max(x.numel() * x.element_size(), 1))
+    for start in range(0, v, max(step, 1)):
+        yield slice(start, min(start + step, v))
 
 
 class _FeedForward(torch.autograd.Function):

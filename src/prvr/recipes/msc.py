@@ -75,12 +75,16 @@ class MSCSettings:
 
 
 def world() -> Recipe:
-    """MSC on the generated world: a small network for two cores, all terms."""
+    """MSC on the generated world, all terms: a small network and few epochs, for two cores.
+
+    Loss weights are the published ones; hard negatives begin after the same share of all epochs.
+    """
     model = MSCConfig(video_width=128, text_width=128, hidden=96, heads=4, max_words=32)
     settings = MSCSettings(
         model=model,
-        optim=OptimConfig(lr=1e-3, schedule_epochs=30),
-        train=TrainConfig(epochs=24, patience=6, seed=0),
+        loss=LossConfig(hard_from_epoch=3),
+        optim=OptimConfig(lr=1e-3, schedule_epochs=15),
+        train=TrainConfig(epochs=12, patience=12, seed=0),
         batch_videos=32,
     )
     return recipe("prvr.recipes.msc:world", "+ TCPL + CBVA", settings)
