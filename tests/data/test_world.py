@@ -136,7 +136,7 @@ def test_bad_folders_end_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "busy").mkdir()
     with (tmp_path / "busy" / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(DataError, match="busy: another process is generating"):
+        with pytest.raises(DataError, match="busy: another prvr process is writing here"):
             generate_world(tmp_path / "busy", size="tiny")
 
 

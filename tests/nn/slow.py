@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 def loop_average(features: Tensor, positions: int) -> Tensor:
     n = len(features)
     edges = [min(round(i * n / positions), n - 1) for i in range(positions + 1)]
-    rows = [features[a:b].mean(0) if a < b else features[a] for a, b in zip(edges, edges[1:], strict=False)]
+    rows = [features[a:b].mean(0) if a < b else features[a] for a, b in pairwise(edges)]
     return torch.stack(rows)
 
 
@@ -84,7 +85,8 @@ class LoopAttention(nn.Module):
         if table is not None:
             logits = logits * table
         probs = self.dropout((logits + bias[:, None, None]).softmax(-1))
-        return (probs @ value).transpose(1, 2).flatten(2)
+        out: Tensor = (probs @ value).transpose(1, 2).flatten(2)
+        return out
 
 
 class LoopFeedForward(nn.Module):

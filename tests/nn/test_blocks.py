@@ -35,9 +35,10 @@ def inputs(*shapes: tuple[int, ...]) -> list[Tensor]:
 
 
 def slow_attend(qkv: Tensor, num_heads: int, table: Tensor, bias: Tensor) -> Tensor:
-    query, key, value = qkv.unflatten(-1, (num_heads, -1)).permute(2, 3, 0, 4, 1, 5)  # (K, V, H, N, d)
+    query, key, value = torch.unflatten(qkv, -1, (num_heads, -1)).permute(2, 3, 0, 4, 1, 5)  # (K, V, H, N, d)
     logits = query @ key.mT / query.shape[-1] ** 0.5 * table[:, None, None] + bias[:, None, None]
-    return (logits.softmax(-1) @ value).transpose(2, 3).flatten(-2)
+    out: Tensor = (logits.softmax(-1) @ value).transpose(2, 3).flatten(-2)
+    return out
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 1 << 30])

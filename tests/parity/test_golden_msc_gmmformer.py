@@ -7,6 +7,7 @@ atol 2e-5 in float32, 1e-6 in float64, whole numbers exactly.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -308,7 +309,7 @@ def test_network_losses_and_gradients(network: tuple[Arrays, MSC, Batch]) -> Non
     for name, loss in (losses | {"loss_overall": total}).items():
         close(loss, file[f"loss/{name}"].float())
     model.zero_grad()
-    total.backward()
+    torch.autograd.backward(total)
     gradients = to_official({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     for name, want in file.below("grad/").items():
         close(gradients[name], want)
@@ -364,11 +365,12 @@ def test_triplet(arrays: Callable[[str], Arrays]) -> None:
             queries = file[f"{name}/t2v_rank_draws"] - 1  # theirs counts from 1
             videos = file[f"{name}/v2t_rank_draws"].long() if len(file[f"{name}/v2t_rank_draws"]) else None
 
-        def loss(scores: Tensor) -> Tensor:
-            by_query = query_triplet(scores, own, margin=margin, pool=1, ranks=queries)
-            return by_query.mean() + video_triplet(scores, own, margin=margin, pool=1, ranks=videos).mean()
+        check_loss(file, name, partial(both_triplets, own, margin, queries, videos), scores="triplet/scores")
 
-        check_loss(file, name, loss, scores="triplet/scores")
+
+def both_triplets(own: Tensor, margin: float, queries: Tensor | None, videos: Tensor | None, scores: Tensor) -> Tensor:
+    by_query = query_triplet(scores, own, margin=margin, pool=1, ranks=queries)
+    return by_query.mean() + video_triplet(scores, own, margin=margin, pool=1, ranks=videos).mean()
 
 
 def test_tcpl(arrays: Callable[[str], Arrays]) -> None:
@@ -382,7 +384,8 @@ def test_tcpl(arrays: Callable[[str], Arrays]) -> None:
 def unscaled(x: Tensor) -> Tensor:
     """Distances in their own unit, from the relative ones and one pair."""
     relative = relative_distances(x)
-    return relative * ((x[0] - x[1]).norm() / relative[0, 1])
+    scaled: Tensor = relative * (torch.linalg.vector_norm(x[0] - x[1]) / relative[0, 1])
+    return scaled
 
 
 def test_cbva(arrays: Callable[[str], Arrays]) -> None:

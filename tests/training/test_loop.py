@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from prvr.core.errors import CheckpointError, ConfigError, DataError
+from prvr.core.files import only_writer
 from prvr.core.types import Batch, Outputs
 from prvr.training.checkpoint import load_state, load_weights
 from prvr.training.loop import TrainConfig, TrainProgress, train
-from prvr.training.run_folder import Standing, alone_in
+from prvr.training.run_folder import Standing
 from tests.training.make import TwoLines, batches, objective, run, scripted, validate
 
 
@@ -257,7 +258,10 @@ def test_other_wrong_turns_are_one_line(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(DataError, match="epoch 0 has no batches; the training split is empty"):
         run(tmp_path / "b", steps=lambda _: iter([]))
     run(tmp_path / "c", epochs=1)
-    with alone_in(tmp_path / "c"), pytest.raises(CheckpointError, match="c: another prvr process trains here"):
+    with (
+        only_writer(tmp_path / "c", CheckpointError),
+        pytest.raises(CheckpointError, match="c: another prvr process is writing here"),
+    ):
         run(tmp_path / "c", epochs=2)
     (tmp_path / "c" / "last.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"c: holds model.safetensors but no last.safetensors"):

@@ -1,9 +1,14 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and folders that one process writes at a time."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from prvr.core.errors import PrvrError
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -21,3 +26,27 @@ def write_whole(path: Path, content: bytes) -> None:
     except OSError:
         part.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def only_writer(folder: Path, error: type[PrvrError], *, parts: str = ".*.tmp") -> Iterator[None]:
+    """Hold the only right to write in a folder, made if it is missing; a killed process lets go of it.
+
+    What such a process left half-written (`parts`, a pattern below the folder) is swept first. Raises `error` when
+    another process has the right, or when the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / ".lock").open("a+")
+    except OSError as reason:
+        raise error(f"{folder}: cannot be written ({reason.strerror}); choose another folder") from reason
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as reason:
+            raise error(
+                f"{folder}: another prvr process is writing here; wait for it, or choose another folder"
+            ) from reason
+        for part in folder.glob(parts):
+            part.unlink()
+        yield

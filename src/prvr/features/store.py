@@ -7,11 +7,9 @@ code, and has readers in every language; one file a video because a file is rena
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -21,7 +19,7 @@ from safetensors.torch import save
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, FeatureError
-from prvr.core.files import write_whole
+from prvr.core.files import only_writer, write_whole
 from prvr.core.types import EncoderSpec, VideoFeatures
 
 HEADER = "store.json"
@@ -106,23 +104,9 @@ class FeatureStore:
                 f"use `--rate {ours.rate:g}{cap}`, or extract into another folder"
             )
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> AbstractContextManager[None]:
         """Hold the only right to write. Raises FeatureError when another process has it; a killed one lets go."""
-        try:
-            handle = (self.folder / ".lock").open("a+")
-        except OSError as error:
-            raise FeatureError(f"{self.folder}: cannot be written ({error.strerror}); choose another folder") from error
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise FeatureError(
-                    f"{self.folder}: another prvr process is writing here; wait for it, or choose another folder"
-                ) from error
-            for part in (self.folder / "videos").glob(".*.tmp"):
-                part.unlink()
-            yield
+        return only_writer(self.folder, FeatureError, parts="videos/.*.tmp")
 
     def path_of(self, video_id: str) -> Path:
         """Where the features of a video lie; hashed, so that any id makes a short and legal name."""

@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prvr.core.errors import CheckpointError, ConfigError, DataError
+from prvr.core.files import only_writer
 from prvr.core.types import Batch, Outputs
 from prvr.training.checkpoint import load_state, restore, save_state, save_weights
 from prvr.training.log import EpochRecord, RunLog
-from prvr.training.run_folder import LAST, WEIGHTS, Standing, alone_in, has_best, read_standing
+from prvr.training.run_folder import LAST, WEIGHTS, Standing, has_best, read_standing
 
 __all__ = ["LAST", "WEIGHTS", "Objective", "TrainConfig", "TrainProgress", "TrainResult", "train"]
 
@@ -108,7 +109,7 @@ def train(
     standing = read_standing(folder, settings)
     if standing.finished(epochs=config.epochs, patience=config.patience) and has_best(folder, standing):
         return _result(standing, new_epochs=0)
-    with alone_in(folder):
+    with only_writer(folder, CheckpointError):
         standing = read_standing(folder, settings)  # again, now that nobody else can write
         begun = standing.epochs
         run = _Run(model.to(device), objective, batches, optimizer, validate, folder, config, settings, device)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,23 +90,3 @@ def has_best(folder: Path, standing: Standing) -> bool:
     """Whether model.safetensors is there and of the best epoch."""
     path = folder / WEIGHTS
     return path.exists() and read_metadata(path).get("epoch") == str(standing.best_epoch)
-
-
-@contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the only right to write. Raises CheckpointError when another process has it; a killed one lets go."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("a+")
-    except OSError as error:
-        raise CheckpointError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise CheckpointError(
-                f"{folder}: another prvr process trains here; wait for it, or choose another folder"
-            ) from error
-        for part in folder.glob(".*.tmp"):  # of a run that was killed
-            part.unlink()
-        yield

@@ -10,7 +10,6 @@ What is there and whole is kept: a run that was killed is finished by the next.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import multiprocessing
 import os
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import DataError
-from prvr.core.files import write_whole
+from prvr.core.files import only_writer, write_whole
 from prvr.core.types import Encoder, Query, VideoFeatures
 from prvr.data.annotations import read_queries, write_queries
 from prvr.data.world.acts import VERSION, Script
@@ -214,21 +213,9 @@ def _annotate(root: Path, size: str, seed: int) -> None:
 @contextlib.contextmanager
 def _writing(root: Path) -> Iterator[None]:
     """Hold the only right to write in a world; whoever is killed lets go of it."""
-    try:
-        (root / "videos").mkdir(parents=True, exist_ok=True)
-        handle = (root / ".lock").open("a+")
-    except OSError as error:
-        raise DataError(_no_room(root, error)) from error
-    with handle:
+    with only_writer(root, DataError, parts="videos/.w*.tmp"):
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(
-                f"{root}: another process is generating a world here; wait for it, or choose another folder"
-            ) from error
-        for part in (root / "videos").glob(".w*.tmp"):  # of a run that was killed
-            part.unlink()
-        try:
+            (root / "videos").mkdir(exist_ok=True)
             yield
         except OSError as error:
             raise DataError(_no_room(root, error)) from error
