@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import difflib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ DONE, FAILED, USAGE, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; -> its exit code."""
+    # Threads that wait must not spin: beside another busy process a training step would take ten times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     parser = build_parser()
     args = parser.parse_args(argv)
     if not args.command:
@@ -146,9 +149,6 @@ def _reading(parser: Parser, *, encoder: str | None) -> None:
     parser.add_argument("--dtype", default="auto", help="auto, fp32 or bf16 (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     _device(parser)
-
-
-# ---------------------------------------------------------------------------------------------------------- the verbs
 
 
 def run_extract(args: argparse.Namespace) -> int:
@@ -284,9 +284,6 @@ def run_demo(args: argparse.Namespace) -> int:
     seeds = int(_positive(args.seeds, "--seeds"))
     walk(args.out, screen, size=args.size, seed=args.seed, seeds=seeds, device=args.device)
     return DONE
-
-
-# ------------------------------------------------------------------------------------------------------- for the eyes
 
 
 def hit_table(hits: Sequence[Hit]) -> str:

@@ -70,7 +70,7 @@ def test_negatives_belong_to_others_and_carry_gradient() -> None:
         loss = video_triplet(given, OWN, margin=5.0, pool=pool)
         grad = torch.autograd.grad(loss.sum(), given)[0]
         for v in range(3):
-            own = v == OWN
+            own = OWN.eq(v)
             torch.testing.assert_close(
                 grad[own, v], torch.full((int(own.sum()),), -1 / float(own.sum()), dtype=torch.float64)
             )
