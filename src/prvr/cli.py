@@ -211,13 +211,14 @@ def run_evaluate(args: argparse.Namespace) -> int:
 def run_index(args: argparse.Namespace) -> int:
     """Folders of video to an index."""
     from prvr.index.exact import TABLE, ExactIndex
+    from prvr.recipes.runs import open_run
     from prvr.search.indexing import build_index
     from prvr.search.places import index_folder
 
     folder = args.index or index_folder()
     name = args.encoder
-    if name is None and (folder / TABLE).exists():
-        spec = ExactIndex.open(folder).header.encoder
+    if name is None and (args.model or (folder / TABLE).exists()):
+        spec = open_run(args.model).encoder if args.model else ExactIndex.open(folder).header.encoder
         name = spec.source or spec.name
     encoder = _encoder(name or "world", args)
     with _reading_bar() as on_progress:

@@ -123,5 +123,6 @@ def test_texts_are_encoded_once(tmp_path: Path) -> None:
     again = text_features(store, ["red ball", "blue"], never)
     for a, b in zip(first, again, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
-    with pytest.raises(FeatureError, match=r"colour@1{12}, but other@1{12} would read the queries"):
-        text_features(store, ["green"], lambda: ColourEncoder("other"))
+    assert text_features(store, ["red"], lambda: ColourEncoder("renamed")).sentence.tolist() == [[1, 0, 0]]
+    with pytest.raises(FeatureError, match=r"colour@1{12}, but colour@2{12} would read the queries"):
+        text_features(store, ["green"], lambda: ColourEncoder(revision="2" * 12))

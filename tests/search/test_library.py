@@ -114,7 +114,9 @@ def test_another_encoder_is_refused_with_the_way_out(videos: Path, colour: Calla
     colour(ColourEncoder(revision="2" * 12))
     with pytest.raises(IndexFolderError, match=r"was made with encoder colour@1+, not colour@2+"):
         Library(videos).search("red")
-    with pytest.raises(IndexFolderError, match=r"was made with encoder colour@1+, not colour@2+"):
+    with pytest.raises(
+        IndexFolderError, match=r"was made with encoder colour@1+ and model zero-shot, not with colour@2+"
+    ):
         Library(videos).index()
     colour(ColourEncoder())
     assert Library(videos).search("red", k=1)

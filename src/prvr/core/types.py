@@ -7,7 +7,7 @@ width, H heads. B is a batch of images in front of an encoder. Masks are bool, T
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
@@ -70,8 +70,16 @@ class EncoderSpec:
 
     @property
     def fingerprint(self) -> str:
-        """`name@revision`, the identity that features, runs and indexes are compared by."""
+        """`name@revision`, for people."""
         return f"{self.name}@{self.revision[:12]}"
+
+    def same_as(self, other: EncoderSpec) -> bool:
+        """Whether features of the two can be compared: same weights, same pictures; a folder may be renamed."""
+
+        def identity(spec: EncoderSpec) -> EncoderSpec:
+            return replace(spec, name="", source="", domain="")
+
+        return identity(self) == identity(other)
 
 
 @runtime_checkable

@@ -89,7 +89,7 @@ class FeatureStore:
     def require(self, wanted: StoreHeader) -> None:
         """Raises FeatureError, naming both sides and the fix, unless this store is what is wanted."""
         ours, theirs = self.header, wanted
-        if ours.encoder.fingerprint != theirs.encoder.fingerprint:
+        if not ours.encoder.same_as(theirs.encoder):
             raise FeatureError(
                 f"{self.folder}: holds features of encoder {ours.encoder.fingerprint}, "
                 f"not of {theirs.encoder.fingerprint}; use `--encoder {ours.encoder.name}`, "

@@ -27,7 +27,7 @@ def text_features(store: FeatureStore, texts: Sequence[str], load: Callable[[], 
     except (OSError, SafetensorError, TypeError):
         pass  # not there, or damaged: made again below
     encoder = load()
-    if encoder.spec.fingerprint != store.header.encoder.fingerprint:
+    if not encoder.spec.same_as(store.header.encoder):
         raise FeatureError(
             f"{store.folder}: holds features of encoder {store.header.encoder.fingerprint}, but "
             f"{encoder.spec.fingerprint} would read the queries; bring the same encoder, or extract again"

@@ -124,7 +124,7 @@ def train_run(
 def evaluate_run(trained: Trained, data: DataFolder, split: str, *, device: str = "auto") -> Report:
     """Measure on one split. Raises CheckpointError when the features are not of the encoder it was trained on."""
     spec = data.store.header.encoder
-    if spec.fingerprint != trained.encoder.fingerprint:
+    if not spec.same_as(trained.encoder):
         raise CheckpointError(
             f"{trained.recipe.title}: was trained on features of encoder {trained.encoder.fingerprint}, but "
             f"{data.store.folder} holds those of {spec.fingerprint}; extract again with the first, or train anew"

@@ -39,7 +39,7 @@ class SearchEngine:
         index = ExactIndex.open(folder)
         spec = index.header.encoder
         loaded = load_encoder(encoder or spec.source or spec.name, device=device)
-        if loaded.spec.fingerprint != spec.fingerprint:
+        if not loaded.spec.same_as(spec):
             raise IndexFolderError(
                 f"{folder}: was made with encoder {spec.fingerprint}, not {loaded.spec.fingerprint}, so that scores "
                 f"would mean nothing; use `--encoder {spec.source or spec.name}`, or index into another folder"

@@ -40,12 +40,20 @@ def build_index(
     workers: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Indexing:
-    """Every video below `paths` into the index at `folder`; `model` is a run folder, without it the bare encoder.
+    """Every video below `paths` into the index at `folder`.
+
+    `model` is a run folder; without it the model that the index has, or the bare encoder in a new one.
 
     Raises IndexFolderError when the index there is of another encoder or model. Stopped at any moment, it keeps the
     features that are finished, and the next call goes on from there.
     """
+    model = model or _model_of(folder)
     trained = open_run(model) if model else zero_shot(encoder.spec)
+    if not trained.encoder.same_as(encoder.spec):
+        raise IndexFolderError(
+            f"{model}: was trained on features of encoder {trained.encoder.fingerprint}, "
+            f"not {encoder.spec.fingerprint}; index with `--encoder {trained.encoder.source or trained.encoder.name}`"
+        )
     index = _open_or_new(folder, encoder, trained)
     extraction = extract(
         paths,
@@ -105,6 +113,13 @@ def bank_of(batch: VideoBatch, tokens: VideoTokens, v: int, *, with_clips: bool)
     return Bank(vectors.float(), torch.cat(times).float(), len(frames))
 
 
+def _model_of(folder: Path) -> Path | None:
+    """Where the model of an index lies; None for a bare encoder, or where there is no index yet."""
+    if not (folder / TABLE).exists() or ExactIndex.open(folder).header.model == ZERO_SHOT:
+        return None
+    return folder / "model"
+
+
 def _open_or_new(folder: Path, encoder: Encoder, trained: Trained) -> ExactIndex:
     header = IndexHeader(
         encoder=encoder.spec,
@@ -115,15 +130,13 @@ def _open_or_new(folder: Path, encoder: Encoder, trained: Trained) -> ExactIndex
     if not (folder / TABLE).exists():
         return ExactIndex(header)
     index = ExactIndex.open(folder)
-    for what, ours, theirs in (
-        ("encoder", index.header.encoder.fingerprint, header.encoder.fingerprint),
-        ("model", index.header.model, header.model),
-    ):
-        if ours != theirs:
-            raise IndexFolderError(
-                f"{folder}: was made with {what} {ours}, not {theirs}; scores of the two cannot be compared. "
-                f"Give the same one, or index into another folder"
-            )
+    ours, same = index.header, index.header.encoder.same_as(header.encoder)
+    if not same or ours.model != header.model:
+        raise IndexFolderError(
+            f"{folder}: was made with encoder {ours.encoder.fingerprint} and model {ours.model}, not with "
+            f"{header.encoder.fingerprint} and {header.model}; scores of the two cannot be compared: "
+            "give the same ones, or index into another folder"
+        )
     return index
 
 
