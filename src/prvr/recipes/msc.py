@@ -82,9 +82,9 @@ def world() -> Recipe:
     model = MSCConfig(video_width=128, text_width=128, hidden=96, heads=4, max_words=32)
     settings = MSCSettings(
         model=model,
-        loss=LossConfig(hard_from_epoch=3),
-        optim=OptimConfig(lr=1e-3, schedule_epochs=15),
-        train=TrainConfig(epochs=12, patience=12, seed=0),
+        loss=LossConfig(hard_from_epoch=2),
+        optim=OptimConfig(lr=1e-3, schedule_epochs=11),
+        train=TrainConfig(epochs=9, patience=9, seed=0),
         batch_videos=32,
     )
     return recipe("prvr.recipes.msc:world", "+ TCPL + CBVA", settings)
