@@ -28,7 +28,7 @@ DONE, FAILED, USAGE, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; -> its exit code."""
-    # Threads that wait for each other give way soon: spinning beside another busy process makes a step ten times slower.
+    # Threads that wait give way soon: where they spin beside a busy process, a step takes ten times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     parser = build_parser()
     args = parser.parse_args(argv)

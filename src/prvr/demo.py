@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prvr.core.errors import ConfigError
+from prvr.core.types import Query
 from prvr.data.annotations import read_queries
 from prvr.data.folder import DataFolder
 from prvr.data.world import generate_world
@@ -52,7 +53,7 @@ def run_demo(root: Path, screen: Screen, *, size: str, seed: int, seeds: int, de
     screen.show(table(reports))
     screen.show("")
     queries = read_queries(root / "annotations" / "test.jsonl")
-    _search(root, screen, best, [queries[i * len(queries) // 3].text for i in range(3)], device=device)
+    _search(root, screen, best, [queries[i * len(queries) // 3] for i in range(3)], device=device)
     screen.say(f"Done in {time.perf_counter() - began:.0f} s. Go on:")
     screen.say(f'  prvr search "{queries[-1].text}" --index {root}')
     screen.say("  prvr index ~/Videos --encoder FOLDER-OR-HUB-NAME     your own videos, with a general encoder")
@@ -94,15 +95,17 @@ def _learn(root: Path, screen: Screen, *, seeds: int, device: str) -> tuple[dict
     return reports, root / "runs" / f"{ROWS[-1]}-0"
 
 
-def _search(root: Path, screen: Screen, run: Path, sentences: list[str], *, device: str) -> None:
+def _search(root: Path, screen: Screen, run: Path, queries: list[Query], *, device: str) -> None:
     done = build_index([root / "videos"], root, load_encoder("world", device=device), model=run)
     engine = SearchEngine.open(root, device=device)
-    engine.search(sentences[0])  # the first answer also pays for starting up
+    engine.search(queries[0].text)  # the first answer also pays for starting up
     screen.say(f"Index     {done.num_videos} videos searchable, in {root}")
-    for sentence in sentences:
+    for query in queries:
         began = time.perf_counter()
-        hits = engine.search(sentence, k=3)
+        hits = engine.search(query.text, k=3)
         took = (time.perf_counter() - began) * 1000
-        screen.show(f'"{sentence}"  ({took:.0f} ms)')
+        everyone = [hit.video_id for hit in engine.search(query.text, k=done.num_videos)]
+        rank = everyone.index(query.video_id) + 1
+        screen.show(f'"{query.text}"  ({took:.0f} ms; written for {query.video_id}, found at rank {rank})')
         screen.show(screen.hits(hits))
         screen.show("")
