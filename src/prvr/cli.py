@@ -19,7 +19,7 @@ from prvr import __version__
 from prvr.core.errors import ConfigError, PrvrError
 
 if TYPE_CHECKING:
-    from prvr.core.types import Encoder, Hit
+    from prvr.core.types import Encoder, EncoderSpec, Hit
     from prvr.features.extract import Extraction, Progress
     from prvr.training.loop import TrainProgress
 
@@ -156,16 +156,9 @@ def run_extract(args: argparse.Namespace) -> int:
     from prvr.features.extract import extract
 
     encoder = _encoder(args.encoder, args)
-    with _reading_bar() as on_progress:
-        done = extract(
-            args.paths,
-            encoder,
-            args.out,
-            rate=_positive(args.rate, "--rate"),
-            max_frames=args.max_frames and int(_positive(args.max_frames, "--max-frames")),
-            workers=args.workers and int(_positive(args.workers, "--workers")),
-            on_progress=on_progress,
-        )
+    rate, most, workers = _sampling(args)
+    with _reading_bar() as show:
+        done = extract(args.paths, encoder, args.out, rate=rate, max_frames=most, workers=workers, on_progress=show)
     if args.json:
         emit({"store": str(args.out), **_extraction(done)})
     return _closing(done, f"in {args.out}", args.paths)
@@ -221,16 +214,17 @@ def run_index(args: argparse.Namespace) -> int:
         spec = open_run(args.model).encoder if args.model else ExactIndex.open(folder).header.encoder
         name = spec.source or spec.name
     encoder = _encoder(name or "world", args)
-    with _reading_bar() as on_progress:
+    rate, most, workers = _sampling(args)
+    with _reading_bar() as show:
         done = build_index(
             args.paths,
             folder,
             encoder,
             model=args.model,
-            rate=_positive(args.rate, "--rate"),
-            max_frames=args.max_frames and int(_positive(args.max_frames, "--max-frames")),
-            workers=args.workers and int(_positive(args.workers, "--workers")),
-            on_progress=on_progress,
+            rate=rate,
+            max_frames=most,
+            workers=workers,
+            on_progress=show,
         )
     if args.json:
         emit({"index": str(folder), "videos": done.num_videos, **_extraction(done.extraction)})
@@ -249,7 +243,8 @@ def run_search(args: argparse.Namespace) -> int:
     hits = engine.search(args.query, k=int(_positive(args.top_k, "-k")))
     unknown = engine.encoder.unknown_words(args.query)
     if unknown:
-        say(f"Words that encoder {engine.encoder.spec.name!r} does not know: {', '.join(unknown)}")
+        spec = engine.encoder.spec
+        say(f"Encoder {spec.fingerprint} does not know: {', '.join(unknown)}{_limits(spec)}")
     if args.json:
         emit([_hit(rank, hit) for rank, hit in enumerate(hits, 1)])
     else:
@@ -343,9 +338,22 @@ def _encoder(name: str, args: argparse.Namespace) -> Encoder:
     from prvr.encoders.loading import load_encoder
 
     encoder = load_encoder(name, device=args.device, dtype=args.dtype)
-    spec = encoder.spec
-    say(f"Encoder {spec.fingerprint}, {spec.width} wide" + (f"; knows the {spec.domain}" * (spec.domain != "general")))
+    say(f"Encoder {encoder.spec.fingerprint}, {encoder.spec.width} wide{_limits(encoder.spec)}")
     return encoder
+
+
+def _limits(spec: EncoderSpec) -> str:
+    """What an encoder does not know, said wherever it is used."""
+    if spec.domain == "general":
+        return ""
+    return f"; it knows the {spec.domain}: for other footage name a general one (--encoder FOLDER or hub name)"
+
+
+def _sampling(args: argparse.Namespace) -> tuple[float, int | None, int | None]:
+    """--rate, --max-frames and --workers, judged."""
+    whole = [(args.max_frames, "--max-frames"), (args.workers, "--workers")]
+    most, workers = (None if value is None else int(_positive(value, name)) for value, name in whole)
+    return _positive(args.rate, "--rate"), most, workers
 
 
 def _positive(value: float, name: str) -> float:

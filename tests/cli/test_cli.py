@@ -79,6 +79,8 @@ def test_an_index_uses_the_features_that_lie_in_its_folder(mine: Path, capsys: p
         (["extract", "{empty}", "--out", "{out}", "--encoder", "wrold"], 1, "did you mean 'world'"),
         (["extract", "{empty}", "--out", "{out}", "--encoder", "./nothing"], 1, "nothing"),
         (["extract", "{empty}", "--out", "{out}", "--rate", "0"], 1, "--rate 0: must be greater than 0"),
+        (["extract", "{empty}", "--out", "{out}", "--max-frames", "0"], 1, "--max-frames 0: must be greater than 0"),
+        (["extract", "{empty}", "--out", "{out}", "--workers", "-1"], 1, "--workers -1: must be greater than 0"),
         (["extract", "{empty}", "--out", "{out}", "--device", "tpu"], 1, "tpu"),
         (["index", "{empty}", "--index", "{out}"], 1, "no video could be read below"),
         (["index", "{empty}", "--index", "{out}", "--model", "{empty}"], 1, "no run here (no config.json)"),

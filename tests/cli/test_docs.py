@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,3 +76,14 @@ def test_the_shell_lines_of_the_readme_do_what_they_say(
     for line in lines:
         words = shlex.split(line.replace("~/Videos", str(mine / "videos")), comments=True)
         assert main([word.replace("openai/clip-vit-base-patch32", "world") for word in words]) == 0, line
+
+
+def test_a_world_of_features_is_made_as_the_docs_say(tmp_path: Path) -> None:
+    (code,) = blocks(ROOT / "docs" / "methods.md", "python")
+    assert 'Path("large")' in code
+    assert 'size="large"' in code
+    here = code.replace('Path("large")', f"Path({str(tmp_path)!r})").replace('size="large"', 'size="tiny"')
+    found: dict[str, Any] = {}
+    exec(compile(here, "methods.md", "exec"), found)
+    assert len(found["store"].entries()) == 12
+    assert main(["evaluate", "zero-shot", "--data", str(tmp_path)]) == 0

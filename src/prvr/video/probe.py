@@ -83,7 +83,7 @@ def _plays(path: Path, source: Source) -> bool:
     """Whether browsers play the file as it is, by container and codecs.
 
     MP4 and MOV with H.264 (8 bit, 4:2:0), VP9 or AV1, and WebM with VP8, VP9 or AV1. Debian's Chromium was seen to
-    play H.264, VP9 and AV1, fragmented, rotated and of varying rate, and not to play MPEG-4 part 2, HEVC, AVI and
+    play H.264, VP8, VP9 and AV1, fragmented, rotated and of varying rate, and not to play MPEG-4 part 2, HEVC, AVI and
     MPEG-TS; other containers, 10-bit H.264 and sound that only some browsers have (AC-3, ...) count as not playable,
     because the cost of a wrong no is one conversion.
     """
