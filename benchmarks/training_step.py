@@ -29,10 +29,7 @@ from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch, VideoTokens
 from prvr.models.msc import MSC, MSCConfig
 from prvr.models.msc_official import to_official
 from prvr.nn.scoring import cosine_scores, dot_scores
-from prvr.objectives.cbva import cbva
-from prvr.objectives.nce import query_nce, video_nce
-from prvr.objectives.tcpl import tcpl_angle, tcpl_distance
-from prvr.objectives.triplet import query_triplet, video_triplet
+from prvr.recipes import msc
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,22 +102,11 @@ def make_model(size: Size) -> MSC:
 
 
 def losses(outputs: Outputs, batch: Batch) -> Tensor:
-    """All terms, weighted as published."""
-    own, videos, teacher = batch.video_of_query, batch.videos, batch.queries.sentence
-    total = 15 * tcpl_distance(outputs.query, teacher).mean() + 30 * tcpl_angle(outputs.query, teacher).mean()
-    for dot, cosine, weight in zip(outputs.dot, outputs.cosine, (0.04, 0.02), strict=True):
-        total = total + weight * (query_nce(dot, own).mean() + video_nce(dot, own).mean())
-        total = total + query_triplet(cosine, own, margin=0.2, pool=20).mean()
-        total = total + video_triplet(cosine, own, margin=0.2, pool=1).mean()
-    aligned = cbva(
-        outputs.aligned_frames,
-        outputs.aligned_clips,
-        slot=videos.slot,
-        segment=videos.segment,
-        clip_size=videos.clip_size,
-        frame_valid=videos.frame_valid,
-    )
-    return total + 0.1 * aligned.mean()
+    """All terms with hard negatives, weighted as published."""
+    model = MSCConfig(video_width=batch.videos.frames.shape[2], text_width=batch.queries.words.shape[2])
+    settings = msc.MSCSettings(model=model)
+    total, _ = msc.objective(settings)(outputs, batch, settings.loss.hard_from_epoch)
+    return total
 
 
 def step(model: MSC, batch: Batch) -> tuple[float, float]:
