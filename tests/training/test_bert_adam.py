@@ -105,3 +105,27 @@ def test_settings_are_judged_at_birth() -> None:
         BertAdam([parameter], lr=1, total_steps=1, warmup=1.0)
     with pytest.raises(ConfigError, match="betas="):
         BertAdam([parameter], lr=1, total_steps=1, betas=(0.9, 1.0))
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_stacked_tensors_are_clipped_as_if_they_were_apart(depth: int) -> None:
+    """One parameter of many slices moves like the slices as parameters of their own, not like one long vector."""
+    start = torch.randn(2, 3, 4, 5)
+    stacked = nn.Parameter(start.clone())
+    apart = [nn.Parameter(piece.clone()) for piece in start.flatten(0, depth - 1)]
+    whole = nn.Parameter(start.clone())
+
+    def optimizer_of(parameters: list[nn.Parameter], depth: int) -> BertAdam:
+        named = [(f"p{i}", parameter) for i, parameter in enumerate(parameters)]
+        return BertAdam(decay_groups(named, 0.01, stacked=lambda _: depth), lr=0.1, total_steps=9)
+
+    optimizers = [optimizer_of([stacked], depth), optimizer_of(apart, 0), optimizer_of([whole], 0)]
+    for step in range(4):
+        gradient = torch.randn(2, 3, 4, 5) * torch.logspace(-2, 2, 6).view(2, 3, 1, 1) * (step + 1)
+        stacked.grad, whole.grad = gradient.clone(), gradient.clone()
+        for parameter, piece in zip(apart, gradient.flatten(0, depth - 1), strict=True):
+            parameter.grad = piece.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    torch.testing.assert_close(stacked.flatten(0, depth - 1), torch.stack(list(apart)))
+    assert not torch.allclose(stacked, whole)

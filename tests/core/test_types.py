@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from prvr.core.types import Batch, BranchScores, Hit, QueryBatch
+from tests.features.make import ColourEncoder
+
+
+def test_fused_scores_by_hand_and_a_branch_of_no_weight_is_not_looked_at() -> None:
+    scores = BranchScores(frame=torch.tensor([[1.0, 0.5]]), clip=torch.tensor([[0.0, 1.0]]))
+    torch.testing.assert_close(scores.fused(0.4), torch.tensor([[0.6, 0.7]]))
+    absent = scores._replace(clip=torch.full((1, 2), -torch.inf))
+    torch.testing.assert_close(absent.fused(0.0), scores.frame)
+    torch.testing.assert_close(scores._replace(frame=absent.clip).fused(1.0), scores.clip)
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"name": "renamed", "source": "elsewhere"}, True),
+        ({"revision": "2" * 12}, False),
+        ({"image_size": (9, 9)}, False),
+        ({"mean": (0.5, 0, 0)}, False),
+        ({"crop": True}, False),
+    ],
+)
+def test_encoders_are_the_same_by_weights_and_pictures(change: dict[str, object], same: bool) -> None:
+    spec = ColourEncoder().spec
+    assert spec.same_as(replace(spec, **change)) is same  # type: ignore[arg-type]
+
+
+def test_a_batch_moves_with_all_its_parts() -> None:
+    queries = QueryBatch(
+        words=torch.zeros(2, 3, 4), valid=torch.ones(2, 3, dtype=torch.bool), sentence=torch.zeros(2, 4)
+    )
+    moved = queries.to("meta")
+    assert {name: value.device.type for name, value in vars(moved).items()} == dict.fromkeys(vars(queries), "meta")
+    assert Batch.to is QueryBatch.to
+
+
+def test_start_and_end_are_those_of_the_best_moment() -> None:
+    hit = Hit(video_id="v", score=1.0, moments=((7.0, 9.0), (1.0, 2.0)), duration_s=10.0)
+    assert (hit.start, hit.end) == (7.0, 9.0)
