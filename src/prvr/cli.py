@@ -80,7 +80,13 @@ def build_parser() -> Parser:
     parser = Parser(prog="prvr", description="Find the video, and the moment in it, that a sentence describes.")
     parser.add_argument("--version", action="version", version=f"prvr {__version__}")
     verbs = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    _research(verbs)
+    _library(verbs)
+    return parser
 
+
+def _research(verbs: argparse._SubParsersAction[Parser]) -> None:
+    """Making features, training, measuring."""
     demo = verbs.add_parser("demo", help="make a small library of videos and go the whole way through it")
     demo.add_argument("--out", type=Path, default=Path("demo"), help="folder to work in (default: %(default)s)")
     demo.add_argument("--size", default="demo", help="tiny or demo (default: %(default)s)")
@@ -114,6 +120,9 @@ def build_parser() -> Parser:
     _device(evaluate)
     evaluate.set_defaults(run=run_evaluate)
 
+
+def _library(verbs: argparse._SubParsersAction[Parser]) -> None:
+    """Folders of video and sentences."""
     index = verbs.add_parser("index", help="folders of video to an index that can be searched")
     _reading(index, encoder=None)
     index.add_argument("--index", type=Path, help="the index folder (default: one for this user)")
@@ -133,7 +142,6 @@ def build_parser() -> Parser:
     doctor.add_argument("--index", type=Path, help="the index folder to look at (default: the one for this user)")
     doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
     doctor.set_defaults(run=run_doctor)
-    return parser
 
 
 def _device(parser: Parser) -> None:
@@ -237,6 +245,7 @@ def run_index(args: argparse.Namespace) -> int:
 def run_search(args: argparse.Namespace) -> int:
     """A sentence to ranked videos with moments."""
     from prvr.search.engine import SearchEngine
+    from prvr.search.listing import hit_table
     from prvr.search.places import index_folder
 
     engine = SearchEngine.open(args.index or index_folder(), encoder=args.encoder, device=args.device)
@@ -274,32 +283,10 @@ def run_demo(args: argparse.Namespace) -> int:
     from prvr.demo import Screen
     from prvr.demo import run_demo as walk
 
-    screen = Screen(
-        say=say, show=print, counting=_count_bar, reading=_reading_bar, training=_training_bar, hits=hit_table
-    )
+    screen = Screen(say=say, show=print, counting=_count_bar, reading=_reading_bar, training=_training_bar)
     seeds = int(_positive(args.seeds, "--seeds"))
     walk(args.out, screen, size=args.size, seed=args.seed, seeds=seeds, device=args.device)
     return DONE
-
-
-def hit_table(hits: Sequence[Hit]) -> str:
-    """Rank, score, best moment, file; further moments behind."""
-    if not hits:
-        return "The index holds no video yet."
-    rows = [" #  score   moment               video"]
-    for rank, hit in enumerate(hits, 1):
-        span = f"{clock(hit.start)} - {clock(hit.end)}"
-        more = f"  (+{len(hit.moments) - 1} more)" if len(hit.moments) > 1 else ""
-        rows.append(f"{rank:2}  {hit.score:6.3f}  {span:<19}  {hit.path or hit.video_id}{more}")
-    return "\n".join(rows)
-
-
-def clock(seconds: float) -> str:
-    """Seconds as a person reads them: 75.25 -> 1:15.2."""
-    tenths = int(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{rest // 10:02}.{rest % 10}"
 
 
 def _hit(rank: int, hit: Hit) -> dict[str, Any]:

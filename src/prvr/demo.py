@@ -23,6 +23,7 @@ from prvr.recipes.recipe import Recipe, load_recipe
 from prvr.recipes.runs import evaluate_run, open_run, train_run, zero_shot
 from prvr.search.engine import SearchEngine
 from prvr.search.indexing import build_index
+from prvr.search.listing import hit_table
 
 ROWS = ("world_baseline", "world_tcpl", "world")
 SIZES = ("tiny", "demo")
@@ -37,7 +38,6 @@ class Screen:
     counting: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
     reading: Callable[[], AbstractContextManager[Callable[[Any], None]]]
     training: Callable[[str], AbstractContextManager[Callable[[Any], None]]]
-    hits: Callable[[Any], str]
 
 
 def run_demo(root: Path, screen: Screen, *, size: str, seed: int, seeds: int, device: str) -> None:
@@ -107,5 +107,5 @@ def _search(root: Path, screen: Screen, run: Path, queries: list[Query], *, devi
         everyone = [hit.video_id for hit in engine.search(query.text, k=done.num_videos)]
         rank = everyone.index(query.video_id) + 1
         screen.show(f'"{query.text}"  ({took:.0f} ms; written for {query.video_id}, found at rank {rank})')
-        screen.show(screen.hits(hits))
+        screen.show(hit_table(hits))
         screen.show("")

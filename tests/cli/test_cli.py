@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from prvr.cli import clock, main
+from prvr.cli import main
 from prvr.data.annotations import read_queries, write_queries
+from prvr.search.listing import clock
 
 TINY = [
     *("--set", "model.hidden=16", "--set", "model.heads=2", "--set", "batch_videos=4"),

@@ -172,15 +172,7 @@ def objective(settings: MSCSettings) -> Objective:
         "tcpl_angle": lambda outputs, batch, _: tcpl_angle(outputs.query, batch.queries.sentence).mean(),
         "cbva": lambda outputs, batch, _: aligned(outputs, batch.videos),
     }
-    weights = {
-        "nce_clip": loss.nce_clip,
-        "nce_frame": loss.nce_frame,
-        "triplet_clip": 1.0,
-        "triplet_frame": 1.0,
-        "tcpl_distance": loss.tcpl_distance,
-        "tcpl_angle": loss.tcpl_angle,
-        "cbva": loss.cbva,
-    }
+    weights = {name: getattr(loss, name, 1.0) for name in terms}  # the triplets have no weight of their own
     used = {name: weight for name, weight in weights.items() if weight}
     return Objective(terms={name: terms[name] for name in used}, weights=used)
 
