@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import filecmp
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from prvr.core.errors import FeatureError, IndexFolderError
+from prvr.core.files import write_whole
 from prvr.core.types import Bank, Encoder, VideoBatch, VideoFeatures, VideoTokens
 from prvr.features.extract import Extraction, Progress, extract
 from prvr.features.store import Entry, FeatureStore
@@ -145,8 +146,8 @@ def _keep_model(run: Path, copy: Path) -> None:
     try:
         copy.mkdir(parents=True, exist_ok=True)
         for name in (CONFIG, WEIGHTS):
-            if (run / name).resolve() != (copy / name).resolve():
-                shutil.copyfile(run / name, copy / name)
+            if not (copy / name).exists() or not filecmp.cmp(run / name, copy / name, shallow=False):
+                write_whole(copy / name, (run / name).read_bytes())
     except OSError as error:
         raise IndexFolderError(
             f"{copy}: the model cannot be copied here ({error.strerror}); free some space, then run the command again"

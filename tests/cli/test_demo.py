@@ -1,0 +1,37 @@
+"""The whole way in one command, on the tiny world; and again, with nothing done twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from prvr.cli import main
+
+
+def test_the_demo_walks_the_whole_way_and_repeats_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "demo"
+    assert main(["demo", "--size", "tiny", "--out", str(root)]) == 0
+    first = capsys.readouterr()
+    for row in ("zero-shot", "baseline", "+ TCPL", "+ TCPL + CBVA"):
+        assert f"| {row.ljust(13)} |" in first.out
+    assert first.out.count(" #  score   moment") == 3
+    assert first.out.count("found at rank") == 3
+    assert "12 made now" in first.err
+    assert "Go on:" in first.err
+    files = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert main(["demo", "--size", "tiny", "--out", str(root)]) == 0
+    again = capsys.readouterr()
+    assert "0 made now" in again.err
+    rows, once_more = ([line for line in out.splitlines() if line.startswith("|")] for out in (first.out, again.out))
+    assert rows == once_more
+    changed = [path for path, mtime in files.items() if path.stat().st_mtime_ns != mtime]
+    assert changed == []
+
+
+def test_a_demo_of_another_size_is_not_mixed_in(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "demo"
+    root.mkdir()
+    (root / "world.json").write_text('{"size": "demo", "seed": 0, "version": 1}')
+    assert main(["demo", "--size", "tiny", "--out", str(root)]) == 1
+    assert "choose another folder or delete this one" in capsys.readouterr().err.splitlines()[-1]
