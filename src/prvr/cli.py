@@ -211,16 +211,15 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
 def run_index(args: argparse.Namespace) -> int:
     """Folders of video to an index."""
-    from prvr.index.exact import TABLE, ExactIndex
+    from prvr.index.exact import read_header
     from prvr.recipes.runs import open_run
     from prvr.search.indexing import build_index
     from prvr.search.places import index_folder
 
     folder = args.index or index_folder()
     name = args.encoder
-    if name is None and (args.model or (folder / TABLE).exists()):
-        spec = open_run(args.model).encoder if args.model else ExactIndex.open(folder).header.encoder
-        name = spec.source or spec.name
+    if name is None and (maker := open_run(args.model) if args.model else read_header(folder)):
+        name = maker.encoder.source or maker.encoder.name
     encoder = _encoder(name or "world", args)
     rate, most, workers = _sampling(args)
     with _reading_bar() as show:

@@ -104,8 +104,8 @@ def _search(root: Path, screen: Screen, run: Path, queries: list[Query], *, devi
         began = time.perf_counter()
         hits = engine.search(query.text, k=3)
         took = (time.perf_counter() - began) * 1000
-        everyone = [hit.video_id for hit in engine.search(query.text, k=done.num_videos)]
-        rank = everyone.index(query.video_id) + 1
+        everyone = engine.index.search(engine.embed(query.text), k=done.num_videos)
+        rank = [found.video_id for found in everyone].index(query.video_id) + 1
         screen.show(f'"{query.text}"  ({took:.0f} ms; written for {query.video_id}, found at rank {rank})')
         screen.show(hit_table(hits))
         screen.show("")

@@ -178,8 +178,8 @@ class VideoTokens(NamedTuple):
 class BranchScores(NamedTuple):
     """Best token of every video for every query, one matrix a branch."""
 
-    frame: Tensor  # (Q, V)
-    clip: Tensor  # (Q, V)
+    frame: Tensor  # (Q, V), or (V,) for one query
+    clip: Tensor  # the same
 
     def fused(self, clip_weight: float) -> Tensor:
         """(Q, V): clip_weight · clip + (1 - clip_weight) · frame; a branch of no weight is not looked at."""

@@ -40,9 +40,7 @@ class Progress:
     """How far an extraction has come."""
 
     total: int  # files to do
-    total_bytes: int
     done: int = 0
-    done_bytes: int = 0
     video_s: float = 0.0  # seconds of video encoded so far
     wall_s: float = 0.0
     current: str = ""
@@ -88,7 +86,7 @@ def extract(
     store = FeatureStore.create(out, StoreHeader(encoder=encoder.spec, rate=rate, max_frames=max_frames))
     with store.writing():
         jobs, kept, failed = plan(paths, store)
-        progress = Progress(total=len(jobs), total_bytes=sum(job.size for job in jobs))
+        progress = Progress(total=len(jobs))
         made = _run(jobs, encoder, store, workers or os.cpu_count() or 1, progress, failed, on_progress)
     return Extraction(
         store=store,
@@ -179,7 +177,6 @@ def _run(
                     except VideoError as error:
                         failed[str(job.path)] = str(error)
                     progress.done += 1
-                    progress.done_bytes += job.size
                 progress.wall_s = time.perf_counter() - began
                 if on_progress:
                     on_progress(progress)

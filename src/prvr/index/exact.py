@@ -22,10 +22,11 @@ from torch import Tensor
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, IndexFolderError
 from prvr.core.files import write_whole
-from prvr.core.types import Bank, Candidate
+from prvr.core.types import Bank, BranchScores, Candidate
 from prvr.index.base import VERSION, IndexHeader
 
 TABLE = "index.json"
+AGAIN = "make it again with `prvr index PATH --index DIR`"
 
 
 class _Joined(NamedTuple):
@@ -48,27 +49,19 @@ class ExactIndex:
     @classmethod
     def open(cls, folder: Path) -> Self:
         """An index that was saved. Raises IndexFolderError when there is none, or a damaged or newer one."""
-        path = folder / TABLE
-        again = "make it again with `prvr index PATH --index DIR`"
+        found = _read_table(folder)
+        if found is None:
+            raise IndexFolderError(f"{folder}: no index here; make one with `prvr index PATH --index DIR`")
+        header, table = found
+        index = cls(header)
         try:
-            table = json.loads(path.read_text(encoding="utf-8"))
-            header = from_dict(IndexHeader, table["header"])
-            if header.version != VERSION:
-                raise IndexFolderError(f"{path}: is of version {header.version}, this prvr reads {VERSION}; {again}")
-            tensors = load_file(folder / table["vectors"])
-            index = cls(header)
-            index.banks = _split(table["videos"], tensors)
+            index.banks = _split(table["videos"], load_file(folder / table["vectors"]))
             index.versions = {video["id"]: video["version"] for video in table["videos"]}
-            return index
         except FileNotFoundError as error:
-            missing = Path(error.filename or path)
-            if missing.name == TABLE:
-                raise IndexFolderError(
-                    f"{folder}: no index here; make one with `prvr index PATH --index DIR`"
-                ) from error
-            raise IndexFolderError(f"{missing}: the vectors of the index are gone; {again}") from error
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError, ConfigError) as error:
-            raise IndexFolderError(f"{path}: the index is damaged ({error}); {again}") from error
+            raise IndexFolderError(f"{folder}: the vectors of the index are gone; {AGAIN}") from error
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise _damaged(folder, error) from error
+        return index
 
     def add(self, video_id: str, bank: Bank, *, version: str = "") -> None:
         """One video; replaces what was there under this id. bank.tokens (N, D) of unit length.
@@ -162,10 +155,34 @@ class ExactIndex:
         joined = self._joined
         best = token_scores.new_full((2 * len(joined.ids),), -torch.inf)
         frame, clip = best.scatter_reduce(0, joined.group, token_scores, "amax").view(-1, 2).unbind(1)
-        weight = self.header.clip_weight
-        if weight == 0:
-            return frame
-        return weight * clip + (1 - weight) * frame if weight < 1 else clip
+        return BranchScores(frame=frame, clip=clip).fused(self.header.clip_weight)
+
+
+def read_header(folder: Path) -> IndexHeader | None:
+    """What an index was made with, without reading its vectors; None where there is no index.
+
+    Raises IndexFolderError for a damaged or newer one.
+    """
+    found = _read_table(folder)
+    return found[0] if found else None
+
+
+def _read_table(folder: Path) -> tuple[IndexHeader, dict[str, Any]] | None:
+    path = folder / TABLE
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        header = from_dict(IndexHeader, table["header"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        raise _damaged(folder, error) from error
+    if header.version != VERSION:
+        raise IndexFolderError(f"{path}: is of version {header.version}, this prvr reads {VERSION}; {AGAIN}")
+    return header, table
+
+
+def _damaged(folder: Path, error: Exception) -> IndexFolderError:
+    return IndexFolderError(f"{folder / TABLE}: the index is damaged ({error}); {AGAIN}")
 
 
 def _split(videos: list[dict[str, Any]], tensors: dict[str, Tensor]) -> dict[str, Bank]:

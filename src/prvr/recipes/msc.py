@@ -5,7 +5,7 @@ The paper's four benchmarks follow the same pattern with the published settings.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -19,14 +19,12 @@ from prvr.models.msc_official import stack_depth, undecayed
 from prvr.nn.prepare import PrepareConfig, cat_videos, prepare_video
 from prvr.objectives.cbva import cbva
 from prvr.objectives.nce import query_nce, video_nce
-from prvr.objectives.objective import Objective
+from prvr.objectives.objective import Objective, Term
 from prvr.objectives.tcpl import tcpl_angle, tcpl_distance
 from prvr.objectives.triplet import query_triplet, video_triplet
 from prvr.recipes.recipe import Recipe
 from prvr.training.bert_adam import BertAdam, decay_groups
 from prvr.training.loop import TrainConfig
-
-Term = Callable[[Outputs, Batch, int], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)

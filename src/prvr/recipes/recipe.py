@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from prvr.core.config import override
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, EncoderSpec, Outputs, VideoBatch, VideoFeatures
-from prvr.training.loop import TrainConfig
+from prvr.core.types import EncoderSpec, VideoBatch, VideoFeatures
+from prvr.training.loop import Objective, TrainConfig
 
 
 class Settings(Protocol):
@@ -35,10 +35,6 @@ class Settings(Protocol):
         ...
 
 
-Objective = Callable[[Outputs, Batch, int], tuple[Tensor, dict[str, Tensor]]]
-"""(outputs, batch, epoch) -> the loss and its parts by name."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Method x benchmark: the settings, and the functions that turn them into the parts of a run."""
@@ -52,11 +48,6 @@ class Recipe:
     build: Callable[[Any], nn.Module]
     objective: Callable[[Any], Objective] | None = None  # None: there is nothing to train
     optimizer: Callable[[Any, nn.Module, int], Optimizer] | None = None  # (settings, model, steps an epoch)
-
-    def fitted(self, encoder: EncoderSpec) -> Recipe:
-        """The same recipe. Raises ConfigError, naming the setting, when it cannot read the encoder's features."""
-        self.fit(self.settings, encoder)
-        return self
 
     def with_settings(self, assignments: Sequence[str]) -> Recipe:
         """`["optim.lr=3e-4"]` -> a changed copy. Raises ConfigError that suggests what exists."""

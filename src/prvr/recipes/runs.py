@@ -26,7 +26,7 @@ from prvr.encoders.devices import pick_device
 from prvr.encoders.loading import load_encoder
 from prvr.evaluation.report import Report
 from prvr.recipes.measure import measure, recalls
-from prvr.recipes.recipe import Recipe, load_recipe
+from prvr.recipes.recipe import Recipe, Settings, load_recipe
 from prvr.recipes.zero_shot import max_over_frames
 from prvr.training.checkpoint import load_weights, put_weights
 from prvr.training.loop import WEIGHTS, TrainProgress, TrainResult, train
@@ -97,11 +97,12 @@ def train_run(
     for data that do not fit together, CheckpointError for a folder that holds another run.
     """
     spec = data.store.header.encoder
-    recipe = recipe.fitted(spec)
+    recipe.fit(recipe.settings, spec)
     if recipe.objective is None or recipe.optimizer is None:
         raise ConfigError(f"{recipe.target}: has nothing to train; measure it with `prvr evaluate zero-shot`")
     settings = recipe.settings
     splits = Splits(recipe, data)
+    num_videos = len(splits.train)  # prepared before any epoch is seeded: bringing an encoder draws random numbers
     config = {"recipe": recipe.target, "settings": to_dict(settings), "encoder": to_dict(spec)}
     identity = {"recipe": recipe.target, "encoder": spec.fingerprint, "settings": json.dumps(_lasting(settings))}
     model = recipe.build(settings)
@@ -111,7 +112,7 @@ def train_run(
         model,
         objective=recipe.objective(settings),
         batches=partial(_epoch, splits, settings),
-        optimizer=recipe.optimizer(settings, model, -(-len(splits.train) // settings.batch_videos)),
+        optimizer=recipe.optimizer(settings, model, -(-num_videos // settings.batch_videos)),
         validate=partial(_validate, splits=splits, device=where),
         folder=folder,
         config=settings.train,
@@ -167,7 +168,7 @@ class Splits:
         return self._load("val")
 
 
-def _epoch(splits: Splits, settings: Any, epoch: int) -> Iterator[Batch]:
+def _epoch(splits: Splits, settings: Settings, epoch: int) -> Iterator[Batch]:
     return splits.train.batches(settings.batch_videos, seed=settings.train.seed, epoch=epoch)
 
 

@@ -15,7 +15,7 @@ from prvr.core.types import Bank, Encoder, VideoBatch, VideoFeatures, VideoToken
 from prvr.features.extract import Extraction, Progress, extract
 from prvr.features.store import Entry, FeatureStore
 from prvr.index.base import IndexHeader
-from prvr.index.exact import TABLE, ExactIndex
+from prvr.index.exact import TABLE, ExactIndex, read_header
 from prvr.recipes.runs import CONFIG, Trained, open_run, zero_shot
 from prvr.search.engine import ZERO_SHOT
 from prvr.training.loop import WEIGHTS
@@ -116,9 +116,8 @@ def bank_of(batch: VideoBatch, tokens: VideoTokens, v: int, *, with_clips: bool)
 
 def _model_of(folder: Path) -> Path | None:
     """Where the model of an index lies; None for a bare encoder, or where there is no index yet."""
-    if not (folder / TABLE).exists() or ExactIndex.open(folder).header.model == ZERO_SHOT:
-        return None
-    return folder / "model"
+    header = read_header(folder)
+    return None if header is None or header.model == ZERO_SHOT else folder / "model"
 
 
 def _open_or_new(folder: Path, encoder: Encoder, trained: Trained) -> ExactIndex:
@@ -128,17 +127,16 @@ def _open_or_new(folder: Path, encoder: Encoder, trained: Trained) -> ExactIndex
         width=trained.width,
         clip_weight=trained.model.clip_weight,
     )
-    if not (folder / TABLE).exists():
+    ours = read_header(folder)
+    if ours is None:
         return ExactIndex(header)
-    index = ExactIndex.open(folder)
-    ours, same = index.header, index.header.encoder.same_as(header.encoder)
-    if not same or ours.model != header.model:
+    if not ours.encoder.same_as(header.encoder) or ours.model != header.model:
         raise IndexFolderError(
             f"{folder}: was made with encoder {ours.encoder.fingerprint} and model {ours.model}, not with "
             f"{header.encoder.fingerprint} and {header.model}; scores of the two cannot be compared: "
             "give the same ones, or index into another folder"
         )
-    return index
+    return ExactIndex.open(folder)
 
 
 def _keep_model(run: Path, copy: Path) -> None:

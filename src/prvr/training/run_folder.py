@@ -1,4 +1,4 @@
-"""The folder of a run: how far it has come, whose it is, and that one process at a time writes to it."""
+"""The folder of a run: how far it has come, and whose it is."""
 
 from __future__ import annotations
 
