@@ -82,6 +82,35 @@ class EncoderSpec:
         return identity(self) == identity(other)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FeatureSpec:
+    """What the features of videos and queries have in common; a model trained on one cannot read another."""
+
+    name: str  # the encoder's fingerprint, or the name of the published pack
+    revision: str  # of the encoder's weights, or of the pack's names, keys and widths
+    video_width: int  # E of the frame features
+    text_width: int  # E of the word features
+    simulated: bool = False  # made from annotations by `prvr data simulate`; said wherever numbers are shown
+    encoder: EncoderSpec | None = None  # that can make more of them; None: a pack that others extracted
+
+    @classmethod
+    def of_encoder(cls, encoder: EncoderSpec) -> Self:
+        """Features that one encoder makes of pictures and of words."""
+        return cls(
+            name=encoder.fingerprint,
+            revision=encoder.revision,
+            video_width=encoder.width,
+            text_width=encoder.width,
+            encoder=encoder,
+        )
+
+    def same_as(self, other: FeatureSpec) -> bool:
+        """Whether a model trained on one can read the other."""
+        if self.encoder and other.encoder:
+            return self.encoder.same_as(other.encoder)
+        return replace(self, encoder=None) == replace(other, encoder=None)
+
+
 @runtime_checkable
 class Encoder(Protocol):
     """A frozen image-text backbone."""
@@ -186,6 +215,15 @@ class BranchScores(NamedTuple):
         if clip_weight in (0, 1):
             return self.clip if clip_weight else self.frame
         return clip_weight * self.clip + (1 - clip_weight) * self.frame
+
+
+class Embedded(NamedTuple):
+    """What the two towers make of a batch, before anything is compared: all that ranks of a joint batch exchange."""
+
+    query: Tensor  # (Q, D) pooled query, not normalised
+    video: VideoTokens
+    aligned_frames: Tensor  # (V, T, D) frames after the alignment head (CBVA)
+    aligned_clips: Tensor  # (V, C, D) clips after the alignment head (CBVA)
 
 
 class Outputs(NamedTuple):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch, VideoTokens
+from prvr.core.types import Batch, Embedded, Outputs, QueryBatch, VideoBatch, VideoTokens
 from prvr.nn.blocks import AttentionBlocks, InputProjection, Positions
 from prvr.nn.gaussian import OFFICIAL_WIDTHS
 from prvr.nn.masked import key_bias
@@ -128,17 +128,31 @@ class MSC(nn.Module):
             clip_valid=clip_valid,
         )
 
-    def forward(self, batch: Batch) -> Outputs:
-        """Videos with all their queries -> what objectives read."""
-        query, video = self.encode_queries(batch.queries), self.encode_videos(batch.videos)
+    def embed(self, batch: Batch) -> Embedded:
+        """Videos with all their queries, each read by its tower alone."""
+        video = self.encode_videos(batch.videos)
+        return Embedded(
+            query=self.encode_queries(batch.queries),
+            video=video,
+            aligned_frames=self.alignment(video.frames),
+            aligned_clips=self.alignment(video.clips),
+        )
+
+    def compare(self, embedded: Embedded) -> Outputs:
+        """Every query against every video; no weight is read."""
+        query, video, aligned_frames, aligned_clips = embedded
         return Outputs(
             query=query,
             video=video,
             cosine=cosine_scores(query, video),
             dot=dot_scores(query, video),
-            aligned_frames=self.alignment(video.frames),
-            aligned_clips=self.alignment(video.clips),
+            aligned_frames=aligned_frames,
+            aligned_clips=aligned_clips,
         )
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Videos with all their queries -> what objectives read."""
+        return self.compare(self.embed(batch))
 
 
 def _mixture(config: MSCConfig, length: int) -> GaussianMixture:
