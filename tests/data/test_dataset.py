@@ -7,7 +7,8 @@ import torch
 
 from prvr.core.errors import DataError
 from prvr.core.types import Query, TextFeatures
-from prvr.data.dataset import RetrievalSet, trim, unit_queries
+from prvr.data.dataset import RetrievalSet
+from prvr.data.sources import StoreSource, unit_queries
 from prvr.nn.prepare import PrepareConfig, cat_videos, prepare_video
 from tests.features.make import ColourEncoder, some_features, store_with
 
@@ -21,10 +22,14 @@ def some_set(folder: Path) -> RetrievalSet:
         for i, text in enumerate(texts)
     ]
     store = store_with(folder, {video: some_features(6) for video in SENTENCES})
-    texts = ColourEncoder().encode_texts([item.text for item in items])
     config = PrepareConfig()
     return RetrievalSet.build(
-        "train", items, store, texts, lambda videos: cat_videos([prepare_video(video, config) for video in videos])
+        "train",
+        items,
+        StoreSource(store, lambda _: ColourEncoder()),
+        lambda videos: cat_videos([prepare_video(video, config) for video in videos]),
+        cache=folder / "prepared",
+        key="published",
     )
 
 
@@ -63,7 +68,7 @@ def test_words_are_unit_rows_and_padding_is_zero() -> None:
     want = torch.tensor([[[0.6, 0.8], [0, 0]], [[0, 1], [5 / 13, 12 / 13]]])
     torch.testing.assert_close(made.words, want, atol=1e-5, rtol=0)
     torch.testing.assert_close(made.sentence, torch.tensor([[0.0, 1.0], [0.6, 0.8]]), atol=1e-5, rtol=0)
-    assert trim(made).words.shape == (2, 2, 2)
+    assert made.valid.tolist() == valid.tolist()
 
 
 def test_a_video_without_features_is_named(tmp_path: Path) -> None:
@@ -73,5 +78,10 @@ def test_a_video_without_features_is_named(tmp_path: Path) -> None:
         DataError, match=r"train: 2 of 3 annotated videos have no features in .* \(first: 'x'\); extract"
     ):
         RetrievalSet.build(
-            "train", items, store, ColourEncoder().encode_texts(["red"] * 3), lambda videos: cat_videos([])
+            "train",
+            items,
+            StoreSource(store, lambda _: ColourEncoder()),
+            lambda videos: cat_videos([]),
+            cache=tmp_path,
+            key="",
         )

@@ -12,11 +12,10 @@ import torch
 from prvr.core.errors import CheckpointError, ConfigError
 from prvr.core.types import Outputs
 from prvr.data.folder import DataFolder
-from prvr.encoders.loading import load_encoder
 from prvr.evaluation.report import Report
 from prvr.recipes import msc
 from prvr.recipes.recipe import Recipe, load_recipe
-from prvr.recipes.runs import Splits, Trained, evaluate_run, open_run, train_run, zero_shot
+from prvr.recipes.runs import Splits, Trained, evaluate_run, load_split, open_run, train_run, zero_shot
 from prvr.recipes.zero_shot import max_over_frames
 from prvr.training.checkpoint import load_weights
 
@@ -103,7 +102,7 @@ def test_negatives_are_random_before_the_switch_and_hard_after(data: DataFolder)
 def test_zero_shot_is_the_best_frame_by_hand(data: DataFolder) -> None:
     trained = zero_shot(data.store.header.encoder)
     report = evaluate_run(trained, data, "test")
-    items = data.load("test", prepare=trained.prepare, encoder=lambda: load_encoder("world", device="cpu"))
+    items = load_split(trained.recipe, data, "test")
     ranks = []
     for q, query in enumerate(items.items):
         sentence = items.queries.sentence[q]
@@ -131,7 +130,7 @@ def test_what_cannot_be_trained_says_so(recipe: object, says: str, data: DataFol
 def test_features_of_another_encoder_are_refused(data: DataFolder) -> None:
     spec = replace(data.store.header.encoder, revision="f" * 64)
     foreign: Trained = zero_shot(spec)
-    with pytest.raises(CheckpointError, match=r"trained on features of encoder world@f+, but"):
+    with pytest.raises(CheckpointError, match=r"trained on features of world@f+, but"):
         evaluate_run(foreign, data, "test")
 
 

@@ -2,63 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from prvr.core.config import fingerprint
 from prvr.core.errors import DataError
-from prvr.core.types import Batch, Query, QueryBatch, TextFeatures, VideoBatch, VideoFeatures
+from prvr.core.types import Batch, Query, VideoBatch
 from prvr.data.annotations import group_by_video
-from prvr.features.store import FeatureStore
-
-T = TypeVar("T", VideoBatch, QueryBatch)
-
-Prepare = Callable[[Sequence[VideoFeatures]], VideoBatch]
-"""A recipe's way from frozen features to what its model reads; called once, since nothing in it changes."""
+from prvr.data.prepared import Prepare, prepared_queries, prepared_videos
+from prvr.data.sources import FeatureSource, QueryTable
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalSet:
-    """One split: V videos and their Q queries, in memory, in the form that models read."""
+    """One split: V videos and their Q queries in the form that models read, in memory or mapped from a disk."""
 
     name: str
     items: tuple[Query, ...]  # Q
     video_ids: tuple[str, ...]  # V, in order of first appearance
     videos: VideoBatch
-    queries: QueryBatch
+    queries: QueryTable
     video_of_query: Tensor  # (Q,) int64
+    digest: str  # of the queries and the features; the same data, the same digest
 
     @classmethod
     def build(
-        cls,
-        name: str,
-        items: Sequence[Query],
-        store: FeatureStore,
-        texts: TextFeatures,
-        prepare: Prepare,
+        cls, name: str, items: Sequence[Query], source: FeatureSource, prepare: Prepare, *, cache: Path, key: str
     ) -> RetrievalSet:
-        """Queries in the order of `items`, whose `texts` are the features.
+        """Queries in the order of `items`, and their videos as `prepare` makes them.
 
+        Prepared videos are kept below the folder `cache`; `key` names all that `prepare` depends on but the features.
         Raises DataError for a video that is annotated but has no features.
         """
         groups = group_by_video(items)
-        missing = [video_id for video_id in groups if video_id not in store]
+        missing = [video_id for video_id in groups if video_id not in source]
         if missing:
             raise DataError(
-                f"{name}: {len(missing)} of {len(groups)} annotated videos have no features in {store.folder} "
+                f"{name}: {len(missing)} of {len(groups)} annotated videos have no features in {source.place} "
                 f"(first: {missing[0]!r}); extract them with `prvr extract`, or remove their lines"
             )
+        videos, stamp = list(groups), source.stamp(list(groups))
+        of_videos = fingerprint([key, videos, stamp], length=24)
+        of_queries = fingerprint([[item.query_id, item.text] for item in items] + [[source.spec.revision]], length=24)
         position = {video_id: v for v, video_id in enumerate(groups)}
         return cls(
             name=name,
             items=tuple(items),
-            video_ids=tuple(groups),
-            videos=prepare([store.read(video_id) for video_id in groups]),
-            queries=unit_queries(texts),
+            video_ids=tuple(videos),
+            videos=prepared_videos(cache / f"videos-{of_videos}", videos, source.read, prepare),
+            queries=prepared_queries(cache / f"queries-{of_queries}", lambda: source.texts(items)),
             video_of_query=torch.tensor([position[item.video_id] for item in items]),
+            digest=fingerprint([of_queries, videos, source.spec.revision]),
         )
 
     def __len__(self) -> int:
@@ -70,9 +68,7 @@ class RetrievalSet:
         place[videos] = torch.arange(len(videos))
         column = place[self.video_of_query]  # (Q,) -1 = not in this batch
         rows = (column >= 0).nonzero().squeeze(1)
-        return Batch(
-            videos=take(self.videos, videos), queries=trim(take(self.queries, rows)), video_of_query=column[rows]
-        )
+        return Batch(videos=take(self.videos, videos), queries=self.queries.batch(rows), video_of_query=column[rows])
 
     def batches(self, size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
         """All videos once, `size` at a time, in an order that follows from (seed, epoch) alone."""
@@ -81,22 +77,6 @@ class RetrievalSet:
             yield self.select(chunk)
 
 
-def unit_queries(texts: TextFeatures) -> QueryBatch:
-    """Text features -> unit rows (norm + 1e-5, as published), zero where there is no word."""
-    words = texts.words / (texts.words.norm(dim=-1, keepdim=True) + 1e-5)
-    return QueryBatch(
-        words=words * texts.valid[..., None],
-        valid=texts.valid,
-        sentence=texts.sentence / (texts.sentence.norm(dim=-1, keepdim=True) + 1e-5),
-    )
-
-
-def take(batch: T, rows: Tensor) -> T:
+def take(videos: VideoBatch, rows: Tensor) -> VideoBatch:
     """The given rows of every tensor."""
-    return replace(batch, **{name: value[rows] for name, value in vars(batch).items()})
-
-
-def trim(queries: QueryBatch) -> QueryBatch:
-    """The same queries without the columns that are padding in all of them."""
-    longest = int(queries.valid.sum(1).amax()) if len(queries) else 0
-    return replace(queries, words=queries.words[:, :longest], valid=queries.valid[:, :longest])
+    return replace(videos, **{name: value[rows] for name, value in vars(videos).items()})

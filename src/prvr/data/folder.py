@@ -1,21 +1,27 @@
-"""A folder that holds one benchmark: annotations a split, and the features of its videos::
+"""A folder that holds one benchmark: annotations a split, and frozen features, ours or as others published them::
 
-DIR/annotations/train.jsonl, val.jsonl, test.jsonl    queries, see `prvr.data.annotations`
-DIR/features/                                         a feature store, see `prvr.features.store`
+DIR/annotations/train.jsonl, val.jsonl, test.jsonl    queries, see `prvr.data.annotations`; or the authors' own files,
+                                                      or caption files, see `prvr.data.benchmarks`
+DIR/features/                                         a feature store, see `prvr.features.store`;
+DIR/FeatureData, DIR/TextData                         or a published pack, see `prvr.features.packs`
+DIR/prepared/                                         made by `prvr`, may be deleted
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-from prvr.core.errors import DataError
-from prvr.core.types import Encoder, Query
-from prvr.data.annotations import read_queries
-from prvr.data.dataset import Prepare, RetrievalSet
-from prvr.features.store import FeatureStore
-from prvr.features.texts import text_features
+from prvr.core.errors import FeatureError
+from prvr.core.types import Encoder, EncoderSpec, FeatureSpec, Query
+from prvr.data.temporary import Annotations, open_annotations, open_pack, open_packs
+from prvr.data.dataset import RetrievalSet
+from prvr.data.prepared import Prepare
+from prvr.data.sources import FeatureSource, PackSource, StoreSource, with_teacher
+from prvr.features.store import HEADER, FeatureStore
+from prvr.features.texts import encoder_of
 
 
 @dataclass(frozen=True)
@@ -23,26 +29,42 @@ class DataFolder:
     """Where annotations and features lie."""
 
     root: Path
-    features: Path | None = None  # another store than root/features
+    features: Path | None = None  # a store or a pack that does not lie in root
+    teacher: Path | None = None  # a text pack whose sentences teach in place of the encoder's (paper, Table 3c)
+    encoder: Callable[[EncoderSpec], Encoder] = encoder_of  # brought only for sentences that were never encoded before
+
+    @cached_property
+    def annotations(self) -> Annotations:
+        """The queries of every split. Raises DataError when there are none."""
+        return open_annotations(self.root)
+
+    @cached_property
+    def source(self) -> FeatureSource:
+        """The features. Raises FeatureError when there are none."""
+        folder = self.features or self.root / "features"
+        if not (folder / HEADER).exists() and (packs := open_packs(self.features or self.root)):
+            return PackSource(packs)
+        return StoreSource(FeatureStore.open(folder), self.encoder)
 
     @property
     def store(self) -> FeatureStore:
-        """The feature store. Raises FeatureError when there is none."""
-        return FeatureStore.open(self.features or self.root / "features")
+        """The feature store. Raises FeatureError when the features are a published pack."""
+        if isinstance(self.source, StoreSource):
+            return self.source.store
+        raise FeatureError(f"{self.source.place}: is a published pack, which holds no frames of known encoder")
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """What the features have in common."""
+        return self.source.spec
 
     def queries(self, split: str) -> list[Query]:
         """Queries of `train`, `val` or `test`. Raises DataError naming the file that is missing or wrong."""
-        path = self.root / "annotations" / f"{split}.jsonl"
-        if not path.exists():
-            there = sorted(file.stem for file in path.parent.glob("*.jsonl"))
-            raise DataError(
-                f"{path}: no annotations of split {split!r} here"
-                + (f"; there are {', '.join(there)}" if there else f"; expected {self.root}/annotations/train.jsonl")
-            )
-        return read_queries(path)
+        return self.annotations.queries(split)
 
-    def load(self, split: str, *, prepare: Prepare, encoder: Callable[[], Encoder]) -> RetrievalSet:
-        """One split, ready for a model; `encoder` is called only for sentences that were never encoded before."""
-        items, store = self.queries(split), self.store
-        texts = text_features(store, [item.text for item in items], encoder)
-        return RetrievalSet.build(f"{self.root / 'annotations' / split}.jsonl", items, store, texts, prepare)
+    def load(self, name: str, items: Sequence[Query], prepare: Prepare, *, key: str) -> RetrievalSet:
+        """Queries and their videos, ready for a model; `key` names all that `prepare` depends on but the features."""
+        made = RetrievalSet.build(name, items, self.source, prepare, cache=self.root / "prepared", key=key)
+        if self.teacher is None:
+            return made
+        return replace(made, queries=with_teacher(made.queries, items, open_pack(self.teacher)))

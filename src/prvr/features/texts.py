@@ -11,8 +11,14 @@ from safetensors.torch import load_file, save
 from prvr.core.config import fingerprint
 from prvr.core.errors import FeatureError
 from prvr.core.files import write_whole
-from prvr.core.types import Encoder, TextFeatures
+from prvr.core.types import Encoder, EncoderSpec, TextFeatures
+from prvr.encoders.loading import load_encoder
 from prvr.features.store import FeatureStore
+
+
+def encoder_of(spec: EncoderSpec) -> Encoder:
+    """The encoder that made some features, from where it was then."""
+    return load_encoder(spec.source or spec.name)
 
 
 def text_features(store: FeatureStore, texts: Sequence[str], load: Callable[[], Encoder]) -> TextFeatures:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from prvr.core.types import Query, QueryBatch, RetrievalModel, VideoBatch, VideoTokens
-from prvr.data.dataset import RetrievalSet, take, trim
+from prvr.data.dataset import RetrievalSet, take
 from prvr.data.world import true_similarity
 from prvr.evaluation.collapse import (
     Similarity,
@@ -91,7 +91,7 @@ def videos_of(items: RetrievalSet) -> Iterator[VideoBatch]:
 def queries_of(items: RetrievalSet) -> Iterator[QueryBatch]:
     """The queries of a split, some at a time, in order."""
     for rows in torch.split(torch.arange(len(items.items)), QUERIES):
-        yield trim(take(items.queries, rows))
+        yield items.queries.batch(rows)
 
 
 def _released(tokens: list[VideoTokens]) -> Similarity | None:

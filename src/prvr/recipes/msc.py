@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, EncoderSpec, Outputs, VideoBatch, VideoFeatures
+from prvr.core.types import Batch, FeatureSpec, Outputs, VideoBatch, VideoFeatures
 from prvr.models.msc import MSC, MSCConfig
 from prvr.models.msc_official import stack_depth, undecayed
 from prvr.nn.prepare import PrepareConfig, cat_videos, prepare_video
@@ -116,16 +116,16 @@ def recipe(target: str, title: str, settings: MSCSettings) -> Recipe:
     )
 
 
-def _fit(settings: MSCSettings, encoder: EncoderSpec) -> None:
+def _fit(settings: MSCSettings, features: FeatureSpec) -> None:
     for name in ("video_width", "text_width"):
-        if getattr(settings.model, name) != encoder.width:
+        if getattr(settings.model, name) != getattr(features, name):
             raise ConfigError(
-                f"features are {encoder.width} wide (encoder {encoder.fingerprint}), but the model expects "
-                f"{getattr(settings.model, name)}; add `--set model.{name}={encoder.width}`"
+                f"features are {getattr(features, name)} wide ({features.name}), but the model expects "
+                f"{getattr(settings.model, name)}; add `--set model.{name}={getattr(features, name)}`"
             )
 
 
-def _width(settings: MSCSettings, _: EncoderSpec) -> int:
+def _width(settings: MSCSettings, _: FeatureSpec) -> int:
     return settings.model.hidden
 
 

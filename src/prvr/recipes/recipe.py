@@ -15,9 +15,9 @@ from typing import Any, Protocol
 from torch import nn
 from torch.optim import Optimizer
 
-from prvr.core.config import override
+from prvr.core.config import fingerprint, override, to_dict
 from prvr.core.errors import ConfigError
-from prvr.core.types import EncoderSpec, VideoBatch, VideoFeatures
+from prvr.core.types import FeatureSpec, VideoBatch, VideoFeatures
 from prvr.training.loop import Objective, TrainConfig
 
 
@@ -42,12 +42,21 @@ class Recipe:
     target: str  # `package.module:function`, where it comes from
     title: str  # how a table names it
     settings: Any  # a frozen dataclass, see `Settings`
-    fit: Callable[[Any, EncoderSpec], None]  # ConfigError unless the settings suit the encoder's features
-    width: Callable[[Any, EncoderSpec], int]  # D of the vectors that the model makes
+    fit: Callable[[Any, FeatureSpec], None]  # ConfigError unless the settings suit the features
+    width: Callable[[Any, FeatureSpec], int]  # D of the vectors that the model makes
     prepare: Callable[[Any, Sequence[VideoFeatures]], VideoBatch]
     build: Callable[[Any], nn.Module]
     objective: Callable[[Any], Objective] | None = None  # None: there is nothing to train
     optimizer: Callable[[Any, nn.Module, int], Optimizer] | None = None  # (settings, model, steps an epoch)
+
+    @property
+    def prepared_by(self) -> str:
+        """Changes with whatever `prepare` depends on, so that prepared videos can be kept from run to run.
+
+        Settings that have a group `prepare` promise that nothing else in them is read.
+        """
+        how = f"{self.prepare.__module__}.{self.prepare.__qualname__}"
+        return fingerprint([how, to_dict(getattr(self.settings, "prepare", self.settings))])
 
     def with_settings(self, assignments: Sequence[str]) -> Recipe:
         """`["optim.lr=3e-4"]` -> a changed copy. Raises ConfigError that suggests what exists."""

@@ -1,6 +1,6 @@
 """A recipe put to work: train it, open what was trained, measure it.
 
-A run folder holds `config.json` (recipe, settings, encoder), `model.safetensors` (the best weights),
+A run folder holds `config.json` (recipe, settings, features), `model.safetensors` (the best weights),
 `last.safetensors` (where to go on), `metrics.jsonl` and `tensorboard/`.
 """
 
@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from prvr.core.config import fingerprint, from_dict, to_dict
 from prvr.core.errors import CheckpointError, ConfigError
 from prvr.core.files import write_whole
-from prvr.core.types import Batch, Encoder, EncoderSpec, RetrievalModel, VideoBatch, VideoFeatures
+from prvr.core.types import Batch, EncoderSpec, FeatureSpec, Query, RetrievalModel, VideoBatch, VideoFeatures
+from prvr.data.temporary import hold_out
 from prvr.data.dataset import RetrievalSet
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
-from prvr.encoders.loading import load_encoder
 from prvr.evaluation.report import Report
 from prvr.recipes.measure import measure, recalls
 from prvr.recipes.recipe import Recipe, Settings, load_recipe
@@ -32,6 +32,7 @@ from prvr.training.checkpoint import load_weights, put_weights
 from prvr.training.loop import WEIGHTS, TrainProgress, TrainResult, train
 
 CONFIG = "config.json"
+HELD_OUT = 0.1  # share of the training videos that chooses the epoch under the clean protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +40,25 @@ class Trained:
     """A model that ranks, with what it needs to read a video."""
 
     recipe: Recipe
-    encoder: EncoderSpec
+    features: FeatureSpec
     model: RetrievalModel
+    selected_on: str | None = None  # the queries that chose its epoch; None: nothing was chosen
     fingerprint: str = ""  # of the weights and all they were trained with; empty where nothing was trained
+
+    @property
+    def encoder(self) -> EncoderSpec:
+        """What reads new videos for it. Raises CheckpointError for a model of a published pack, which nothing can."""
+        if self.features.encoder is None:
+            raise CheckpointError(
+                f"{self.recipe.title}: was trained on the features {self.features.name}, whose encoder is not known, so "
+                "it cannot read other videos; train on features that `prvr extract` made"
+            )
+        return self.features.encoder
 
     @property
     def width(self) -> int:
         """D of the vectors it makes."""
-        return self.recipe.width(self.recipe.settings, self.encoder)
+        return self.recipe.width(self.recipe.settings, self.features)
 
     def prepare(self, videos: Sequence[VideoFeatures]) -> VideoBatch:
         """Frozen features -> what the model reads."""
@@ -55,8 +67,13 @@ class Trained:
 
 def zero_shot(encoder: EncoderSpec) -> Trained:
     """The bare encoder: max over frames."""
-    recipe = max_over_frames()
-    return Trained(recipe=recipe, encoder=encoder, model=_ranker(recipe))
+    return untrained(max_over_frames(), FeatureSpec.of_encoder(encoder))
+
+
+def untrained(recipe: Recipe, features: FeatureSpec) -> Trained:
+    """A recipe as it is before training, on some features. Raises ConfigError when it does not suit them."""
+    recipe.fit(recipe.settings, features)
+    return Trained(recipe=recipe, features=features, model=_ranker(recipe))
 
 
 def open_run(folder: Path) -> Trained:
@@ -69,18 +86,26 @@ def open_run(folder: Path) -> Trained:
         config = json.loads(path.read_text(encoding="utf-8"))
         recipe = load_recipe(config["recipe"])
         recipe = replace(recipe, settings=from_dict(type(recipe.settings), config["settings"]))
-        encoder = from_dict(EncoderSpec, config["encoder"])
+        features = from_dict(FeatureSpec, config["features"])
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{folder}: no run here (no {CONFIG}); train one with `prvr train RECIPE --data DIR --out {folder}`"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: is damaged ({error}); train again into another folder") from error
+        raise CheckpointError(
+            f"{path}: is damaged or of another version ({error}); train again into another folder"
+        ) from error
     weights, metadata = load_weights(folder / WEIGHTS)
     model = _ranker(recipe)
     put_weights(cast(nn.Module, model), weights, where=str(folder / WEIGHTS))
     identity = fingerprint({**config, "metadata": metadata, "weights": _digest(weights)})
-    return Trained(recipe=recipe, encoder=encoder, model=model, fingerprint=identity)
+    return Trained(
+        recipe=recipe,
+        features=features,
+        model=model,
+        selected_on=config.get("selected_on"),
+        fingerprint=identity,
+    )
 
 
 def train_run(
@@ -88,26 +113,33 @@ def train_run(
     data: DataFolder,
     folder: Path,
     *,
+    clean: bool = False,
     device: str = "auto",
     on_progress: Callable[[TrainProgress], None] | None = None,
 ) -> TrainResult:
-    """Train a recipe on the split `train`, choosing the epoch on `val`; goes on where it was interrupted.
+    """Train a recipe on the split `train`; goes on where it was interrupted.
 
-    Raises ConfigError for a recipe that has nothing to train or does not fit the features, DataError and FeatureError
-    for data that do not fit together, CheckpointError for a folder that holds another run.
+    The epoch is chosen on `val`, which the four benchmarks also report on (the published protocol), or, `clean`, on a
+    seeded part of the training videos that is held out. Raises ConfigError for a recipe that has nothing to train or
+    does not fit the features, DataError and FeatureError for data that do not fit together, CheckpointError for a
+    folder that holds another run.
     """
-    spec = data.store.header.encoder
-    recipe.fit(recipe.settings, spec)
+    recipe.fit(recipe.settings, data.spec)
     if recipe.objective is None or recipe.optimizer is None:
         raise ConfigError(f"{recipe.target}: has nothing to train; measure it with `prvr evaluate zero-shot`")
     settings = recipe.settings
-    splits = Splits(recipe, data)
+    splits = Splits(recipe, data, clean=clean)
     num_videos = len(splits.train)  # prepared before any epoch is seeded: bringing an encoder draws random numbers
-    config = {"recipe": recipe.target, "settings": to_dict(settings), "encoder": to_dict(spec)}
-    identity = {"recipe": recipe.target, "encoder": spec.fingerprint, "settings": json.dumps(_lasting(settings))}
+    config = {"recipe": recipe.target, "settings": to_dict(settings), "features": to_dict(data.spec)}
+    identity = {
+        "recipe": recipe.target,
+        "features": f"{data.spec.name} {data.spec.revision}",
+        "settings": json.dumps(_lasting(settings)),
+        "selected_on": splits.selected_on,
+    }
     model = recipe.build(settings)
     where = pick_device(device).name
-    _describe(folder, config)
+    _describe(folder, {**config, "selected_on": splits.selected_on})
     return train(
         model,
         objective=recipe.objective(settings),
@@ -123,49 +155,63 @@ def train_run(
 
 
 def evaluate_run(trained: Trained, data: DataFolder, split: str, *, device: str = "auto") -> Report:
-    """Measure on one split. Raises CheckpointError when the features are not of the encoder it was trained on."""
-    spec = data.store.header.encoder
-    if not spec.same_as(trained.encoder):
+    """Measure on one split. Raises CheckpointError when the features are not those it was trained on."""
+    if not data.spec.same_as(trained.features):
         raise CheckpointError(
-            f"{trained.recipe.title}: was trained on features of encoder {trained.encoder.fingerprint}, but "
-            f"{data.store.folder} holds those of {spec.fingerprint}; extract again with the first, or train anew"
+            f"{trained.recipe.title}: was trained on features of {trained.features.name}, but {data.source.place} holds "
+            f"those of {data.spec.name}; bring the first, or train anew"
         )
-    items = data.load(split, prepare=trained.prepare, encoder=partial(encoder_of, spec))
+    items = load_split(trained.recipe, data, split)
     trains = trained.recipe.objective is not None
     return measure(
         trained.model,
         items,
         split=split,
         device=pick_device(device).name,
-        selected_on="val" if trains else None,
+        selected_on=trained.selected_on,
         seed=trained.recipe.settings.train.seed if trains else None,
     )
 
 
-def encoder_of(spec: EncoderSpec) -> Encoder:
-    """The encoder that made some features, from where it was then."""
-    return load_encoder(spec.source or spec.name)
+def load_split(recipe: Recipe, data: DataFolder, split: str) -> RetrievalSet:
+    """One split as a recipe's model reads it."""
+    return _load(recipe, data, split, data.queries(split))
 
 
 class Splits:
-    """The two splits that training reads, prepared when they are first asked for."""
+    """What training reads: the queries learned from, and those that choose the epoch; prepared when first asked for."""
 
-    def __init__(self, recipe: Recipe, data: DataFolder) -> None:
-        self._load = partial(
-            data.load,
-            prepare=partial(recipe.prepare, recipe.settings),
-            encoder=partial(encoder_of, data.store.header.encoder),
-        )
+    def __init__(self, recipe: Recipe, data: DataFolder, *, clean: bool = False) -> None:
+        self._recipe, self._data = recipe, data
+        self._seed = recipe.settings.train.seed
+        self._chooses = "val" if "val" in data.annotations.splits else "test"
+        self._clean = clean
+
+    @property
+    def selected_on(self) -> str:
+        """The queries that choose the epoch, for people and for reports."""
+        return f"{HELD_OUT:.0%} of train, held out" if self._clean else self._chooses
 
     @cached_property
     def train(self) -> RetrievalSet:
         """What is learned from."""
-        return self._load("train")
+        items = self._data.queries("train")
+        return self._load("train", hold_out(items, share=HELD_OUT, seed=self._seed)[0] if self._clean else items)
 
     @cached_property
     def val(self) -> RetrievalSet:
         """What chooses the epoch."""
-        return self._load("val")
+        if not self._clean:
+            return self._load(self._chooses, self._data.queries(self._chooses))
+        held_out = hold_out(self._data.queries("train"), share=HELD_OUT, seed=self._seed)[1]
+        return self._load("train, held out", held_out)
+
+    def _load(self, name: str, items: Sequence[Query]) -> RetrievalSet:
+        return _load(self._recipe, self._data, name, items)
+
+
+def _load(recipe: Recipe, data: DataFolder, name: str, items: Sequence[Query]) -> RetrievalSet:
+    return data.load(name, items, partial(recipe.prepare, recipe.settings), key=recipe.prepared_by)
 
 
 def _epoch(splits: Splits, settings: Settings, epoch: int) -> Iterator[Batch]:

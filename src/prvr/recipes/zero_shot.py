@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prvr.core.types import EncoderSpec, VideoBatch, VideoFeatures
+from prvr.core.errors import ConfigError
+from prvr.core.types import FeatureSpec, VideoBatch, VideoFeatures
 from prvr.models.zero_shot import ZeroShot, prepare_raw
 from prvr.nn.prepare import cat_videos
 from prvr.recipes.recipe import Recipe
@@ -29,12 +30,16 @@ def max_over_frames() -> Recipe:
     )
 
 
-def _fit(_: ZeroShotSettings, __: EncoderSpec) -> None:
-    """Every encoder suits."""
+def _fit(_: ZeroShotSettings, features: FeatureSpec) -> None:
+    if features.video_width != features.text_width:
+        raise ConfigError(
+            f"{features.name}: frames are {features.video_width} wide and sentences {features.text_width}, so they have "
+            "no common space to rank in without training; train a recipe on them"
+        )
 
 
-def _width(_: ZeroShotSettings, encoder: EncoderSpec) -> int:
-    return encoder.width
+def _width(_: ZeroShotSettings, features: FeatureSpec) -> int:
+    return features.video_width
 
 
 def _prepare(_: ZeroShotSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:

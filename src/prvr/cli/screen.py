@@ -1,0 +1,101 @@
+"""What a terminal shows, and what people type in it: lines, bars, options that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from prvr.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from prvr.features.extract import Progress
+    from prvr.training.loop import TrainProgress
+
+DONE, FAILED, USAGE, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def say(text: str) -> None:
+    """A line for people."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def emit(value: Any) -> None:
+    """A result for machines."""
+    print(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+class Parser(argparse.ArgumentParser):
+    """One line for a wrong command line, with the nearest name that exists."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong and what to do, and leave with the code for usage."""
+        words = message.split("'")
+        if "invalid choice" in message and len(words) > 2:
+            near = difflib.get_close_matches(
+                words[1], words[3::2] or message.split("choose from ")[-1].split(", "), n=1
+            )
+            message = f"no {words[1]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+        say(f"{self.prog}: {message} (`{self.prog} --help` shows what there is)")
+        raise SystemExit(USAGE)
+
+
+def device_option(parser: Parser) -> None:
+    """--device, of every verb that computes."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+
+
+def positive(value: float, name: str) -> float:
+    """The value of an option. Raises ConfigError unless it is greater than 0."""
+    if not 0 < value < float("inf"):
+        raise ConfigError(f"{name} {value:g}: must be greater than 0")
+    return value
+
+
+@contextlib.contextmanager
+def _bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    """So many of so many, time left, and a word beside it; gone when done, silent where there is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[word]}", markup=False),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None, word="")
+        yield lambda done, total, word: bar.update(task, completed=done, total=total, word=word)
+
+
+@contextlib.contextmanager
+def count_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """So many of so many."""
+    with _bar(title) as show:
+        yield lambda done, total: show(done, total, "")
+
+
+@contextlib.contextmanager
+def reading_bar() -> Iterator[Callable[[Progress], None]]:
+    """Videos being read."""
+    with _bar("Reading") as show:
+        yield lambda now: show(now.done, now.total, f"{now.realtime:.0f} x realtime  {now.current[-40:]}")
+
+
+@contextlib.contextmanager
+def training_bar(title: str) -> Iterator[Callable[[TrainProgress], None]]:
+    """Epochs and the best so far."""
+    with _bar(f"Training {title}") as show:
+
+        def on_progress(now: TrainProgress) -> None:
+            best = f"best {now.best:.1f} at epoch {now.best_epoch}" if now.best is not None else ""
+            show(now.epoch, now.epochs, f"step {now.step}/{now.steps or '?'}  {best}")
+
+        yield on_progress

@@ -1,0 +1,103 @@
+"""What never changes between epochs and runs, worked out once and then read: a folder of `.npy` files that map.
+
+A folder is written under another name and renamed when it is whole; deleting one costs only the time to make it again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from prvr.core.types import VideoBatch, VideoFeatures
+from prvr.data.sources import QueryTable
+
+R = TypeVar("R", VideoBatch, QueryTable)
+
+Prepare = Callable[[Sequence[VideoFeatures]], VideoBatch]
+"""A recipe's way from frozen features to what its model reads."""
+
+_VIDEOS = 32  # prepared at a time
+
+
+def prepared_videos(
+    folder: Path, video_ids: Sequence[str], read: Callable[[str], VideoFeatures], prepare: Prepare
+) -> VideoBatch:
+    """V videos as a model reads them, mapped from `folder`, which is filled first if it is not there.
+
+    Videos that come out of different length stay in memory, as does everything where the disk is full or read-only.
+    """
+    found = _open(folder, VideoBatch)
+    if found is not None:
+        return found
+    with suppress(OSError, _DifferentLengthsError):
+        _write(folder, len(video_ids), _in_parts(video_ids, read, prepare))
+        found = _open(folder, VideoBatch)
+    return found if found is not None else prepare([read(video_id) for video_id in video_ids])
+
+
+def prepared_queries(folder: Path, make: Callable[[], QueryTable]) -> QueryTable:
+    """Q queries, mapped from `folder`, which is filled first if it is not there; in memory where it cannot be."""
+    found = _open(folder, QueryTable)
+    if found is not None:
+        return found
+    table = make()
+    with suppress(OSError):
+        _write(folder, None, iter([table]))
+    return _open(folder, QueryTable) or table
+
+
+class _DifferentLengthsError(Exception):
+    """Two videos of different length: nothing that one array can hold."""
+
+
+def _in_parts(video_ids: Sequence[str], read: Callable[[str], VideoFeatures], prepare: Prepare) -> Iterator[VideoBatch]:
+    for at in range(0, len(video_ids), _VIDEOS):
+        yield prepare([read(video_id) for video_id in video_ids[at : at + _VIDEOS]])
+
+
+def _open(folder: Path, kind: type[R]) -> R | None:
+    """The record that lies in a folder, mapped, or None when it is not (or not readably) there."""
+    try:
+        arrays = {field.name: np.load(folder / f"{field.name}.npy", mmap_mode="c") for field in fields(kind)}
+    except (OSError, ValueError, EOFError):
+        return None
+    return kind(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+def _write(folder: Path, rows: int | None, parts: Iterator[VideoBatch] | Iterator[QueryTable]) -> None:
+    """Records end to end, `rows` of them in all (None: what the first one has). Raises OSError for a full disk."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        with ExitStack() as stack:
+            files: dict[str, BinaryIO] = {}
+            shapes: dict[str, torch.Size] = {}
+            for record in parts:
+                for name, tensor in vars(record).items():
+                    if name not in files:
+                        files[name] = stack.enter_context((part / f"{name}.npy").open("wb"))
+                        _header(files[name], tensor, rows)
+                        shapes[name] = tensor.shape[1:]
+                    if tensor.shape[1:] != shapes[name]:
+                        raise _DifferentLengthsError
+                    files[name].write(tensor.contiguous().numpy().tobytes())
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _header(file: BinaryIO, tensor: Tensor, rows: int | None) -> None:
+    shape = (len(tensor) if rows is None else rows, *tensor.shape[1:])
+    descr = np.lib.format.dtype_to_descr(tensor.numpy().dtype)
+    np.lib.format.write_array_header_2_0(file, {"descr": descr, "fortran_order": False, "shape": shape})

@@ -1,0 +1,164 @@
+"""Where frozen features come from: a store that we extracted, or a pack that others published. One face for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from prvr.core.config import fingerprint
+from prvr.core.errors import DataError, FeatureError
+from prvr.core.types import Encoder, EncoderSpec, FeatureSpec, Query, QueryBatch, TextFeatures, VideoFeatures
+from prvr.data.temporary import FeaturePack, PackFolder
+from prvr.features.store import FeatureStore
+from prvr.features.texts import text_features
+
+_EPS = 1e-5  # added to every length, as published
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryTable:
+    """Q queries of different length, end to end, so that none is padded before it stands in a batch."""
+
+    words: Tensor  # (ΣW, E) unit length
+    start: Tensor  # (Q + 1,) int64, where each query's words begin
+    sentence: Tensor  # (Q, E) unit length: the encoder's sentence embedding, or that of another teacher
+
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+    def batch(self, rows: Tensor) -> QueryBatch:
+        """rows (q,) -> those queries, padded with zeros to the longest of them."""
+        start, length = self.start[rows], self.start[rows + 1] - self.start[rows]
+        place = torch.arange(int(length.max()) if len(rows) else 0)
+        valid = place < length[:, None]  # (q, W)
+        words = self.words[torch.where(valid, start[:, None] + place, 0)] * valid[..., None]
+        return QueryBatch(words=words, valid=valid, sentence=self.sentence[rows])
+
+
+class FeatureSource(Protocol):
+    """Features of videos by id, and of queries."""
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """What they have in common."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Where they lie, for people."""
+        ...
+
+    def __contains__(self, video_id: str) -> bool:
+        """Whether there are features of a video."""
+        ...
+
+    def stamp(self, video_ids: Sequence[str]) -> str:
+        """Changes when the features of these videos do."""
+        ...
+
+    def read(self, video_id: str) -> VideoFeatures:
+        """The features of one video. Raises FeatureError when they are missing or damaged."""
+        ...
+
+    def texts(self, items: Sequence[Query]) -> QueryTable:
+        """The features of Q queries, in order. Raises FeatureError naming what is missing."""
+        ...
+
+
+class StoreSource:
+    """A feature store, and the encoder that made it for the sentences."""
+
+    def __init__(self, store: FeatureStore, encoder: Callable[[EncoderSpec], Encoder]) -> None:
+        self.store = store
+        self.spec = FeatureSpec.of_encoder(store.header.encoder)
+        self.place = str(store.folder)
+        self._encoder = encoder  # brought only for sentences that were never encoded before
+
+    def __contains__(self, video_id: str) -> bool:
+        return video_id in self.store
+
+    def stamp(self, video_ids: Sequence[str]) -> str:
+        """Changes when the features of these videos do."""
+        found = [self.store.path_of(video_id).stat() for video_id in video_ids]
+        return fingerprint([[stat.st_size, stat.st_mtime_ns] for stat in found])
+
+    def read(self, video_id: str) -> VideoFeatures:
+        """The features of one video."""
+        return self.store.read(video_id)
+
+    def texts(self, items: Sequence[Query]) -> QueryTable:
+        """Sentences as the store's encoder sees them."""
+        header = self.store.header
+        found = text_features(self.store, [item.text for item in items], lambda: self._encoder(header.encoder))
+        return query_table(found)
+
+
+class PackSource:
+    """Feature packs as their authors published them; ids of queries are the keys of the text pack."""
+
+    def __init__(self, packs: PackFolder) -> None:
+        self.packs = packs
+        self.spec = packs.spec
+        self.place = f"{packs.video.path}"
+
+    def __contains__(self, video_id: str) -> bool:
+        return self.packs.has_video(video_id)
+
+    def stamp(self, video_ids: Sequence[str]) -> str:
+        """Changes when the pack does."""
+        return self.spec.revision + fingerprint(list(video_ids))
+
+    def read(self, video_id: str) -> VideoFeatures:
+        """The features of one video."""
+        return self.packs.read_video(video_id)
+
+    def texts(self, items: Sequence[Query]) -> QueryTable:
+        """Token rows of every query; its last row is the sentence ([EOS]), as MSC reads it."""
+        words = [self.packs.read_words(item.query_id) for item in items]
+        return _table(words, torch.stack([rows[-1] for rows in words]))
+
+
+def with_teacher(table: QueryTable, items: Sequence[Query], teacher: FeaturePack) -> QueryTable:
+    """The same queries with the sentences of another encoder: its last row of each (paper, Table 3c).
+
+    Raises DataError for a query that the teacher does not know.
+    """
+    missing = [item.query_id for item in items if item.query_id not in teacher]
+    if missing:
+        raise DataError(
+            f"{teacher.path}: has no text features of {len(missing)} of {len(items)} queries (first: {missing[0]!r}); "
+            "a teacher needs one entry a query, by query id"
+        )
+    sentence = torch.stack([teacher.read(item.query_id)[-1] for item in items])
+    return QueryTable(words=table.words, start=table.start, sentence=_unit(sentence))
+
+
+def query_table(texts: TextFeatures) -> QueryTable:
+    """Padded text features -> unit rows (length + 1e-5, as published) without the padding."""
+    return QueryTable(
+        words=_unit(texts.words[texts.valid]), start=_starts(texts.valid.sum(1)), sentence=_unit(texts.sentence)
+    )
+
+
+def unit_queries(texts: TextFeatures) -> QueryBatch:
+    """Padded text features -> all of them as one batch."""
+    return query_table(texts).batch(torch.arange(len(texts.words)))
+
+
+def _table(words: Sequence[Tensor], sentence: Tensor) -> QueryTable:
+    if not words:
+        raise FeatureError("there is no query to read text features of; the split is empty")
+    lengths = torch.tensor([len(rows) for rows in words])
+    return QueryTable(words=_unit(torch.cat(list(words))), start=_starts(lengths), sentence=_unit(sentence))
+
+
+def _starts(lengths: Tensor) -> Tensor:
+    return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+
+
+def _unit(x: Tensor) -> Tensor:
+    return x.float() / (x.float().norm(dim=-1, keepdim=True) + _EPS)
