@@ -78,7 +78,7 @@ def _learn(root: Path, screen: Screen, *, seeds: int, device: str) -> tuple[dict
     """Train every row of the table and measure it; -> reports by row, and the run folder of the last row."""
     data = DataFolder(root)
     bare = zero_shot(data.store.header.encoder)
-    reports = {bare.recipe.title: [evaluate_run(bare, data, "test", device=device)]}
+    reports = {bare.recipe.title: [evaluate_run(bare, data, "test", device=device).report]}
     run = root
     for name in ROWS:
         for seed in range(seeds):
@@ -91,7 +91,7 @@ def _learn(root: Path, screen: Screen, *, seeds: int, device: str) -> tuple[dict
                 f"Training  {recipe.title}, seed {seed}: best of {result.epochs} epochs is {result.best_epoch}, "
                 f"SumR {result.best:.1f} on val ({time.perf_counter() - began:.0f} s)"
             )
-            reports.setdefault(recipe.title, []).append(evaluate_run(open_run(run), data, "test", device=device))
+            reports.setdefault(recipe.title, []).append(evaluate_run(open_run(run), data, "test", device=device).report)
     return reports, root / "runs" / f"{ROWS[-1]}-0"
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from itertools import combinations
 
 import pytest
@@ -9,13 +8,11 @@ from torch import Tensor
 
 from prvr.evaluation.collapse import (
     Similarity,
-    average_ranks,
-    cosine_matrix,
+    TokenStatistics,
     join_sums,
     query_sums,
     released_video_similarity,
     similarity,
-    spearman,
     token_sums,
 )
 
@@ -89,47 +86,34 @@ def test_what_is_not_defined_is_none() -> None:
     assert similarity(query_sums(torch.randn(2, 3), torch.tensor([0, 1]), 2)) is None
     assert released_video_similarity(torch.randn(12, 32, 3)) is None  # one chunk: no pair is left
     assert released_video_similarity(torch.randn(13, 32, 3)) is not None
-    assert spearman(torch.ones(4, 4), torch.randn(4, 4)) is None
-    assert spearman(torch.eye(2), torch.eye(2)) is None
 
 
-def test_ranks_share_their_places() -> None:
-    assert average_ranks(torch.tensor([0.3, 0.1, 0.3, 0.2, 0.3])).tolist() == [4, 1, 4, 2, 4]
-    assert average_ranks(torch.tensor([])).tolist() == []
+@pytest.mark.parametrize("batch", [1, 7, 13, 60])
+def test_a_library_in_batches_has_the_same_statistics(batch: int) -> None:
+    """400 tokens are 12.5 videos, so the published chunks begin and end anywhere in a batch."""
+    tokens = torch.randn(60, 40, 3, dtype=torch.float64)
+    streamed = TokenStatistics()
+    for part in torch.split(tokens, batch):
+        streamed.add(part)
+    whole = similarity(token_sums(tokens))
+    assert whole is not None
+    close(streamed.exact(), whole)
+    released = released_video_similarity(tokens)
+    assert released is not None
+    close(streamed.released(), released)
 
 
-def slow_spearman(a: list[float], b: list[float]) -> float:
-    def places(values: list[float]) -> list[float]:
-        return [mean([i for i, other in enumerate(sorted(values), 1) if other == value]) for value in values]
-
-    x, y = places(a), places(b)
-    x, y = [value - mean(x) for value in x], [value - mean(y) for value in y]
-    return sum(p * q for p, q in zip(x, y, strict=True)) / math.sqrt(sum(p * p for p in x) * sum(q * q for q in y))
-
-
-def symmetric(values: Tensor) -> Tensor:
-    return values.triu(1) + values.triu(1).T
-
-
-def test_spearman_by_hand() -> None:
-    """Pairs (0,1), (0,2), (1,2) are ranked 1, 2, 3 here and 1, 3, 2 there: 1 - 6 (0 + 1 + 1) / (3 · 8)."""
-    ours = symmetric(torch.tensor([[0, 0.1, 0.2], [0, 0, 0.3], [0, 0, 0]]))
-    theirs = symmetric(torch.tensor([[0, -9.0, 4], [0, 0, 2], [0, 0, 0]]))
-    assert spearman(ours, theirs) == pytest.approx(0.5)
-    assert spearman(ours, ours.exp()) == pytest.approx(1)
-    assert spearman(ours, -ours) == pytest.approx(-1)
-
-
-def test_spearman_equals_the_loop_ties_included() -> None:
-    ours, theirs = (symmetric(torch.randint(0, 5, (9, 9)).double()) for _ in range(2))
-    pairs = list(combinations(range(9), 2))
-    a, b = ([float(m[i, j]) for i, j in pairs] for m in (ours, theirs))
-    assert spearman(ours, theirs) == pytest.approx(slow_spearman(a, b), abs=1e-12)
-    order = torch.randperm(9)
-    assert spearman(ours[order][:, order], theirs[order][:, order]) == pytest.approx(slow_spearman(a, b), abs=1e-12)
-
-
-def test_cosines_are_of_directions() -> None:
-    vectors = torch.tensor([[3.0, 4.0], [-6.0, -8.0], [0.0, 1.0]])
-    want = torch.tensor([[1.0, -1.0, 0.8], [-1.0, 1.0, -0.8], [0.8, -0.8, 1.0]])
-    torch.testing.assert_close(cosine_matrix(vectors), want)
+def test_the_released_rule_knows_no_padding() -> None:
+    tokens, valid = torch.randn(30, 40, 3), torch.ones(30, 40, dtype=torch.bool)
+    statistics = TokenStatistics()
+    assert statistics.exact() is None
+    assert statistics.released() is None
+    statistics.add(tokens, valid)
+    assert statistics.released() is not None
+    valid[3, 39] = False
+    statistics.add(tokens, valid)
+    assert statistics.released() is None
+    close(
+        statistics.exact(),
+        similarity(join_sums([token_sums(tokens), token_sums(tokens, valid)])) or Similarity(intra=0, total=0),
+    )

@@ -50,7 +50,7 @@ def test_json_there_and_back(full: bool) -> None:
 
 def test_what_is_no_report_is_refused() -> None:
     plain = report().to_dict()
-    with pytest.raises(DataError, match=r"no 'prvr report 1' \(format: None\)"):
+    with pytest.raises(DataError, match=r"no 'prvr report 2' \(format: None\).*measure again with"):
         Report.from_dict({})
     with pytest.raises(DataError, match="the report is damaged .*num_videos"):
         Report.from_dict({name: value for name, value in plain.items() if name != "num_videos"})

@@ -84,6 +84,25 @@ def test_shapes_and_scores() -> None:
     assert fits.clip_weight == 0.4
 
 
+def test_without_sizes_a_clip_counts_once() -> None:
+    plain, given = network(replace(SMALL, sized_attention="none")), batch()
+    sized = network()
+    ones = replace(given.videos, clip_size=torch.ones_like(given.videos.clip_size))
+    found = plain.encode_videos(given.videos)
+    torch.testing.assert_close(found.clips, sized.encode_videos(ones).clips)
+    torch.testing.assert_close(found.frames, sized.encode_videos(given.videos).frames)
+    assert not torch.allclose(found.clips, sized.encode_videos(given.videos).clips, atol=1e-3)
+
+
+def test_without_alignment_cbva_reads_what_is_ranked() -> None:
+    bare, given = network(replace(SMALL, alignment="none")), batch()
+    outputs = bare(given)
+    assert torch.equal(outputs.aligned_frames, outputs.video.frames)
+    assert torch.equal(outputs.aligned_clips, outputs.video.clips)
+    full = network()
+    assert full.state_dict().keys() - bare.state_dict().keys() == {"alignment.weight", "alignment.bias"}
+
+
 def test_batch_size_and_order_change_nothing() -> None:
     model, given = network(), batch()
     whole = model(given)
@@ -178,8 +197,12 @@ def test_official_names_cover_every_weight_once_and_lead_back() -> None:
     assert len(set(places)) == len(places)
     with pytest.raises(CheckpointError, match="lacks 'weight_token'"):
         from_official({name: value for name, value in theirs.items() if name != "weight_token"})
-    with pytest.raises(CheckpointError, match="unknown tensor 'x'"):
+    with pytest.raises(CheckpointError, match="has unknown 'x'"):
         from_official(theirs | {"x": torch.zeros(1)})
+    with pytest.raises(CheckpointError, match=r"lacks 'clip_encoder.*', 'clip_encoder.*', .* and \d+ more"):
+        from_official({name: value for name, value in theirs.items() if not name.startswith("clip_encoder")})
+    with pytest.raises(CheckpointError, match=r"clip_mixture.blocks.norm1_weight differ"):
+        from_official(theirs | {"clip_encoder.attn3.norm1.weight": torch.zeros(2)})
 
 
 def test_optimiser_rules_pick_the_same_tensors_as_the_published_ones() -> None:

@@ -8,7 +8,9 @@ import torch
 
 from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.types import VideoBatch
-from prvr.nn.prepare import PrepareConfig, cat_videos, prepare_video
+from prvr.nn.merging import LevelRule, connected_share, direct_share, merge_ladder, segment_clips
+from prvr.nn.prepare import PrepareConfig, cat_videos, prepare_video, unit_rows
+from prvr.nn.sampling import average_positions
 from tests.nn.make import video_features
 
 SMALL = PrepareConfig(frames=16, schedule=(10, 6), levels=(6, 4, 2))
@@ -42,6 +44,50 @@ def test_merging_happens_before_normalising() -> None:
         mean = features[:15][(batch.slot[0] == clip)[:15]]  # position 15 is frame 15, used once
         if len(mean) and not (batch.slot[0] == clip)[15]:
             torch.testing.assert_close(batch.clips[0, clip], mean.mean(0) / (mean.mean(0).norm() + 1e-5))
+
+
+def chain(num_frames: int = 15) -> torch.Tensor:
+    """Each frame is like the next one, the ends are not alike: a slow turn."""
+    angles = torch.arange(num_frames) * 0.15
+    return torch.stack([angles.cos(), angles.sin()], dim=1)
+
+
+def test_neighbours_are_alike_by_product_or_by_cosine() -> None:
+    features = torch.randn(40, 5) * (torch.rand(40, 1) * 9 + 1)
+    config = PrepareConfig(frames=32, schedule=(24, 16, 10, 6), levels=(6, 4, 2))
+    positions = average_positions(features, 32)[None]
+    slots = []
+    for alike in ("dot", "cosine"):
+        batch = prepare_video(video_features(features), replace(config, merge_by=alike))
+        merged = merge_ladder(positions, config.schedule, alike=alike)
+        assert torch.equal(batch.slot, merged.slot)
+        torch.testing.assert_close(batch.clips, unit_rows(merged.tokens))
+        slots.append(batch.slot)
+    assert not torch.equal(*slots)
+
+
+def test_omega_counts_chains_or_pairs_alone() -> None:
+    connected = prepare_video(video_features(chain()), replace(SMALL, similarity_threshold=0.9))
+    direct = prepare_video(video_features(chain()), replace(SMALL, similarity_threshold=0.9, omega="direct"))
+    assert torch.equal(connected.clips, direct.clips)
+    share = direct_share(connected.clips, 0.9)
+    assert float(connected_share(connected.clips, 0.9)) == 1
+    assert 0.33 < float(share) < 0.66
+    assert [int(batch.segment.max()) + 1 for batch in (connected, direct)] == [2, 4]
+
+
+def test_the_rule_for_levels_and_the_pairing_are_handed_on() -> None:
+    still = video_features(torch.ones(20, 5))
+    rules: tuple[LevelRule, ...] = ("monotone", "alg3_literal", "text_literal")
+    counts = [int(prepare_video(still, replace(SMALL, level_rule=rule)).segment.max()) + 1 for rule in rules]
+    assert counts == [2, 4, 6]
+    features = video_features(torch.randn(16, 3).abs())
+    for pairing in ("one_to_one", "many_to_one"):
+        config = replace(SMALL, similarity_threshold=-1.0, pairing=pairing)
+        batch = prepare_video(features, config)
+        number = torch.tensor([SMALL.levels[-1]])
+        want = segment_clips(batch.clips, batch.clip_size, number, SMALL.levels, pairing=pairing)
+        assert torch.equal(batch.segment, want)
 
 
 def test_videos_of_different_length_are_padded() -> None:

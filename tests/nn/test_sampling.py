@@ -5,7 +5,14 @@ from fractions import Fraction
 import pytest
 import torch
 
-from prvr.nn.sampling import average_positions, frame_spans, position_edges, position_spans
+from prvr.nn.sampling import (
+    at_most,
+    average_positions,
+    frame_spans,
+    interpolate_positions,
+    position_edges,
+    position_spans,
+)
 from tests.nn.slow import loop_average
 
 
@@ -35,6 +42,23 @@ def test_averages_equal_the_loop(num_frames: int) -> None:
     frames = torch.randn(num_frames, 5)
     for positions in (32, 128):
         torch.testing.assert_close(average_positions(frames, positions), loop_average(frames, positions))
+
+
+def test_short_videos_stay_as_they_are() -> None:
+    frames = torch.randn(9, 2)
+    assert at_most(frames, 9) is frames
+    torch.testing.assert_close(at_most(frames, 4), average_positions(frames, 4))
+
+
+def test_interpolation_by_hand() -> None:
+    frames = torch.tensor([[0.0], [10.0], [40.0], [20.0]])
+    # as many positions as frames: frame t stands at t + 1/2; position 1 is read at 1, 1.5 and 2
+    assert float(interpolate_positions(frames, 4)[1]) == pytest.approx((5 + 10 + 25) / 3)
+    two = interpolate_positions(frames, 2)  # frames at 0.25, 0.75, 1.25, 1.75; read at 0.25, 0.625 and 1
+    assert float(two[0]) == pytest.approx((0 + 7.5 + 25) / 3, abs=2e-2)  # from just inside the first frame
+    sparse = interpolate_positions(torch.ones(2, 1), 8)  # frames at 2 and 6: only the outermost do not reach them
+    assert sparse.flatten().tolist() == [0, 1, 1, 1, 1, 1, 1, 0]
+    assert interpolate_positions(frames[:1], 3).tolist() == [[0.0]] * 3
 
 
 def test_spans_by_hand() -> None:

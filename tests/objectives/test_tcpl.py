@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prvr.objectives.tcpl import relative_distances, tcpl_angle, tcpl_distance
+from prvr.objectives.tcpl import Over, mean_relation, relative_distances, tcpl_angle, tcpl_distance
 
 F64 = torch.float64
 
@@ -18,8 +18,19 @@ def slow_cosines(x: Tensor) -> Tensor:
     return apart @ apart.mT
 
 
-def slow_angle(student: Tensor, teacher: Tensor) -> Tensor:
-    return F.smooth_l1_loss(slow_cosines(student), slow_cosines(teacher), reduction="none").mean((1, 2))
+def slow_angle(student: Tensor, teacher: Tensor, delta: float = 1.0) -> Tensor:
+    return huber(slow_cosines(student) - slow_cosines(teacher), delta).mean((1, 2))
+
+
+def huber(x: Tensor, delta: float) -> Tensor:
+    """As the textbook has it: a parabola within delta, a line outside."""
+    return torch.where(x.abs() <= delta, x.square() / 2, delta * (x.abs() - delta / 2))
+
+
+def slow_distances(x: Tensor, unit: Over) -> Tensor:
+    apart = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    counted = len(x) * (len(x) - 1) if unit == "pairs" else len(x) ** 2
+    return apart / (apart.sum() / counted)
 
 
 def test_distances_by_hand() -> None:
@@ -32,6 +43,28 @@ def test_distances_by_hand() -> None:
     assert float(tcpl_distance(x, 5 * x + 1).max()) < 1e-9
 
 
+def test_the_mean_distance_may_count_the_diagonal() -> None:
+    x = torch.tensor([[0.0, 0.0], [3.0, 0.0], [3.0, 4.0]])  # 3, 4, 5: mean 4 over pairs, 24 / 9 over all
+    torch.testing.assert_close(relative_distances(x, unit="all")[0], torch.tensor([0.0, 9 / 8, 15 / 8]))
+    ones = 1 - torch.eye(3)
+    assert float(mean_relation(ones, "pairs")) == 1
+    assert float(mean_relation(ones, "all")) == pytest.approx(2 / 3)
+    assert float(mean_relation(torch.zeros(1, 1), "pairs")) == 0
+
+
+@pytest.mark.parametrize("unit", ["pairs", "all"])
+@pytest.mark.parametrize("delta", [1.0, 0.1])
+def test_distances_equal_the_plain_form_values_and_gradients(unit: Over, delta: float) -> None:
+    student = torch.randn(11, 6, dtype=F64, requires_grad=True)
+    teacher = torch.randn(11, 9, dtype=F64) * 3
+    got = tcpl_distance(student, teacher, delta=delta, unit=unit)
+    want = huber(slow_distances(student, unit) - slow_distances(teacher, unit), delta)
+    torch.testing.assert_close(got, want)
+    weight = torch.randn(11, 11, dtype=F64)
+    grads = [torch.autograd.grad((loss * weight).sum(), student)[0] for loss in (got, want)]
+    torch.testing.assert_close(*grads)
+
+
 def test_angles_by_hand() -> None:
     corner = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]])
     line = torch.tensor([[0.0], [1.0], [2.0]])
@@ -40,11 +73,12 @@ def test_angles_by_hand() -> None:
     torch.testing.assert_close(tcpl_angle(corner, line), want)
 
 
+@pytest.mark.parametrize("delta", [1.0, 0.2])
 @pytest.mark.parametrize("chunk", [1, 4, None])
-def test_angles_equal_all_triples_values_and_gradients(chunk: int | None) -> None:
+def test_angles_equal_all_triples_values_and_gradients(chunk: int | None, delta: float) -> None:
     student = torch.randn(13, 6, dtype=F64, requires_grad=True)
     teacher = torch.randn(13, 9, dtype=F64) * 3
-    got, want = tcpl_angle(student, teacher, chunk=chunk), slow_angle(student, teacher)
+    got, want = tcpl_angle(student, teacher, chunk=chunk, delta=delta), slow_angle(student, teacher, delta)
     torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-12)
     weight = torch.randn(13, dtype=F64)
     grads = [torch.autograd.grad((loss * weight).sum(), student)[0] for loss in (got, want)]

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from prvr.evaluation.collapse import query_sums, released_video_similarity, similarity
 from prvr.evaluation.metrics import Recalls, ranks
+from tests.parity.arrays import Arrays
 
 
 @pytest.fixture(scope="module")
-def arrays(golden: Path) -> dict[str, Tensor]:
-    with np.load(golden / "msc_gmmformer" / "g_metrics.npz") as file:
-        return {name: torch.from_numpy(np.asarray(file[name])) for name in file.files}
+def arrays(golden: Path) -> Arrays:
+    return Arrays(golden / "msc_gmmformer" / "g_metrics.npz")
 
 
-def test_ranks_and_recalls(arrays: dict[str, Tensor]) -> None:
+def test_ranks_and_recalls(arrays: Arrays) -> None:
     found = ranks(arrays["scores"], arrays["gt"])
     assert torch.equal(found, arrays["ranks_independent"])
     measured = Recalls.of(found)
@@ -29,16 +27,16 @@ def test_ranks_and_recalls(arrays: dict[str, Tensor]) -> None:
 
 
 @pytest.mark.parametrize("side", ["model", "teacher"])
-def test_query_statistics(arrays: dict[str, Tensor], side: str) -> None:
+def test_query_statistics(arrays: Arrays, side: str) -> None:
     queries = arrays[f"text_dist/{side}_query_normalised"]
-    found = similarity(query_sums(queries, arrays["gt"], 50))
+    found = similarity(query_sums(queries, arrays["gt"], arrays["scores"].shape[1]))
     assert found is not None
     assert found.intra == pytest.approx(float(arrays[f"text_dist/{side}_intra"]), abs=5e-8)
     assert found.total == pytest.approx(float(arrays[f"text_dist/{side}_total"]), abs=5e-8)
 
 
 @pytest.mark.parametrize(("side", "tokens"), [("model", "frame_feat"), ("raw", "raw_clip_feat")])
-def test_video_statistics_as_released(arrays: dict[str, Tensor], side: str, tokens: str) -> None:
+def test_video_statistics_as_released(arrays: Arrays, side: str, tokens: str) -> None:
     found = released_video_similarity(arrays[f"vid_dist/{tokens}"])
     assert found is not None
     assert found.intra == pytest.approx(float(arrays[f"vid_dist/{side}_intra"]), abs=5e-8)

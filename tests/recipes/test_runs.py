@@ -46,7 +46,7 @@ def test_resumed_after_any_epoch_it_ends_with_the_same_bits(data: DataFolder, tm
 def test_what_was_best_is_what_is_opened_and_measured(data: DataFolder, tmp_path: Path) -> None:
     result = train_run(small(), data, tmp_path / "run")
     trained = open_run(tmp_path / "run")
-    report = evaluate_run(trained, data, "val")
+    report = evaluate_run(trained, data, "val").report
     assert report.fused.sum_r == pytest.approx(result.best)
     assert (report.selected_on, report.seed) == ("val", 0)
     assert report.text is not None
@@ -101,7 +101,7 @@ def test_negatives_are_random_before_the_switch_and_hard_after(data: DataFolder)
 
 def test_zero_shot_is_the_best_frame_by_hand(data: DataFolder) -> None:
     trained = zero_shot(data.store.header.encoder)
-    report = evaluate_run(trained, data, "test")
+    report = evaluate_run(trained, data, "test").report
     items = load_split(trained.recipe, data, "test")
     ranks = []
     for q, query in enumerate(items.items):

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from prvr import __version__
-from prvr.cli import research, videos
+from prvr.cli import data, research, videos
 from prvr.cli.screen import DONE, FAILED, INTERRUPTED, Parser, say
 from prvr.core.errors import PrvrError
 
@@ -46,4 +46,5 @@ def build_parser() -> Parser:
     verbs = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     videos.add_verbs(verbs)
     research.add_verbs(verbs)
+    data.add_verbs(verbs)
     return parser

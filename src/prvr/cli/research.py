@@ -1,34 +1,91 @@
-"""Verbs of research: train, evaluate."""
+"""Verbs of research: train, evaluate, reproduce, import-checkpoint."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from prvr.cli.screen import DONE, Parser, device_option, emit, say, training_bar
+from prvr.cli.screen import DONE, Parser, device_option, emit, positive, say, training_bar
+from prvr.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from prvr.data.folder import DataFolder
+
+TABLES = (*(f"table{i}" for i in range(1, 10)), "tableA1", "tableA2")
+FIGURES = ("figure1", "figure3")
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
-    """train, evaluate."""
+    """train, evaluate, reproduce, import-checkpoint."""
     train = verbs.add_parser("train", help="train a recipe on annotated features")
     train.add_argument("recipe", help="package.module:function, such as prvr.recipes.msc:world")
-    train.add_argument("--data", type=Path, required=True, help="folder with annotations/ and features/")
-    train.add_argument("--features", type=Path, help="feature store, where it is not DATA/features")
+    _data(train)
+    train.add_argument("--teacher", type=Path, help="text features whose sentences teach instead of the encoder's")
     train.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE)")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
     train.add_argument("--seed", type=int, help="short for --set train.seed=SEED")
+    _protocol(train)
     train.add_argument("--json", action="store_true", help="print the result as JSON")
     device_option(train)
     train.set_defaults(run=run_train)
 
     evaluate = verbs.add_parser("evaluate", help="measure a run, or `zero-shot`, on a split")
     evaluate.add_argument("what", metavar="RUN", help="a run folder, or zero-shot for the bare encoder")
-    evaluate.add_argument("--data", type=Path, required=True, help="folder with annotations/ and features/")
-    evaluate.add_argument("--features", type=Path, help="feature store, where it is not DATA/features")
-    evaluate.add_argument("--split", default="test", help="train, val or test (default: %(default)s)")
+    _data(evaluate)
+    evaluate.add_argument("--split", help="train, val or test (default: test, or val where there is no test)")
+    evaluate.add_argument("--against", type=Path, metavar="RUN", help="test the difference to another run")
+    evaluate.add_argument("--intervals", action="store_true", help="print 95 %% intervals")
+    evaluate.add_argument("--out", type=Path, help="report file (default: RUN/reports/SPLIT.json)")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
     device_option(evaluate)
     evaluate.set_defaults(run=run_evaluate)
+
+    reproduce = verbs.add_parser(
+        "reproduce", help="a table or figure of the MSC paper, ours beside the published values"
+    )
+    reproduce.add_argument(
+        "what", choices=[*TABLES, *FIGURES], metavar="WHAT", help=f"{', '.join([*TABLES, *FIGURES])}"
+    )
+    reproduce.add_argument(
+        "--data", type=Path, action="append", required=True, help="folder of one benchmark; may be given several times"
+    )
+    reproduce.add_argument("--out", type=Path, default=Path("reproduced"), help="where runs and results are kept")
+    reproduce.add_argument("--seeds", type=int, default=1, help="runs a row (default: %(default)s)")
+    reproduce.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting"
+    )
+    reproduce.add_argument(
+        "--teacher", action="append", default=[], metavar="NAME=PATH", help="text features of a teacher of Table 3c"
+    )
+    reproduce.add_argument("--videos", type=Path, help="figure3: folder of the video files")
+    reproduce.add_argument("--query", help="figure3: id of the query to show")
+    _protocol(reproduce)
+    reproduce.add_argument("--json", action="store_true", help="print the table as JSON")
+    device_option(reproduce)
+    reproduce.set_defaults(run=run_reproduce)
+
+    bring = verbs.add_parser("import-checkpoint", help="an MSC checkpoint of its authors to a run folder")
+    bring.add_argument("checkpoint", type=Path, help="the authors' .ckpt")
+    _data(bring)
+    bring.add_argument("--recipe", default="prvr.recipes.msc:qvhighlights", help="its settings (default: %(default)s)")
+    bring.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
+    bring.add_argument("--out", type=Path, required=True, help="run folder")
+    bring.set_defaults(run=run_import)
+
+
+def _data(parser: Parser) -> None:
+    parser.add_argument("--data", type=Path, required=True, help="folder with annotations and features")
+    parser.add_argument("--features", type=Path, help="feature store or pack, where it is not in DATA")
+
+
+def _protocol(parser: Parser) -> None:
+    parser.add_argument(
+        "--protocol",
+        choices=["published", "clean"],
+        default="published",
+        help="choose the epoch on the split `val` (published), or on a part of train that is held out (clean)",
+    )
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -40,9 +97,11 @@ def run_train(args: argparse.Namespace) -> int:
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]
     recipe = load_recipe(args.recipe).with_settings([*args.settings, *seed])
     out = args.out or Path("runs") / args.recipe.rpartition(".")[2].replace(":", "-")
+    data = DataFolder(args.data, args.features, args.teacher)
+    _say_simulated(data)
     with training_bar(recipe.title) as on_progress:
         result = train_run(
-            recipe, DataFolder(args.data, args.features), out, device=args.device, on_progress=on_progress
+            recipe, data, out, clean=args.protocol == "clean", device=args.device, on_progress=on_progress
         )
     if args.json:
         emit({"run": str(out), "best": result.best, "best_epoch": result.best_epoch, "epochs": result.epochs})
@@ -55,14 +114,90 @@ def run_train(args: argparse.Namespace) -> int:
 def run_evaluate(args: argparse.Namespace) -> int:
     """Measure a run."""
     from prvr.data.folder import DataFolder
-    from prvr.evaluation.report import table
-    from prvr.recipes.runs import evaluate_run, open_run, zero_shot
+    from prvr.evaluation.report import comparison_table, interval_table, table
+    from prvr.recipes.runs import evaluate_run, open_run, untrained
+    from prvr.recipes.zero_shot import max_over_frames
 
     data = DataFolder(args.data, args.features)
-    trained = zero_shot(data.store.header.encoder) if args.what == "zero-shot" else open_run(Path(args.what))
-    report = evaluate_run(trained, data, args.split, device=args.device)
+    bare = args.what == "zero-shot"
+    trained = untrained(max_over_frames(), data.spec) if bare else open_run(Path(args.what))
+    split = args.split or data.reported
+    found = evaluate_run(trained, data, split, device=args.device)
+    path = args.out or (None if bare else Path(args.what) / "reports" / f"{split}.json")
+    if path:
+        found.save(path)
+    rows = {trained.recipe.title: [found.report]}
     if args.json:
-        emit(report.to_dict())
+        emit(found.report.to_dict())
     else:
-        print(table({trained.recipe.title: [report]}))
+        print(table(rows))
+        if args.intervals:
+            print(f"\n{interval_table(rows)}")
+    if args.against:
+        other = open_run(args.against)
+        theirs = evaluate_run(other, data, split, device=args.device)
+        title = f"{trained.recipe.title} - {other.recipe.title}"
+        print(f"\n{comparison_table(title, theirs.against(found))}")
     return DONE
+
+
+def run_reproduce(args: argparse.Namespace) -> int:
+    """A table or figure of the paper."""
+    from prvr.data.folder import DataFolder
+    from prvr.reproduce import figures
+    from prvr.reproduce.lab import Lab, by_benchmark
+    from prvr.reproduce.sheet import markdown, write
+    from prvr.reproduce.tables import TABLES as SHEETS
+
+    lab = Lab(
+        root=args.out,
+        data=by_benchmark([DataFolder(folder) for folder in args.data]),
+        seeds=int(positive(args.seeds, "--seeds")),
+        settings=tuple(args.settings),
+        clean=args.protocol == "clean",
+        device=args.device,
+        teachers=dict(_teacher(text) for text in args.teacher),
+        say=say,
+        training=training_bar,
+    )
+    for data in lab.data.values():
+        _say_simulated(data)
+    if args.what in FIGURES:
+        path = args.out / f"{args.what}.png"
+        draw = figures.figure1 if args.what == "figure1" else figures.figure3
+        print(draw(lab, path, figures.Wanted(videos=args.videos, query_id=args.query)))
+        say(f"Drawn in {path}")
+        return DONE
+    sheet = SHEETS[args.what](lab)
+    paths = write(sheet, args.out)
+    if args.json:
+        emit(sheet.to_dict())
+    else:
+        print(markdown(sheet))
+    say(f"Written to {', '.join(map(str, paths))}")
+    return DONE
+
+
+def run_import(args: argparse.Namespace) -> int:
+    """An authors' checkpoint to a run folder."""
+    from prvr.data.folder import DataFolder
+    from prvr.recipes.recipe import load_recipe
+    from prvr.recipes.runs import import_run
+
+    recipe = load_recipe(args.recipe).with_settings(args.settings)
+    trained = import_run(args.checkpoint, recipe, DataFolder(args.data, args.features), args.out)
+    say(f"{args.out}: {trained.recipe.title}, {trained.features.name}")
+    say(f"Next: prvr evaluate {args.out} --data {args.data}")
+    return DONE
+
+
+def _teacher(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--teacher {text}: expected NAME=PATH, such as CLIP-L=TextData/clip_L14.h5")
+    return name, Path(path)
+
+
+def _say_simulated(data: DataFolder) -> None:
+    if data.spec.simulated:
+        say(f"{data.root}: SIMULATED features; numbers compare methods with each other and say nothing of real videos")

@@ -27,6 +27,7 @@ class Query:
     windows: tuple[Span, ...] = ()  # seconds; empty where the benchmark does not say
     duration_s: float | None = None  # of the video, where the benchmark says
     attributes: Mapping[str, str] | None = None  # the true meaning, where it is known (the generated world)
+    source: Mapping[str, object] | None = None  # what the authors' file says beyond this, to be written again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,7 +281,12 @@ class Hit:
     moments: tuple[Span, ...]  # seconds, clamped to the video, not overlapping
     duration_s: float
     path: Path | None = None
-    confidence: str = "not calibrated"
+    confidence: str = "not calibrated"  # or `confident`, `related`, `nothing found`
+    p_topic: float | None = None  # chance that a sentence about other things does as well here; None: not calibrated
+    p_instance: float | None = None  # chance that one about the same things, but with no target here, does as well
+    relevance: tuple[float, ...] = ()  # mean score of every second, for drawing
+    steps: tuple[Span, ...] = ()  # of `A then B`, in order of time; then the first moment spans them all
+    quote: str = ""  # what is said in the subtitles, where the words of the query are in it
 
     @property
     def start(self) -> float:

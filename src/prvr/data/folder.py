@@ -9,17 +9,18 @@ DIR/prepared/                                         made by `prvr`, may be del
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from prvr.core.errors import FeatureError
 from prvr.core.types import Encoder, EncoderSpec, FeatureSpec, Query
-from prvr.data.temporary import Annotations, open_annotations, open_pack, open_packs
+from prvr.data.benchmarks import Annotations, open_annotations
 from prvr.data.dataset import RetrievalSet
 from prvr.data.prepared import Prepare
 from prvr.data.sources import FeatureSource, PackSource, StoreSource, with_teacher
+from prvr.features.packs import open_pack, open_packs
 from prvr.features.store import HEADER, FeatureStore
 from prvr.features.texts import encoder_of
 
@@ -38,12 +39,17 @@ class DataFolder:
         """The queries of every split. Raises DataError when there are none."""
         return open_annotations(self.root)
 
+    @property
+    def reported(self) -> str:
+        """The split that results are reported on."""
+        return "test" if "test" in self.annotations.splits else "val"
+
     @cached_property
     def source(self) -> FeatureSource:
         """The features. Raises FeatureError when there are none."""
         folder = self.features or self.root / "features"
         if not (folder / HEADER).exists() and (packs := open_packs(self.features or self.root)):
-            return PackSource(packs)
+            return PackSource(packs, self._durations)
         return StoreSource(FeatureStore.open(folder), self.encoder)
 
     @property
@@ -57,6 +63,12 @@ class DataFolder:
     def spec(self) -> FeatureSpec:
         """What the features have in common."""
         return self.source.spec
+
+    @cached_property
+    def _durations(self) -> Mapping[str, float]:
+        """Seconds of every annotated video whose length is known: what a pack does not say."""
+        queries = [query for split in self.annotations.splits for query in self.annotations.queries(split)]
+        return {query.video_id: query.duration_s for query in queries if query.duration_s}
 
     def queries(self, split: str) -> list[Query]:
         """Queries of `train`, `val` or `test`. Raises DataError naming the file that is missing or wrong."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from prvr.core.config import fingerprint
 from prvr.core.errors import DataError, FeatureError
 from prvr.core.types import Encoder, EncoderSpec, FeatureSpec, Query, QueryBatch, TextFeatures, VideoFeatures
-from prvr.data.temporary import FeaturePack, PackFolder
+from prvr.features.packs import FeaturePack, PackFolder
 from prvr.features.store import FeatureStore
 from prvr.features.texts import text_features
 
@@ -100,8 +100,9 @@ class StoreSource:
 class PackSource:
     """Feature packs as their authors published them; ids of queries are the keys of the text pack."""
 
-    def __init__(self, packs: PackFolder) -> None:
+    def __init__(self, packs: PackFolder, durations: Mapping[str, float]) -> None:
         self.packs = packs
+        self.durations = durations  # seconds, by video id
         self.spec = packs.spec
         self.place = f"{packs.video.path}"
 
@@ -110,14 +111,20 @@ class PackSource:
 
     def stamp(self, video_ids: Sequence[str]) -> str:
         """Changes when the pack does."""
-        return self.spec.revision + fingerprint(list(video_ids))
+        return fingerprint([self.spec.revision, [self.durations.get(video_id) for video_id in video_ids]])
 
     def read(self, video_id: str) -> VideoFeatures:
         """The features of one video."""
-        return self.packs.read_video(video_id)
+        return self.packs.read_video(video_id, duration_s=self.durations.get(video_id))
 
     def texts(self, items: Sequence[Query]) -> QueryTable:
         """Token rows of every query; its last row is the sentence ([EOS]), as MSC reads it."""
+        missing = self.packs.missing_queries([item.query_id for item in items])
+        if missing:
+            raise FeatureError(
+                f"{self.packs.text.path}: has no text features of {len(missing)} of {len(items)} queries (first: "
+                f"{missing[0]!r}); put the caption files that belong to the pack beside it, or run `prvr data check`"
+            )
         words = [self.packs.read_words(item.query_id) for item in items]
         return _table(words, torch.stack([rows[-1] for rows in words]))
 
@@ -161,4 +168,5 @@ def _starts(lengths: Tensor) -> Tensor:
 
 
 def _unit(x: Tensor) -> Tensor:
-    return x.float() / (x.float().norm(dim=-1, keepdim=True) + _EPS)
+    length: Tensor = torch.linalg.vector_norm(x.float(), dim=-1, keepdim=True)
+    return x.float() / (length + _EPS)

@@ -81,53 +81,60 @@ def similarity(sums: VideoSums) -> Similarity | None:
     return Similarity(intra=float(within.mean()), total=float(total))
 
 
+class TokenStatistics:
+    """Both statistics of video tokens, a batch of videos after the other: no more than one batch is ever held.
+
+    `released` is what the published code computes, to compare with the paper's Table 8: its intra is the exact one, its
+    total reads only the first 32 tokens of a video and leaves out every pair within the same 400 of these tokens (12.5
+    videos).
+    """
+
+    def __init__(self) -> None:
+        self._sums: list[VideoSums] = []
+        self._chunks: list[Tensor] = []  # (K, D) float64 each: a batch's sums by chunk; its first may be begun before
+        self._first: list[int] = []  # the number of each batch's first chunk
+        self._tokens = 0  # how many of the tokens that `released` reads have been seen
+        self._whole = True  # no video had padding, and all had two tokens or more
+
+    def add(self, tokens: Tensor, valid: Tensor | None = None) -> None:
+        """tokens (V, N, D) of any length, valid (V, N), None = all."""
+        self._sums.append(token_sums(tokens, valid))
+        self._whole &= tokens.shape[1] > 1 and (valid is None or bool(valid.all()))
+        if not self._whole or not len(tokens):
+            return
+        first = tokens[:, :_RELEASED_TOKENS]
+        flat = (first * _unit_scale(first)[0][..., None]).flatten(0, 1).cpu().double()  # (V·32, D)
+        chunk = torch.arange(self._tokens, self._tokens + len(flat)) // _RELEASED_CHUNK
+        self._first.append(int(chunk[0]))
+        sums = flat.new_zeros(int(chunk[-1] - chunk[0]) + 1, flat.shape[1])
+        self._chunks.append(sums.index_add_(0, chunk - chunk[0], flat))
+        self._tokens += len(flat)
+
+    def exact(self) -> Similarity | None:
+        """Over all pairs; None where no video has two tokens."""
+        return similarity(join_sums(self._sums)) if self._sums else None
+
+    def released(self) -> Similarity | None:
+        """By the published rule; None where videos are padded, or so few that it leaves out all pairs."""
+        exact = self.exact()
+        last = (self._tokens - 1) // _RELEASED_CHUNK
+        if exact is None or not self._whole or last < 1:
+            return None
+        size = torch.full((last + 1,), _RELEASED_CHUNK)
+        size[last] = self._tokens - last * _RELEASED_CHUNK
+        vector = self._chunks[0].new_zeros(last + 1, self._chunks[0].shape[1])
+        for first, sums in zip(self._first, self._chunks, strict=True):
+            vector[first : first + len(sums)] += sums
+        pairs = self._tokens**2 - int(size.square().sum())
+        total = (vector.sum(0).square().sum() - vector.square().sum()) / pairs
+        return Similarity(intra=exact.intra, total=float(total))
+
+
 def released_video_similarity(tokens: Tensor) -> Similarity | None:
-    """The statistics of video tokens as the published code has them, to compare with the paper's Table 8.
-
-    tokens (V, N, D), no padding, N at least 2. intra is that of `similarity`. total reads only the first 32 tokens of a
-    video, and leaves out every pair within the same 400 of these tokens (12.5 videos); None where all pairs are left
-    out.
-    """
-    sums = token_sums(tokens)
-    first = tokens[:, :_RELEASED_TOKENS]
-    flat = (first * _unit_scale(first)[0][..., None]).flatten(0, 1)  # (V·32, D)
-    chunk = torch.arange(len(flat), device=flat.device) // _RELEASED_CHUNK
-    chunk_size = chunk.bincount()
-    pairs = len(flat) ** 2 - int(chunk_size.square().sum())
-    exact = similarity(sums)
-    if not pairs or exact is None:
-        return None
-    chunk_vector = flat.new_zeros(len(chunk_size), flat.shape[1]).index_add_(0, chunk, flat).cpu().double()
-    total = (chunk_vector.sum(0).square().sum() - chunk_vector.square().sum()) / pairs
-    return Similarity(intra=exact.intra, total=float(total))
-
-
-def cosine_matrix(vectors: Tensor) -> Tensor:
-    """vectors (Q, D) of any length -> (Q, Q) float32 on the CPU."""
-    unit = functional.normalize(vectors.cpu().float(), dim=-1, eps=1e-12)
-    return unit @ unit.T
-
-
-def spearman(ours: Tensor, theirs: Tensor) -> float | None:
-    """Rank correlation of two similarity matrices, over all pairs of two different items.
-
-    ours, theirs (Q, Q), symmetric -> -1 to 1; None where it is not defined: fewer than two pairs, or all alike.
-    """
-    pairs = torch.ones(ours.shape, dtype=torch.bool).triu(1)
-    x, y = average_ranks(ours.cpu()[pairs]), average_ranks(theirs.cpu()[pairs])
-    if len(x) < 2:
-        return None
-    x, y = x - x.mean(), y - y.mean()
-    scale = float(x.square().sum().sqrt() * y.square().sum().sqrt())
-    return float(x @ y) / scale if scale else None
-
-
-def average_ranks(values: Tensor) -> Tensor:
-    """values (n,) -> (n,) float64 from 1, ascending; equal values share the mean of their places."""
-    ordered, order = values.sort()
-    _, group, size = torch.unique_consecutive(ordered, return_inverse=True, return_counts=True)
-    middle: Tensor = size.cumsum(0) - (size - 1).double() / 2
-    return middle.new_empty(len(values)).scatter_(0, order, middle[group])
+    """The published statistics of tokens (V, N, D) without padding; see `TokenStatistics`."""
+    statistics = TokenStatistics()
+    statistics.add(tokens)
+    return statistics.released()
 
 
 def _unit_scale(tokens: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,9 @@ from torch import Tensor
 
 from prvr.core.errors import DataError, PrvrError
 
+PLACES = (1, 5, 10, 100)
+"""The K of R@K."""
+
 
 def ranks(scores: Tensor, truth: Tensor) -> Tensor:
     """How many videos score at least as high as the right one, itself among them.
@@ -49,7 +52,7 @@ class Recalls:
         if not len(found):
             raise DataError("there is no query to evaluate; the split has no annotated videos")
         exact = found.sort().values.double()
-        at = [100 * float((found <= k).double().mean()) for k in (1, 5, 10, 100)]
+        at = [100 * float((found <= k).double().mean()) for k in PLACES]
         return cls(
             r1=at[0],
             r5=at[1],

@@ -6,6 +6,7 @@ Query and videos are encoded apart; a video's score is its best token's cosine, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ from prvr.nn.scoring import cosine_scores, dot_scores
 
 @dataclass(frozen=True, kw_only=True)
 class MSCConfig:
-    """The network's sizes; the defaults are the published ones."""
+    """The network's sizes and parts; the defaults are what was released."""
 
     video_width: int  # E of the frame features
     text_width: int  # E of the word features
@@ -36,6 +37,8 @@ class MSCConfig:
     sft_factor: float = 0.6  # temperature of the mixture over the blocks
     widths: tuple[float | None, ...] = OFFICIAL_WIDTHS  # one block each; none = no Gaussian
     clip_weight: float = 0.4  # share of the clip branch in the score
+    sized_attention: Literal["blocks", "none"] = "blocks"  # where a clip counts as often as it has frames (ToMe)
+    alignment: Literal["linear", "none"] = "linear"  # what CBVA reads tokens through; paper: the tokens that are ranked
 
     def __post_init__(self) -> None:
         for name in ("video_width", "text_width", "hidden", "heads", "max_words", "frames", "clips"):
@@ -74,7 +77,8 @@ class MSC(nn.Module):
         self.clip_positions = Positions(c.frames, c.hidden, c.input_dropout)  # as many rows as for frames, as released
         self.clip_mixture = _mixture(c, c.clips)
         self.weight_token = nn.Parameter(torch.empty(c.hidden))  # reads the blocks of both branches
-        self.alignment = nn.Linear(c.hidden, c.hidden)  # CBVA alone reads tokens through it
+        # CBVA alone reads tokens through it
+        self.alignment = nn.Linear(c.hidden, c.hidden) if c.alignment == "linear" else nn.Identity()
         self.reset_parameters()
 
     @property
@@ -119,12 +123,13 @@ class MSC(nn.Module):
                     f"prepare them with {most}, or add `--set model.{name}={x.shape[1]}`"
                 )
         clip_valid = videos.clip_size > 0
+        size = videos.clip_size if self.config.sized_attention == "blocks" else None
         frames = self.frame_positions(self.frame_input(videos.frames))
         clips = self.clip_positions(self.clip_input(videos.clips))
         return VideoTokens(
             frames=self.frame_mixture(frames, self.weight_token, videos.frame_valid),
             frame_valid=videos.frame_valid,
-            clips=self.clip_mixture(clips, self.weight_token, clip_valid, videos.clip_size),
+            clips=self.clip_mixture(clips, self.weight_token, clip_valid, size),
             clip_valid=clip_valid,
         )
 

@@ -6,7 +6,7 @@ lies, and at which index.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -39,23 +39,25 @@ def official_names() -> dict[str, Place]:
     return places
 
 
-def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def from_official(state: Mapping[str, Tensor], *, where: str = "this state dict") -> dict[str, Tensor]:
     """The authors' weights under our names and in our shapes.
 
-    Raises CheckpointError when a tensor is missing or unknown.
+    Raises CheckpointError when a tensor is missing or unknown, or when those of several blocks differ in shape.
     """
     places = official_names()
     missing, unknown = sorted(places.keys() - state.keys()), sorted(state.keys() - places.keys())
     if missing or unknown:
-        what = f"lacks {missing[0]!r}" if missing else f"has an unknown tensor {unknown[0]!r}"
+        what = [f"lacks {_some(missing)}"] * bool(missing) + [f"has unknown {_some(unknown)}"] * bool(unknown)
         raise CheckpointError(
-            f"not the weights of a released MSC network: it {what} "
-            f"({len(missing)} missing, {len(unknown)} unknown); bring the state dict of its model"
+            f"{where}: is not that of a released MSC network: it {' and '.join(what)}; bring the state dict of one"
         )
     parts: dict[str, dict[tuple[int, ...], Tensor]] = {}
     for theirs, (ours, index) in places.items():
         value = state[theirs]
         parts.setdefault(ours, {})[index] = value.flatten() if ours == "weight_token" else value
+    for ours, found in parts.items():
+        if len(shapes := {tuple(value.shape) for value in found.values()}) > 1:
+            raise CheckpointError(f"{where}: is not that of a released MSC network: blocks of {ours} differ, {shapes}")
     return {ours: _stacked(found) for ours, found in parts.items()}
 
 
@@ -80,6 +82,11 @@ def undecayed(name: str) -> bool:
     Those are biases, and the norms of input projections and positions; norms inside the blocks do decay.
     """
     return name.endswith(("bias", "input.norm.weight", "positions.norm.weight"))
+
+
+def _some(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(repr(name) for name in names[:most]) + more
 
 
 def _input(branch: str) -> dict[str, Place]:

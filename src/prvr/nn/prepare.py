@@ -12,19 +12,36 @@ from torch import Tensor
 
 from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.types import VideoBatch, VideoFeatures
-from prvr.nn.merging import Merged, connected_share, level_of, merge_ladder, segment_clips
+from prvr.nn.merging import (
+    Alike,
+    LevelRule,
+    Merged,
+    Pairing,
+    connected_share,
+    direct_share,
+    level_of,
+    merge_ladder,
+    segment_clips,
+)
 from prvr.nn.sampling import average_positions, position_spans
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
-    """How a video is cut into frames, clips and segments; the defaults are the published ones."""
+    """How a video is cut into frames, clips and segments; the defaults are what was released.
+
+    Where the paper's text differs, a comment says so: it is what `prvr.recipes.msc.paper` sets.
+    """
 
     frames: int = 128  # positions a video is averaged to
-    schedule: tuple[int, ...] = (80, 52, 32)  # tokens left after each step of merging; the last are the clips
     clips: Literal["merged", "uniform"] = "merged"  # order-preserving merging, or plain averages of equal length
+    schedule: tuple[int, ...] = (80, 52, 32)  # tokens left after each step of merging; paper (Eq. 9): 80, 50, 32
+    merge_by: Alike = "dot"  # neighbours are alike by dot product, so that long vectors merge first; paper: cosine
     similarity_threshold: float = 0.7  # τ: cosine above which two clips are alike
+    omega: Literal["connected", "direct"] = "connected"  # pairs joined by a chain of alike clips; paper: alike pairs
     levels: tuple[int, ...] = (32, 20, 12, 8, 5)  # segments, the more alike a video's clips the fewer; one = no merging
+    level_rule: LevelRule = "monotone"  # how ω chooses a level; both literal readings of the paper are inconsistent
+    pairing: Pairing = "one_to_one"  # of clips that become one segment; paper (ToMe): many to one
 
     def __post_init__(self) -> None:
         for name in ("schedule", "levels"):
@@ -55,21 +72,20 @@ def prepare_video(video: VideoFeatures, config: PrepareConfig) -> VideoBatch:
     if not len(video.features):
         raise FeatureError("a video has no frames in the feature store; extract it again")
     positions = average_positions(video.features.float(), config.frames)[None]  # (1, T, E)
-    # merged before it is normalised, as published: vectors of different length weigh differently
-    merged = (
-        _uniform(video.features.float(), config)
-        if config.clips == "uniform"
-        else merge_ladder(positions, config.schedule)
-    )
+    if config.clips == "uniform":
+        merged = _uniform(video.features.float(), config)
+    else:  # merged before it is normalised, as published: long vectors weigh more in the means
+        merged = merge_ladder(positions, config.schedule, alike=config.merge_by)
     clips = unit_rows(merged.tokens)
-    num_segments = level_of(connected_share(clips, config.similarity_threshold), config.levels)
+    share = connected_share if config.omega == "connected" else direct_share
+    num_segments = level_of(share(clips, config.similarity_threshold), config.levels, rule=config.level_rule)
     return VideoBatch(
         frames=unit_rows(positions),
         frame_valid=torch.ones(positions.shape[:2], dtype=torch.bool),
         clips=clips,
         clip_size=merged.size,
         slot=merged.slot,
-        segment=segment_clips(clips, merged.size, num_segments, config.levels),
+        segment=segment_clips(clips, merged.size, num_segments, config.levels, pairing=config.pairing),
         frame_spans=position_spans(video.times, video.duration_s, config.frames)[None],
     )
 

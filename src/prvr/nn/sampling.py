@@ -28,6 +28,34 @@ def average_positions(features: Tensor, positions: int = 128) -> Tensor:
     return torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], features[edges[:-1]])
 
 
+def at_most(features: Tensor, positions: int) -> Tensor:
+    """features (T, E) -> themselves, or averaged where there are more than `positions` (GMMFormer's frame branch)."""
+    return features if len(features) <= positions else average_positions(features, positions)
+
+
+def interpolate_positions(features: Tensor, positions: int) -> Tensor:
+    """features (T, E) -> (positions, E), each the mean of three readings between frames (BGM-Net's clip branch).
+
+    Frame t stands at (t + 1/2) · positions / T. A position is read at its start, middle and end, within the first and
+    the last frame; one that lies wholly outside them is zero, which happens where T < positions / 2. A single frame is
+    repeated.
+    """
+    num_frames = len(features)
+    if num_frames == 1:
+        return features.expand(positions, -1)
+    step = positions / num_frames
+    first, last = 0.5 * step, (num_frames - 0.5) * step
+    starts = torch.arange(positions, dtype=torch.float64, device=features.device)
+    low, high = starts.clamp(min=first + 1e-4), (starts + 1).clamp(max=last - 1e-4)
+    places = torch.stack([low, (low + high) / 2, high], dim=1) / step - 0.5  # (positions, 3) in frames
+    left = places.floor().clamp(0, num_frames - 2).long()
+    share = (places - left)[..., None]  # of the right frame
+    wide = features.double()
+    read = (wide[left] * (1 - share) + wide[left + 1] * share).mean(1)  # (positions, E)
+    outside = (high < first) | (low > last)
+    return read.masked_fill(outside[:, None], 0.0).to(features.dtype)
+
+
 def position_spans(times: Tensor, duration_s: float, positions: int = 128) -> Tensor:
     """Seconds that each position covers, from its first frame to the frame after its last.
 

@@ -1,10 +1,12 @@
 """CBVA: frames and the segments of their own video pull each other close (cross-branch video alignment).
 
-A segment is the size-weighted mean of the clips that adaptive merging put together. Each direction moves one side only:
-the other is detached.
+A segment is the size-weighted mean of the clips that adaptive merging put together. The defaults are what was released;
+the paper's Eq. 8 has cosines, sums and no stopped gradient.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,19 +14,35 @@ from torch import Tensor
 
 from prvr.nn.masked import masked_logsumexp
 
+Pool = Literal["mean", "sum"]
+"""Whether right and wrong ones are averaged before they are set against each other, or summed as in a softmax."""
+
 
 def cbva(
-    frames: Tensor, clips: Tensor, *, slot: Tensor, segment: Tensor, clip_size: Tensor, frame_valid: Tensor
+    frames: Tensor,
+    clips: Tensor,
+    *,
+    slot: Tensor,
+    segment: Tensor,
+    clip_size: Tensor,
+    frame_valid: Tensor,
+    similarity: Literal["dot", "cosine"] = "dot",
+    pool: Pool = "mean",
+    moves: Literal["one", "both"] = "one",
 ) -> Tensor:
     """Both directions of each video, averaged over its frames and over its segments.
 
     frames (V, T, M), clips (V, C, M) aligned tokens; slot (V, T) the clip of each frame; segment (V, C) the segment of
-    each clip; clip_size (V, C), 0 = padding; frame_valid (V, T). Returns (V,), not averaged.
+    each clip; clip_size (V, C), 0 = padding; frame_valid (V, T). Where `moves` is `one`, the first direction moves the
+    frames alone and the second the clips. Returns (V,), not averaged.
     """
     segments, present = average_segments(clips, segment, clip_size)
+    if similarity == "cosine":
+        frames, segments = F.normalize(frames, dim=-1), F.normalize(segments, dim=-1)
+    still_frames, still_segments = (frames, segments) if moves == "both" else (frames.detach(), segments.detach())
     own = own_segment(slot, segment)
-    to_segment = frame_to_segment(frames, segments.detach(), own, frame_valid, present)
-    to_frame = segment_to_frame(frames.detach(), segments, own, frame_valid, present)
+    to_segment = frame_to_segment(frames, still_segments, own, frame_valid, present, pool=pool)
+    to_frame = segment_to_frame(still_frames, segments, own, frame_valid, present, pool=pool)
     return to_segment.sum(1) / frame_valid.sum(1) + to_frame.sum(1) / present.sum(1)
 
 
@@ -41,30 +59,36 @@ def own_segment(slot: Tensor, segment: Tensor) -> Tensor:
     return F.one_hot(segment.gather(1, slot), segment.shape[1]).bool()
 
 
-def frame_to_segment(frames: Tensor, segments: Tensor, own: Tensor, frame_valid: Tensor, present: Tensor) -> Tensor:
-    """Each frame should resemble its own segment more than the average other one.
+def frame_to_segment(
+    frames: Tensor, segments: Tensor, own: Tensor, frame_valid: Tensor, present: Tensor, *, pool: Pool = "mean"
+) -> Tensor:
+    """Each frame should resemble its own segment more than the other ones.
 
-    -ln(P / (P + N)), P = exp(frame · own segment), N = mean of exp(frame · other segment).
+    -ln(P / (P + N)), P = exp(frame · own segment), N = mean or sum of exp(frame · other segment).
     frames (V, T, M), segments (V, S, M), own (V, T, S), frame_valid (V, T), present (V, S) -> (V, T), 0 where no frame.
     """
     sims = frames @ segments.mT  # (V, T, S)
     there = present[:, None].expand_as(own)
-    return _mean_contrast(sims, own & there, ~own & there, dim=2).masked_fill(~frame_valid, 0.0)
+    return _contrast(sims, own & there, ~own & there, dim=2, pool=pool).masked_fill(~frame_valid, 0.0)
 
 
-def segment_to_frame(frames: Tensor, segments: Tensor, own: Tensor, frame_valid: Tensor, present: Tensor) -> Tensor:
-    """Each segment should resemble its own frames more than the others, mean against mean.
+def segment_to_frame(
+    frames: Tensor, segments: Tensor, own: Tensor, frame_valid: Tensor, present: Tensor, *, pool: Pool = "mean"
+) -> Tensor:
+    """Each segment should resemble its own frames more than the others.
 
-    -ln(P / (P + N)), P = mean of exp(segment · own frame), N = mean of exp(segment · other frame).
+    -ln(P / (P + N)), P and N = mean or sum of exp(segment · frame) over its own frames and over the others.
     Shapes as in `frame_to_segment` -> (V, S), 0 where no segment.
     """
     sims = frames @ segments.mT  # (V, T, S)
     there = frame_valid[..., None].expand_as(own)
-    return _mean_contrast(sims, own & there, ~own & there, dim=1).masked_fill(~present, 0.0)
+    return _contrast(sims, own & there, ~own & there, dim=1, pool=pool).masked_fill(~present, 0.0)
 
 
-def _mean_contrast(sims: Tensor, own: Tensor, other: Tensor, dim: int) -> Tensor:
-    """ln(P + N) - ln P with P and N means of exp over `own` and `other`; finite however far apart they are."""
-    log_p = masked_logsumexp(sims, own, dim) - own.sum(dim, dtype=sims.dtype).clamp(min=1).log()
-    log_n = masked_logsumexp(sims, other, dim) - other.sum(dim, dtype=sims.dtype).clamp(min=1).log()
+def _contrast(sims: Tensor, own: Tensor, other: Tensor, *, dim: int, pool: Pool) -> Tensor:
+    """ln(P + N) - ln P with P and N pooled exp over `own` and `other`; finite however far apart they are."""
+    log_p, log_n = masked_logsumexp(sims, own, dim), masked_logsumexp(sims, other, dim)
+    if pool == "mean":
+        log_p = log_p - own.sum(dim, dtype=sims.dtype).clamp(min=1).log()
+        log_n = log_n - other.sum(dim, dtype=sims.dtype).clamp(min=1).log()
     return F.softplus((log_n - log_p).masked_fill(~own.any(dim), -torch.inf))

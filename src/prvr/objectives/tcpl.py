@@ -7,7 +7,7 @@ gradient.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,25 +18,39 @@ _CPU_CHUNK_BYTES = 2 << 20  # of angles at a time: what fits a processor's cache
 _CHUNK_BYTES = 256 << 20  # elsewhere
 
 
-def tcpl_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """How far the distance of each pair, in units of the mean distance, is from the teacher's; smooth L1.
+Over = Literal["pairs", "all"]
+"""Whether a mean over Q² entries of a matrix of relations counts its diagonal, which is 0."""
+
+
+def tcpl_distance(student: Tensor, teacher: Tensor, *, delta: float = 1.0, unit: Over = "pairs") -> Tensor:
+    """How far the distance of each pair, in units of the mean distance, is from the teacher's; Huber loss.
 
     student (Q, D), teacher (Q, E). Returns (Q, Q), not averaged, 0 on the diagonal.
     """
-    return F.smooth_l1_loss(relative_distances(student), relative_distances(teacher.detach()), reduction="none")
+    ours, theirs = relative_distances(student, unit=unit), relative_distances(teacher.detach(), unit=unit)
+    return F.huber_loss(ours, theirs, reduction="none", delta=delta)
 
 
-def relative_distances(x: Tensor) -> Tensor:
-    """Distances divided by the mean over all pairs of two: x (Q, D) -> (Q, Q). The mean takes part in the gradient."""
+def relative_distances(x: Tensor, *, unit: Over = "pairs") -> Tensor:
+    """Distances divided by their mean, x (Q, D) -> (Q, Q). The mean takes part in the gradient.
+
+    The mean is over all pairs of two, as released, or over all Q² (paper, μ of Eq. 2).
+    """
     gram = x @ x.T
     square = gram.diag()
     distance = (square[:, None] + square - 2 * gram).clamp(min=1e-12).sqrt()
     distance = distance.masked_fill(torch.eye(len(x), dtype=torch.bool, device=x.device), 0.0)
-    return distance / (distance.sum() / max(len(x) * (len(x) - 1), 1)).clamp(min=1e-12)
+    return distance / mean_relation(distance, unit).clamp(min=1e-12)
 
 
-def tcpl_angle(student: Tensor, teacher: Tensor, *, chunk: int | None = None) -> Tensor:
-    """How far the cosine of the angle at each query, between any two others, is from the teacher's; smooth L1.
+def mean_relation(relations: Tensor, over: Over) -> Tensor:
+    """The mean of a (Q, Q) matrix whose diagonal is 0, over all its entries or over those of two different queries."""
+    count = len(relations)
+    return relations.sum() / max(count * (count - 1 if over == "pairs" else count), 1)
+
+
+def tcpl_angle(student: Tensor, teacher: Tensor, *, delta: float = 1.0, chunk: int | None = None) -> Tensor:
+    """How far the cosine of the angle at each query, between any two others, is from the teacher's; Huber loss.
 
     student (Q, D), teacher (Q, E). Returns (Q,), for each vertex the mean over all Q² ordered pairs of others, where a
     pair that includes the vertex or a point equal to it counts 0. `chunk` vertices at a time: (chunk, Q, Q) is the
@@ -46,7 +60,8 @@ def tcpl_angle(student: Tensor, teacher: Tensor, *, chunk: int | None = None) ->
         teacher_products, teacher_inverse = _relations(teacher)
     products, inverse = _relations(student)
     dtype = products.dtype
-    losses: Tensor = _Angles.apply(products, inverse, teacher_products.to(dtype), teacher_inverse.to(dtype), chunk)  # type: ignore[no-untyped-call]
+    theirs = (teacher_products.to(dtype), teacher_inverse.to(dtype))
+    losses: Tensor = _Angles.apply(products, inverse, *theirs, delta, chunk)  # type: ignore[no-untyped-call]
     return losses
 
 
@@ -68,25 +83,31 @@ class _Angles(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, gram: Tensor, inverse: Tensor, teacher_gram: Tensor, teacher_inverse: Tensor, chunk: int | None
+        ctx: Any,
+        gram: Tensor,
+        inverse: Tensor,
+        teacher_gram: Tensor,
+        teacher_inverse: Tensor,
+        delta: float,
+        chunk: int | None,
     ) -> Tensor:
         ctx.save_for_backward(gram, inverse, teacher_gram, teacher_inverse)
-        ctx.chunk = chunk
+        ctx.delta, ctx.chunk = delta, chunk
         losses = gram.new_empty(len(gram))
         for part in _chunks(gram, chunk):
             ours, theirs = _cosines(gram, inverse, part), _cosines(teacher_gram, teacher_inverse, part)
-            losses[part] = F.smooth_l1_loss(ours, theirs, reduction="none").mean((1, 2))
+            losses[part] = F.huber_loss(ours, theirs, reduction="none", delta=delta).mean((1, 2))
         return losses
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:
         gram, inverse, teacher_gram, teacher_inverse = ctx.saved_tensors
         grad_gram, grad_inverse = torch.zeros_like(gram), torch.zeros_like(inverse)
         grad = grad / len(gram) ** 2
         for part in _chunks(gram, ctx.chunk):
             ours = _cosines(gram, inverse, part)
-            flow = _cosines(teacher_gram, teacher_inverse, part).neg_().add_(ours).clamp_(-1, 1)
+            flow = _cosines(teacher_gram, teacher_inverse, part).neg_().add_(ours).clamp_(-ctx.delta, ctx.delta)
             flow.mul_(grad[part, None, None])  # d loss / d cosine, symmetric in j and k
             weight = inverse[part]
             # cosine = product · weight_j · weight_k: its slope in weight_j is cosine / weight_j; equal points stay out
@@ -96,7 +117,7 @@ class _Angles(torch.autograd.Function):
             grad_gram += flow.sum(0)
             grad_gram[part] -= 2 * by_row
             grad_gram.diagonal()[part] += by_row.sum(1)
-        return grad_gram, grad_inverse, None, None, None
+        return grad_gram, grad_inverse, None, None, None, None
 
 
 def _cosines(gram: Tensor, inverse: Tensor, part: slice) -> Tensor:

@@ -20,15 +20,16 @@ from prvr.core.config import fingerprint, from_dict, to_dict
 from prvr.core.errors import CheckpointError, ConfigError
 from prvr.core.files import write_whole
 from prvr.core.types import Batch, EncoderSpec, FeatureSpec, Query, RetrievalModel, VideoBatch, VideoFeatures
-from prvr.data.temporary import hold_out
+from prvr.data.benchmarks import hold_out
 from prvr.data.dataset import RetrievalSet
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
-from prvr.evaluation.report import Report
-from prvr.recipes.measure import measure, recalls
+from prvr.evaluation.measured import Measured
+from prvr.recipes.measure import About, measured, recalls
+from prvr.recipes.msc_import import import_official
 from prvr.recipes.recipe import Recipe, Settings, load_recipe
 from prvr.recipes.zero_shot import max_over_frames
-from prvr.training.checkpoint import load_weights, put_weights
+from prvr.training.checkpoint import load_weights, put_weights, save_weights
 from prvr.training.loop import WEIGHTS, TrainProgress, TrainResult, train
 
 CONFIG = "config.json"
@@ -43,6 +44,7 @@ class Trained:
     features: FeatureSpec
     model: RetrievalModel
     selected_on: str | None = None  # the queries that chose its epoch; None: nothing was chosen
+    selected_by: str | None = None  # their digest
     fingerprint: str = ""  # of the weights and all they were trained with; empty where nothing was trained
 
     @property
@@ -50,8 +52,8 @@ class Trained:
         """What reads new videos for it. Raises CheckpointError for a model of a published pack, which nothing can."""
         if self.features.encoder is None:
             raise CheckpointError(
-                f"{self.recipe.title}: was trained on the features {self.features.name}, whose encoder is not known, so "
-                "it cannot read other videos; train on features that `prvr extract` made"
+                f"{self.recipe.title}: was trained on the features {self.features.name}, whose encoder is not known, "
+                "so it cannot read other videos; train on features that `prvr extract` made"
             )
         return self.features.encoder
 
@@ -103,7 +105,8 @@ def open_run(folder: Path) -> Trained:
         recipe=recipe,
         features=features,
         model=model,
-        selected_on=config.get("selected_on"),
+        selected_on=config["selected_on"],
+        selected_by=config["selected_by"],
         fingerprint=identity,
     )
 
@@ -130,7 +133,13 @@ def train_run(
     settings = recipe.settings
     splits = Splits(recipe, data, clean=clean)
     num_videos = len(splits.train)  # prepared before any epoch is seeded: bringing an encoder draws random numbers
-    config = {"recipe": recipe.target, "settings": to_dict(settings), "features": to_dict(data.spec)}
+    config = {
+        "recipe": recipe.target,
+        "settings": to_dict(settings),
+        "features": to_dict(data.spec),
+        "selected_on": splits.selected_on,
+        "selected_by": splits.val.digest,
+    }
     identity = {
         "recipe": recipe.target,
         "features": f"{data.spec.name} {data.spec.revision}",
@@ -139,7 +148,7 @@ def train_run(
     }
     model = recipe.build(settings)
     where = pick_device(device).name
-    _describe(folder, {**config, "selected_on": splits.selected_on})
+    _describe(folder, config)
     return train(
         model,
         objective=recipe.objective(settings),
@@ -154,23 +163,48 @@ def train_run(
     )
 
 
-def evaluate_run(trained: Trained, data: DataFolder, split: str, *, device: str = "auto") -> Report:
+def import_run(checkpoint: Path, recipe: Recipe, data: DataFolder, folder: Path) -> Trained:
+    """An MSC network that its authors' code trained, as a run folder for the features in `data`.
+
+    Raises CheckpointError for a file that is not one and for a folder that holds a run, ConfigError where the features
+    do not suit it.
+    """
+    if (folder / CONFIG).exists():
+        raise CheckpointError(f"{folder}: holds a run already; choose another folder")
+    settings, weights = import_official(checkpoint, recipe.settings)
+    recipe.fit(settings, data.spec)
+    config = {
+        "recipe": recipe.target,
+        "settings": to_dict(settings),
+        "features": to_dict(data.spec),
+        "selected_on": data.reported,  # as its authors do
+        "selected_by": None,
+    }
+    _describe(folder, config)
+    save_weights(folder / WEIGHTS, weights, {"imported": checkpoint.name})
+    return open_run(folder)
+
+
+def evaluate_run(trained: Trained, data: DataFolder, split: str, *, device: str = "auto") -> Measured:
     """Measure on one split. Raises CheckpointError when the features are not those it was trained on."""
     if not data.spec.same_as(trained.features):
         raise CheckpointError(
-            f"{trained.recipe.title}: was trained on features of {trained.features.name}, but {data.source.place} holds "
-            f"those of {data.spec.name}; bring the first, or train anew"
+            f"{trained.recipe.title}: was trained on features of {trained.features.name}, but {data.source.place} "
+            f"holds those of {data.spec.name}; bring the first, or train anew"
         )
-    items = load_split(trained.recipe, data, split)
-    trains = trained.recipe.objective is not None
-    return measure(
-        trained.model,
-        items,
+    recipe = trained.recipe
+    items = load_split(recipe, data, split)
+    # `val` and `test` of a benchmark are one split where its authors have one: what counts is what is in it
+    chosen = split if items.digest == trained.selected_by else trained.selected_on
+    about = About(
         split=split,
-        device=pick_device(device).name,
-        selected_on=trained.selected_on,
-        seed=trained.recipe.settings.train.seed if trains else None,
+        selected_on=chosen,
+        seed=recipe.settings.train.seed if recipe.objective else None,
+        recipe=recipe.target,
+        settings=fingerprint(to_dict(recipe.settings)),
+        features=data.spec,
     )
+    return measured(trained.model, items, about, device=pick_device(device).name)
 
 
 def load_split(recipe: Recipe, data: DataFolder, split: str) -> RetrievalSet:

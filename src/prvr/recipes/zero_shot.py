@@ -33,8 +33,8 @@ def max_over_frames() -> Recipe:
 def _fit(_: ZeroShotSettings, features: FeatureSpec) -> None:
     if features.video_width != features.text_width:
         raise ConfigError(
-            f"{features.name}: frames are {features.video_width} wide and sentences {features.text_width}, so they have "
-            "no common space to rank in without training; train a recipe on them"
+            f"{features.name}: frames are {features.video_width} wide and sentences {features.text_width}, so they "
+            "have no common space to rank in without training; train a recipe on them"
         )
 
 

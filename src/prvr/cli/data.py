@@ -1,0 +1,108 @@
+"""Verbs on annotations and features: data info, check, convert, simulate."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from prvr.cli.screen import DONE, FAILED, Parser, count_bar, emit, say
+
+
+def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
+    """data, with verbs of its own."""
+    data = verbs.add_parser("data", help="look at, check, convert or simulate the data of a benchmark")
+    inner = data.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser, required=True)
+
+    info = inner.add_parser("info", help="what the annotations hold, a line a split")
+    info.add_argument("folder", type=Path, help="folder of annotations in any known form")
+    info.add_argument("--json", action="store_true", help="print it as JSON")
+    info.set_defaults(run=run_info)
+
+    check = inner.add_parser("check", help="what is there, what is missing, and what it would need")
+    check.add_argument("folder", type=Path, help="folder of annotations and features")
+    check.add_argument("--json", action="store_true", help="print the checks as JSON")
+    check.set_defaults(run=run_check)
+
+    convert = inner.add_parser("convert", help="annotations from one form to another, nothing lost unsaid")
+    convert.add_argument("source", type=Path, help="a file, or a folder of them")
+    convert.add_argument("target", type=Path, help="where to write")
+    convert.add_argument(
+        "--to",
+        default="jsonl",
+        choices=["jsonl", "captions", "qvhighlights", "tvr", "activitynet", "charades"],
+        help="the form to write (default: %(default)s)",
+    )
+    convert.set_defaults(run=run_convert)
+
+    simulate = inner.add_parser("simulate", help="simulated features over real annotations, in the published layout")
+    simulate.add_argument("annotations", type=Path, help="folder of annotations in any known form")
+    simulate.add_argument("--out", type=Path, required=True, help="folder to write")
+    simulate.add_argument("--difficulty", choices=["easy", "hard"], default="easy", help="(default: %(default)s)")
+    simulate.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a knob")
+    simulate.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    simulate.add_argument("--encoder", help="a text encoder: a folder or a hub name (default: hashed words)")
+    simulate.set_defaults(run=run_simulate)
+
+
+def run_info(args: argparse.Namespace) -> int:
+    """What the annotations hold."""
+    from dataclasses import asdict
+
+    from prvr.data.benchmarks import describe, open_annotations
+
+    annotations = open_annotations(args.folder)
+    found = describe(annotations)
+    if args.json:
+        emit([asdict(info) | {"source": str(info.source), "as_published": info.as_published} for info in found])
+    else:
+        title = annotations.benchmark.title if annotations.benchmark else "own annotations"
+        print(f"{title}, {annotations.form.expected}")
+        for info in found:
+            print(info)
+    return DONE
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """What is there and what is missing."""
+    from prvr.data.check import check
+
+    found = check(args.folder)
+    if args.json:
+        emit([one._asdict() for one in found.checks])
+    else:
+        for one in found.checks:
+            fix = f"  -> {one.fix}" if one.fix else ""
+            print(f"{'ok ' if one.ok else '!! '} {one.name:<18} {one.found}{fix}")
+    return DONE if found.ok else FAILED
+
+
+def run_convert(args: argparse.Namespace) -> int:
+    """Annotations from one form to another."""
+    from prvr.data.convert import convert
+
+    done = convert(args.source, args.target, to=args.to)
+    for loss in done.lost:
+        say(f"lost     {loss}")
+    for path in done.files:
+        print(path)
+    say(f"{done.queries} queries written")
+    return DONE
+
+
+def run_simulate(args: argparse.Namespace) -> int:
+    """Simulated features over real annotations."""
+    from prvr.core.config import override
+    from prvr.data.benchmarks import open_annotations
+    from prvr.data.simulate import SimulateConfig, TextEncoder, simulate
+    from prvr.encoders.loading import load_encoder
+
+    preset = SimulateConfig.easy if args.difficulty == "easy" else SimulateConfig.hard
+    config = override(preset(seed=args.seed), args.settings)
+    encoder = TextEncoder.of(load_encoder(args.encoder)) if args.encoder else None
+    with count_bar("Simulating") as on_progress:
+        done = simulate(
+            open_annotations(args.annotations), args.out, config=config, encoder=encoder, on_progress=on_progress
+        )
+    say(f"{done.root}: SIMULATED features of {done.videos} videos ({done.frames} frames) and {done.queries} queries")
+    say(f"Next: prvr data check {done.root}")
+    return DONE

@@ -1,0 +1,78 @@
+"""What every feature pack can do, whatever its format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from prvr.core.errors import FeatureError
+
+
+class FeaturePack(Protocol):
+    """Features by key: of frames by video id, or of words by query id. Nothing is read before it is asked for."""
+
+    @property
+    def path(self) -> Path:
+        """The file or the folder that it lies in."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What its authors call it: the file's or the folder's name."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """E."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """What its values are stored as, such as `float16`."""
+        ...
+
+    def __len__(self) -> int:
+        """How many keys it has."""
+        ...
+
+    def keys(self) -> Sequence[str]:
+        """Its keys, in the order of the format."""
+        ...
+
+    def __contains__(self, key: object) -> bool:
+        """Whether a key is there."""
+        ...
+
+    def read(self, key: str) -> Tensor:
+        """-> (n, E) float32, as its authors made it. Raises FeatureError naming the pack, the key and why."""
+        ...
+
+
+def rows_of(array: NDArray[np.generic], width: int, *, where: str) -> Tensor:
+    """What a pack holds under one key -> (n, E) float32; a single vector (E,) becomes one row.
+
+    Raises FeatureError for another shape, another width or anything but floats.
+    """
+    if array.ndim == 1:
+        array = array[None]
+    if array.ndim != 2 or array.shape[1] != width or array.dtype.kind != "f":
+        raise FeatureError(
+            f"{where}: expected (n, {width}) floats, found {array.shape} of {array.dtype}; "
+            "the pack is damaged or holds something else: get it again"
+        )
+    # a copy: memory maps are read-only, which torch has no word for
+    return torch.from_numpy(np.array(array, dtype=np.float32, order="C"))
+
+
+def no_such_key(pack: FeaturePack, key: str) -> FeatureError:
+    """The error for a key that is not there."""
+    return FeatureError(
+        f"{pack.path}: has no key {key!r} among its {len(pack)}; "
+        "`prvr data check DIR` says how many are missing and what they would need"
+    )

@@ -1,0 +1,119 @@
+"""Recipes trained and measured, each once: what was finished before is read, what was interrupted goes on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prvr.core.config import fingerprint, to_dict
+from prvr.core.errors import DataError
+from prvr.data.folder import DataFolder
+from prvr.evaluation.measured import Measured
+from prvr.evaluation.report import Report
+from prvr.recipes.recipe import Recipe
+from prvr.recipes.runs import Trained, evaluate_run, open_run, train_run, untrained
+from prvr.training.loop import TrainProgress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """How runs are made, and where they are kept."""
+
+    root: Path  # runs and reports lie below it
+    data: Mapping[str, DataFolder]  # by the benchmark's name, or `own`
+    seeds: int = 1  # runs a row, from the recipe's own seed upwards
+    settings: tuple[str, ...] = ()  # `--set` for every recipe that is trained
+    clean: bool = False  # choose the epoch on a held-out part of train
+    device: str = "auto"
+    teachers: Mapping[str, Path] = field(default_factory=dict)  # text packs by the names of Table 3c
+    say: Callable[[str], None]
+    training: Callable[[str], AbstractContextManager[Callable[[TrainProgress], None]]]
+
+    def folder(self, benchmark: str) -> DataFolder | None:
+        """The data of a benchmark, or None where the user has not got them."""
+        return self.data.get(benchmark)
+
+    def only(self) -> tuple[str, DataFolder]:
+        """The data for a table that needs no benchmark by name: the first that was given."""
+        return next(iter(self.data.items()))
+
+    def recipes(self, recipe: Recipe) -> list[Recipe]:
+        """The recipe with the user's settings, one a seed."""
+        if recipe.objective is None:
+            return [recipe]
+        changed = recipe.with_settings(self.settings)
+        first = changed.settings.train.seed
+        return [changed.with_settings([f"train.seed={first + i}"]) for i in range(self.seeds)]
+
+    def run(self, recipe: Recipe, data: DataFolder) -> Trained:
+        """One recipe, trained unless it is already."""
+        if recipe.objective is None:
+            return untrained(recipe, data.spec)
+        folder = self.root / "runs" / _name(recipe, data, clean=self.clean)
+        with self.training(f"{recipe.title}, seed {recipe.settings.train.seed}") as on_progress:
+            result = train_run(recipe, data, folder, clean=self.clean, device=self.device, on_progress=on_progress)
+        if result.new_epochs:
+            self.say(
+                f"{recipe.title}, seed {recipe.settings.train.seed}: {result.new_epochs} epochs, best "
+                f"{result.best:.1f} at epoch {result.best_epoch}, in {folder}"
+            )
+        return open_run(folder)
+
+    def measured(self, recipe: Recipe, data: DataFolder) -> list[Measured]:
+        """One recipe measured on the reported split, once a seed."""
+        return [self._measured(one, data) for one in self.recipes(recipe)]
+
+    def reports(self, recipe: Recipe, data: DataFolder) -> list[Report]:
+        """The same without the ranks of single queries."""
+        return [one.report for one in self.measured(recipe, data)]
+
+    def epoch_seconds(self, recipe: Recipe, data: DataFolder) -> list[float]:
+        """Training time of every epoch of the runs that exist."""
+        found = []
+        for one in self.recipes(recipe):
+            log = self.root / "runs" / _name(one, data, clean=self.clean) / "metrics.jsonl"
+            rows = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+            found += [float(json.loads(row)["train_s"]) for row in rows]
+        return found
+
+    def _measured(self, recipe: Recipe, data: DataFolder) -> Measured:
+        trained, split = self.run(recipe, data), data.reported
+        queries = [[query.query_id, query.text] for query in data.queries(split)]
+        made_of = fingerprint([trained.fingerprint, data.spec.revision, queries], length=8)
+        path = self.root / "reports" / f"{_name(recipe, data, clean=self.clean)}-{split}-{made_of}.json"
+        if path.exists():
+            return Measured.load(path)
+        made = evaluate_run(trained, data, split, device=self.device)
+        made.save(path)
+        return made
+
+
+def benchmark_of(data: DataFolder) -> str:
+    """The name of the benchmark that a folder holds; `own` for any other."""
+    found = data.annotations.benchmark
+    return found.name if found else "own"
+
+
+def by_benchmark(folders: Sequence[DataFolder]) -> dict[str, DataFolder]:
+    """Folders by the benchmark that they hold. Raises DataError where two hold the same."""
+    named: dict[str, DataFolder] = {}
+    for folder in folders:
+        name = benchmark_of(folder)
+        if name in named:
+            raise DataError(f"{folder.root}: holds {name!r}, as does {named[name].root}; give one folder a benchmark")
+        named[name] = folder
+    return named
+
+
+def _name(recipe: Recipe, data: DataFolder, *, clean: bool) -> str:
+    """Legal, readable, and another for every other run; the length of a run is none of its identity."""
+    values = to_dict(recipe.settings)
+    lasting = {**values, "train": {k: v for k, v in values.get("train", {}).items() if k not in ("epochs", "patience")}}
+    identity = fingerprint([recipe.target, lasting, to_dict(data.spec), str(data.teacher), clean], length=8)
+    title = re.sub(r"[^a-z0-9]+", "-", recipe.title.lower()).strip("-") or "baseline"
+    seed = f"-seed{recipe.settings.train.seed}" if recipe.objective else ""
+    return f"{benchmark_of(data)}-{title}{seed}-{identity}"

@@ -1,0 +1,155 @@
+"""The whole network against the authors' own numbers: reference arrays d_msc_net, and their weights as a checkpoint.
+
+Sizes and settings come from the file, but for those of the loss, which its description gives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch
+from prvr.models.msc import MSC, MSCConfig
+from prvr.models.msc_official import from_official, to_official
+from prvr.nn.merging import connected_share, level_of, segment_clips
+from prvr.nn.pooling import last_valid
+from prvr.nn.prepare import PrepareConfig, prepare_video
+from prvr.recipes.msc import LossConfig, MSCSettings, objective
+from prvr.recipes.msc_import import import_official
+from tests.nn.make import video_features
+from tests.parity.arrays import Arrays, close
+
+LEVELS = PrepareConfig().levels
+
+
+@pytest.fixture(scope="module")
+def network(golden: Path) -> tuple[Arrays, MSC, Batch]:
+    file = Arrays(golden / "msc_gmmformer" / "d_msc_net.npz")
+    weights = file.below("sd/")
+    config = MSCConfig(
+        video_width=weights["frame_input_proj.net.1.weight"].shape[1],
+        text_width=weights["query_input_proj.net.1.weight"].shape[1],
+        hidden=weights["weight_token"].shape[-1],
+        heads=int(file.number("meta/n_heads")),
+        max_words=len(weights["query_pos_embed.position_embeddings.weight"]),
+        frames=len(weights["frame_encoder_1.layer2.weight"]),
+        clips=len(weights["clip_encoder.layer2.weight"]),
+        sft_factor=file.number("meta/sft_factor"),
+        input_dropout=0.0,
+        dropout=0.0,
+    )
+    model = MSC(config)
+    model.load_state_dict(from_official(weights))
+    return file, model.eval(), network_batch(file)
+
+
+def network_batch(file: Arrays) -> Batch:
+    """Their collated batch as ours; segments are made from the features, as `prepare_video` does."""
+    clips, size = file["batch/clip_video_features"], file["batch/merge_size"]
+    number = level_of(connected_share(clips, file.number("meta/sim_thr")), LEVELS)
+    words, valid = file["batch/text_feat"], file["batch/text_mask"] > 0
+    frames = file["batch/frame_video_features"]
+    return Batch(
+        videos=VideoBatch(
+            frames=frames,
+            frame_valid=file["batch/videos_mask"] > 0,
+            clips=clips,
+            clip_size=size,
+            slot=file["batch/merged_frame_label"],
+            segment=segment_clips(clips, size, number, LEVELS),
+            frame_spans=torch.zeros(*frames.shape[:2], 2),
+        ),
+        queries=QueryBatch(words=words, valid=valid, sentence=last_valid(words, valid)),
+        video_of_query=file["batch/text_labels"],
+    )
+
+
+def test_raw_features_become_their_batch(network: tuple[Arrays, MSC, Batch]) -> None:
+    file, _, batch = network
+    config = PrepareConfig(similarity_threshold=file.number("meta/sim_thr"))
+    for i, raw in file.below("raw_frames/").items():
+        made = prepare_video(video_features(raw), config)
+        close(made.frames[0], batch.videos.frames[int(i)])
+        close(made.clips[0], batch.videos.clips[int(i)])
+        close(made.clip_size[0], batch.videos.clip_size[int(i)])
+        assert torch.equal(made.slot[0], batch.videos.slot[int(i)])
+        assert torch.equal(made.segment[0], batch.videos.segment[int(i)])
+
+
+def test_network_outputs(network: tuple[Arrays, MSC, Batch]) -> None:
+    file, model, batch = network
+    outputs = model(batch)
+    close(model.encode_words(batch.queries)[0], file["out/encoded_query"])
+    close(outputs.query, file["out/video_query"])
+    close(batch.queries.sentence, file["out/eos_query"])
+    close(outputs.video.frames, file["out/frame_feat"])
+    close(outputs.video.clips, file["out/clip_feat"])
+    close(outputs.aligned_frames, file["out/proj_frame_feat"])
+    close(outputs.aligned_clips, file["out/proj_clip_feat"])
+    close(outputs.cosine.clip, file["out/clip_score_cos"])
+    close(outputs.cosine.frame, file["out/frame_score_cos"])
+    close(outputs.dot.clip, file["out/clip_score_dot"])
+    close(outputs.dot.frame, file["out/frame_score_dot"])
+    close(outputs.cosine.fused(model.clip_weight), file["out/fused_score_0.4clip_0.6frame"])
+    omega = connected_share(batch.videos.clips, file.number("meta/sim_thr"))
+    close(omega.double().float(), file["out/omega"].float())
+    assert float(level_of(omega, LEVELS).double().mean()) == file.number("loss/clip_num")
+
+
+def test_network_losses_and_gradients(network: tuple[Arrays, MSC, Batch]) -> None:
+    """The hardest negatives alone, so that nothing is drawn."""
+    file, model, batch = network
+    settings = MSCSettings(model=model.config, loss=LossConfig(hard_from_epoch=0, hard_pool=1))
+    learned = objective(settings)
+    total, parts = learned(model(batch), batch, 0)
+    weighted = {name: learned.weights[name] * part for name, part in parts.items()}
+    close(total, file["loss/loss_overall"].float())
+    for theirs, ours in (
+        ("clip_nce", ["nce_clip"]),
+        ("clip_trip", ["triplet_clip"]),
+        ("frame_nce", ["nce_frame"]),
+        ("frame_trip", ["triplet_frame"]),
+        ("vidlvlctl", ["cbva"]),
+        ("txt_rkd", ["tcpl_distance", "tcpl_angle"]),
+    ):
+        close(torch.stack([weighted[name] for name in ours]).sum(), file[f"loss/{theirs}"].float())
+    model.zero_grad()
+    torch.autograd.backward(total)
+    gradients = to_official({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    for name, want in file.below("grad/").items():
+        close(gradients[name], want)
+    for name, got in gradients.items():
+        close(got.norm(), file[f"grad_norm/{name}"].to(got.dtype))
+        # a sum of numbers of either sign is only as exact as their size allows
+        close(got.sum(), file[f"grad_sum/{name}"].to(got.dtype), atol=2e-5 * (1 + float(got.abs().sum())))
+
+
+def test_padded_videos(network: tuple[Arrays, MSC, Batch]) -> None:
+    file, model, batch = network
+    frames, valid = file["padded/frames"], file["padded/mask"] > 0
+    videos = VideoBatch(**vars(batch.videos) | {"frames": frames, "frame_valid": valid})
+    made = model.encode_videos(videos).frames
+    want = file["padded/frame_feat"]
+    close(made, want[:, : frames.shape[1]])
+    assert not want[:, frames.shape[1] :].any()
+    # the released scores let zero vectors behind the video take part, so that none is below 0; ours do not
+    scores = model(Batch(videos=videos, queries=batch.queries, video_of_query=batch.video_of_query)).cosine.frame
+    close(scores.clamp(min=0), file["padded/frame_score_cos"])
+
+
+def test_their_checkpoint_becomes_ours(network: tuple[Arrays, MSC, Batch], tmp_path: Path) -> None:
+    file, model, batch = network
+    path = tmp_path / "official.ckpt"
+    torch.save({"epoch": 3, "state_dict": file.below("sd/")}, path)
+    unlike = replace(model.config, video_width=1, text_width=1, hidden=4 * model.config.heads, max_words=1, clips=2)
+    settings, weights = import_official(path, MSCSettings(model=unlike))
+    assert settings.model == model.config
+    ours = MSC(settings.model).eval()
+    ours.load_state_dict(weights)
+    outputs: Outputs = ours(batch)
+    close(outputs.cosine.clip, file["out/clip_score_cos"])
+    close(outputs.cosine.frame, file["out/frame_score_cos"])
+    close(outputs.cosine.fused(ours.clip_weight), file["out/fused_score_0.4clip_0.6frame"])
