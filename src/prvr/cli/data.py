@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prvr.cli.screen import DONE, FAILED, Parser, count_bar, emit, say
+
+if TYPE_CHECKING:
+    from prvr.data.benchmarks import SplitInfo
+    from prvr.data.benchmarks.splits import Quartiles
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
@@ -57,9 +63,39 @@ def run_info(args: argparse.Namespace) -> int:
     else:
         title = annotations.benchmark.title if annotations.benchmark else "own annotations"
         print(f"{title}, {annotations.form.expected}")
-        for info in found:
-            print(info)
+        print(f"\n{_info_table(found)}")
     return DONE
+
+
+def _info_table(found: Sequence[SplitInfo]) -> str:
+    head = ["split", "videos", "queries", "a video", "words", "windows", "moment/video", "video, s", "published"]
+    rows = [
+        [
+            " = ".join(info.splits),
+            f"{info.videos:,}",
+            f"{info.queries:,}",
+            f"{info.queries_per_video:.1f}",
+            f"{info.words_per_query:.1f}",
+            f"{info.windows_per_query:.1f}",
+            _quartiles(info.moment_ratio, 2),
+            _quartiles(info.duration_s, 0),
+            ""
+            if info.published is None
+            else "as published"
+            if info.as_published
+            else "{:,} / {:,}".format(*info.published),
+        ]
+        for info in found
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = [
+        "  ".join(cell.ljust(wide) for cell, wide in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)
+    ]
+    return "\n".join([*lines, "", "a video, words, windows: means; moment/video, video: quartiles"])
+
+
+def _quartiles(found: Quartiles | None, digits: int) -> str:
+    return "n/a" if found is None else " ".join(f"{value:.{digits}f}" for value in found)
 
 
 def run_check(args: argparse.Namespace) -> int:

@@ -44,6 +44,11 @@ class DataFolder:
         """The split that results are reported on."""
         return "test" if "test" in self.annotations.splits else "val"
 
+    @property
+    def chooses(self) -> str:
+        """The split that chooses a checkpoint."""
+        return "val" if "val" in self.annotations.splits else "test"
+
     @cached_property
     def source(self) -> FeatureSource:
         """The features. Raises FeatureError when there are none."""

@@ -218,13 +218,12 @@ class Splits:
     def __init__(self, recipe: Recipe, data: DataFolder, *, clean: bool = False) -> None:
         self._recipe, self._data = recipe, data
         self._seed = recipe.settings.train.seed
-        self._chooses = "val" if "val" in data.annotations.splits else "test"
         self._clean = clean
 
     @property
     def selected_on(self) -> str:
         """The queries that choose the epoch, for people and for reports."""
-        return f"{HELD_OUT:.0%} of train, held out" if self._clean else self._chooses
+        return f"{HELD_OUT:.0%} of train, held out" if self._clean else self._data.chooses
 
     @cached_property
     def train(self) -> RetrievalSet:
@@ -236,7 +235,7 @@ class Splits:
     def val(self) -> RetrievalSet:
         """What chooses the epoch."""
         if not self._clean:
-            return self._load(self._chooses, self._data.queries(self._chooses))
+            return self._load(self._data.chooses, self._data.queries(self._data.chooses))
         held_out = hold_out(self._data.queries("train"), share=HELD_OUT, seed=self._seed)[1]
         return self._load("train, held out", held_out)
 

@@ -200,7 +200,7 @@ def _draw_pictures(axes: Sequence[Any], file: Path | None, moment: tuple[float, 
     try:
         frames = [
             (float(time), picture)
-            for batch in sample_frames(file, rate=2.0)
+            for batch in sample_frames(file, rate=max(2.0, len(axes) / max(end - start, 0.1)))
             for time, picture in zip(batch.times, batch.frames, strict=True)
             if start <= float(time) <= end
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -114,6 +115,7 @@ def _name(recipe: Recipe, data: DataFolder, *, clean: bool) -> str:
     values = to_dict(recipe.settings)
     lasting = {**values, "train": {k: v for k, v in values.get("train", {}).items() if k not in ("epochs", "patience")}}
     identity = fingerprint([recipe.target, lasting, to_dict(data.spec), str(data.teacher), clean], length=8)
-    title = re.sub(r"[^a-z0-9]+", "-", recipe.title.lower()).strip("-") or "baseline"
+    plain = unicodedata.normalize("NFKD", recipe.title.lower()).encode("ascii", "ignore").decode()
+    title = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
     seed = f"-seed{recipe.settings.train.seed}" if recipe.objective else ""
     return f"{benchmark_of(data)}-{title}{seed}-{identity}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,13 +52,14 @@ class Sheet:
     notes: tuple[str, ...] = ()  # what one has to know to read the numbers
 
     def grid(self) -> list[list[str]]:
-        """Header, then two rows a line: ours, and the paper's."""
+        """Header, then a row or two a line: ours, and the paper's where it has any."""
         digits = (self.digits,) * len(self.columns) if isinstance(self.digits, int) else self.digits
         rows = [["", "", *self.columns]]
         for line in self.lines:
             shown = [cell.shown(places) for cell, places in zip(line.cells, digits, strict=True)]
             rows.append([line.title, "ours", *(ours for ours, _ in shown)])
-            rows.append(["", "paper", *(paper for _, paper in shown)])
+            if any(cell.published is not None for cell in line.cells):
+                rows.append(["", "paper", *(paper for _, paper in shown)])
         return rows
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,7 +97,11 @@ def markdown(sheet: Sheet) -> str:
         return f"| {' | '.join(padded)} |"
 
     rule = [("-" * max(wide, 3) if column < 2 else "-" * max(wide - 1, 2) + ":") for column, wide in enumerate(widths)]
-    return "\n".join([f"{sheet.caption}\n", line(head), line(rule), *map(line, rows), "", *sheet.notes])
+    return "\n".join([f"{sheet.caption}\n", line(head), line(rule), *map(line, rows), "", *map(_wrapped, sheet.notes)])
+
+
+def _wrapped(note: str) -> str:
+    return textwrap.fill(note, width=120)
 
 
 def latex(sheet: Sheet) -> str:
