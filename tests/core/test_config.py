@@ -40,6 +40,23 @@ def test_override_reaches_every_type() -> None:
     assert override(run, ["optim.warmup=none"]).optim.warmup is None
 
 
+def test_settings_that_only_fit_together_can_be_set_together() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Pair:
+        high: int = 2
+        low: int = 1
+
+        def __post_init__(self) -> None:
+            if self.low >= self.high:
+                raise ConfigError("low must be below high")
+
+    assert override(Pair(), ["low=5", "high=9"]) == Pair(low=5, high=9)
+    with pytest.raises(ConfigError, match="low must be below high"):
+        override(Pair(), ["low=5"])
+    with pytest.raises(ConfigError, match="nothing below 'low'"):
+        override(Pair(), ["low=5", "low.x=1"])
+
+
 @pytest.mark.parametrize(
     ("assignment", "says"),
     [

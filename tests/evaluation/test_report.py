@@ -9,8 +9,11 @@ import torch
 
 from prvr.core.errors import DataError
 from prvr.evaluation.collapse import Similarity
+from prvr.evaluation.curves import Moments
+from prvr.evaluation.intervals import bootstrap, compare
 from prvr.evaluation.metrics import Recalls
-from prvr.evaluation.report import Report, table, versions
+from prvr.evaluation.ratios import RatioGroup
+from prvr.evaluation.report import Report, comparison_table, interval_table, table, versions
 
 
 def recalls(r1: float) -> Recalls:
@@ -36,6 +39,30 @@ def report(*, r1: float = 20.04, seed: int | None = 0, full: bool = True) -> Rep
     )
 
 
+def whole() -> Report:
+    """With all that a data set can have."""
+    ranks = torch.tensor([1, 4, 30, 500])
+    return replace(
+        report(),
+        by_ratio=(
+            RatioGroup(above=0.0, upto=0.2, num_queries=3, recalls=recalls(10)),
+            RatioGroup(above=0.2, upto=0.4, num_queries=0, recalls=None),
+            RatioGroup(above=0.4, upto=1.0, num_queries=1, recalls=recalls(30)),
+        ),
+        moments=Moments(
+            num_queries=4, r1_50=40.04, r1_70=20.04, mean_precision=25.04, mean_overlap=41.0, whole_video=22.0
+        ),
+        intervals=bootstrap(ranks, resamples=20),
+        intervals_video=bootstrap(ranks, video_of_query=torch.tensor([0, 0, 1, 1]), resamples=20),
+        protocol="published",
+        recipe="prvr.recipes.msc:tvr",
+        settings="0123456789ab",
+        features="clip@abc",
+        data="ba9876543210",
+        simulated=True,
+    )
+
+
 @pytest.mark.parametrize("full", [True, False])
 def test_json_there_and_back(full: bool) -> None:
     one = report(full=full)
@@ -43,6 +70,9 @@ def test_json_there_and_back(full: bool) -> None:
     assert Report.from_dict(plain) == one
     assert plain["fused"]["SumR"] == pytest.approx(20.04 + 50.04 + 60.04 + 90.04)
     assert plain["ties"] == "a tie counts against us"
+    complete = whole()
+    assert Report.from_dict(json.loads(json.dumps(complete.to_dict(), allow_nan=False))) == complete
+    assert complete.to_dict()["by_ratio"][0]["recalls"]["SumR"] == pytest.approx(210.12)
     if full:
         assert plain["text"]["difference"] == pytest.approx(0.4600, abs=1e-4)  # the paper's Table 8
         assert plain["versions"]["torch"] == torch.__version__
@@ -52,6 +82,8 @@ def test_what_is_no_report_is_refused() -> None:
     plain = report().to_dict()
     with pytest.raises(DataError, match=r"no 'prvr report 2' \(format: None\).*measure again with"):
         Report.from_dict({})
+    with pytest.raises(DataError, match=r"\(format: 'prvr report 1'\)"):
+        Report.from_dict({**plain, "format": "prvr report 1"})
     with pytest.raises(DataError, match="the report is damaged .*num_videos"):
         Report.from_dict({name: value for name, value in plain.items() if name != "num_videos"})
     with pytest.raises(DataError, match="the report is damaged"):
@@ -102,3 +134,40 @@ def test_columns_that_nobody_measured_are_left_out() -> None:
     text = table({"zero-shot": [report(seed=None, full=False)]})
     assert "n/a" not in text
     assert "ρ" not in text
+
+
+def test_moments_and_ratios_have_their_columns_and_simulated_features_a_note() -> None:
+    lines = table({"MSC": [whole()]}).splitlines()
+    head = next(number for number, line in enumerate(lines) if "R1@0.5" in line)
+    cells = dict(zip(*([cell.strip() for cell in lines[at].split("|")] for at in (head, head + 2)), strict=True))
+    assert (cells["R1@0.5"], cells["R1@0.7"], cells["moment mAP"]) == ("40.0", "20.0", "25.0")
+    assert (cells["SumR (0, 0.2]"], cells["SumR (0.2, 0.4]"], cells["SumR (0.4, 1]"]) == ("210.1", "n/a", "230.1")
+    assert lines[-2:] == [
+        "MSC: checkpoint chosen on val (published protocol); one seed (0).",
+        "simulated: MSC: features made from annotations; nothing here is about real videos.",
+    ]
+    assert "simulated: b:" in table({"a": [report()], "b": [report(), whole()]})
+    assert "simulated" not in table({"a": [report()]})
+
+
+def test_intervals_stand_beside_their_values() -> None:
+    found = whole()
+    assert found.intervals_video is not None
+    low, high = found.intervals_video.of["R@5"]
+    text = interval_table({"MSC": [found], "bare": [report(full=False), report(full=False, seed=4)]})
+    assert f"50.0 [{low:.1f}, {high:.1f}]" in text.splitlines()[2]
+    assert text.count("n/a") == 16
+    assert "bare, seed 4" in text
+    assert "[ ]: 95% bootstrap over videos, each with all its queries, 20 resamples, seed 0." in text
+    assert text.splitlines()[-1].startswith("simulated: MSC")
+    assert "bootstrap over queries 20 resamples" in interval_table({"MSC": [found]}, unit="query")
+
+
+def test_a_comparison_as_a_table() -> None:
+    ours, theirs = torch.tensor([5] * 6 + [1] * 4), torch.tensor([1] * 5 + [5] + [1] * 4)
+    lines = comparison_table("CBVA - baseline", compare(ours, theirs, resamples=100)).splitlines()
+    assert [cell.strip() for cell in lines[0].split("|")][2:4] == ["CBVA - baseline", "95% interval"]
+    assert [cell.strip() for cell in lines[2].split("|")][1:3] == ["R@1", "+50.00"]
+    assert lines[2].split("|")[-2].strip() == "0.062"  # 2 / 32
+    assert lines[-1].endswith("(R@K: McNemar's exact test; SumR: paired permutation test).")
+    assert lines[7].split("|")[-2].strip() == "n/a"

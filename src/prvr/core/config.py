@@ -47,12 +47,19 @@ def override(config: T, assignments: Sequence[str]) -> T:
 
     Raises ConfigError naming the assignment, with the nearest names that exist.
     """
+    tree: dict[str, Any] = {}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
             raise ConfigError(f"--set {assignment}: expected NAME=VALUE, such as optim.lr=3e-4")
-        config = _replace(config, path.strip().split("."), text.strip(), where=path.strip())
-    return config
+        *groups, name = path.strip().split(".")
+        inner = tree
+        for group in groups:
+            inner = inner.setdefault(group, {})
+            if not isinstance(inner, dict):
+                raise ConfigError(f"--set {path.strip()}: there is nothing below {group!r}")
+        inner[name] = text.strip()
+    return _replace(config, tree, where="")
 
 
 def fingerprint(value: Any, *, length: int = 12) -> str:
@@ -112,16 +119,22 @@ def _scalar(value: Any, hint: Any, *, where: str) -> Any:
         raise wrong from error
 
 
-def _replace(config: T, path: list[str], text: str, *, where: str) -> T:
-    if not dataclasses.is_dataclass(config):
-        raise ConfigError(f"--set {where}: there is nothing below {where.rsplit('.', len(path))[0]!r}")
-    names = [field.name for field in dataclasses.fields(config)]
-    name = closest(path[0], names, what=f"setting {where!r}")
-    if len(path) > 1:
-        value = _replace(getattr(config, name), path[1:], text, where=where)
-    else:
-        value = convert(text, get_type_hints(type(config))[name], where=where)
-        if dataclasses.is_dataclass(getattr(config, name)):
-            inner = ", ".join(field.name for field in dataclasses.fields(getattr(config, name)))
-            raise ConfigError(f"--set {where}: is a group; set one of {inner} in it")
-    return dataclasses.replace(config, **{name: value})  # type: ignore[type-var]
+def _replace(config: T, changes: Mapping[str, Any], *, where: str) -> T:
+    """All changes at once, so that two settings which only fit together can be set together."""
+    assert dataclasses.is_dataclass(config)
+    hints, names = get_type_hints(type(config)), [field.name for field in dataclasses.fields(config)]
+    values = {}
+    for given, change in changes.items():
+        path = f"{where}{given}"
+        name = closest(given, names, what=f"setting {path!r}")
+        old, is_group = getattr(config, name), dataclasses.is_dataclass(getattr(config, name))
+        if isinstance(change, Mapping):
+            if not is_group:
+                raise ConfigError(f"--set {path}.{next(iter(change))}: there is nothing below {path!r}")
+            values[name] = _replace(old, change, where=f"{path}.")
+        elif is_group:
+            inner = ", ".join(field.name for field in dataclasses.fields(old))
+            raise ConfigError(f"--set {path}: is a group; set one of {inner} in it")
+        else:
+            values[name] = convert(change, hints[name], where=path)
+    return dataclasses.replace(config, **values)  # type: ignore[type-var]

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 _RELEASED_TOKENS = 32
 _RELEASED_CHUNK = 400
@@ -41,21 +40,18 @@ class VideoSums(NamedTuple):
 
 def token_sums(tokens: Tensor, valid: Tensor | None = None) -> VideoSums:
     """tokens (V, N, D) of any length, valid (V, N), None = all -> VideoSums on the CPU."""
-    if valid is None:
-        valid = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-    elif not valid.all():
+    if valid is not None and not valid.all():
         tokens = tokens.masked_fill(~valid[..., None], 0.0)  # padding may hold anything, NaN too
-    scale, square = _unit_scale(tokens)
-    vector = torch.bmm(scale[:, None], tokens).squeeze(1)  # (V, D), without a copy of the tokens
-    return VideoSums(vector.cpu().double(), square.sum(1).cpu().double(), valid.sum(1).cpu())
+    return _sums(tokens, valid, _unit_scale(tokens))
 
 
 def query_sums(queries: Tensor, video_of_query: Tensor, num_videos: int) -> VideoSums:
     """queries (Q, D) of any length, video_of_query (Q,) -> VideoSums on the CPU, of the queries of each video."""
-    unit, video = functional.normalize(queries.cpu().double(), dim=-1, eps=1e-12), video_of_query.cpu()
+    rows, video = queries.cpu().double(), video_of_query.cpu()
+    scale, square = _unit_scale(rows)
     return VideoSums(
-        unit.new_zeros(num_videos, unit.shape[1]).index_add_(0, video, unit),
-        unit.new_zeros(num_videos).index_add_(0, video, unit.square().sum(-1)),
+        rows.new_zeros(num_videos, rows.shape[1]).index_add_(0, video, rows * scale[:, None]),
+        rows.new_zeros(num_videos).index_add_(0, video, square),
         video.bincount(minlength=num_videos),
     )
 
@@ -98,17 +94,20 @@ class TokenStatistics:
 
     def add(self, tokens: Tensor, valid: Tensor | None = None) -> None:
         """tokens (V, N, D) of any length, valid (V, N), None = all."""
-        self._sums.append(token_sums(tokens, valid))
-        self._whole &= tokens.shape[1] > 1 and (valid is None or bool(valid.all()))
+        if self._whole:
+            self._whole = tokens.shape[1] > 1 and (valid is None or bool(valid.all()))
         if not self._whole or not len(tokens):
+            self._sums.append(token_sums(tokens, valid))
             return
-        first = tokens[:, :_RELEASED_TOKENS]
-        flat = (first * _unit_scale(first)[0][..., None]).flatten(0, 1).cpu().double()  # (V·32, D)
-        chunk = torch.arange(self._tokens, self._tokens + len(flat)) // _RELEASED_CHUNK
+        scale, square = _unit_scale(tokens)
+        self._sums.append(_sums(tokens, valid, (scale, square)))
+        first = scale[:, :_RELEASED_TOKENS]
+        chunk = torch.arange(self._tokens, self._tokens + first.numel(), device=tokens.device) // _RELEASED_CHUNK
+        share = first.new_zeros(int(chunk[-1] - chunk[0]) + 1, first.numel())  # of each token in each chunk's sum
+        share.scatter_(0, (chunk - chunk[0])[None], first.reshape(1, -1))
         self._first.append(int(chunk[0]))
-        sums = flat.new_zeros(int(chunk[-1] - chunk[0]) + 1, flat.shape[1])
-        self._chunks.append(sums.index_add_(0, chunk - chunk[0], flat))
-        self._tokens += len(flat)
+        self._chunks.append((share @ tokens[:, :_RELEASED_TOKENS].flatten(0, 1)).cpu().double())
+        self._tokens += first.numel()
 
     def exact(self) -> Similarity | None:
         """Over all pairs; None where no video has two tokens."""
@@ -137,8 +136,16 @@ def released_video_similarity(tokens: Tensor) -> Similarity | None:
     return statistics.released()
 
 
-def _unit_scale(tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """tokens (V, N, D) -> what each is multiplied by to become a unit vector, and its squared length then, (V, N)."""
-    norm = tokens.norm(dim=-1)
+def _sums(tokens: Tensor, valid: Tensor | None, unit: tuple[Tensor, Tensor]) -> VideoSums:
+    """tokens (V, N, D), zero where there is padding, valid (V, N), and what `_unit_scale` says of them."""
+    scale, square = unit
+    number = torch.full((len(tokens),), tokens.shape[1]) if valid is None else valid.sum(1).cpu()
+    vector = torch.bmm(scale[:, None], tokens).squeeze(1)  # (V, D), without a copy of the tokens
+    return VideoSums(vector.cpu().double(), square.sum(1).cpu().double(), number)
+
+
+def _unit_scale(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """vectors (..., D) -> what each is multiplied by to become a unit vector, and its squared length then, (...)."""
+    norm = vectors.norm(dim=-1)
     scale = norm.clamp_min(1e-12).reciprocal()
     return scale, (norm * scale).square()

@@ -55,7 +55,7 @@ class Measured:
         """What `save` wrote. Raises DataError for what is missing or damaged."""
         try:
             report = Report.from_dict(json.loads(path.read_text(encoding="utf-8")))
-            with np.load(_beside(path), allow_pickle=False) as file:
+            with _beside(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 ids, names, table = (file[name] for name in ("query_ids", "names", "table"))
             columns = zip(map(str, names), torch.from_numpy(table.astype(np.int64)), strict=True)
             ranks = Ranks(query_ids=tuple(map(str, ids)), **dict(columns))

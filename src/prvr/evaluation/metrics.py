@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from prvr.core.errors import DataError, PrvrError
 
 PLACES = (1, 5, 10, 100)
 """The K of R@K."""
+
+_ROWS = 256  # compared at a time, which stay in the cache
 
 
 def ranks(scores: Tensor, truth: Tensor) -> Tensor:
@@ -20,13 +23,16 @@ def ranks(scores: Tensor, truth: Tensor) -> Tensor:
     scores (Q, V), truth (Q,) the column of each query's video -> (Q,) int64 from 1. Rows do not look at each other, so
     the ranks of chunks, end to end, are the ranks of the whole. Raises PrvrError for a score that is no number.
     """
-    broken = scores.isnan().any(1)
+    broken = scores.amax(1).isnan()  # a maximum hands NaN on, and nothing of the size of the scores is made
     if broken.any():
         raise PrvrError(
             f"scores of {int(broken.sum())} of {len(scores)} queries are not numbers (first: row "
             f"{int(broken.nonzero()[0])}); the model's weights have diverged: train again with a smaller learning rate"
         )
-    return (scores >= scores.gather(1, truth[:, None])).sum(1)
+    own = scores.gather(1, truth[:, None])
+    parts = zip(torch.split(scores, _ROWS), torch.split(own, _ROWS), strict=True)
+    found = [(some >= right).sum(1, dtype=torch.int32) for some, right in parts]  # sums of int64 take far longer
+    return torch.cat(found).long() if found else truth.new_empty(0)
 
 
 @dataclass(frozen=True, kw_only=True)

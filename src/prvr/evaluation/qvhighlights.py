@@ -104,7 +104,8 @@ class QVHighlightsScores:
                 brief |= {f"MR-full-mAP@{level}": precision[level] for level in ("0.5", "0.75")}
                 brief |= {f"MR-full-R1@{level}": recall[level] for level in ("0.5", "0.7")}
         for name, one in (self.highlights or {}).items():
-            found = {"mAP": percent(one.mean_precision), "Hit1": percent(one.hit)}
+            shares = {"mAP": one.mean_precision, "Hit1": one.hit}
+            found = {kind: percent(share) if one.num_queries else None for kind, share in shares.items()}
             tree[f"HL-min-{name}"] = {f"HL-{kind}": value for kind, value in found.items()}
             brief |= {f"HL-min-{name}-{kind}": value for kind, value in found.items()}
         return {"brief": brief, **tree}

@@ -1,0 +1,119 @@
+"""What the recipes of several systems share: the loss of two branches, the optimiser, and how features must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, Protocol
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from prvr.core.errors import ConfigError
+from prvr.core.types import Batch, FeatureSpec, Outputs
+from prvr.objectives.nce import query_nce, video_nce
+from prvr.objectives.objective import Objective, Term
+from prvr.objectives.triplet import query_triplet, video_triplet
+from prvr.recipes.msc import OptimConfig
+from prvr.training.bert_adam import BertAdam, decay_groups
+
+Branch = Literal["frame", "clip"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalLoss:
+    """InfoNCE on dot products and triplets on cosines, in both branches; a weight of 0 leaves a term out."""
+
+    nce_clip: float = 0.02
+    nce_frame: float = 0.04
+    margin: float = 0.2  # of the triplet terms, in cosine
+    hard_from_epoch: int = 20  # random negatives before, hard ones from here on
+    hard_pool: int = 20  # hardest videos among which a query's negative is drawn
+
+    def __post_init__(self) -> None:
+        for name in ("nce_clip", "nce_frame", "margin", "hard_from_epoch"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"loss.{name}={getattr(self, name)}: must not be negative")
+        if self.hard_pool < 1:
+            raise ConfigError(f"loss.hard_pool={self.hard_pool}: must be at least 1")
+
+
+class Widths(Protocol):
+    """The settings of any network."""
+
+    @property
+    def video_width(self) -> int:
+        """E of the frame features."""
+        ...
+
+    @property
+    def text_width(self) -> int:
+        """E of the word features."""
+        ...
+
+
+def retrieval_terms(loss: RetrievalLoss) -> dict[str, Term]:
+    """Terms of both branches by the names that the log shows."""
+    return {
+        "nce_clip": partial(nce_term, "clip"),
+        "nce_frame": partial(nce_term, "frame"),
+        "triplet_clip": partial(triplet_term, loss, "clip"),
+        "triplet_frame": partial(triplet_term, loss, "frame"),
+    }
+
+
+def nce_term(branch: Branch, outputs: Outputs, batch: Batch, _: int) -> Tensor:
+    """InfoNCE of one branch, both ways."""
+    scores: Tensor = getattr(outputs.dot, branch)
+    return query_nce(scores, batch.video_of_query).mean() + video_nce(scores, batch.video_of_query).mean()
+
+
+def triplet_term(loss: RetrievalLoss, branch: Branch, outputs: Outputs, batch: Batch, epoch: int) -> Tensor:
+    """The triplet loss of one branch, both ways: a video's hard negative is the hardest, a query's one of the pool."""
+    scores: Tensor = getattr(outputs.cosine, branch)
+    hard, truth = epoch >= loss.hard_from_epoch, batch.video_of_query
+    by_query = query_triplet(scores, truth, margin=loss.margin, pool=loss.hard_pool if hard else None)
+    by_video = video_triplet(scores, truth, margin=loss.margin, pool=1 if hard else None)
+    return by_query.mean() + by_video.mean()
+
+
+def weighted(terms: Mapping[str, Term], loss: object) -> Objective:
+    """Each term with the weight that `loss` has under its name, 1 where it has none; weights of 0 are left out."""
+    weights = {name: float(getattr(loss, name, 1.0)) for name in terms}
+    used = {name: weight for name, weight in weights.items() if weight}
+    return Objective(terms={name: terms[name] for name in used}, weights=used)
+
+
+def check_widths(model: Widths, features: FeatureSpec) -> None:
+    """Raises ConfigError unless the network reads features of this width."""
+    for name, kind in (("video_width", "frames"), ("text_width", "words")):
+        found, expected = getattr(features, name), getattr(model, name)
+        if found != expected:
+            raise ConfigError(
+                f"{kind} of {features.name} are {found} wide, but the model expects {expected}; "
+                f"add `--set model.{name}={found}`"
+            )
+
+
+def bert_adam(
+    optim: OptimConfig,
+    model: nn.Module,
+    steps_an_epoch: int,
+    *,
+    undecayed: Callable[[str], bool],
+    stacked: Callable[[str], int],
+) -> Optimizer:
+    """The optimiser of all of them; the rules say which parameters do not decay, and which are stacks."""
+    return BertAdam(
+        decay_groups(model.named_parameters(), optim.weight_decay, undecayed=undecayed, stacked=stacked),
+        lr=optim.lr,
+        total_steps=optim.schedule_epochs * steps_an_epoch,
+        warmup=optim.warmup,
+    )
+
+
+def hidden_width(settings: Any, _: FeatureSpec) -> int:
+    """D of a network whose vectors are as wide as it is."""
+    width: int = settings.model.hidden
+    return width

@@ -1,0 +1,180 @@
+"""AMDNet against the authors' own numbers (reference arrays amdnet); sizes and settings come from the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from prvr.core.types import Batch, QueryBatch, VideoBatch
+from prvr.data.dataset import take
+from prvr.models.amdnet import AMDNet, AMDNetConfig, from_official, official_names, prepare_means
+from prvr.models.official import export_weights
+from prvr.nn.anchors import window_masks
+from prvr.nn.prepare import cat_videos
+from prvr.nn.scoring import cosine_scores
+from prvr.objectives.anchors import mask_diversity, moment_relevance
+from prvr.objectives.nce import query_nce, video_nce
+from prvr.recipes.amdnet import AMDNetLoss, AMDNetSettings, activitynet_clip_b, objective, tvr_clip_b
+from tests.nn.make import video_features
+from tests.parity.arrays import Arrays, close
+
+MASKS = 5e-5  # the description's tolerance of masks
+NARROW = 5e-4  # what one bit of a place moves the mask of a narrow window by in float32
+
+
+@pytest.fixture(scope="module")
+def file(golden: Path) -> Arrays:
+    return Arrays(golden / "amdnet" / "amdnet.npz")
+
+
+@pytest.fixture(scope="module")
+def settings(file: Arrays) -> AMDNetSettings:
+    said = file.settings()
+    model = AMDNetConfig(
+        video_width=said["visual"],
+        text_width=said["query"],
+        hidden=said["hidden"],
+        heads=said["heads"],
+        frames=said["map_size"],
+        input_dropout=0.0,
+        dropout=0.0,
+    )
+    loss = AMDNetLoss(
+        nce=said["nce_weight"],
+        diversity_diagonal=said["lambda_div"],
+        relevance=said["rel_weight"],
+        relevance_margin=said["delta"],
+    )
+    assert said["heads"] == said["moments"]
+    return AMDNetSettings(model=model, loss=loss)
+
+
+@pytest.fixture(scope="module")
+def network(file: Arrays, settings: AMDNetSettings) -> AMDNet:
+    model = AMDNet(settings.model)
+    model.load_state_dict(from_official(file.below("sd/")))
+    return model.eval()
+
+
+def in_file_order(file: Arrays, frames: int) -> VideoBatch:
+    parts = torch.split(file["raw/frames"], file["raw/frame_lengths"].tolist())
+    return cat_videos([prepare_means(video_features(x), frames) for x in parts])
+
+
+def queries_of(sentence: Tensor) -> QueryBatch:
+    return QueryBatch(words=sentence[:, None], valid=torch.ones(len(sentence), 1, dtype=torch.bool), sentence=sentence)
+
+
+@pytest.fixture(scope="module")
+def batch(file: Arrays, settings: AMDNetSettings) -> Batch:
+    return Batch(
+        videos=take(in_file_order(file, settings.model.frames), file["batch/video_order"]),
+        queries=queries_of(file["batch/text_feat"]),
+        video_of_query=file["batch/text_labels"],
+    )
+
+
+def test_raw_features_become_their_batch(file: Arrays, batch: Batch) -> None:
+    close(batch.videos.frames, file["batch/clip_video_features"])
+    tokens = torch.split(file["raw/tokens"], file["raw/token_lengths"].tolist())
+    per_video = file["raw/caps_per_video"].tolist()
+    by_video = torch.split(torch.cat(tokens), per_video)
+    close(torch.cat([by_video[v] for v in file["batch/video_order"].tolist()]), batch.queries.sentence)
+    owner = torch.arange(len(per_video)).repeat_interleave(torch.tensor(per_video)[file["batch/video_order"]])
+    assert torch.equal(owner, batch.video_of_query)
+
+
+def test_network(file: Arrays, network: AMDNet, batch: Batch) -> None:
+    close(network.encode_queries(batch.queries), file["out/query"])
+    h = network.video_positions(network.video_input(batch.videos.frames))
+    close(h, file["out/V"])
+    parts = network.parts(batch.videos)
+    close(parts.whole, file["out/vbar"])
+    close(parts.anchors, file["out/center_width"])
+    close(parts.masks, file["out/masks"], atol=MASKS)
+    close(parts.moments, file["out/moments"], atol=2e-4)  # sums of 32 places, each with its mask's rounding
+    close(network.plain(h)[0], file["out/O0"])
+    close(network.windowed(file["out/O0"], gain=file["out/masks"])[0], file["out/O1"])
+    close(parts.tokens, file["out/G"])
+    outputs = network(batch)
+    close(outputs.cosine.frame, file["train/S"])
+    close(outputs.dot.frame, file["train/s"], atol=5e-5)
+
+
+def test_windows_of_all_widths(file: Arrays, settings: AMDNetSettings) -> None:
+    want = file["grid/masks"]
+    centre, width = file["grid/center"][:, None], file["grid/width"][:, None]
+    places, valid = torch.linspace(0, 1, settings.model.frames), torch.ones(len(want), want.shape[1], dtype=torch.bool)
+    close(window_masks(centre.double(), width.double(), places.double(), valid)[:, 0], want)
+    single = window_masks(centre, width, places, valid)[:, 0]
+    wide = width[:, 0] >= 0.1
+    close(single[wide], want[wide], atol=MASKS)
+    close(single, want, atol=NARROW)
+
+
+def test_inference_in_file_order(file: Arrays, network: AMDNet, batch: Batch, settings: AMDNetSettings) -> None:
+    order = file["batch/video_order"].tolist()
+    split = torch.split(batch.queries.sentence, file["raw/caps_per_video"][order].tolist())
+    sentence = torch.cat([split[order.index(v)] for v in range(len(order))])
+    tokens = network.encode_videos(in_file_order(file, settings.model.frames))
+    scores = cosine_scores(network.encode_queries(queries_of(sentence)), tokens)
+    close(scores.fused(network.clip_weight), file["eval/S"])
+
+
+def test_losses_and_their_gradients(file: Arrays, settings: AMDNetSettings, batch: Batch) -> None:
+    truth, loss = batch.video_of_query, settings.loss
+    scores = file["train/s"].double().requires_grad_()
+    nce = query_nce(scores, truth).mean() + video_nce(scores, truth).mean()
+    close(nce, file["loss/nce_f64"])
+    close(torch.autograd.grad(nce, scores)[0], file["grad/nce_f64"])
+    masks = file["out/masks"].requires_grad_()
+    div = mask_diversity(masks, diagonal=loss.diversity_diagonal).mean()
+    close(div, file["loss/div"])
+    close(torch.autograd.grad(div, masks)[0], file["grad/div"])
+    query, whole, moments = (file[f"out/{name}"].double().requires_grad_() for name in ("query", "vbar", "moments"))
+    rel = moment_relevance(query, whole, moments, truth, margin=loss.relevance_margin).mean()
+    close(rel, file["loss/rel_f64"])
+    for got, name in zip(torch.autograd.grad(rel, [query, whole, moments]), ("q", "vbar", "P"), strict=True):
+        close(got, file[f"grad/rel_{name}_f64"])
+
+
+def test_total_and_the_gradient_of_every_weight(file: Arrays, settings: AMDNetSettings, batch: Batch) -> None:
+    model = AMDNet(settings.model).double().eval()
+    model.load_state_dict({name: value.double() for name, value in from_official(file.below("sd/")).items()})
+    videos = VideoBatch(**vars(batch.videos) | {"frames": batch.videos.frames.double()})
+    wide = Batch(
+        videos=videos, queries=queries_of(batch.queries.sentence.double()), video_of_query=batch.video_of_query
+    )
+    total, parts = objective(settings)(model(wide), wide, 0)
+    close(total, file["total/loss_f64"])
+    close(total.float(), file["total/loss"])
+    close(parts["relevance"].float(), file["total/rel"])
+    torch.autograd.backward(total)
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    found = export_weights(gradients, official_names())
+    wanted = file.below("pgrad/")
+    assert found.keys() == wanted.keys()
+    for name, want in wanted.items():
+        torch.testing.assert_close(found[name].float(), want, rtol=1e-5, atol=1e-6)
+
+
+def test_as_many_parameters_as_released(golden: Path) -> None:
+    counts = Arrays(golden / "common" / "param_counts.npz")
+    released = [
+        ("512_512_d384_tvr", tvr_clip_b().settings.model),
+        ("512_512_d256_activitynet_charades", activitynet_clip_b().settings.model),
+        ("768_768_d384", AMDNetConfig(video_width=768, text_width=768, hidden=384)),
+        ("768_768_d256", AMDNetConfig(video_width=768, text_width=768, hidden=256)),
+    ]
+    for name, config in released:
+        with torch.device("meta"):
+            model = AMDNet(config)
+        assert sum(p.numel() for p in model.parameters()) == int(counts.number(f"amdnet/{name}"))
+    with torch.device("meta"):
+        state = AMDNet(tvr_clip_b().settings.model).state_dict()
+    shapes = {name: list(value.shape) for name, value in export_weights(state, official_names()).items()}
+    assert shapes == json.loads(str(counts.arrays["amdnet/shapes_512_512_d384_tvr"]))

@@ -1,0 +1,265 @@
+"""DL-DKD and DL-DKD++ against the authors' own numbers: reference arrays dldkd_iccv and dldkdpp.
+
+Sizes and settings come from the files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from prvr.core.types import Batch, QueryBatch, VideoBatch
+from prvr.evaluation.scoring import score_tokens
+from prvr.models.dldkd import DLDKD, DLDKDConfig, from_official, official_names
+from prvr.models.official import export_weights
+from prvr.nn.prepare import cat_videos, unit_rows
+from prvr.nn.sampling import at_most
+from prvr.nn.scoring import best_cosine, best_token
+from prvr.nn.uniform import UniformConfig, prepare_frames
+from prvr.objectives.distillation import frame_distillation, own_cosines, soft_nce
+from prvr.objectives.nce import query_nce, video_nce
+from prvr.recipes import dldkd as recipes
+from tests.nn.make import video_features
+from tests.parity.arrays import Arrays, close
+from tests.parity.retrieval import check_loss, check_triplet, file_order, full_sizes, pieces
+
+DOT = 5e-5  # absolute tolerance of dot products, as the arrays' description has it
+
+
+@dataclass(frozen=True)
+class Case:
+    """One of the two systems."""
+
+    file: Arrays
+    model: DLDKD
+    batch: Batch
+    teacher: recipes.Teacher
+    plus: bool
+
+
+@pytest.fixture(scope="module", params=["dldkd_iccv", "dldkdpp"])
+def case(request: pytest.FixtureRequest, golden: Path) -> Case:
+    file, plus = Arrays(golden / "dldkd" / f"{request.param}.npz"), request.param == "dldkdpp"
+    said = file.settings()
+    config = DLDKDConfig(
+        video_width=said["visual"],
+        text_width=said["query"],
+        hidden=said["hidden"],
+        heads=said["heads"],
+        max_words=said["max_desc_l"],
+        frames=said["max_ctx_l"],
+        input_dropout=0.0,
+        dropout=0.0,
+        shared_words=not plus,
+    )
+    model = DLDKD(config).eval()
+    model.load_state_dict(from_official(file.below("sd/"), plus=plus))
+    teacher = recipes.Teacher(file["batch/teacher_videos"], file["batch/teacher_text"])
+    return Case(file, model, read_batch(file), teacher, plus)
+
+
+def read_batch(file: Arrays) -> Batch:
+    frames, there = file["batch/student_videos"], file["batch/student_videos_mask"] > 0
+    words, valid = file["batch/student_text"], file["batch/student_text_mask"] > 0
+    place = torch.arange(frames.shape[1]).expand(frames.shape[:2])
+    return Batch(
+        videos=VideoBatch(
+            frames=frames,
+            frame_valid=there,
+            clips=frames[..., :1],
+            clip_size=there.float(),
+            slot=place,
+            segment=place,
+            frame_spans=torch.zeros(*frames.shape[:2], 2),
+        ),
+        queries=QueryBatch(words=words, valid=valid, sentence=words[:, 0]),
+        video_of_query=file["batch/text_labels"],
+    )
+
+
+def test_raw_features_become_their_batch(case: Case) -> None:
+    file, batch, longest = case.file, case.batch, case.batch.videos.frames.shape[1]
+    config = UniformConfig(frames=case.model.config.frames)
+    raw = [prepare_frames(video_features(x), config) for x in pieces(file, "frames", "frame_lengths")]
+    order = file["batch/video_order"].tolist()
+    made = cat_videos([raw[v] for v in order])
+    close(made.frames[:, :longest], batch.videos.frames)
+    assert torch.equal(made.frame_valid[:, :longest], batch.videos.frame_valid)
+    assert torch.equal(made.clip_size > 0, made.frame_valid)
+    teacher = pieces(file, "teacher_frames", "frame_lengths")
+    for row, v in enumerate(order):
+        frames = at_most(teacher[v], config.frames)
+        close(case.teacher.frames[row, : len(frames)], frames)
+    words, (place, _) = pieces(file, "tokens", "token_lengths"), file_order(file)
+    close(case.teacher.sentence[place], file["raw/teacher_text"])
+    for query, tokens in zip(place.tolist(), words, strict=True):
+        kept = unit_rows(tokens)[: case.model.config.max_words]
+        close(batch.queries.words[query, : len(kept)], kept)
+
+
+def test_outputs_and_scores(case: Case) -> None:
+    file, batch = case.file, case.batch
+    outputs, valid = case.model(batch), batch.videos.frame_valid
+    inherit, explore = outputs.query.chunk(2, dim=-1)
+    close(inherit, file["out/query_I"])
+    close(explore, file["out/query_E"])
+    close(outputs.video.frames[valid], file["out/video_I"][valid])
+    close(outputs.video.clips[valid], file["out/video_E"][valid])
+    close(outputs.cosine.frame, file["train/S_I"])
+    close(outputs.cosine.clip, file["train/S_E"])
+    close(outputs.dot.frame, file["train/s_I"], atol=DOT)
+    close(outputs.dot.clip, file["train/s_E"], atol=DOT)
+    close(best_cosine(case.teacher.sentence, case.teacher.frames, valid)[0], file["train/S_T"])
+    close(best_token(case.teacher.sentence, case.teacher.frames, valid)[0], file["train/s_T"], atol=DOT)
+    pairs = {"c_I": (inherit, outputs.video.frames), "c_T": (case.teacher.sentence, case.teacher.frames)}
+    for name, (query, frames) in pairs.items():
+        found = torch.einsum("qd,vtd->qtv", F.normalize(query, dim=-1), F.normalize(frames, dim=-1))
+        close(found.where(valid.T, -1e10), file[f"train/{name}"])
+        own = file[f"train/{name}"].gather(2, batch.video_of_query[:, None, None].expand(-1, valid.shape[1], 1))[..., 0]
+        there = valid[batch.video_of_query]
+        close(own_cosines(query, frames, batch.video_of_query)[there], own[there])
+
+
+def test_scores_of_retrieval(case: Case) -> None:
+    """By the evaluation that everybody uses; √2 is what two vectors in one cost."""
+    file, model, batch = case.file, case.model, case.batch
+    query, tokens = model.encode_queries(batch.queries), model.encode_videos(batch.videos)
+    queries, videos = file_order(file)
+    scores = score_tokens(query, [tokens])
+    close(scores.frame[queries][:, videos] * 2**0.5, file["eval/S_I"])
+    close(scores.clip[queries][:, videos] * 2**0.5, file["eval/S_E"])
+    close(scores.fused(model.clip_weight)[queries][:, videos] * 2**0.5, file["eval/fused"])
+
+
+def test_single_losses(case: Case) -> None:
+    file, own, margin = case.file, case.batch.video_of_query, case.file.settings()["margin"]
+
+    def nce(scores: Tensor) -> Tensor:
+        return query_nce(scores, own).mean() + video_nce(scores, own).mean()
+
+    for branch in ("I", "E"):
+        check_loss(file, f"nce_{branch}", file[f"train/s_{branch}"], nce)
+        check_triplet(file, f"trip_{branch}", file[f"train/S_{branch}"], own, margin)
+
+
+def test_distillation_alone(case: Case) -> None:
+    file, own = case.file, case.batch.video_of_query
+    student = file["train/c_I"].double().requires_grad_()
+    place = own[:, None, None].expand(-1, student.shape[1], 1)
+    ours, theirs = (x.gather(2, place).squeeze(2) for x in (student, file["train/c_T"].double()))
+    valid = case.batch.videos.frame_valid[own]
+    loss = frame_distillation(ours, theirs, valid, temperature=file.settings()["tau"]).sum()
+    close(loss, file["loss/kd_f64"])
+    close(torch.autograd.grad(loss, student)[0], file["grad/kd"])
+
+
+def test_soft_labels_alone(case: Case) -> None:
+    if not case.plus:
+        assert "soft/alpha_beta_f64" not in case.file
+        return
+    file, own = case.file, case.batch.video_of_query
+
+    def check(name: str, branch: str, loss: Callable[[Tensor], Tensor], *, gradient: str) -> None:
+        scores = file[f"train/s_{branch}"].clone().requires_grad_()
+        value = loss(scores)
+        close(value, file[f"loss/{name}"])
+        close(torch.autograd.grad(value, scores)[0], file[f"grad/{gradient}"])
+
+    for k, (share, trust) in enumerate(file["soft/alpha_beta_f64"].tolist()):
+
+        def loss(x: Tensor, targets: Tensor, a: float = share, b: float = trust) -> Tensor:
+            return soft_nce(x, targets, own, share=a, trust=b)
+
+        teacher, case_k = file["train/s_T"], f"case{k}"
+        check(f"soft_I_{case_k}", "I", lambda x, t=teacher, f=loss: f(x, t), gradient=f"soft_I_{case_k}")  # type: ignore[misc]
+        check(f"soft_E_{case_k}", "E", lambda x, f=loss: f(x, x), gradient=f"soft_E_{case_k}")  # type: ignore[misc]
+        check(f"soft_E_{case_k}", "E", lambda x, f=loss: f(x, x.detach()), gradient=f"soft_E_detached_{case_k}")  # type: ignore[misc]
+
+
+def test_total_loss_and_gradients(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hardest negatives alone, so that nothing is drawn; gradients in float64, as the reference was."""
+    file, said = case.file, case.file.settings()
+    loss = recipes.DLDKDLoss(
+        nce_clip=said["nce_weight"],
+        nce_frame=said["nce_weight"],
+        margin=said["margin"],
+        hard_pool=1,
+        distill=said["kd_weight"],
+        temperature=said["tau"],
+        teacher_scale=1.0,  # the reference has the teacher's vectors as they are
+    )
+    # the reference's soft labels are of no epoch
+    monkeypatch.setattr(recipes, "soft_label_fade", lambda _: (0.6, 0.7))
+    totals = {"hard": "total_hard/", "soft": "total_soft/"} if case.plus else {"hard": "total/"}
+    names = ("explore_trip", "explore_nce", "inher_trip", "inher_nce", "kl") if case.plus else None
+    for labels, where in totals.items():
+        settings = recipes.DLDKDSettings(model=case.model.config, loss=replace(loss, labels=labels))  # type: ignore[arg-type]
+        learned = recipes.objective(settings, lambda _: case.teacher)
+        total, parts = learned(case.model(case.batch), case.batch, said["kd_epoch"])
+        close(total, file[f"{where}loss_overall"])
+        if names:
+            ours = ("triplet_clip", "nce_clip", "triplet_frame", "nce_frame", "distill")
+            for name, theirs in zip(ours, names, strict=True):
+                close(learned.weights[name] * parts[name], file[f"{where}{theirs}"])
+        check_gradients(case, settings, where)
+
+
+def check_gradients(case: Case, settings: recipes.DLDKDSettings, where: str) -> None:
+    file, batch = case.file, case.batch
+    wide = DLDKD(case.model.config).double().eval()
+    wide.load_state_dict({name: value.double() for name, value in case.model.state_dict().items()})
+    videos = replace(batch.videos, frames=batch.videos.frames.double())
+    queries = replace(batch.queries, words=batch.queries.words.double())
+    teacher = recipes.Teacher(*(x.double() for x in case.teacher))
+    learned = recipes.objective(settings, lambda _: teacher)
+    total, _ = learned(wide(replace(batch, videos=videos, queries=queries)), batch, file.settings()["kd_epoch"])
+    close(total, file[f"{where}loss_f64"])
+    torch.autograd.backward(total)
+    gradients = {name: p.grad for name, p in wide.named_parameters() if p.grad is not None}
+    found = export_weights(gradients, official_names(plus=case.plus))
+    want = file.below(where.replace("total", "pgrad"))
+    for name, gradient in want.items():
+        if name in found:
+            close(found[name], gradient)
+        else:
+            assert not gradient.any(), name  # of a projection that nothing reads
+    assert found.keys() <= want.keys()
+
+
+def test_terms_have_their_official_values(case: Case) -> None:
+    """DL-DKD's own names of its terms, of which the sheet does not say which branch is which: as a set."""
+    if case.plus:
+        return
+    file, said = case.file, case.file.settings()
+    loss = recipes.DLDKDLoss(margin=said["margin"], hard_pool=1, teacher_scale=1.0)
+    learned = recipes.objective(recipes.DLDKDSettings(model=case.model.config, loss=loss), lambda _: case.teacher)
+    _, parts = learned(case.model(case.batch), case.batch, said["kd_epoch"])
+    ours = torch.stack([learned.weights[name] * part for name, part in parts.items()]).sort().values
+    theirs = [file[n] for n in file if n.startswith("total/") and n not in ("total/loss_overall", "total/loss_f64")]
+    close(ours, torch.stack(theirs).sort().values)
+
+
+@pytest.mark.parametrize("system", ["dldkd_iccv", "dldkdpp"])
+def test_parameters_of_full_size(golden: Path, system: str) -> None:
+    """DL-DKD's second text projection, which nothing reads, is not counted."""
+    file, plus = Arrays(golden / "common" / "param_counts.npz"), system == "dldkdpp"
+    counts = {}
+    for name, video_width, text_width in full_sizes(file, system):
+        if plus or name.endswith("_used"):
+            with torch.device("meta"):
+                model = DLDKD(DLDKDConfig(video_width=video_width, text_width=text_width, shared_words=not plus))
+            counts[name] = sum(p.numel() for p in model.parameters())
+    assert counts == {name: int(file.number(name)) for name in counts}
+    assert len(counts) >= 4
+    shapes = json.loads(str(file.arrays[f"{system}/shapes_tvr_3072_768"]))
+    with torch.device("meta"):
+        state = DLDKD(DLDKDConfig(video_width=3072, text_width=768, shared_words=not plus)).state_dict()
+    ours = {name: list(x.shape) for name, x in export_weights(state, official_names(plus=plus)).items()}
+    assert ours == {name: shape for name, shape in shapes.items() if plus or not name.startswith("A_query_input_proj")}

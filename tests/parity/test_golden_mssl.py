@@ -1,0 +1,185 @@
+"""MS-SL against the authors' own numbers: reference arrays mssl. Sizes and settings come from the file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from prvr.core.types import Batch, QueryBatch, VideoBatch
+from prvr.models.mssl import MSSL, MSSLConfig, from_official, official_names
+from prvr.models.official import export_weights
+from prvr.nn.prepare import cat_videos, unit_rows
+from prvr.nn.proposals import own_proposals, proposal_scores, window_table
+from prvr.nn.uniform import UniformConfig, prepare_uniform
+from prvr.objectives.nce import query_nce, video_nce
+from prvr.objectives.pairs import pair_nce
+from prvr.recipes.mssl import MSSLSettings, objective
+from prvr.recipes.retrieval import RetrievalLoss
+from tests.nn.make import video_features
+from tests.parity.arrays import Arrays, close
+from tests.parity.retrieval import check_loss, check_pair_triplet, check_triplet, file_order, full_sizes, pieces
+
+TERMS = ("nce_clip", "triplet_clip", "nce_frame", "triplet_frame")
+DOT = 5e-5  # absolute tolerance of dot products, as the arrays' description has it
+
+
+@pytest.fixture(scope="module")
+def case(golden: Path) -> tuple[Arrays, MSSL, Batch]:
+    file = Arrays(golden / "mssl" / "mssl.npz")
+    said = file.settings()
+    config = MSSLConfig(
+        video_width=said["visual"],
+        text_width=said["query"],
+        hidden=said["hidden"],
+        heads=said["heads"],
+        max_words=said["max_desc_l"],
+        frames=said["max_ctx_l"],
+        clips=said["map_size"],
+        input_dropout=0.0,
+        dropout=0.0,
+    )
+    model = MSSL(config).eval()
+    model.load_state_dict(from_official(file.below("sd/")))
+    return file, model, read_batch(file)
+
+
+def read_batch(file: Arrays) -> Batch:
+    clips, frames = file["batch/clip_video_features"], file["batch/frame_video_features"]
+    words, valid = file["batch/text_feat"], file["batch/text_mask"] > 0
+    nowhere = torch.zeros(frames.shape[:2], dtype=torch.int64)
+    return Batch(
+        videos=VideoBatch(
+            frames=frames,
+            frame_valid=file["batch/videos_mask"] > 0,
+            clips=clips,
+            clip_size=torch.ones(clips.shape[:2]),
+            slot=nowhere,
+            segment=nowhere[:, : clips.shape[1]],
+            frame_spans=torch.zeros(*frames.shape[:2], 2),
+        ),
+        queries=QueryBatch(words=words, valid=valid, sentence=words[:, 0]),
+        video_of_query=file["batch/text_labels"],
+    )
+
+
+def test_raw_features_become_their_batch(case: tuple[Arrays, MSSL, Batch]) -> None:
+    file, model, batch = case
+    config = UniformConfig(frames=model.config.frames, clips=model.config.clips)
+    raw = [prepare_uniform(video_features(x), config) for x in pieces(file, "frames", "frame_lengths")]
+    made, longest = cat_videos([raw[v] for v in file["batch/video_order"].tolist()]), batch.videos.frames.shape[1]
+    close(made.clips, batch.videos.clips)
+    close(made.frames[:, :longest], batch.videos.frames)
+    assert not made.frame_valid[:, longest:].any()
+    assert torch.equal(made.frame_valid[:, :longest], batch.videos.frame_valid)
+    assert (made.clip_size > 0).all()
+    words, (place, _) = pieces(file, "tokens", "token_lengths"), file_order(file)
+    for query, tokens in zip(place.tolist(), words, strict=True):
+        kept = unit_rows(tokens)[: model.config.max_words]
+        close(batch.queries.words[query, : len(kept)], kept)
+        assert int(batch.queries.valid[query].sum()) == len(kept)
+
+
+def test_towers_and_proposals(case: tuple[Arrays, MSSL, Batch]) -> None:
+    file, model, batch = case
+    words, valid = batch.queries.words, batch.queries.valid
+    tokens = model.query_encoder(model.query_input(words), valid)
+    close(tokens[valid], file["out/token_feat"][valid])
+    query = model.encode_queries(batch.queries)
+    close(query, file["out/query"])
+    seen = model.contextual(batch.videos)
+    close(seen.clips, file["out/clip_feat"])
+    close(seen.frames[seen.frame_valid], file["out/frame_feat"][seen.frame_valid])
+    made = model.encode_videos(batch.videos)
+    close(made.clips[0], file["out/proposals_v0"])
+    close(made.clips.sum(1), file["out/proposals_sum"], atol=1e-3)  # sums of 528 numbers
+    assert torch.equal(made.clips[:, : model.config.clips], window_table(32, seen.clips)[:32] @ seen.clips)
+    found = proposal_scores(query, seen.clips, seen.clip_valid)
+    assert torch.equal(found.winner, file["out/key_clip"])
+    own = batch.video_of_query
+    guide = own_proposals(seen.clips, found.winner, own)
+    close(model.guided(guide, seen.frames[own], seen.frame_valid[own]), file["out/r_train"])
+    close(made.frames[0][found.winner[:, 0]], file["out/r_infer_v0"])
+
+
+def test_training_scores(case: tuple[Arrays, MSSL, Batch]) -> None:
+    file, model, batch = case
+    outputs = model(batch)
+    close(outputs.cosine.clip, file["train/S_c"])
+    close(outputs.dot.clip, file["train/s_c"], atol=DOT)
+    close(outputs.cosine.frame, file["train/S_f"])
+    close(outputs.dot.frame, file["train/s_f"], atol=DOT)
+
+
+def test_scores_of_retrieval(case: tuple[Arrays, MSSL, Batch]) -> None:
+    file, model, batch = case
+    scores = model.scores(model.encode_queries(batch.queries), model.encode_videos(batch.videos))
+    close(scores.clip, file["infer/S_c"])
+    close(scores.frame, file["infer/S_f"])
+    queries, videos = file_order(file)
+    close(scores.clip[queries][:, videos], file["eval/S_c"])
+    close(scores.frame[queries][:, videos], file["eval/S_f"])
+    for name in [name for name in file if name.startswith("eval/fused_")]:
+        close(scores.fused(float(name.removeprefix("eval/fused_")))[queries][:, videos], file[name])
+
+
+def test_single_losses(case: tuple[Arrays, MSSL, Batch]) -> None:
+    file, _, batch = case
+    own, margin = batch.video_of_query, file.settings()["margin"]
+
+    def nce(scores: Tensor) -> Tensor:
+        return query_nce(scores, own).mean() + video_nce(scores, own).mean()
+
+    check_loss(file, "clip_nce", file["train/s_c"], nce)
+    check_loss(file, "frame_nce", file["train/s_f"], lambda x: pair_nce(x).mean())
+    check_triplet(file, "clip_trip", file["train/S_c"], own, margin)
+    check_triplet(file, "clip_trip_lifted", file["lossin/S_c_lifted"], own, margin)
+    check_pair_triplet(file, "frame_trip", file["lossin/S_f_jittered"], margin)
+    check_pair_triplet(file, "frame_trip_lifted", file["lossin/S_f_lifted"], margin)
+
+
+def test_total_loss_and_gradients(case: tuple[Arrays, MSSL, Batch]) -> None:
+    """The hardest negatives alone, so that nothing is drawn; in float64, as the reference was."""
+    file, model, batch = case
+    nce_clip, nce_frame = file.settings()["nce_weights"]
+    loss = RetrievalLoss(
+        nce_clip=nce_clip, nce_frame=nce_frame, margin=file.settings()["margin"], hard_from_epoch=0, hard_pool=1
+    )
+    learned = objective(MSSLSettings(model=model.config, loss=loss))
+    total, parts = learned(model(batch), batch, 0)
+    for name, theirs in zip(TERMS, ("clip_nce", "clip_trip", "frame_nce", "frame_trip"), strict=True):
+        close(learned.weights[name] * parts[name], file[f"total/{theirs}_loss"])
+    close(total, file["total/loss_overall"])
+
+    wide = MSSL(model.config).double().eval()
+    wide.load_state_dict({name: value.double() for name, value in model.state_dict().items()})
+    videos = replace(batch.videos, frames=batch.videos.frames.double(), clips=batch.videos.clips.double())
+    queries = replace(batch.queries, words=batch.queries.words.double())
+    total, _ = learned(wide(replace(batch, videos=videos, queries=queries)), batch, 0)
+    close(total, file["total/loss_f64"])
+    torch.autograd.backward(total)
+    found = export_weights(
+        {name: p.grad for name, p in wide.named_parameters() if p.grad is not None}, official_names()
+    )
+    for name, want in file.below("pgrad/").items():
+        close(found[name], want)
+    assert found.keys() == file.below("pgrad/").keys()
+
+
+def test_parameters_of_full_size(golden: Path) -> None:
+    file = Arrays(golden / "common" / "param_counts.npz")
+    counts = {}
+    for name, video_width, text_width in full_sizes(file, "mssl"):
+        with torch.device("meta"):
+            model = MSSL(MSSLConfig(video_width=video_width, text_width=text_width))
+        counts[name] = sum(p.numel() for p in model.parameters())
+    assert counts == {name: int(file.number(name)) for name in counts}
+    assert len(counts) >= 4
+    shapes = json.loads(str(file.arrays["mssl/shapes_tvr_3072_768"]))
+    with torch.device("meta"):
+        state = MSSL(MSSLConfig(video_width=3072, text_width=768)).state_dict()
+    assert {name: list(value.shape) for name, value in export_weights(state, official_names()).items()} == shapes
