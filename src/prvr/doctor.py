@@ -10,18 +10,9 @@ import shutil
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
 
 from prvr.core.errors import PrvrError
-
-
-class Check(NamedTuple):
-    """One thing looked at."""
-
-    name: str
-    ok: bool
-    found: str
-    fix: str = ""
+from prvr.core.types import Check
 
 
 def examine(index: Path) -> list[Check]:
@@ -107,14 +98,13 @@ def _folder(folder: Path) -> Check:
 
 
 def _index(folder: Path) -> Check:
-    from prvr.index.exact import TABLE, ExactIndex
+    from prvr.search.indexing import open_index
 
-    if not (folder / TABLE).exists():
+    if not folder.exists() or not any(folder.iterdir()):
         return Check("index", True, f"none at {folder} yet", "make one: prvr index PATH")
     try:
-        index = ExactIndex.open(folder)
+        with open_index(folder) as index:
+            header = index.header
+            return Check("index", True, f"{len(index)} videos, encoder {header.encoder.fingerprint}, {header.model}")
     except PrvrError as error:
-        return Check("index", False, str(error), f"prvr index PATH --index {folder}")
-    return Check(
-        "index", True, f"{len(index)} videos, encoder {index.header.encoder.fingerprint}, {index.header.model}"
-    )
+        return Check("index", False, str(error), f"prvr index --repair --index {folder}")

@@ -132,7 +132,7 @@ def test_wrong_data_is_named(mine: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "no annotations of split 'train' here; there are test, val" in capsys.readouterr().err
     write_queries(train, queries)
     assert main([*words, "--set", "model.video_width=64"]) == 1
-    assert "features are 128 wide" in (line := capsys.readouterr().err)
+    assert "frames of world@8ec7a7bca72e are 128 wide" in (line := capsys.readouterr().err)
     assert "`--set model.video_width=128`" in line
 
 

@@ -14,11 +14,12 @@ from prvr.core.types import Batch, QueryBatch, VideoBatch
 from prvr.models.mssl import MSSL, MSSLConfig, from_official, official_names
 from prvr.models.official import export_weights
 from prvr.nn.prepare import cat_videos, unit_rows
-from prvr.nn.proposals import own_proposals, proposal_scores, window_table
+from prvr.nn.proposals import proposal_scores, window_table
 from prvr.nn.uniform import UniformConfig, prepare_uniform
+from prvr.objectives.anchoring import anchored
 from prvr.objectives.nce import query_nce, video_nce
 from prvr.objectives.pairs import pair_nce
-from prvr.recipes.mssl import MSSLSettings, objective
+from prvr.recipes.mssl import MSSLSettings, learned, objective
 from prvr.recipes.retrieval import RetrievalLoss
 from tests.nn.make import video_features
 from tests.parity.arrays import Arrays, close
@@ -101,14 +102,13 @@ def test_towers_and_proposals(case: tuple[Arrays, MSSL, Batch]) -> None:
     found = proposal_scores(query, seen.clips, seen.clip_valid)
     assert torch.equal(found.winner, file["out/key_clip"])
     own = batch.video_of_query
-    guide = own_proposals(seen.clips, found.winner, own)
-    close(model.guided(guide, seen.frames[own], seen.frame_valid[own]), file["out/r_train"])
+    close(made.frames[own, found.winner.gather(1, own[:, None]).squeeze(1)], file["out/r_train"])
     close(made.frames[0][found.winner[:, 0]], file["out/r_infer_v0"])
 
 
 def test_training_scores(case: tuple[Arrays, MSSL, Batch]) -> None:
     file, model, batch = case
-    outputs = model(batch)
+    outputs = anchored(model(batch), batch.video_of_query, matching=False)
     close(outputs.cosine.clip, file["train/S_c"])
     close(outputs.dot.clip, file["train/s_c"], atol=DOT)
     close(outputs.cosine.frame, file["train/S_f"])
@@ -149,17 +149,18 @@ def test_total_loss_and_gradients(case: tuple[Arrays, MSSL, Batch]) -> None:
     loss = RetrievalLoss(
         nce_clip=nce_clip, nce_frame=nce_frame, margin=file.settings()["margin"], hard_from_epoch=0, hard_pool=1
     )
-    learned = objective(MSSLSettings(model=model.config, loss=loss))
-    total, parts = learned(model(batch), batch, 0)
+    settings = MSSLSettings(model=model.config, loss=loss)
+    total, parts = learned(settings)(model(batch), batch, 0)
+    weights = objective(settings).weights
     for name, theirs in zip(TERMS, ("clip_nce", "clip_trip", "frame_nce", "frame_trip"), strict=True):
-        close(learned.weights[name] * parts[name], file[f"total/{theirs}_loss"])
+        close(weights[name] * parts[name], file[f"total/{theirs}_loss"])
     close(total, file["total/loss_overall"])
 
     wide = MSSL(model.config).double().eval()
     wide.load_state_dict({name: value.double() for name, value in model.state_dict().items()})
     videos = replace(batch.videos, frames=batch.videos.frames.double(), clips=batch.videos.clips.double())
     queries = replace(batch.queries, words=batch.queries.words.double())
-    total, _ = learned(wide(replace(batch, videos=videos, queries=queries)), batch, 0)
+    total, _ = learned(settings)(wide(replace(batch, videos=videos, queries=queries)), batch, 0)
     close(total, file["total/loss_f64"])
     torch.autograd.backward(total)
     found = export_weights(

@@ -103,6 +103,7 @@ def run(
     terms: Callable[[Outputs, Batch, int], tuple[Tensor, dict[str, Tensor]]] = objective,
     steps: Callable[[int], Iterator[Batch]] = batches,
     on_progress: Callable[[TrainProgress], None] | None = None,
+    config: TrainConfig | None = None,
 ) -> TrainResult:
     """One call of `train`, from a model that always begins with the same weights."""
     torch.manual_seed(1)
@@ -114,7 +115,7 @@ def run(
         optimizer=BertAdam(model.parameters(), lr=0.05, total_steps=30, warmup=0.1, weight_decay=0.01),
         validate=check,
         folder=folder,
-        config=TrainConfig(epochs=epochs, patience=patience, seed=seed),
+        config=config or TrainConfig(epochs=epochs, patience=patience, seed=seed),
         metadata={"recipe": "tests:two_lines"} if metadata is None else metadata,
         on_progress=on_progress,
     )

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from prvr import __version__
-from prvr.cli import data, research, videos
+from prvr.cli import data, library, research, videos
 from prvr.cli.screen import DONE, FAILED, INTERRUPTED, Parser, say
 from prvr.core.errors import PrvrError
 
@@ -45,6 +45,7 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"prvr {__version__}")
     verbs = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     videos.add_verbs(verbs)
+    library.add_verbs(verbs)
     research.add_verbs(verbs)
     data.add_verbs(verbs)
     return parser

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,16 +94,21 @@ def run_train(args: argparse.Namespace) -> int:
     from prvr.data.folder import DataFolder
     from prvr.recipes.recipe import load_recipe
     from prvr.recipes.runs import train_run
+    from prvr.training.distributed import is_first
 
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]
     recipe = load_recipe(args.recipe).with_settings([*args.settings, *seed])
     out = args.out or Path("runs") / args.recipe.rpartition(".")[2].replace(":", "-")
     data = DataFolder(args.data, args.features, args.teacher)
-    _say_simulated(data)
-    with training_bar(recipe.title) as on_progress:
+    speaks = is_first()  # one of the processes that torchrun starts
+    if speaks:
+        _say_simulated(data)
+    with training_bar(recipe.title) if speaks else nullcontext() as on_progress:
         result = train_run(
             recipe, data, out, clean=args.protocol == "clean", device=args.device, on_progress=on_progress
         )
+    if not speaks:
+        return DONE
     if args.json:
         emit({"run": str(out), "best": result.best, "best_epoch": result.best_epoch, "epochs": result.epochs})
     else:

@@ -1,4 +1,4 @@
-"""Verbs that read folders of video: extract, index, search, doctor, demo."""
+"""Verbs that read folders of video: extract, doctor, demo; and what the others that do share with them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from prvr.cli.screen import (
 )
 
 if TYPE_CHECKING:
-    from prvr.core.types import Encoder, EncoderSpec, Hit
+    from prvr.core.types import Encoder, EncoderSpec
     from prvr.features.extract import Extraction
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
-    """demo, extract, index, search, doctor."""
+    """demo, extract, doctor."""
     demo = verbs.add_parser("demo", help="make a small library of videos and go the whole way through it")
     demo.add_argument("--out", type=Path, default=Path("demo"), help="folder to work in (default: %(default)s)")
     demo.add_argument("--size", default="demo", help="tiny or demo (default: %(default)s)")
@@ -37,24 +37,9 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     demo.set_defaults(run=run_demo)
 
     extract = verbs.add_parser("extract", help="videos to features, safe to stop and go on")
-    _reading(extract, encoder="world")
+    reading_options(extract, encoder="world")
     extract.add_argument("--out", type=Path, required=True, help="the feature store")
     extract.set_defaults(run=run_extract)
-
-    index = verbs.add_parser("index", help="folders of video to an index that can be searched")
-    _reading(index, encoder=None)
-    index.add_argument("--index", type=Path, help="the index folder (default: one for this user)")
-    index.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
-    index.set_defaults(run=run_index)
-
-    search = verbs.add_parser("search", help="a sentence to ranked videos with moments")
-    search.add_argument("query", help="what happens, in a sentence")
-    search.add_argument("--index", type=Path, help="the index folder (default: the one for this user)")
-    search.add_argument("-k", "--top-k", type=int, default=5, help="videos to show (default: %(default)s)")
-    search.add_argument("--encoder", help="where the index's encoder lies now, if it was moved")
-    search.add_argument("--json", action="store_true", help="print the hits as JSON")
-    device_option(search)
-    search.set_defaults(run=run_search)
 
     doctor = verbs.add_parser("doctor", help="check this machine, a line a check, with the fix")
     doctor.add_argument("--index", type=Path, help="the index folder to look at (default: the one for this user)")
@@ -62,8 +47,9 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     doctor.set_defaults(run=run_doctor)
 
 
-def _reading(parser: Parser, *, encoder: str | None) -> None:
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="video files, or folders to walk")
+def reading_options(parser: Parser, *, encoder: str | None, paths: str = "+") -> None:
+    """What every verb that reads videos takes."""
+    parser.add_argument("paths", nargs=paths, type=Path, metavar="PATH", help="video files, or folders to walk")
     parser.add_argument("--encoder", default=encoder, help="world, a folder, or a hub name")
     parser.add_argument("--rate", type=float, default=1.0, help="frames a second (default: %(default)s)")
     parser.add_argument("--max-frames", type=int, help="at most so many a video, spread over its length")
@@ -77,64 +63,13 @@ def run_extract(args: argparse.Namespace) -> int:
     """Videos to features."""
     from prvr.features.extract import extract
 
-    encoder = _encoder(args.encoder, args)
-    rate, most, workers = _sampling(args)
+    encoder = bring_encoder(args.encoder, args)
+    rate, most, workers = sampling(args)
     with reading_bar() as show:
         done = extract(args.paths, encoder, args.out, rate=rate, max_frames=most, workers=workers, on_progress=show)
     if args.json:
-        emit({"store": str(args.out), **_extraction(done)})
-    return _closing(done, f"in {args.out}", args.paths)
-
-
-def run_index(args: argparse.Namespace) -> int:
-    """Folders of video to an index."""
-    from prvr.index.exact import read_header
-    from prvr.recipes.runs import open_run
-    from prvr.search.indexing import build_index
-    from prvr.search.places import index_folder
-
-    folder = args.index or index_folder()
-    name = args.encoder
-    if name is None and (maker := open_run(args.model) if args.model else read_header(folder)):
-        name = maker.encoder.source or maker.encoder.name
-    encoder = _encoder(name or "world", args)
-    rate, most, workers = _sampling(args)
-    with reading_bar() as show:
-        done = build_index(
-            args.paths,
-            folder,
-            encoder,
-            model=args.model,
-            rate=rate,
-            max_frames=most,
-            workers=workers,
-            on_progress=show,
-        )
-    if args.json:
-        emit({"index": str(folder), "videos": done.num_videos, **_extraction(done.extraction)})
-    code = _closing(done.extraction, f"searchable in {folder}", args.paths)
-    if code != FAILED:
-        say(f'Next: prvr search "what happens in it" --index {folder}')
-    return code
-
-
-def run_search(args: argparse.Namespace) -> int:
-    """A sentence to ranked videos with moments."""
-    from prvr.search.engine import SearchEngine
-    from prvr.search.listing import hit_table
-    from prvr.search.places import index_folder
-
-    engine = SearchEngine.open(args.index or index_folder(), encoder=args.encoder, device=args.device)
-    hits = engine.search(args.query, k=int(positive(args.top_k, "-k")))
-    unknown = engine.encoder.unknown_words(args.query)
-    if unknown:
-        spec = engine.encoder.spec
-        say(f"Encoder {spec.fingerprint} does not know: {', '.join(unknown)}{_limits(spec)}")
-    if args.json:
-        emit([_hit(rank, hit) for rank, hit in enumerate(hits, 1)])
-    else:
-        print(hit_table(hits))
-    return DONE
+        emit({"store": str(args.out), **extraction(done)})
+    return closing(done, f"in {args.out}", args.paths)
 
 
 def run_doctor(args: argparse.Namespace) -> int:
@@ -165,25 +100,12 @@ def run_demo(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _hit(rank: int, hit: Hit) -> dict[str, Any]:
-    return {
-        "rank": rank,
-        "video_id": hit.video_id,
-        "path": str(hit.path) if hit.path else None,
-        "score": round(hit.score, 6),
-        "confidence": hit.confidence,
-        "start": hit.start,
-        "end": hit.end,
-        "moments": hit.moments,
-        "duration_s": hit.duration_s,
-    }
-
-
-def _extraction(done: Extraction) -> dict[str, Any]:
+def extraction(done: Extraction) -> dict[str, Any]:
+    """What reading did, as JSON."""
     return {"made": done.made, "kept": done.kept, "failed": done.failed, "video_s": done.video_s, "wall_s": done.wall_s}
 
 
-def _closing(done: Extraction, place: str, paths: Sequence[Path]) -> int:
+def closing(done: Extraction, place: str, paths: Sequence[Path]) -> int:
     """What was done, a line for each file that could not be read; -> the exit code."""
     for problem in done.failed.values():
         say(f"skipped  {problem}")
@@ -197,22 +119,23 @@ def _closing(done: Extraction, place: str, paths: Sequence[Path]) -> int:
     return PARTIAL if done.failed else DONE
 
 
-def _encoder(name: str, args: argparse.Namespace) -> Encoder:
+def bring_encoder(name: str, args: argparse.Namespace) -> Encoder:
+    """The encoder of a name, announced."""
     from prvr.encoders.loading import load_encoder
 
     encoder = load_encoder(name, device=args.device, dtype=args.dtype)
-    say(f"Encoder {encoder.spec.fingerprint}, {encoder.spec.width} wide{_limits(encoder.spec)}")
+    say(f"Encoder {encoder.spec.fingerprint}, {encoder.spec.width} wide{limits(encoder.spec)}")
     return encoder
 
 
-def _limits(spec: EncoderSpec) -> str:
+def limits(spec: EncoderSpec) -> str:
     """What an encoder does not know, said wherever it is used."""
     if spec.domain == "general":
         return ""
     return f"; it knows the {spec.domain}: for other footage name a general one (--encoder FOLDER or hub name)"
 
 
-def _sampling(args: argparse.Namespace) -> tuple[float, int | None, int | None]:
+def sampling(args: argparse.Namespace) -> tuple[float, int | None, int | None]:
     """--rate, --max-frames and --workers, judged."""
     whole = [(args.max_frames, "--max-frames"), (args.workers, "--workers")]
     most, workers = (None if value is None else int(positive(value, name)) for value, name in whole)

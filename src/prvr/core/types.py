@@ -297,3 +297,12 @@ class Hit:
     def end(self) -> float:
         """End of the best moment, seconds."""
         return self.moments[0][1]
+
+
+class Check(NamedTuple):
+    """One thing that was looked at, on a machine or in a folder."""
+
+    name: str
+    ok: bool
+    found: str
+    fix: str = ""  # what to do where it is not well

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import FeatureError, PrvrError
-from prvr.core.types import Query
+from prvr.core.types import Check, Query
 from prvr.data.annotations import group_by_video
 from prvr.data.benchmarks import Annotations, Benchmark, open_annotations
 from prvr.data.benchmarks.catalogue import BENCHMARKS, PackFiles, Release
@@ -24,15 +24,6 @@ T = TypeVar("T")
 
 SAMPLE = 64  # keys of a pack that are decoded, spread over all of it
 _NAMED = 3  # missing ids that are named
-
-
-class Check(NamedTuple):
-    """One thing looked at."""
-
-    name: str
-    ok: bool
-    found: str
-    fix: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +91,7 @@ def _annotation_checks(checks: list[Check], annotations: Annotations) -> dict[st
             splits[name] = queries
             release = annotations.benchmark.release(of_file[0]) if annotations.benchmark else None
             checks.append(_counts(name, path, queries, release))
-    for split in {"train", "val"} - set(annotations.splits):
+    for split in (split for split in ("train", "val") if split not in annotations.splits):
         release = annotations.benchmark.release(split) if annotations.benchmark else None
         file = release.file if release else f"annotations/{split}.jsonl"
         checks.append(Check(f"annotations of {split}", False, "none", f"put {file} beside the others, to train"))

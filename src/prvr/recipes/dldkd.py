@@ -105,6 +105,18 @@ def charades_plus() -> Recipe:
     return recipe("prvr.recipes.dldkd:charades_plus", "DL-DKD++", _plus(dropout=0.15, margin=0.2, lr=2.4e-4))
 
 
+def world() -> Recipe:
+    """DL-DKD on the generated world: a small network and few epochs, for two cores."""
+    settings = DLDKDSettings(
+        model=DLDKDConfig(video_width=128, text_width=128, hidden=96, max_words=32),
+        loss=DLDKDLoss(),
+        optim=OptimConfig(lr=1e-3, schedule_epochs=11),
+        train=TrainConfig(epochs=9, patience=9, seed=0),
+        batch_videos=32,
+    )
+    return recipe("prvr.recipes.dldkd:world", "DL-DKD", settings)
+
+
 def recipe(target: str, title: str, settings: DLDKDSettings) -> Recipe:
     """Any DL-DKD settings as a Recipe; `target` is the function that makes it."""
     return Recipe(

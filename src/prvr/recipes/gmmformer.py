@@ -107,6 +107,18 @@ def charades_i3d() -> Recipe:
     return _with_features(charades(), video_width=1024, text_width=1024)
 
 
+def world() -> Recipe:
+    """GMMFormer on the generated world: a small network and few epochs, for two cores."""
+    settings = GMMFormerSettings(
+        model=GMMFormerConfig(video_width=128, text_width=128, hidden=96, max_words=32),
+        loss=GMMFormerLoss(hard_from_epoch=2),
+        optim=OptimConfig(lr=1e-3, schedule_epochs=11),
+        train=TrainConfig(epochs=9, patience=9, seed=0),
+        batch_videos=32,
+    )
+    return recipe("prvr.recipes.gmmformer:world", "GMMFormer", settings)
+
+
 def recipe(target: str, title: str, settings: GMMFormerSettings) -> Recipe:
     """Any GMMFormer settings as a Recipe; `target` is the function that makes it."""
     return Recipe(

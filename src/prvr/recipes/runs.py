@@ -30,6 +30,7 @@ from prvr.recipes.msc_import import import_official
 from prvr.recipes.recipe import Recipe, Settings, load_recipe
 from prvr.recipes.zero_shot import max_over_frames
 from prvr.training.checkpoint import load_weights, put_weights, save_weights
+from prvr.training.distributed import joined
 from prvr.training.loop import WEIGHTS, TrainProgress, TrainResult, train
 
 CONFIG = "config.json"
@@ -130,37 +131,38 @@ def train_run(
     recipe.fit(recipe.settings, data.spec)
     if recipe.objective is None or recipe.optimizer is None:
         raise ConfigError(f"{recipe.target}: has nothing to train; measure it with `prvr evaluate zero-shot`")
-    settings = recipe.settings
+    settings, where = recipe.settings, pick_device(device).name
     splits = Splits(recipe, data, clean=clean)
-    num_videos = len(splits.train)  # prepared before any epoch is seeded: bringing an encoder draws random numbers
-    config = {
-        "recipe": recipe.target,
-        "settings": to_dict(settings),
-        "features": to_dict(data.spec),
-        "selected_on": splits.selected_on,
-        "selected_by": splits.val.digest,
-    }
-    identity = {
-        "recipe": recipe.target,
-        "features": f"{data.spec.name} {data.spec.revision}",
-        "settings": json.dumps(_lasting(settings)),
-        "selected_on": splits.selected_on,
-    }
     model = recipe.build(settings)
-    where = pick_device(device).name
-    _describe(folder, config)
-    return train(
-        model,
-        objective=recipe.objective(settings),
-        batches=partial(_epoch, splits, settings),
-        optimizer=recipe.optimizer(settings, model, -(-num_videos // settings.batch_videos)),
-        validate=partial(_validate, splits=splits, device=where),
-        folder=folder,
-        config=settings.train,
-        metadata=identity,
-        device=where,
-        on_progress=on_progress,
-    )
+    with joined(where) as ranks:
+        # prepared before any epoch is seeded: bringing an encoder draws random numbers
+        num_videos = ranks.from_first(splits.prepare)
+        config = {
+            "recipe": recipe.target,
+            "settings": to_dict(settings),
+            "features": to_dict(data.spec),
+            "selected_on": splits.selected_on,
+            "selected_by": splits.val.digest,
+        }
+        ranks.from_first(partial(_describe, folder, config))
+        return train(
+            model,
+            objective=recipe.objective(settings),
+            batches=partial(_epoch, splits, settings),
+            optimizer=recipe.optimizer(settings, model, -(-num_videos // settings.batch_videos)),
+            validate=partial(_validate, splits=splits, device=where),
+            folder=folder,
+            config=settings.train,
+            metadata={
+                "recipe": recipe.target,
+                "features": f"{data.spec.name} {data.spec.revision}",
+                "settings": json.dumps(_lasting(settings)),
+                "selected_on": splits.selected_on,
+            },
+            device=where,
+            on_progress=on_progress,
+            ranks=ranks,
+        )
 
 
 def import_run(checkpoint: Path, recipe: Recipe, data: DataFolder, folder: Path) -> Trained:
@@ -224,6 +226,10 @@ class Splits:
     def selected_on(self) -> str:
         """The queries that choose the epoch, for people and for reports."""
         return f"{HELD_OUT:.0%} of train, held out" if self._clean else self._data.chooses
+
+    def prepare(self) -> int:
+        """Bring both to the disk, where other processes find them; -> videos to learn from."""
+        return len(self.train) if len(self.val) else 0
 
     @cached_property
     def train(self) -> RetrievalSet:

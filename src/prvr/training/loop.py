@@ -4,17 +4,19 @@ A run folder holds `model.safetensors` (the best weights), `last.safetensors` (w
 with TensorBoard installed, `tensorboard/`. Epochs are counted from 0 everywhere. torch's random numbers are seeded anew
 from (seed, epoch), so a run that is interrupted and started again ends with the bits of one that was not, without the
 state of any generator being saved (on a CPU; GPU kernels that add in no fixed order may differ in the last bit).
+
+On several ranks (see `prvr.training.distributed`) all learn; the first alone validates, decides, writes and reports.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,25 +24,27 @@ from torch.optim import Optimizer
 
 from prvr.core.errors import CheckpointError, ConfigError, DataError
 from prvr.core.files import only_writer
-from prvr.core.types import Batch, Outputs
+from prvr.core.types import Batch
 from prvr.training.checkpoint import load_state, restore, save_state, save_weights
+from prvr.training.distributed import ALONE, Ranks
+from prvr.training.feeding import feed
 from prvr.training.log import EpochRecord, RunLog
 from prvr.training.run_folder import LAST, WEIGHTS, Standing, has_best, read_standing
+from prvr.training.step import Objective, Precision, Step, far_apart, make_step
 
 __all__ = ["LAST", "WEIGHTS", "Objective", "TrainConfig", "TrainProgress", "TrainResult", "train"]
-
-Objective = Callable[[Outputs, Batch, int], tuple[Tensor, dict[str, Tensor]]]
-"""(outputs, batch, epoch) -> the loss and its parts by name, the same names in every step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How long to train, and what is best."""
+    """How long to train, what is best, and how the device computes."""
 
     epochs: int = 100
     patience: int = 10  # epochs without improvement that are borne; one more ends the run
     seed: int = 9527
     primary: str = "SumR"  # the validation metric that the best weights have most of
+    precision: Precision = "fp32"  # of the two towers; losses, weights and the optimiser are fp32 always
+    compile: bool = False  # the towers by torch.compile: the same values, after minutes of compiling
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -49,6 +53,8 @@ class TrainConfig:
             raise ConfigError(f"train.patience={self.patience}: must not be negative; 0 stops at the first setback")
         if not self.primary:
             raise ConfigError("train.primary: must name a validation metric, such as SumR")
+        if self.precision not in get_args(Precision):
+            raise ConfigError(f"train.precision={self.precision}: choose one of {', '.join(get_args(Precision))}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +99,7 @@ def train(
     config: TrainConfig,
     metadata: Mapping[str, str],
     device: str = "cpu",
+    ranks: Ranks = ALONE,
     on_progress: Callable[[TrainProgress], None] | None = None,
 ) -> TrainResult:
     """Train until the last epoch or until more than `patience` epochs in a row brought nothing; keep the best weights.
@@ -100,34 +107,41 @@ def train(
     `batches(epoch)` must depend on the epoch alone. `validate` gets the model in eval mode and without gradients.
     `metadata` is stored with the weights and says what the run is of: a folder with other metadata is refused. A run
     that was interrupted goes on after its last finished epoch, a complete one returns at once. Afterwards `model` holds
-    the weights of the latest epoch that was trained here; the best ones are in `folder`/model.safetensors.
+    the weights of the latest epoch that was trained here; the best ones are in `folder`/model.safetensors. On several
+    `ranks` each makes this call with the same arguments and gets the same result; their number may change when a run
+    goes on.
 
-    Raises CheckpointError for a folder that cannot be used and for numbers that are no longer finite; the weights and
-    the state of the last good epoch are then still on disk.
+    Raises CheckpointError for a folder that cannot be used, for numbers that are no longer finite and for a rank that
+    stopped; the weights and the state of the last good epoch are then still on disk.
     """
-    settings = {"metadata": dict(metadata), "train": {"seed": config.seed, "primary": config.primary}}
-    standing = read_standing(folder, settings)
-    if standing.finished(epochs=config.epochs, patience=config.patience) and has_best(folder, standing):
+    numerics = {name: getattr(config, name) for name in ("seed", "primary", "precision", "compile")}
+    settings = {"metadata": dict(metadata), "train": numerics}
+    standing, complete = ranks.from_first(lambda: _found(folder, settings, config))
+    if complete:
         return _result(standing, new_epochs=0)
-    with only_writer(folder, CheckpointError):
-        standing = read_standing(folder, settings)  # again, now that nobody else can write
-        begun = standing.epochs
-        run = _Run(model.to(device), objective, batches, optimizer, validate, folder, config, settings, device)
-        if begun:
-            restore(load_state(folder / LAST), model, optimizer, where=str(folder / LAST))
-            _mend_best(run, standing)
-        with RunLog(folder, keep=begun) as log:
-            show = _Reporter(on_progress, config.epochs)
-            while not standing.finished(epochs=config.epochs, patience=config.patience):
-                standing = _one_epoch(run, standing, log, show)
-    return _result(standing, new_epochs=standing.epochs - begun)
+    step = make_step(
+        model.to(device),
+        objective,
+        device=device,
+        precision=config.precision,
+        compiled=config.compile,
+        seed=config.seed,
+        ranks=ranks,
+    )
+    run = _Run(model, step, batches, optimizer, validate, folder, config, settings, device, ranks)
+    show = _Reporter(on_progress if ranks.is_first else None, config.epochs)
+    with contextlib.ExitStack() as held:
+        standing = begun = _taken_up(run, show, held)
+        while not standing.finished(epochs=config.epochs, patience=config.patience):
+            standing = _one_epoch(run, standing, show)
+    return _result(standing, new_epochs=standing.epochs - begun.epochs)
 
 
 class _Run(NamedTuple):
     """What does not change from epoch to epoch."""
 
     model: nn.Module
-    objective: Objective
+    step: Step
     batches: Callable[[int], Iterable[Batch]]
     optimizer: Optimizer
     validate: Callable[[nn.Module], Mapping[str, float]]
@@ -135,16 +149,44 @@ class _Run(NamedTuple):
     config: TrainConfig
     settings: dict[str, Any]
     device: str
+    ranks: Ranks
+
+
+def _found(folder: Path, settings: dict[str, Any], config: TrainConfig) -> tuple[Standing, bool]:
+    """How far the run has come, and whether nothing is left to do."""
+    standing = read_standing(folder, settings)
+    finished = standing.finished(epochs=config.epochs, patience=config.patience)
+    return standing, finished and has_best(folder, standing)
+
+
+def _taken_up(run: _Run, show: _Reporter, held: contextlib.ExitStack) -> Standing:
+    """How far the run has come, with its weights and the optimiser's state in place on every rank."""
+    standing = run.ranks.from_first(lambda: _opened(run, show, held))
+    if standing.epochs:
+        state = run.ranks.from_first(lambda: load_state(run.folder / LAST))
+        restore(state, run.model, run.optimizer, where=str(run.folder / LAST))
+        run.ranks.from_first(lambda: _mend_best(run, standing))
+    run.ranks.copy_first(run.model)
+    return standing
+
+
+def _opened(run: _Run, show: _Reporter, held: contextlib.ExitStack) -> Standing:
+    """How far the run has come, read again now that nobody else can write."""
+    held.enter_context(only_writer(run.folder, CheckpointError))
+    standing = read_standing(run.folder, run.settings)
+    show.log = held.enter_context(RunLog(run.folder, keep=standing.epochs))
+    return standing
 
 
 class _Reporter:
-    """Remembers what a step cannot know, for whoever draws the bar."""
+    """Remembers what a step cannot know, for whoever draws the bar; on the first rank it has the log as well."""
 
     def __init__(self, on_progress: Callable[[TrainProgress], None] | None, epochs: int) -> None:
         self.on_progress, self.epochs = on_progress, epochs
         self.steps: int | None = None
         self.loss: float | None = None
         self.metrics: Mapping[str, float] = {}
+        self.log: RunLog | None = None
 
     def __call__(self, standing: Standing, step: int) -> None:
         if self.on_progress is None:
@@ -164,26 +206,34 @@ class _Reporter:
         )
 
 
-def _one_epoch(run: _Run, standing: Standing, log: RunLog, show: _Reporter) -> Standing:
-    """Steps, validation, then everything onto disk; `last.safetensors` is what makes the epoch count."""
-    epoch = standing.epochs
-    torch.manual_seed(_epoch_seed(run.config.seed, epoch))
+def _one_epoch(run: _Run, standing: Standing, show: _Reporter) -> Standing:
+    """Steps on every rank; then validation and files on the first, whose verdict counts for all."""
+    torch.manual_seed(far_apart(run.config.seed, standing.epochs))
     began = time.perf_counter()
-    losses = _steps(run, epoch, lambda step: show(standing, step))
-    trained = time.perf_counter()
-    metrics = _validation(run, epoch)
-    validated = time.perf_counter()
+    losses = _steps(run, standing.epochs, lambda step: show(standing, step))
+    train_s = time.perf_counter() - began
+    after = run.ranks.from_first(lambda: _judged(run, standing, losses, train_s, show))
+    show(after, 0)
+    return after
+
+
+def _judged(run: _Run, standing: Standing, losses: _Losses, train_s: float, show: _Reporter) -> Standing:
+    """Validation, then everything onto disk; `last.safetensors` is what makes the epoch count."""
+    began = time.perf_counter()
+    metrics = _validation(run, standing.epochs)
+    validation_s = time.perf_counter() - began
     after = standing.after(metrics[run.config.primary], metrics)
     group = run.optimizer.param_groups[0]
-    log.write(
+    assert show.log is not None, "the first rank has the log"
+    show.log.write(
         EpochRecord(
-            epoch=epoch,
+            epoch=standing.epochs,
             steps=losses.steps,
             loss=losses.loss,
             terms=losses.terms,
             lr=float(group.get("rate", group["lr"])),
-            train_s=round(trained - began, 3),
-            validation_s=round(validated - trained, 3),
+            train_s=round(train_s, 3),
+            validation_s=round(validation_s, 3),
             validation=metrics,
             best=after.is_best,
         )
@@ -192,7 +242,6 @@ def _one_epoch(run: _Run, standing: Standing, log: RunLog, show: _Reporter) -> S
     if after.is_best:
         _save_best(run, after)
     show.steps, show.loss, show.metrics = losses.steps, losses.loss, metrics
-    show(after, 0)
     return after
 
 
@@ -201,11 +250,9 @@ def _steps(run: _Run, epoch: int, tick: Callable[[int], None]) -> _Losses:
     run.model.train()
     names: tuple[str, ...] = ()
     rows: list[Tensor] = []
-    for step, batch in enumerate(run.batches(epoch)):
-        on_device = batch.to(run.device)
-        loss, parts = run.objective(run.model(on_device), on_device, epoch)
+    for step, batch in enumerate(feed(run.batches(epoch), run.device)):
         run.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss, parts = run.step(batch, epoch, step)
         run.optimizer.step()
         assert not names or names == tuple(parts), f"the objective's terms changed: {names}, then {tuple(parts)}"
         names = tuple(parts)
@@ -245,11 +292,6 @@ def _validation(run: _Run, epoch: int) -> dict[str, float]:
 def _diverged(run: _Run, what: str, epoch: int) -> CheckpointError:
     kept = f"epoch {epoch - 1} stays in {run.folder}" if epoch else f"nothing is saved yet in {run.folder}"
     return CheckpointError(f"{what}; {kept}. Train into another folder with a smaller learning rate or another seed")
-
-
-def _epoch_seed(seed: int, epoch: int) -> int:
-    """Far apart for neighbouring seeds and epochs."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{epoch}".encode()).digest()[:8], "big") >> 1
 
 
 def _save_best(run: _Run, standing: Standing) -> None:

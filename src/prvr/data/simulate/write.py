@@ -26,7 +26,7 @@ from prvr.data.benchmarks import Annotations, Benchmark
 from prvr.data.benchmarks.captions import render
 from prvr.data.benchmarks.catalogue import PackFiles
 from prvr.data.simulate.config import SimulateConfig
-from prvr.data.simulate.frames import Scene, simulate_video
+from prvr.data.simulate.frames import Scene, num_frames, simulate_video
 from prvr.data.simulate.pool import pool_sentences
 from prvr.data.simulate.texts import TextEncoder, hashed_words, show
 from prvr.features.packs import write_hdf5
@@ -34,6 +34,7 @@ from prvr.features.packs import write_hdf5
 Progress = Callable[[int, int], None]  # (videos done, videos in all)
 
 SIMULATED = "simulated.json"
+VERSION = 1  # of the way frames are made; the same knobs and version give the same values
 OWN = PackFiles(  # what annotations of no known benchmark get
     title="own",
     video="FeatureData/features.h5",
@@ -80,25 +81,26 @@ def simulate(
     splits = {split: annotations.queries(split) for split in annotations.splits}
     videos = group_by_video(_all_queries(splits))
     lengths = {video_id: _duration(queries) for video_id, queries in videos.items()}
-    num_frames = 0
-
-    with only_writer(out, DataError):
+    with only_writer(out, DataError, parts="*Data/.*.tmp"):
         _claim(out, annotations.benchmark, config, encoder)
         _write_annotations(out, annotations.benchmark, splits)
         write_hdf5(out / _simulated(pack.text), _words(videos, encoder), dtype="float16", note=_NOTE)
+        scene = _scene(config, encoder, config.video_width or pack.video_width)
 
         def frames() -> Iterator[tuple[str, Tensor]]:
-            nonlocal num_frames
-            scene = _scene(config, encoder, config.video_width or pack.video_width)
             for done, (video_id, queries) in enumerate(videos.items(), 1):
                 made = _video(scene, encoder, video_id, lengths[video_id], queries)
-                num_frames += len(made)
                 yield video_id.removeprefix(pack.drops), made
                 if on_progress:
                     on_progress(done, len(videos))
 
         write_hdf5(out / _simulated(pack.video), frames(), dtype="float16", note=_NOTE)
-    return Simulated(root=out, videos=len(videos), queries=sum(map(len, videos.values())), frames=num_frames)
+    return Simulated(
+        root=out,
+        videos=len(videos),
+        queries=sum(map(len, videos.values())),
+        frames=sum(num_frames(length, config) for length in lengths.values()),
+    )
 
 
 def _all_queries(splits: Mapping[str, Sequence[Query]]) -> list[Query]:
@@ -131,6 +133,7 @@ def _claim(out: Path, benchmark: Benchmark | None, config: SimulateConfig, encod
     """Says that the folder is simulated before there is a feature in it; never touches a folder of real features."""
     card = {
         "simulated": True,
+        "version": VERSION,
         "benchmark": benchmark.name if benchmark else None,
         "text_encoder": encoder.name,
         "text_width": encoder.width,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal, Self
@@ -17,6 +19,7 @@ from prvr.features.packs.base import no_such_key, rows_of
 
 if TYPE_CHECKING:
     import h5py
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 SUFFIXES = (".h5", ".hdf5")
 
@@ -71,8 +74,7 @@ class Hdf5Pack:
     def _file(self) -> h5py.File:
         if self._opened is None or self._opened[0] != os.getpid():
             try:
-                # no lock: nobody writes a pack in place, and a lock fails on many network disks
-                file = _h5py().File(self.path, "r", locking=False)
+                file = _h5py().File(self.path, "r")
             except OSError as error:
                 raise FeatureError(
                     f"{self.path}: is not a whole HDF5 file ({error}); get it again, and compare its size"
@@ -91,25 +93,80 @@ def write_hdf5(
     """
     h5py = _h5py()
     part = path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")
-    count = 0
+    seen: set[str] = set()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(part, "w") as file:
+        with _Part(part) as disk, h5py.File(disk, "w") as file:
             file.attrs["note"] = note
             for key, features in rows:
-                if not key or "/" in key or key == "." or key in file:
-                    why = "comes twice" if key in file and "/" not in key else "cannot be a key of HDF5"
+                if key in seen or not key or "/" in key or key == ".":
+                    why = "comes twice" if key in seen else "cannot be a key of HDF5"
                     raise FeatureError(f"{path}: id {key!r} {why}; give that video or query another id")
-                file.create_dataset(key, data=features.numpy().astype(dtype))
-                count += 1
-        with part.open("rb+") as done:
-            os.fsync(done.fileno())
+                seen.add(key)
+                file.create_dataset(key, data=features.numpy().astype(dtype, copy=False))
+                disk.check()
         part.replace(path)
     except OSError as error:
-        raise FeatureError(f"{path}: cannot be written ({error}); free some space or choose another folder") from error
+        raise FeatureError(
+            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another folder"
+        ) from error
     finally:
-        part.unlink(missing_ok=True)
-    return count
+        with suppress(OSError):
+            part.unlink()
+    return len(seen)
+
+
+class _Part(io.RawIOBase):
+    """A file under HDF5 that keeps the first error to itself until `check` or the end of the `with` block.
+
+    A full disk makes HDF5 itself print thousands of lines and crash when the process ends.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("w+b", buffering=0)
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raises the OSError that was kept."""
+        if self._error:
+            raise self._error
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """All of it, or as if."""
+        view = memoryview(data).cast("B")
+        done = 0
+        try:
+            while done < len(view) and not self._error:
+                done += self._file.write(view[done:])
+        except OSError as error:
+            self._error = error
+        return len(view)
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        return self._file.readinto(buffer) or 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def truncate(self, size: int | None = None, /) -> int:
+        try:
+            return self._file.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return size or 0
+
+    def flush(self) -> None:
+        """Nothing waits: every write goes to the system."""
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.check()
+            os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
 
 
 def _h5py() -> ModuleType:

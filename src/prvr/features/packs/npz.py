@@ -63,10 +63,10 @@ class NpzPack:
 
 def _load(file: Path) -> NDArray[np.generic]:
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
             name = next((field for field in FIELDS if field in arrays), None)
             if name is None:
                 raise FeatureError(f"{file}: has none of {', '.join(FIELDS)}; found {', '.join(arrays) or 'nothing'}")
             return np.asarray(arrays[name])
-    except (OSError, ValueError, BadZipFile, EOFError) as error:
+    except (OSError, ValueError, BadZipFile, EOFError, TypeError) as error:  # TypeError: one bare array, no npz
         raise FeatureError(f"{file}: is not a whole npz file ({error}); get it again") from error

@@ -1,0 +1,79 @@
+"""BGM-Net (TOMM 2024): MS-SL's network, taught so that the queries of a video are about different moments of it.
+
+Clips are read between the frames instead of averaged. While training, queries and moments are matched one to one, which
+is the objective's business (`prvr.objectives.anchoring`); retrieval is that of MS-SL and needs the query at the video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from prvr.core.types import Batch, BranchScores, Embedded, Outputs, VideoBatch, VideoFeatures, VideoTokens
+from prvr.models.mssl import MSSL, MSSLConfig, official_names
+from prvr.models.official import import_weights
+from prvr.nn.prepare import unit_rows
+from prvr.nn.proposals import proposal_scores
+from prvr.nn.sampling import interpolate_positions
+from prvr.nn.uniform import UniformConfig, prepare_uniform
+
+__all__ = ["BGMNet", "BGMNetConfig", "from_official", "official_names", "prepare_interpolated"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BGMNetConfig(MSSLConfig):
+    """MS-SL's sizes; the number of clips differs from benchmark to benchmark."""
+
+
+class BGMNet(MSSL):
+    """Encodes both sides as MS-SL does; its two towers meet only in the objective, so it trains in any precision."""
+
+    config: BGMNetConfig
+
+    def __init__(self, config: BGMNetConfig) -> None:
+        super().__init__(config)
+
+    def embed(self, batch: Batch) -> Embedded:
+        """Videos with all their queries, each read by its tower alone.
+
+        In the place of aligned tokens: frames where they are looked for, and what clips look for. `video.frames` is
+        what is seen there.
+        """
+        seen = self.contextual(batch.videos)
+        clips = seen.clips * seen.clip_valid[..., None]
+        return Embedded(
+            query=self.encode_queries(batch.queries),
+            video=VideoTokens(self.guide_value(seen.frames), seen.frame_valid, clips, seen.clip_valid),
+            aligned_frames=seen.frames,
+            aligned_clips=clips @ self.guide_key.weight,  # ⟨K f, g⟩ = ⟨f, Kᵀ g⟩, and clips are fewer than frames
+        )
+
+    def compare(self, embedded: Embedded) -> Outputs:
+        """Every query against the best moment of every video; no weight is read.
+
+        Frame scores, which follow from which moment a query is about, are not there yet: (Q, 0).
+        """
+        query, video, *aligned = embedded
+        found, later = proposal_scores(query, video.clips, video.clip_valid), query.new_empty(len(query), 0)
+        return Outputs(query, video, BranchScores(later, found.cosine), BranchScores(later, found.dot), *aligned)
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Videos with all their queries -> what objectives read, before the queries have found their moments."""
+        return self.compare(self.embed(batch))
+
+
+def prepare_interpolated(video: VideoFeatures, config: UniformConfig) -> VideoBatch:
+    """One video's frozen features -> a batch of one: frames as for MS-SL, each clip three readings between frames.
+
+    A clip that no frame reaches, of which a video of fewer than half as many frames has some, is zero and takes part
+    like any other. Raises FeatureError for a video without frames.
+    """
+    made = prepare_uniform(video, config)
+    return replace(made, clips=unit_rows(interpolate_positions(video.features.float(), config.clips))[None])
+
+
+def from_official(state: Mapping[str, Tensor], *, where: str = "this state dict") -> dict[str, Tensor]:
+    """The authors' weights under our names and in our shapes. Raises CheckpointError when they are not BGM-Net's."""
+    return import_weights(state, official_names(), system="BGM-Net", where=where)

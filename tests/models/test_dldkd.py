@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from prvr.core.errors import CheckpointError, ConfigError
+from prvr.core.types import FeatureSpec, RetrievalModel
+from prvr.evaluation.scoring import score_tokens
+from prvr.models.dldkd import DLDKD, DLDKDConfig, from_official, official_names
+from prvr.models.official import export_weights, stack_depth, undecayed
+from prvr.nn.uniform import prepare_frames
+from prvr.recipes import dldkd
+from prvr.recipes.dldkd import DLDKDLoss, DLDKDSettings, objective
+from prvr.training.bert_adam import published_undecayed
+from prvr.training.step import Objective, TwoTower, make_step
+from tests.models.family import (
+    FRAMES,
+    VIDEO,
+    check_order,
+    check_padding,
+    check_small_batches,
+    only,
+    roused,
+    without_gradient,
+)
+from tests.models.family import batch as make_batch
+
+SMALL = DLDKDConfig(
+    video_width=VIDEO,
+    text_width=VIDEO,
+    hidden=16,
+    heads=2,
+    max_words=7,
+    frames=FRAMES + 2,
+    input_dropout=0.0,
+    dropout=0.0,
+)
+PLUS = replace(SMALL, shared_words=False)
+batch = make_batch
+
+
+def given_batch(**options: Any) -> Any:
+    return make_batch(text=VIDEO, prepare=prepare_frames, **options)
+
+
+def loss(config: DLDKDConfig = SMALL, **options: Any) -> Objective:
+    return objective(DLDKDSettings(model=config, loss=DLDKDLoss(**{"hard_pool": 1} | options)))
+
+
+@pytest.mark.parametrize("config", [SMALL, PLUS])
+def test_padding_order_and_company_change_nothing(config: DLDKDConfig) -> None:
+    model, given = roused(DLDKD(config)), given_batch()
+    options: dict[str, Any] = {} if config.shared_words else {"labels": "soft", "teacher_scale": 5.0}
+    check_padding(model, loss(config, **options), given)
+    check_small_batches(model, loss(config, **options), given)
+    assert without_gradient(model, loss(config, **options), given) == []
+    check_order(model, loss(config), given)  # among videos of as many queries, order decides which labels are soft
+
+
+def test_one_vector_a_query_ranks_as_two_do() -> None:
+    model, given = roused(DLDKD(SMALL)), given_batch()
+    outputs = model(given)
+    query, tokens = model.encode_queries(given.queries), model.encode_videos(given.videos)
+    assert query.shape == (9, 2 * SMALL.hidden)
+    scores = score_tokens(query, [tokens])
+    torch.testing.assert_close(scores.frame, outputs.cosine.frame / 2**0.5)
+    torch.testing.assert_close(scores.clip, outputs.cosine.clip / 2**0.5)
+    fits: RetrievalModel = model
+    assert (fits.clip_weight, model.needs_query) == (0.3, False)
+    assert isinstance(model, TwoTower)
+    assert torch.equal(model.token_spans(given.videos).clips, given.videos.frame_spans)
+    alone = model.encode_videos(only(given, 3).videos)
+    torch.testing.assert_close(alone.frames[0], tokens.frames[3])
+
+
+def test_branches_read_words_through_one_projection_or_two() -> None:
+    shared, plus = roused(DLDKD(SMALL)), roused(DLDKD(PLUS))
+    extra = plus.state_dict().keys() - shared.state_dict().keys()
+    assert {name.split(".")[0] for name in extra} == {"explore_query_input"}
+    for model in (shared, plus):
+        assert model.explore_query_input is None or model is plus
+        before = model.branch_queries(given_batch().queries)
+        with torch.no_grad():
+            model.query_input.linear.weight.zero_()
+            model.query_input.linear.bias.fill_(1)
+        torch.manual_seed(0)
+        after = model.branch_queries(given_batch().queries)
+        assert not torch.allclose(before[0].mean(0), after[0].mean(0), atol=1e-4)
+        assert (model is plus) == bool(
+            after[1].std(0).max() > 1e-3 and torch.isfinite(after[1]).all() and model is plus
+        )
+
+
+def test_the_teacher_fades_and_its_absence_is_said() -> None:
+    model, given = roused(DLDKD(SMALL)), given_batch()
+    parts = {epoch: loss()(model(given), given, epoch)[1]["distill"] for epoch in (0, 10)}
+    torch.testing.assert_close(parts[10], parts[0] * 0.95**10)
+    recipe = dldkd.tvr()
+    spec = FeatureSpec(name="a pack", revision="1", video_width=768, text_width=768)
+    recipe.fit(recipe.settings, spec)
+    assert recipe.width(recipe.settings, spec) == 768
+    apart = replace(spec, video_width=2816, text_width=512)
+    settings = recipe.with_settings(["model.video_width=2816", "model.text_width=512"]).settings
+    with pytest.raises(ConfigError, match=r"frames are 2816 wide and sentences 512, .* no teacher for DL-DKD"):
+        recipe.fit(settings, apart)
+    recipe.fit(replace(settings, loss=replace(settings.loss, distill=0.0)), apart)
+    with pytest.raises(ConfigError, match="no teacher"):
+        recipe.fit(replace(settings, loss=replace(settings.loss, distill=0.0, labels="soft")), apart)
+
+
+def test_without_a_teacher_none_is_read() -> None:
+    model = roused(DLDKD(SMALL))
+    given = given_batch()
+    given = replace(given, queries=replace(given.queries, sentence=torch.zeros(9, 3)))  # of another space
+    total, parts = loss(distill=0.0)(model(given), given, 0)
+    assert parts.keys() == {"nce_clip", "nce_frame", "triplet_clip", "triplet_frame"}
+    assert total.isfinite()
+
+
+def test_own_soft_labels_learn_or_do_not() -> None:
+    model, given = roused(DLDKD(PLUS)), given_batch()
+    gradients = []
+    for targets in ("live", "detached"):
+        model.zero_grad()
+        total, _ = loss(PLUS, labels="soft", self_targets=targets)(model(given), given, 60)
+        torch.autograd.backward(total)
+        weight = model.explore.frame_output.weight.grad
+        assert weight is not None
+        gradients.append((total.detach(), weight))
+    torch.testing.assert_close(gradients[0][0], gradients[1][0])
+    assert not torch.allclose(gradients[0][1], gradients[1][1], atol=1e-6)
+
+
+def test_the_cut_step_has_the_same_gradients() -> None:
+    model, given = roused(DLDKD(PLUS)), given_batch()
+    gradients = []
+    for precision in ("fp32", "tf32"):
+        model.zero_grad()
+        make_step(model, loss(PLUS, labels="soft"), precision=precision)(given, 0, 0)  # type: ignore[arg-type]
+        gradients.append([parameter.grad for parameter in model.parameters()])
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+@pytest.mark.parametrize("plus", [False, True])
+def test_official_names_lead_back_and_keep_the_optimisers_rules(plus: bool) -> None:
+    state = roused(DLDKD(PLUS if plus else SMALL)).state_dict()
+    theirs = export_weights(state, official_names(plus=plus))
+    unread = {} if plus else {"A_query_input_proj.net.1.weight": torch.zeros(1)}
+    back = from_official(theirs | unread, plus=plus)
+    assert back.keys() == state.keys()
+    assert all(torch.equal(back[name], state[name]) for name in state)
+    for name, (ours, index) in official_names(plus=plus).items():
+        assert undecayed(ours) == published_undecayed(name), name
+        assert stack_depth(ours) == len(index), name
+    with pytest.raises(CheckpointError, match="is not that of a released DL-DKD"):
+        from_official(theirs, plus=not plus)
+
+
+def test_too_long_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"15 frames, but model.frames=14"):
+        DLDKD(SMALL).encode_videos(given_batch(frames=15).videos)
+    assert F.normalize(DLDKD(SMALL).encode_queries(given_batch().queries), dim=1).shape == (9, 32)

@@ -1,0 +1,244 @@
+"""BGM-Net against the authors' own numbers: reference arrays bgmnet. Sizes and settings come from the file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch
+from prvr.models.bgmnet import BGMNet, BGMNetConfig, from_official, official_names, prepare_interpolated
+from prvr.models.official import export_weights
+from prvr.nn.prepare import cat_videos, unit_rows
+from prvr.nn.proposals import proposal_scores, window_bounds, window_table
+from prvr.nn.uniform import UniformConfig
+from prvr.objectives.anchoring import alignment, anchored, own_moments
+from prvr.objectives.matching import place_in_video
+from prvr.objectives.nce import query_nce, video_nce
+from prvr.objectives.pairs import pair_nce
+from prvr.recipes.bgmnet import BGMNetLoss, BGMNetSettings, objective
+from tests.nn.make import video_features
+from tests.parity.arrays import Arrays, close
+from tests.parity.retrieval import check_loss, check_pair_triplet, check_triplet, file_order, full_sizes, pieces
+
+MATCHING = {"on": True, "off": False}
+TERMS = {
+    "nce_clip": "clip_nce",
+    "triplet_clip": "clip_trip",
+    "nce_frame": "frame_nce",
+    "triplet_frame": "frame_trip",
+    "align": "clip_align",
+}
+DOT = 5e-5  # absolute tolerance of dot products, as the arrays' description has it
+
+
+@pytest.fixture(scope="module")
+def case(golden: Path) -> tuple[Arrays, BGMNet, Batch]:
+    file = Arrays(golden / "bgmnet" / "bgmnet.npz")
+    said = file.settings()
+    config = BGMNetConfig(
+        video_width=said["visual"],
+        text_width=said["query"],
+        hidden=said["hidden"],
+        heads=said["heads"],
+        max_words=said["max_desc_l"],
+        frames=said["max_ctx_l"],
+        clips=said["map_size"],
+        input_dropout=0.0,
+        dropout=0.0,
+    )
+    assert len(window_bounds(config.clips)) == said["moments"]
+    model = BGMNet(config).eval()
+    model.load_state_dict(from_official(file.below("sd/")))
+    return file, model, read_batch(file)
+
+
+def read_batch(file: Arrays) -> Batch:
+    clips, frames = file["batch/clip_video_features"], file["batch/frame_video_features"]
+    words, valid = file["batch/text_feat"], file["batch/text_mask"] > 0
+    nowhere = torch.zeros(frames.shape[:2], dtype=torch.int64)
+    return Batch(
+        videos=VideoBatch(
+            frames=frames,
+            frame_valid=file["batch/videos_mask"] > 0,
+            clips=clips,
+            clip_size=torch.ones(clips.shape[:2]),
+            slot=nowhere,
+            segment=nowhere[:, : clips.shape[1]],
+            frame_spans=torch.zeros(*frames.shape[:2], 2),
+        ),
+        queries=QueryBatch(words=words, valid=valid, sentence=words[:, 0]),
+        video_of_query=file["batch/text_labels"],
+    )
+
+
+def in_double(model: BGMNet, batch: Batch) -> tuple[BGMNet, Batch]:
+    wide = BGMNet(model.config).double().eval()
+    wide.load_state_dict({name: value.double() for name, value in model.state_dict().items()})
+    videos = replace(batch.videos, frames=batch.videos.frames.double(), clips=batch.videos.clips.double())
+    return wide, replace(batch, videos=videos, queries=replace(batch.queries, words=batch.queries.words.double()))
+
+
+def moments_of(model: BGMNet, batch: Batch, outputs: Outputs, *, matching: bool) -> Tensor:
+    place = place_in_video(batch.video_of_query)
+    rows = torch.zeros(len(batch.videos), int(place.max()) + 1, outputs.query.shape[1], dtype=outputs.query.dtype)
+    rows[batch.video_of_query, place] = outputs.query.detach()
+    clips = outputs.video.clips.detach()
+    table, where = window_table(clips.shape[1], clips), (batch.video_of_query, place)
+    return own_moments(rows, clips, outputs.video.clip_valid, table, matching=matching, place=where)
+
+
+def test_raw_features_become_their_batch(case: tuple[Arrays, BGMNet, Batch]) -> None:
+    file, model, batch = case
+    config = UniformConfig(frames=model.config.frames, clips=model.config.clips)
+    raw = [prepare_interpolated(video_features(x), config) for x in pieces(file, "frames", "frame_lengths")]
+    made, longest = cat_videos([raw[v] for v in file["batch/video_order"].tolist()]), batch.videos.frames.shape[1]
+    close(made.clips, batch.videos.clips)
+    assert bool((made.clips == 0).all(2).any()), "no video is so short that a clip is zero"
+    close(made.frames[:, :longest], batch.videos.frames)
+    assert torch.equal(made.frame_valid[:, :longest], batch.videos.frame_valid)
+    assert (made.clip_size > 0).all()
+    words, (place, _) = pieces(file, "tokens", "token_lengths"), file_order(file)
+    for query, tokens in zip(place.tolist(), words, strict=True):
+        kept = unit_rows(tokens)[: model.config.max_words]
+        close(batch.queries.words[query, : len(kept)], kept)
+        assert int(batch.queries.valid[query].sum()) == len(kept)
+
+
+def test_towers_and_moments(case: tuple[Arrays, BGMNet, Batch]) -> None:
+    file, model, batch = case
+    close(model.encode_queries(batch.queries), file["out/query"])
+    seen = model.contextual(batch.videos)
+    close(seen.clips, file["out/clip_feat"])
+    close(seen.frames[seen.frame_valid], file["out/frame_feat"][seen.frame_valid])
+    made = model.encode_videos(batch.videos)
+    close(made.clips[0], file["out/moments_v0"])
+    close(made.clips.sum(1), file["out/moments_sum"], atol=1e-3)  # sums of 528 numbers
+    outputs = model(batch)
+    found = proposal_scores(outputs.query, seen.clips, seen.clip_valid)
+    assert torch.equal(found.winner, file["out/argmax_moment"])
+    assert torch.equal(moments_of(model, batch, outputs, matching=False), file["match/greedy"])
+    assert torch.equal(moments_of(model, batch, outputs, matching=True), file["match/assigned"])
+
+
+@pytest.mark.parametrize("switch", MATCHING)
+def test_training_scores(case: tuple[Arrays, BGMNet, Batch], switch: str) -> None:
+    file, model, batch = case
+    outputs = anchored(model(batch), batch.video_of_query, matching=MATCHING[switch])
+    close(outputs.cosine.clip, file[f"train_{switch}/S_m"])
+    close(outputs.dot.clip, file[f"train_{switch}/X_m"], atol=DOT)
+    close(outputs.cosine.frame, file[f"train_{switch}/W"])
+    close(outputs.dot.frame, file[f"train_{switch}/Z"], atol=DOT)
+    queries, anchors = (torch.nn.functional.normalize(x, dim=1) for x in (outputs.query, outputs.anchors))
+    close(queries @ queries.T, file[f"train_{switch}/qq"])
+    close(anchors @ anchors.T, file[f"train_{switch}/EE"])
+    if switch == "on":
+        close(outputs.anchors, file["align_on/E"])
+
+
+def test_content_vectors(case: tuple[Arrays, BGMNet, Batch]) -> None:
+    """As retrieval sees them: what each moment of a video guides to holds those of the assigned ones."""
+    file, model, batch = case
+    guided = model.encode_videos(batch.videos).frames[batch.video_of_query, file["match/assigned"]]
+    close(guided, file["out/g_on"])
+
+
+def test_scores_of_retrieval(case: tuple[Arrays, BGMNet, Batch]) -> None:
+    file, model, batch = case
+    scores = model.scores(model.encode_queries(batch.queries), model.encode_videos(batch.videos))
+    close(scores.clip, file["infer/S_m"])
+    close(scores.frame, file["infer/S_c"])
+    queries, videos = file_order(file)
+    close(scores.clip[queries][:, videos], file["eval/S_m"])
+    close(scores.frame[queries][:, videos], file["eval/S_c"])
+    for name in [name for name in file if name.startswith("eval/fused_")]:
+        close(scores.fused(float(name.removeprefix("eval/fused_")))[queries][:, videos], file[name])
+
+
+def test_single_losses(case: tuple[Arrays, BGMNet, Batch]) -> None:
+    file, _, batch = case
+    own, margin = batch.video_of_query, file.settings()["margin"]
+
+    def nce(scores: Tensor) -> Tensor:
+        return query_nce(scores, own).mean() + video_nce(scores, own).mean()
+
+    for switch in MATCHING:
+        check_loss(file, f"nce_m_{switch}", file[f"train_{switch}/X_m"], nce)
+        check_loss(file, f"nce_sq_{switch}", file[f"train_{switch}/Z"], lambda x: pair_nce(x).mean())
+    check_triplet(file, "trip_m_on", file["train_on/S_m"], own, margin)
+    check_pair_triplet(file, "trip_sq_on", file["lossin/W_jittered"], margin)
+
+
+def test_alignment_and_its_gradients(case: tuple[Arrays, BGMNet, Batch]) -> None:
+    file, _, batch = case
+    query, anchors = (file[name].double().requires_grad_() for name in ("out/query", "align_on/E"))
+    loss = alignment(query, anchors).mean()
+    close(loss, file["loss/align_on_f64"])
+    by_query, by_anchor = torch.autograd.grad(loss, [query, anchors])
+    close(by_query, file["grad/align_on_q_f64"])
+    close(by_anchor, file["grad/align_on_E_f64"])
+
+    clips = file["out/clip_feat"].double()
+    chosen = torch.stack([batch.video_of_query, file["match/greedy"]], dim=1)
+    pairs, who = torch.unique(chosen, dim=0, return_inverse=True)
+    assert len(pairs) < len(chosen), "no two queries of a video like the same moment"
+    shares = window_table(clips.shape[1], clips)[pairs[:, 1]]
+    moments = torch.einsum("pc,pcd->pd", shares, clips[pairs[:, 0]]).requires_grad_()
+    query = file["out/query"].double().requires_grad_()
+    loss = alignment(query, moments[who]).mean()
+    # clips and queries were stored in float32, and the loss was made of the network's own
+    torch.testing.assert_close(loss, file["loss/align_off_f64"], rtol=1e-6, atol=1e-6)
+    by_query, by_moment = torch.autograd.grad(loss, [query, moments])
+    torch.testing.assert_close(by_query, file["grad/align_off_q_f64"], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(by_moment[who], file["grad/align_off_P_f64"], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("switch", MATCHING)
+def test_total_loss_and_gradients(case: tuple[Arrays, BGMNet, Batch], switch: str) -> None:
+    """The hardest negatives alone, so that nothing is drawn; in float64, as the reference was."""
+    file, model, batch = case
+    nce_clip, nce_frame = file.settings()["nce_weights"]
+    loss = BGMNetLoss(
+        nce_clip=nce_clip,
+        nce_frame=nce_frame,
+        margin=file.settings()["margin"],
+        hard_from_epoch=0,
+        hard_pool=1,
+        align=file.settings()["align_weight"],
+        match_from_epoch=0 if MATCHING[switch] else 1,
+    )
+    learned = objective(BGMNetSettings(model=model.config, loss=loss))
+    total, parts = learned(model(batch), batch, 0)
+    assert parts.keys() == TERMS.keys()
+    for name, theirs in TERMS.items():
+        close(getattr(loss, name, 1.0) * parts[name], file[f"total_{switch}/{theirs}_loss"])
+    close(total, file[f"total_{switch}/loss_overall"])
+
+    wide, wide_batch = in_double(model, batch)
+    total, _ = learned(wide(wide_batch), wide_batch, 0)
+    close(total, file[f"total_{switch}/loss_f64"])
+    torch.autograd.backward(total)
+    gradients = {name: p.grad for name, p in wide.named_parameters() if p.grad is not None}
+    found, wanted = export_weights(gradients, official_names()), file.below(f"pgrad_{switch}/")
+    assert found.keys() == wanted.keys()
+    for name, want in wanted.items():
+        close(found[name], want)
+
+
+def test_parameters_of_full_size(golden: Path) -> None:
+    file = Arrays(golden / "common" / "param_counts.npz")
+    counts = {}
+    for name, video_width, text_width in full_sizes(file, "bgmnet"):
+        with torch.device("meta"):
+            model = BGMNet(BGMNetConfig(video_width=video_width, text_width=text_width))
+        counts[name] = sum(p.numel() for p in model.parameters())
+    assert counts == {name: int(file.number(name)) for name in counts}
+    assert len(counts) >= 4
+    shapes = json.loads(str(file.arrays["bgmnet/shapes_tvr_3072_768"]))
+    with torch.device("meta"):
+        state = BGMNet(BGMNetConfig(video_width=3072, text_width=768)).state_dict()
+    assert {name: list(value.shape) for name, value in export_weights(state, official_names()).items()} == shapes
