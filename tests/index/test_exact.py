@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import errno
-import os
 from pathlib import Path
 
 import pytest
@@ -10,18 +8,9 @@ from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.types import Bank
-from prvr.index.base import Index, IndexHeader
+from prvr.index.base import Cue, Facts, Index, Where
 from prvr.index.exact import ExactIndex
-from tests.features.make import ColourEncoder
-
-
-def header(*, width: int = 8, clip_weight: float = 0.4) -> IndexHeader:
-    return IndexHeader(encoder=ColourEncoder().spec, model="m", width=width, clip_weight=clip_weight)
-
-
-def bank(frames: int, clips: int, width: int = 8) -> Bank:
-    tokens = torch.nn.functional.normalize(torch.randn(frames + clips, width), dim=1)
-    return Bank(tokens, torch.rand(frames + clips, 2).sort(1).values, frames)
+from tests.index.make import bank, header
 
 
 def filled(count: int = 12) -> ExactIndex:
@@ -35,7 +24,7 @@ def slow_scores(index: ExactIndex, query: Tensor) -> dict[str, float]:
     """The definition, one token at a time."""
     unit, weight = query / query.norm(), index.header.clip_weight
     scores = {}
-    for video_id, one in index.banks.items():
+    for video_id, one, *_ in index.videos():
         cosines = [float(token @ unit) for token in one.tokens]
         scores[video_id] = weight * max(cosines[one.num_frames :]) + (1 - weight) * max(cosines[: one.num_frames])
     return scores
@@ -60,6 +49,9 @@ def test_search_equals_the_slow_definition() -> None:
     for one in found:
         assert one.score == pytest.approx(want[one.video_id], abs=1e-6)
         torch.testing.assert_close(one.token_scores, one.bank.tokens @ (query / query.norm()))
+    ids, scores = index.score_all(torch.stack([query, -query]))
+    assert scores.shape == (2, 12)
+    assert scores[0].tolist() == pytest.approx([want[video_id] for video_id in ids], abs=1e-6)
 
 
 def test_order_of_adding_changes_nothing_and_ties_go_by_id() -> None:
@@ -83,9 +75,43 @@ def test_add_replaces_and_remove_forgets() -> None:
     assert index.search(query, k=1)[0].video_id == "v02"
     index.remove("v02")
     index.remove("never there")
-    assert [hit.video_id for hit in index.search(query, k=9)] != []
     assert len(index) == 2
-    assert "v02" not in {hit.video_id for hit in index.search(query, k=9)}
+    assert {hit.video_id for hit in index.search(query, k=9)} == {"v00", "v01"}
+
+
+def test_words_by_hand() -> None:
+    """Of 5 passages `dog` is in 2 and `pool` in 2: each tells log(1 + 5/2)."""
+    index = ExactIndex(header())
+    index.add("beach.mp4", bank(1, 1), cues=[Cue(1, 2, "A dog!"), Cue(3, 4, "The Pool, a DOG")])
+    index.add("Pöol.mp4", bank(1, 1), cues=[Cue(5, 6, "nothing")])
+    both, name = index.words("dog pool", k=5)
+    dog, pool = torch.log1p(torch.tensor([5 / 2, 5 / 2])).tolist()
+    assert (both.video_id, both.cues) == ("beach.mp4", (Cue(3, 4, "The Pool, a DOG"), Cue(1, 2, "A dog!")))
+    assert (name.video_id, name.cues) == ("Pöol.mp4", ())
+    assert [both.score, name.score] == pytest.approx([1, pool / (dog + pool)])
+    assert index.words("cat", k=5) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "holds"),
+    [
+        (Where(), True),
+        (Where(path="SUMMER"), True),
+        (Where(path="summer"), True),
+        (Where(path="*.mp4"), True),
+        (Where(path="summer*"), False),
+        (Where(path="a/*r/?.mp4"), True),
+        (Where(after=100, before=101), True),
+        (Where(before=100), False),
+        (Where(longer_s=60), True),
+        (Where(shorter_s=60), False),
+        (Where(tags=("x",)), True),
+        (Where(tags=("x", "z")), False),
+        (Where(path="summer", tags=("z",)), False),
+    ],
+)
+def test_filters_by_hand(where: Where, holds: bool) -> None:
+    assert where.holds(Facts(path="A/Summer/1.mp4", duration_s=60, modified=100, tags=("x", "y"))) is holds
 
 
 @pytest.mark.parametrize("clip_weight", [0.0, 1.0])
@@ -98,50 +124,15 @@ def test_a_branch_of_no_weight_may_be_absent(clip_weight: float) -> None:
 
 @pytest.mark.parametrize("count", [0, 5])
 def test_saved_is_the_same_when_opened(tmp_path: Path, count: int) -> None:
-    index, query = filled(count), torch.randn(8)
+    index = filled(count)
+    index.put_note("a", "b")
     index.save(tmp_path)
     again = ExactIndex.open(tmp_path)
-    assert again.header == index.header
-    assert again.versions == index.versions
-    assert len(again) == count
-    for a, b in zip(index.search(query, k=9), again.search(query, k=9), strict=True):
-        assert (a.video_id, a.score) == (b.video_id, b.score)
-        torch.testing.assert_close(a.bank.spans, b.bank.spans, rtol=0, atol=0)
-
-
-def test_a_save_that_fails_leaves_the_old_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    filled(3).save(tmp_path)
-
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(IndexFolderError, match="cannot be written .No space left on device.; free some space"):
-            filled(5).save(tmp_path)
-    assert len(ExactIndex.open(tmp_path)) == 3
-    filled(5).save(tmp_path)
-    assert len(ExactIndex.open(tmp_path)) == 5
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-@pytest.mark.parametrize("damage", ["no folder", "garbage table", "no vectors", "cut vectors", "version"])
-def test_what_cannot_be_opened_says_what_to_do(tmp_path: Path, damage: str) -> None:
-    filled(2).save(tmp_path)
-    table, vectors = tmp_path / "index.json", next(tmp_path.glob("vectors-*"))
-    match damage:
-        case "no folder":
-            table.unlink()
-        case "garbage table":
-            table.write_text("{")
-        case "no vectors":
-            vectors.unlink()
-        case "cut vectors":
-            vectors.write_bytes(vectors.read_bytes()[:-9])
-        case "version":
-            table.write_text(table.read_text().replace('"version": 1', '"version": 9'))
-    with pytest.raises(IndexFolderError, match=r"prvr index PATH --index DIR"):
-        ExactIndex.open(tmp_path)
+    assert (again.header, again.versions, again.note("a")) == (index.header, index.versions, "b")
+    for (name, one, *rest), (same, other, *others) in zip(index.videos(), again.videos(), strict=True):
+        assert (name, one.num_frames, rest) == (same, other.num_frames, others)
+        assert torch.equal(one.tokens, other.tokens)
+        assert torch.equal(one.spans, other.spans)
 
 
 def test_another_width_is_refused() -> None:

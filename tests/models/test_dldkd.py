@@ -20,6 +20,7 @@ from prvr.training.step import Objective, TwoTower, make_step
 from tests.models.family import (
     FRAMES,
     VIDEO,
+    batch,
     check_order,
     check_padding,
     check_small_batches,
@@ -27,7 +28,6 @@ from tests.models.family import (
     roused,
     without_gradient,
 )
-from tests.models.family import batch as make_batch
 
 SMALL = DLDKDConfig(
     video_width=VIDEO,
@@ -40,11 +40,10 @@ SMALL = DLDKDConfig(
     dropout=0.0,
 )
 PLUS = replace(SMALL, shared_words=False)
-batch = make_batch
 
 
 def given_batch(**options: Any) -> Any:
-    return make_batch(text=VIDEO, prepare=prepare_frames, **options)
+    return batch(text=VIDEO, prepare=prepare_frames, **options)
 
 
 def loss(config: DLDKDConfig = SMALL, **options: Any) -> Objective:
@@ -77,22 +76,16 @@ def test_one_vector_a_query_ranks_as_two_do() -> None:
     torch.testing.assert_close(alone.frames[0], tokens.frames[3])
 
 
+@torch.no_grad()
 def test_branches_read_words_through_one_projection_or_two() -> None:
-    shared, plus = roused(DLDKD(SMALL)), roused(DLDKD(PLUS))
-    extra = plus.state_dict().keys() - shared.state_dict().keys()
-    assert {name.split(".")[0] for name in extra} == {"explore_query_input"}
-    for model in (shared, plus):
-        assert model.explore_query_input is None or model is plus
-        before = model.branch_queries(given_batch().queries)
-        with torch.no_grad():
-            model.query_input.linear.weight.zero_()
-            model.query_input.linear.bias.fill_(1)
-        torch.manual_seed(0)
-        after = model.branch_queries(given_batch().queries)
-        assert not torch.allclose(before[0].mean(0), after[0].mean(0), atol=1e-4)
-        assert (model is plus) == bool(
-            after[1].std(0).max() > 1e-3 and torch.isfinite(after[1]).all() and model is plus
-        )
+    queries = given_batch().queries
+    for config in (SMALL, PLUS):
+        model = roused(DLDKD(config))
+        before = model.branch_queries(queries)
+        model.query_input.linear.weight.zero_()
+        after = model.branch_queries(queries)
+        assert not torch.allclose(before[0], after[0], atol=1e-3)
+        assert torch.allclose(before[1], after[1], atol=1e-3) == (config is PLUS)
 
 
 def test_the_teacher_fades_and_its_absence_is_said() -> None:
@@ -140,7 +133,7 @@ def test_the_cut_step_has_the_same_gradients() -> None:
     gradients = []
     for precision in ("fp32", "tf32"):
         model.zero_grad()
-        make_step(model, loss(PLUS, labels="soft"), precision=precision)(given, 0, 0)  # type: ignore[arg-type]
+        make_step(model, loss(PLUS, labels="soft"), precision=precision)(given, 0, 0)
         gradients.append([parameter.grad for parameter in model.parameters()])
     torch.testing.assert_close(gradients[0], gradients[1])
 

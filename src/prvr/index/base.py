@@ -1,17 +1,21 @@
-"""What every engine behind the index answers to: five verbs, one header."""
+"""What every engine behind the index answers to: five verbs, one header, and what an answer needs beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
+from prvr.core.errors import IndexFolderError
 from prvr.core.types import Bank, Candidate, EncoderSpec
 
-VERSION = 1
+VERSION = 2
+ZERO_SHOT = "zero-shot"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,14 +23,85 @@ class IndexHeader:
     """What the vectors of an index have in common; a query made otherwise would score nonsense."""
 
     encoder: EncoderSpec
-    model: str  # `zero-shot`, or the fingerprint of the trained model that lies in the index
+    model: str  # ZERO_SHOT, or the fingerprint of the trained model that lies in the index
     width: int  # D of the vectors
     clip_weight: float  # share of the clip branch in the score, 0..1
-    version: int = VERSION
+    version: int = VERSION  # of the format on disk
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of a video beside its vectors."""
+
+    path: str = ""  # relative to the library's root where it lies below it
+    duration_s: float = 0.0
+    modified: float = 0.0  # unix seconds, of the file
+    tags: tuple[str, ...] = ()
+    bias: float = 0.0  # what confidence subtracts from the score; ranking here does not
+
+
+UNKNOWN = Facts()
+
+
+class Cue(NamedTuple):
+    """What is said in a video, and when."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """Which videos to look at; all parts that are given must hold."""
+
+    path: str | None = None  # substring, or a pattern if it has * ? or [; upper and lower case are alike
+    after: float | None = None  # unix seconds, of `modified`
+    before: float | None = None
+    longer_s: float | None = None
+    shorter_s: float | None = None
+    tags: tuple[str, ...] = ()  # all of them
+
+    @property
+    def folded(self) -> str | None:
+        """The path as it is compared: lower case, a substring made a pattern."""
+        if self.path is None:
+            return None
+        text = self.path.casefold()
+        return text if any(sign in text for sign in "*?[") else f"*{text}*"
+
+    def holds(self, facts: Facts) -> bool:
+        """Whether one video is meant; the definition that every engine's own filter must equal."""
+        return (
+            (self.folded is None or fnmatch.fnmatchcase(facts.path.casefold(), self.folded))
+            and (self.after is None or facts.modified >= self.after)
+            and (self.before is None or facts.modified < self.before)
+            and (self.longer_s is None or facts.duration_s >= self.longer_s)
+            and (self.shorter_s is None or facts.duration_s < self.shorter_s)
+            and set(self.tags) <= set(facts.tags)
+        )
+
+
+class Video(NamedTuple):
+    """All that is given to `add`."""
+
+    video_id: str
+    bank: Bank
+    version: str = ""  # what the vectors were made from
+    facts: Facts = UNKNOWN
+    cues: tuple[Cue, ...] = ()
+
+
+class WordHit(NamedTuple):
+    """A video whose name or subtitles hold words of a text."""
+
+    video_id: str
+    score: float  # 0..1, the share of the text's information that its best cue, or its name, holds
+    cues: tuple[Cue, ...]  # those that hold words of it, best first; none where only the name does
 
 
 class Index(Protocol):
-    """Five verbs. Text becomes a vector before it arrives here."""
+    """Five verbs (add, remove, search, save, len) and what an answer needs; text becomes a vector before it arrives."""
 
     @property
     def header(self) -> IndexHeader:
@@ -38,7 +113,9 @@ class Index(Protocol):
         """Every video's `version`, as it was given to `add`."""
         ...
 
-    def add(self, video_id: str, bank: Bank, *, version: str = "") -> None:
+    def add(
+        self, video_id: str, bank: Bank, *, version: str = "", facts: Facts = UNKNOWN, cues: Sequence[Cue] = ()
+    ) -> None:
         """One video; replaces what was there under this id. `version` says what the vectors were made from."""
         ...
 
@@ -46,14 +123,61 @@ class Index(Protocol):
         """Forget one video; nothing happens if it is not there."""
         ...
 
-    def search(self, query: Tensor, *, k: int) -> list[Candidate]:
-        """query (D,) -> the k best videos, best first, with their token scores."""
+    def search(self, query: Tensor, *, k: int, where: Where | None = None) -> list[Candidate]:
+        """query (D,) -> the k best videos, best first, with exact scores; equal scores in order of their ids."""
         ...
 
     def save(self, folder: Path) -> None:
-        """Write to disk, whole or not at all."""
+        """Make everything that was added durable."""
         ...
 
     def __len__(self) -> int:
         """Number of videos."""
         ...
+
+    def facts(self, video_id: str) -> Facts:
+        """What is known of one video. Raises IndexFolderError when it is not there."""
+        ...
+
+    def candidate(self, query: Tensor, video_id: str) -> Candidate:
+        """query (D,) -> one named video, scored. Raises IndexFolderError when it is not there."""
+        ...
+
+    def score_all(self, queries: Tensor, *, where: Where | None = None) -> tuple[list[str], Tensor]:
+        """queries (B, D) -> ids in order, and the exact fused score of every video (B, V)."""
+        ...
+
+    def words(self, text: str, *, k: int, where: Where | None = None) -> list[WordHit]:
+        """The k videos whose names or subtitles hold most of a text, best first."""
+        ...
+
+    def put_bias(self, bias: Mapping[str, float]) -> None:
+        """Set `Facts.bias` of some videos; nothing happens for those that are not there."""
+        ...
+
+    def note(self, name: str) -> str | None:
+        """A text kept with the index, such as the state of its calibration."""
+        ...
+
+    def put_note(self, name: str, text: str) -> None:
+        """Keep a text with the index; replaces what was there under this name."""
+        ...
+
+
+def check_bank(video_id: str, bank: Bank, header: IndexHeader) -> None:
+    """Raises IndexFolderError unless the vectors of a video are as wide as the index."""
+    if bank.tokens.shape[1] != header.width:
+        raise IndexFolderError(
+            f"{video_id}: vectors are {bank.tokens.shape[1]} wide, the index holds {header.width}; "
+            "index into another folder"
+        )
+
+
+def fits(ours: IndexHeader, theirs: IndexHeader) -> bool:
+    """Whether vectors of the two can be compared; an encoder may have another name or place."""
+    return theirs.encoder.same_as(ours.encoder) and replace(theirs, encoder=ours.encoder) == ours
+
+
+def unit(query: Tensor) -> Tensor:
+    """(..., D) -> the same directions, of length one."""
+    return torch.nn.functional.normalize(query.float(), dim=-1, eps=1e-12)

@@ -2,31 +2,27 @@
 
 score(q, v) = w_clip · max over v's clips of cos + (1 - w_clip) · max over v's frames of cos.
 
-On disk: `index.json` (header and table of videos) names one safetensors file of all vectors. A save writes the new
-vectors first and then renames the json into place, so that a reader finds the old pair or the new one.
+All in memory, in float32; a folder that it is saved to is one of the embedded engine.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 
-from prvr.core.config import from_dict, to_dict
-from prvr.core.errors import ConfigError, IndexFolderError
-from prvr.core.files import write_whole
+from prvr.core.errors import IndexFolderError
 from prvr.core.types import Bank, BranchScores, Candidate
-from prvr.index.base import VERSION, IndexHeader
-
-TABLE = "index.json"
-AGAIN = "make it again with `prvr index PATH --index DIR`"
+from prvr.index.base import UNKNOWN, Cue, Facts, IndexHeader, Video, Where, WordHit, check_bank, unit
+from prvr.index.embedded import EmbeddedIndex
+from prvr.index.segments import Form
+from prvr.index.words import fold, informative, passages_of, rank_words
 
 
 class _Joined(NamedTuple):
@@ -35,7 +31,6 @@ class _Joined(NamedTuple):
     ids: list[str]
     tokens: Tensor  # (ΣN, D)
     group: Tensor  # (ΣN,) 2 · video for its frames, 2 · video + 1 for its clips
-    start: list[int]  # where each video's tokens begin
 
 
 class ExactIndex:
@@ -43,150 +38,123 @@ class ExactIndex:
 
     def __init__(self, header: IndexHeader) -> None:
         self.header = header
-        self.banks: dict[str, Bank] = {}
-        self.versions: dict[str, str] = {}
+        self._videos: dict[str, Video] = {}
+        self._notes: dict[str, str] = {}
 
     @classmethod
     def open(cls, folder: Path) -> Self:
-        """An index that was saved. Raises IndexFolderError when there is none, or a damaged or newer one."""
-        found = _read_table(folder)
-        if found is None:
-            raise IndexFolderError(f"{folder}: no index here; make one with `prvr index PATH --index DIR`")
-        header, table = found
-        index = cls(header)
-        try:
-            index.banks = _split(table["videos"], load_file(folder / table["vectors"]))
-            index.versions = {video["id"]: video["version"] for video in table["videos"]}
-        except FileNotFoundError as error:
-            raise IndexFolderError(f"{folder}: the vectors of the index are gone; {AGAIN}") from error
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise _damaged(folder, error) from error
+        """All of an index that was saved. Raises IndexFolderError when there is none, or a damaged or foreign one."""
+        with EmbeddedIndex.open(folder) as saved:
+            index = cls(saved.header)
+            index._videos = {video.video_id: video for video in saved.videos()}
+            index._notes = dict(saved.notes())
         return index
 
-    def add(self, video_id: str, bank: Bank, *, version: str = "") -> None:
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Every video's `version`, as it was given to `add`."""
+        return {video_id: video.version for video_id, video in self._videos.items()}
+
+    def add(
+        self, video_id: str, bank: Bank, *, version: str = "", facts: Facts = UNKNOWN, cues: Sequence[Cue] = ()
+    ) -> None:
         """One video; replaces what was there under this id. bank.tokens (N, D) of unit length.
 
         Raises IndexFolderError when the vectors are not as wide as the index.
         """
-        if bank.tokens.shape[1] != self.header.width:
-            raise IndexFolderError(
-                f"{video_id}: vectors are {bank.tokens.shape[1]} wide, the index holds {self.header.width}; "
-                "index into another folder"
-            )
-        self.banks[video_id] = bank
-        self.versions[video_id] = version
+        check_bank(video_id, bank, self.header)
+        self._videos[video_id] = Video(video_id, bank, version, facts, tuple(cues))
         self.__dict__.pop("_joined", None)
 
     def remove(self, video_id: str) -> None:
         """Forget one video; nothing happens if it is not there."""
-        self.banks.pop(video_id, None)
-        self.versions.pop(video_id, None)
+        self._videos.pop(video_id, None)
         self.__dict__.pop("_joined", None)
 
-    def search(self, query: Tensor, *, k: int) -> list[Candidate]:
+    def search(self, query: Tensor, *, k: int, where: Where | None = None) -> list[Candidate]:
         """query (D,) -> the k best videos, best first; equal scores in order of their ids."""
-        if not self.banks:
-            return []
-        all_ = self._joined
-        token_scores = all_.tokens @ (query / query.norm().clamp_min(1e-12))  # (ΣN,)
-        scores = self._fuse(token_scores)  # (V,)
-        best = scores.argsort(descending=True, stable=True)[:k].tolist()
-        return [
-            Candidate(
-                all_.ids[v],
-                float(scores[v]),
-                token_scores[all_.start[v] : all_.start[v + 1]],
-                self.banks[all_.ids[v]],
-            )
-            for v in best
-        ]
+        ids, scores = self.score_all(query[None], where=where)
+        best = scores[0].argsort(descending=True, stable=True)[:k].tolist()
+        return [self.candidate(query, ids[v]) for v in best]
 
     def save(self, folder: Path) -> None:
-        """Write to disk. Raises IndexFolderError for a full or read-only disk; the old index then stays."""
-        order = sorted(self.banks)
-        empty = Bank(torch.empty(0, self.header.width), torch.empty(0, 2), 0)
-        banks = [self.banks[video_id] for video_id in order] or [empty]
-        content = save(
-            {
-                "tokens": torch.cat([bank.tokens for bank in banks]).float(),
-                "spans": torch.cat([bank.spans for bank in banks]).float(),
-            }
-        )
-        name = f"vectors-{hashlib.sha256(content).hexdigest()[:16]}.safetensors"
-        videos = [
-            {
-                "id": video_id,
-                "tokens": len(self.banks[video_id].tokens),
-                "frames": self.banks[video_id].num_frames,
-                "version": self.versions[video_id],
-            }
-            for video_id in order
-        ]
-        table = {"header": to_dict(self.header), "vectors": name, "videos": videos}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / name, content)
-            write_whole(folder / TABLE, json.dumps(table, indent=1, ensure_ascii=False).encode())
-            for old in folder.glob("vectors-*.safetensors"):
-                if old.name != name:
-                    old.unlink()
-        except OSError as error:
-            raise IndexFolderError(
-                f"{folder}: the index cannot be written ({error.strerror}); free some space or choose another folder, "
-                "then run the same command again"
-            ) from error
+        """Write a folder of the embedded engine that holds exactly this, in float32.
+
+        Raises IndexFolderError for a full or read-only disk; what was committed until then stays.
+        """
+        with EmbeddedIndex.create(folder, self.header, form=Form(tokens="fp32")) as target:
+            target.remove(*(target.versions.keys() - self._videos.keys()))
+            for video_id, bank, version, facts, cues in self.videos():
+                target.add(video_id, bank, version=version, facts=facts, cues=cues)
+            for name, text in self._notes.items():
+                target.put_note(name, text)
+            target.save(folder)
 
     def __len__(self) -> int:
-        return len(self.banks)
+        return len(self._videos)
+
+    def videos(self) -> Iterator[Video]:
+        """Every video with all that was given to `add`, in order of their ids."""
+        return (self._videos[video_id] for video_id in sorted(self._videos))
+
+    def facts(self, video_id: str) -> Facts:
+        """What is known of one video. Raises IndexFolderError when it is not there."""
+        return self._video(video_id).facts
+
+    def candidate(self, query: Tensor, video_id: str) -> Candidate:
+        """query (D,) -> one named video, scored. Raises IndexFolderError when it is not there."""
+        bank = self._video(video_id).bank
+        cosines = bank.tokens @ unit(query)  # (N,)
+        group = torch.arange(len(cosines)).ge(bank.num_frames).long()
+        return Candidate(video_id, float(self._fuse(cosines[:, None], group, 1)[0, 0]), cosines, bank)
+
+    def score_all(self, queries: Tensor, *, where: Where | None = None) -> tuple[list[str], Tensor]:
+        """queries (B, D) -> ids in order, and the fused score of every video (B, V)."""
+        ids, tokens, group = self._joined
+        scores = self._fuse(tokens @ unit(queries).T, group, len(ids))
+        if where is None:
+            return ids, scores
+        meant = [v for v, video_id in enumerate(ids) if where.holds(self._videos[video_id].facts)]
+        return [ids[v] for v in meant], scores[:, meant]
+
+    def words(self, text: str, *, k: int, where: Where | None = None) -> list[WordHit]:
+        """The k videos whose names or subtitles hold most of a text, best first."""
+        passages = [passage for video in self.videos() for passage in passages_of(video)]
+        frequency = Counter(word for passage in passages for word in set(fold(passage.text)))
+        meant = [passage for passage in passages if where is None or where.holds(self.facts(passage.video_id))]
+        return rank_words(informative(fold(text), frequency, len(passages)), meant, k=k)
+
+    def put_bias(self, bias: Mapping[str, float]) -> None:
+        """Set `Facts.bias` of some videos."""
+        for video_id in bias.keys() & self._videos.keys():
+            video = self._videos[video_id]
+            self._videos[video_id] = video._replace(facts=replace(video.facts, bias=bias[video_id]))
+
+    def note(self, name: str) -> str | None:
+        """A text kept with the index."""
+        return self._notes.get(name)
+
+    def put_note(self, name: str, text: str) -> None:
+        """Keep a text with the index; replaces what was there under this name."""
+        self._notes[name] = text
 
     @cached_property
     def _joined(self) -> _Joined:
-        ids = sorted(self.banks)
-        sizes = [len(self.banks[video_id].tokens) for video_id in ids]
-        groups = [
-            torch.arange(size).ge(self.banks[video_id].num_frames).long() + 2 * v
-            for v, (video_id, size) in enumerate(zip(ids, sizes, strict=True))
-        ]
-        start = [0, *torch.tensor(sizes).cumsum(0).tolist()]
-        return _Joined(ids, torch.cat([self.banks[video_id].tokens for video_id in ids]), torch.cat(groups), start)
+        ids = sorted(self._videos)
+        banks = [self._videos[video_id].bank for video_id in ids]
+        groups = [torch.arange(len(b.tokens)).ge(b.num_frames).long() + 2 * v for v, b in enumerate(banks)]
+        empty = torch.empty(0, self.header.width)
+        return _Joined(ids, torch.cat([empty, *(b.tokens for b in banks)]), torch.cat([torch.empty(0).long(), *groups]))
 
-    def _fuse(self, token_scores: Tensor) -> Tensor:
-        """(ΣN,) -> (V,): best of each branch, weighted; a branch of no weight may have no tokens."""
-        joined = self._joined
-        best = token_scores.new_full((2 * len(joined.ids),), -torch.inf)
-        frame, clip = best.scatter_reduce(0, joined.group, token_scores, "amax").view(-1, 2).unbind(1)
+    def _fuse(self, cosines: Tensor, group: Tensor, num_videos: int) -> Tensor:
+        """(ΣN, B) -> (B, V): best of each branch, weighted; a branch of no weight may have no tokens."""
+        best = cosines.new_full((2 * num_videos, cosines.shape[1]), -torch.inf)
+        best = best.scatter_reduce(0, group[:, None].expand_as(cosines), cosines, "amax")
+        frame, clip = best.view(num_videos, 2, cosines.shape[1]).permute(1, 2, 0).unbind(0)
         return BranchScores(frame=frame, clip=clip).fused(self.header.clip_weight)
 
-
-def read_header(folder: Path) -> IndexHeader | None:
-    """What an index was made with, without reading its vectors; None where there is no index.
-
-    Raises IndexFolderError for a damaged or newer one.
-    """
-    found = _read_table(folder)
-    return found[0] if found else None
-
-
-def _read_table(folder: Path) -> tuple[IndexHeader, dict[str, Any]] | None:
-    path = folder / TABLE
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        header = from_dict(IndexHeader, table["header"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
-        raise _damaged(folder, error) from error
-    if header.version != VERSION:
-        raise IndexFolderError(f"{path}: is of version {header.version}, this prvr reads {VERSION}; {AGAIN}")
-    return header, table
-
-
-def _damaged(folder: Path, error: Exception) -> IndexFolderError:
-    return IndexFolderError(f"{folder / TABLE}: the index is damaged ({error}); {AGAIN}")
-
-
-def _split(videos: list[dict[str, Any]], tensors: dict[str, Tensor]) -> dict[str, Bank]:
-    sizes = [video["tokens"] for video in videos]
-    tokens, spans = torch.split(tensors["tokens"], sizes), torch.split(tensors["spans"], sizes)
-    rows = zip(videos, tokens, spans, strict=True)
-    return {video["id"]: Bank(token, span, video["frames"]) for video, token, span in rows}
+    def _video(self, video_id: str) -> Video:
+        try:
+            return self._videos[video_id]
+        except KeyError as error:
+            raise IndexFolderError(f"{video_id}: no such video in the index; add it with `prvr index PATH`") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,6 +30,7 @@ from prvr.evaluation.ratios import by_ratio
 from prvr.evaluation.report import Protocol, Report, versions
 from prvr.evaluation.scoring import encode_queries, score_library, score_tokens
 from prvr.evaluation.windows import Windows, coverage, pad
+from prvr.nn.spans import TokenSpans
 
 VIDEOS = 64  # encoded at a time
 QUERIES = 256
@@ -85,7 +86,7 @@ def measured(
     """
     queries = encode_queries(model, queries_of(items), device=device)  # (Q, D)
     watched = _Watched(model, items, queries)
-    scores = score_tokens(queries, watched.tokens(device))
+    scores = score_tokens(queries, watched.tokens(device), model=model)
     weights = {"fused": model.clip_weight} | ({"frame": 0.0, "clip": 1.0} if model.clip_weight > 0 else {})
     found = {name: _ranks(scores, weight, items.video_of_query) for name, weight in weights.items()}
     report = Report(
@@ -186,18 +187,27 @@ class _Watched:
         rows, video, duration, stretch = rows[known], video[known], duration[known], stretch[known]
         self.duration_s[rows] = duration
         queries, clip_weight = self._queries[rows.to(self._queries.device)], self._model.clip_weight
-        branches = [(tokens.frames, tokens.frame_valid, batch.frame_spans, 1 - clip_weight)]
-        if clip_weight:
-            branches.append((tokens.clips, tokens.clip_valid, clip_spans(batch), clip_weight))
+        frames, clips = _token_spans(self._model, batch)
+        branches = [
+            (tokens.frames, tokens.frame_valid, frames, 1 - clip_weight),
+            (tokens.clips, tokens.clip_valid, clips, clip_weight),
+        ]
         scored = [
             TokenScores(
                 own_cosines(queries, x, video), spans[video] * stretch[:, None, None], valid.cpu()[video], weight
             )
             for x, valid, spans, weight in branches
+            if weight
         ]
         found, place = peaks(relevance_curves(scored, duration), most=MOST), rows.numpy()
         for whole, part in zip(self.windows, found, strict=True):
             whole[place, : part.shape[1]] = part
+
+
+def _token_spans(model: RetrievalModel, batch: VideoBatch) -> TokenSpans:
+    """When the tokens of both branches are: as the model says, or those of the frames and clips that it read."""
+    own: Callable[[VideoBatch], TokenSpans] | None = getattr(model, "token_spans", None)
+    return own(batch) if own else TokenSpans(frames=batch.frame_spans, clips=clip_spans(batch))
 
 
 def _ranks(scores: BranchScores, clip_weight: float, truth: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import filecmp
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +12,19 @@ import torch
 
 from prvr.core.errors import FeatureError, IndexFolderError
 from prvr.core.files import write_whole
-from prvr.core.types import Bank, Encoder, VideoBatch, VideoFeatures, VideoTokens
+from prvr.core.types import Bank, Encoder, EncoderSpec, QueryAtVideo, VideoBatch, VideoFeatures, VideoTokens
 from prvr.features.extract import Extraction, Progress, extract
 from prvr.features.store import Entry, FeatureStore
-from prvr.index.base import IndexHeader
-from prvr.index.exact import TABLE, ExactIndex, read_header
+from prvr.index.base import ZERO_SHOT, Cue, Facts, Index, IndexHeader
+from prvr.index.embedded import EmbeddedIndex
+from prvr.index.opening import OLD, header_of, make_index, open_index
+from prvr.index.segments import Form
+from prvr.index.upkeep import Damage, mend_catalogue
 from prvr.recipes.runs import CONFIG, Trained, open_run, zero_shot
-from prvr.search.engine import ZERO_SHOT
+from prvr.search.subtitles import SUFFIXES, read_cues
 from prvr.training.loop import WEIGHTS
+
+__all__ = ["Indexing", "banks", "build_index", "locate", "open_index", "refresh", "repair", "verify"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +34,8 @@ class Indexing:
     extraction: Extraction
     added: tuple[str, ...]  # video ids whose vectors were made now
     num_videos: int  # in the index, in all
+    removed: tuple[str, ...] = ()  # video ids whose files are gone
+    bytes_per_hour: float = 0.0  # of video, on the disk; 0 where a server holds the vectors
 
 
 def build_index(
@@ -39,23 +47,38 @@ def build_index(
     rate: float = 1.0,
     max_frames: int | None = None,
     workers: int | None = None,
+    prune: bool = False,
+    tags: Sequence[str] = (),
+    engine: str | None = None,
+    form: Form | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Indexing:
     """Every video below `paths` into the index at `folder`.
 
-    `model` is a run folder; without it the model that the index has, or the bare encoder in a new one.
+    `model` is a run folder; without it the model that the index has, or the bare encoder in a new one. `prune` takes
+    out the videos below `paths` whose files are gone; `tags` are given to all that are there. `engine` is a server
+    (`qdrant://host:port/collection`) that is to hold the vectors, `form` how a new index keeps them.
 
-    Raises IndexFolderError when the index there is of another encoder or model. Stopped at any moment, it keeps the
-    features that are finished, and the next call goes on from there.
+    Raises IndexFolderError when the index there is of another encoder, model or form. Stopped at any moment, it keeps
+    the features that are finished, and the next call goes on from there.
     """
     model = model or _model_of(folder)
     trained = open_run(model) if model else zero_shot(encoder.spec)
+    if isinstance(trained.model, QueryAtVideo):
+        raise IndexFolderError(
+            f"{model}: {trained.recipe.title} needs the query at the video, so no index of vectors can serve it; it "
+            "can only re-rank: index with a model that makes a fixed bank of vectors, or without --model, and measure "
+            "this one with `prvr evaluate`"
+        )
     if not trained.encoder.same_as(encoder.spec):
         raise IndexFolderError(
             f"{model}: was trained on features of encoder {trained.encoder.fingerprint}, "
             f"not {encoder.spec.fingerprint}; index with `--encoder {trained.encoder.source or trained.encoder.name}`"
         )
-    index = _open_or_new(folder, encoder, trained)
+    header = _header(folder, encoder, trained)
+    if engine:
+        with make_index(folder, header, engine=engine):
+            pass  # a server that does not answer is told before hours of extraction
     extraction = extract(
         paths,
         encoder,
@@ -65,27 +88,85 @@ def build_index(
         workers=workers,
         on_progress=on_progress,
     )
-    with extraction.store.writing():
+    store, old = extraction.store, (folder / OLD).exists()
+    with store.writing(), make_index(folder, header, engine=engine, form=form) as index:
         if model:
             _keep_model(model, folder / "model")
-        added = refresh(index, extraction.store, trained, extraction.video_ids)
-        if added or not (folder / TABLE).exists():
-            index.save(folder)
-    return Indexing(extraction=extraction, added=tuple(added), num_videos=len(index))
+        removed = _prune(index, store, paths, extraction.video_ids) if prune else []
+        wanted = [entry.video_id for entry in store.entries()] if old else extraction.video_ids
+        added = refresh(index, store, trained, wanted, tags=tags)
+        index.save(folder)
+        if old:
+            for path in (folder / OLD, *folder.glob("vectors-*.safetensors")):
+                path.unlink()
+        return Indexing(
+            extraction=extraction,
+            added=tuple(added),
+            num_videos=len(index),
+            removed=tuple(removed),
+            bytes_per_hour=index.bytes_per_hour() if isinstance(index, EmbeddedIndex) else 0.0,
+        )
 
 
 def refresh(
-    index: ExactIndex, store: FeatureStore, trained: Trained, video_ids: Sequence[str], *, size: int = 64
+    index: Index,
+    store: FeatureStore,
+    trained: Trained,
+    video_ids: Sequence[str],
+    *,
+    tags: Sequence[str] = (),
+    size: int = 64,
 ) -> list[str]:
-    """Add the videos whose features are newer than their vectors; -> their ids."""
+    """Add the videos whose features, subtitles or tags are newer than what the index has; -> their ids.
+
+    Every `size` of them are on the disk before the next ones are made.
+    """
+    folder = store.folder.parent
+    versions = index.versions
     entries = [entry for entry in map(store.entry, video_ids) if entry]
-    stale = [entry for entry in entries if index.versions.get(entry.video_id) != _version(entry)]
+    known = {entry.video_id: index.facts(entry.video_id) for entry in entries if entry.video_id in versions}
+    found = {entry.video_id: _facts(folder, entry, known.get(entry.video_id), tags) for entry in entries}
+    cues = _cues({video_id: locate(folder, facts.path) for video_id, facts in found.items()})
+    stale = [
+        (entry.video_id, version, facts)
+        for entry, facts in zip(entries, found.values(), strict=True)
+        if versions.get(entry.video_id) != (version := _version(entry, cues.get(entry.video_id, [])))
+        or facts.tags != known[entry.video_id].tags
+    ]
     for at in range(0, len(stale), size):
         chunk = stale[at : at + size]
-        videos = [store.read(entry.video_id) for entry in chunk]
-        for entry, bank in zip(chunk, banks(trained, videos), strict=True):
-            index.add(entry.video_id, bank, version=_version(entry))
-    return [entry.video_id for entry in stale]
+        videos = [store.read(video_id) for video_id, _, _ in chunk]
+        for (video_id, version, facts), bank in zip(chunk, banks(trained, videos), strict=True):
+            index.add(video_id, bank, version=version, facts=facts, cues=cues.get(video_id, []))
+    return [video_id for video_id, _, _ in stale]
+
+
+def verify(folder: Path) -> list[Damage]:
+    """Read all of an index and compare it with its checksums; -> what is damaged. Raises IndexFolderError."""
+    with EmbeddedIndex.open(folder) as index:
+        return index.verify()
+
+
+def repair(folder: Path) -> tuple[list[Damage], list[str]]:
+    """Make again what is damaged, from the features in the folder; -> the damages, and the videos made again.
+
+    Raises IndexFolderError when it cannot be written, FeatureError when there are no features.
+    """
+    store = FeatureStore.open(folder / "features")
+    trained = open_run(folder / "model") if (folder / "model").exists() else zero_shot(store.header.encoder)
+    found = mend_catalogue(folder)
+    with EmbeddedIndex.create(folder, _header_of(store.header.encoder, trained)) as index:
+        found += index.verify()
+        index.repair(found)
+        added = refresh(index, store, trained, [entry.video_id for entry in store.entries()])
+        index.save(folder)
+    return found, added
+
+
+def locate(folder: Path, path: str) -> Path:
+    """`Facts.path` in the index at `folder` -> the file, wherever the folder lies now."""
+    inside = folder / path
+    return inside if inside.exists() else folder.absolute().parent / path
 
 
 def banks(trained: Trained, videos: Sequence[VideoFeatures]) -> list[Bank]:
@@ -116,27 +197,42 @@ def bank_of(batch: VideoBatch, tokens: VideoTokens, v: int, *, with_clips: bool)
 
 def _model_of(folder: Path) -> Path | None:
     """Where the model of an index lies; None for a bare encoder, or where there is no index yet."""
-    header = read_header(folder)
+    header = header_of(folder)
     return None if header is None or header.model == ZERO_SHOT else folder / "model"
 
 
-def _open_or_new(folder: Path, encoder: Encoder, trained: Trained) -> ExactIndex:
-    header = IndexHeader(
-        encoder=encoder.spec,
-        model=trained.fingerprint or ZERO_SHOT,
-        width=trained.width,
-        clip_weight=trained.model.clip_weight,
-    )
-    ours = read_header(folder)
-    if ours is None:
-        return ExactIndex(header)
-    if not ours.encoder.same_as(header.encoder) or ours.model != header.model:
+def _header(folder: Path, encoder: Encoder, trained: Trained) -> IndexHeader:
+    """What the index is to be made with. Raises IndexFolderError when there is one that was made otherwise."""
+    header, ours = _header_of(encoder.spec, trained), header_of(folder)
+    if ours is not None and (not ours.encoder.same_as(header.encoder) or ours.model != header.model):
         raise IndexFolderError(
             f"{folder}: was made with encoder {ours.encoder.fingerprint} and model {ours.model}, not with "
             f"{header.encoder.fingerprint} and {header.model}; scores of the two cannot be compared: "
             "give the same ones, or index into another folder"
         )
-    return ExactIndex.open(folder)
+    return header
+
+
+def _header_of(encoder: EncoderSpec, trained: Trained) -> IndexHeader:
+    return IndexHeader(
+        encoder=encoder,
+        model=trained.fingerprint or ZERO_SHOT,
+        width=trained.width,
+        clip_weight=trained.model.clip_weight,
+    )
+
+
+def _prune(index: Index, store: FeatureStore, paths: Sequence[Path], there: Sequence[str]) -> list[str]:
+    """Take out the videos below `paths` whose files are gone; -> their ids."""
+    roots, folder = [path.resolve() for path in paths], store.folder.parent
+    gone = []
+    for video_id in sorted(index.versions.keys() - set(there)):
+        path = locate(folder, index.facts(video_id).path)
+        if not path.exists() and any(path.is_relative_to(root) for root in roots):
+            index.remove(video_id)
+            store.remove(video_id)
+            gone.append(video_id)
+    return gone
 
 
 def _keep_model(run: Path, copy: Path) -> None:
@@ -152,5 +248,30 @@ def _keep_model(run: Path, copy: Path) -> None:
         ) from error
 
 
-def _version(entry: Entry) -> str:
-    return f"{entry.size}:{entry.mtime_ns}"
+def _facts(folder: Path, entry: Entry, known: Facts | None, tags: Sequence[str]) -> Facts:
+    """Paths are kept relative to the index folder or the one it lies in, so that the two may be moved together."""
+    path = entry.source
+    if known and locate(folder, known.path).exists():
+        path = known.path
+    else:
+        bases = (folder.resolve(), folder.resolve().parent)
+        below = [Path(path).relative_to(base).as_posix() for base in bases if Path(path).is_relative_to(base)]
+        path = below[0] if below else path
+    every = dict.fromkeys((*(known.tags if known else ()), *tags))
+    return Facts(path=path, duration_s=entry.duration_s, modified=entry.mtime_ns / 1e9, tags=tuple(every))
+
+
+def _cues(files: Mapping[str, Path]) -> dict[str, list[Cue]]:
+    """Video id -> file, to the subtitles beside it; a folder without any is looked at once."""
+    spoken = {
+        parent
+        for parent in {file.parent for file in files.values()}
+        if parent.is_dir() and any(path.suffix.lower() in SUFFIXES for path in parent.iterdir())
+    }
+    return {video_id: read_cues(file) for video_id, file in files.items() if file.parent in spoken}
+
+
+def _version(entry: Entry, cues: Sequence[Cue]) -> str:
+    """Changes with the video and with what is said in it."""
+    said = f":{zlib.crc32(repr(list(cues)).encode()):08x}" if cues else ""
+    return f"{entry.size}:{entry.mtime_ns}{said}"

@@ -1,0 +1,158 @@
+"""kill -9 at random moments while an index is written: nothing that was committed may be lost, nothing may be half.
+
+One process, forked for each run, so that a run costs no start. A run brings the index from whatever it finds to what
+is wanted now (additions, replacements, removals, joined segments, derived neighbours), saying after each commit what
+is safe. When what is wanted is reached, the next generation of videos is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from prvr.core.types import Bank, EncoderSpec
+from prvr.index import embedded, upkeep, view
+from prvr.index.base import Cue, Facts, IndexHeader
+from prvr.index.embedded import EmbeddedIndex
+from prvr.index.exact import ExactIndex
+
+VIDEOS, WIDTH = 240, 16
+SPEC = EncoderSpec(
+    name="made",
+    revision="0" * 12,
+    width=WIDTH,
+    image_size=(8, 8),
+    mean=(0, 0, 0),
+    std=(1, 1, 1),
+    crop=False,
+    token_limit=9,
+)
+HEADER = IndexHeader(encoder=SPEC, model="made", width=WIDTH, clip_weight=0.4)
+QUERIES = torch.randn(8, WIDTH, generator=torch.Generator().manual_seed(9))
+
+
+def wanted(generation: int) -> dict[str, str]:
+    """Id -> version: a third of the videos changes with each generation, a few come and go."""
+    return {f"{v:03}": f"{(generation + v % 3) // 3}.{v}" for v in range(VIDEOS) if (v + generation) % 11}
+
+
+def bank_of(version: str) -> Bank:
+    """Follows from the version alone; exact in float16."""
+    generator = torch.Generator().manual_seed(hash(tuple(map(int, version.split(".")))) % 2**31)
+    frames = 6 + int(version.split(".")[1]) % 7
+    tokens = torch.nn.functional.normalize(torch.randn(frames + 3, WIDTH, generator=generator), dim=1)
+    return Bank(tokens.half().float(), torch.rand(frames + 3, 2, generator=generator).sort(1).values, frames)
+
+
+def write(folder: Path, generation: int, safe: Callable[[str], None]) -> None:
+    """Bring the index to what is wanted; `safe` is told every id and version that is on the disk."""
+    embedded.BATCH, upkeep.MANY, view.EXACT = 8, 5, 100
+    goal = wanted(generation)
+    with EmbeddedIndex.create(folder, HEADER) as index:
+        known = dict(index.versions)
+        index.remove(*(known.keys() - goal.keys()))
+        missing = [video_id for video_id, version in goal.items() if known.get(video_id) != version]
+        for at in range(0, len(missing), 24):
+            for video_id in missing[at : at + 24]:
+                version = goal[video_id]
+                cues = (Cue(0.0, 1.0, f"version {version}"),)
+                index.add(video_id, bank_of(version), version=version, facts=Facts(path=version), cues=cues)
+            index.save(folder)
+            safe(json.dumps({video_id: goal[video_id] for video_id in missing[at : at + 24]}))
+
+
+def check(folder: Path, generation: int, acknowledged: dict[str, str]) -> None:
+    """Everything that is in is sound, answers as it was added, and all that was acknowledged is in."""
+    with EmbeddedIndex.open(folder) as index:
+        versions = index.versions
+        for video_id, version in versions.items():
+            known = {wanted(one).get(video_id) for one in range(max(generation - 1, 0), generation + 1)}
+            assert version in known, f"{video_id} has version {version}"
+        for video_id, version in acknowledged.items():
+            assert versions.get(video_id) == version, f"{video_id}: {version} was safe, found {versions.get(video_id)}"
+        assert index.verify() == [], index.verify()
+        for query in QUERIES[:2]:
+            best = index.search(query, k=5)
+            for found in best:
+                bank = bank_of(versions[found.video_id])
+                assert torch.equal(found.bank.tokens, bank.tokens), found.video_id
+                assert torch.equal(found.bank.spans, bank.spans), found.video_id
+        assert index.problems == [], index.problems
+
+
+def compare(folder: Path, fresh: Path, generation: int) -> None:
+    """The index after all kills answers as one that nobody disturbed."""
+    write(fresh, generation, lambda _: None)
+    one, other = ExactIndex.open(folder), ExactIndex.open(fresh)
+    assert one.versions == other.versions == wanted(generation)
+    assert torch.equal(one.score_all(QUERIES)[1], other.score_all(QUERIES)[1])
+    assert [one.facts(name) for name in one.versions] == [other.facts(name) for name in one.versions]
+    assert one.words("version 7", k=9) == other.words("version 7", k=9)
+    with EmbeddedIndex.open(folder) as index:
+        files = {path.name for path in (folder / "segments").iterdir()}
+        assert files == {name for name, _ in index._catalogue.segments().values()}, "files of nothing were left behind"
+
+
+def forked(work: Callable[[], None]) -> int:
+    """Do it in a process of its own; -> its number."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
+    return pid
+
+
+def finishes(folder: Path, log: Path, generation: int, wait_s: float) -> bool:
+    """One run, killed after so many seconds; -> whether it had finished before."""
+    log.write_text("")
+    with log.open("a", buffering=1) as writing:
+
+        def work() -> None:
+            write(folder, generation, lambda line: print(line, file=writing))
+
+        pid = forked(work)
+        time.sleep(wait_s)
+        os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+    assert not os.WIFEXITED(status) or os.WEXITSTATUS(status) == 0, "a run that was not killed failed"
+    return os.WIFEXITED(status)
+
+
+def kill_often(folder: Path, times: int) -> None:
+    """Kill so often, checking after each; prints what happened, raises AssertionError for what may not happen."""
+    torch.set_num_threads(1)
+    import faiss  # noqa: F401  (before the forks, or each of them would load it)
+
+    folder, log = folder / "killed", folder / "log"
+    kills, generation, longest, chance = 0, 0, 0.1, random.Random(0)
+    acknowledged: dict[str, str] = {}
+    while kills < times:
+        finished = finishes(folder, log, generation, chance.uniform(0, longest))
+        goal = wanted(generation)
+        acknowledged = {name: version for name, version in acknowledged.items() if goal.get(name) == version}
+        for line in log.read_text().splitlines():
+            acknowledged |= json.loads(line)
+        if (folder / "index.db").exists():
+            checked = forked(partial(check, folder, generation, acknowledged))
+            assert os.waitpid(checked, 0)[1] == 0, f"after {kills} kills"
+        kills, generation = kills + (not finished), generation + finished
+        longest *= 0.7 if finished else 1.1
+    last = forked(partial(write, folder, generation, lambda _: None))
+    assert os.waitpid(last, 0)[1] == 0, "the last run failed"
+    compare(folder, folder.with_name("undisturbed"), generation)
+    print(f"{kills} kills, {generation} runs that finished: nothing lost, nothing half, the same as undisturbed")

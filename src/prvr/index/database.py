@@ -1,0 +1,107 @@
+"""The SQLite file of an index: its tables, how it is opened, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from prvr.core.errors import IndexFolderError
+from prvr.index.base import VERSION
+
+FILE = "index.db"
+PART = f".{FILE}.tmp"  # one that is being made; what a killed writer leaves of it is swept
+SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
+CREATE TABLE note (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
+CREATE TABLE segment (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, rows INTEGER NOT NULL) STRICT;
+CREATE TABLE video (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, video_id TEXT NOT NULL UNIQUE, version TEXT NOT NULL, segment INTEGER NOT NULL,
+  start INTEGER NOT NULL, frames INTEGER NOT NULL, clips INTEGER NOT NULL, crc INTEGER NOT NULL, path TEXT NOT NULL,
+  folded TEXT NOT NULL, duration_s REAL NOT NULL, modified REAL NOT NULL, bias REAL NOT NULL) STRICT;
+CREATE INDEX place ON video (segment, start, frames, clips);
+CREATE TABLE evidence (video INTEGER PRIMARY KEY, spans BLOB NOT NULL) STRICT;
+CREATE TABLE tag (name TEXT NOT NULL, video INTEGER NOT NULL) STRICT;
+CREATE INDEX tag_name ON tag (name, video);
+CREATE INDEX tag_video ON tag (video);
+CREATE TABLE passage (id INTEGER PRIMARY KEY AUTOINCREMENT, video INTEGER NOT NULL, start_s REAL, end_s REAL,
+  text TEXT NOT NULL) STRICT;
+CREATE INDEX passage_video ON passage (video);
+"""
+WORDS = """
+CREATE VIRTUAL TABLE words USING fts5 (said, tokenize="unicode61 remove_diacritics 0");
+CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row);
+"""
+TABLES = ("meta", "note", "segment", "video", "evidence", "tag", "passage")
+
+
+def connect(path: Path, *, write: bool) -> sqlite3.Connection:
+    """A connection to a file that must exist if it is only read. Raises sqlite3.Error."""
+    modes = ["mode=rwc"] if write else ["mode=ro", "immutable=1"]  # the last where nothing may be written beside it
+    for mode in modes:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=30
+        )
+        connection.text_factory = lambda text: text.decode("utf-8", "replace")  # damage is for checksums to find
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+            if write:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+            return connection
+        except UnicodeDecodeError as error:  # the module reads SQLite's message, which quotes the damage
+            connection.close()
+            raise sqlite3.DatabaseError("its tables are damaged") from error
+        except sqlite3.OperationalError:
+            connection.close()
+            if mode == modes[-1] or not path.exists():
+                raise
+    raise AssertionError("unreachable")
+
+
+def empty(path: Path | str) -> sqlite3.Connection:
+    """A new file with all tables, in a transaction that is the caller's to commit."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in (SCHEMA + WORDS).split(";\n"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, kind: str = "DEFERRED") -> Iterator[None]:
+    """Begin, then commit or roll back."""
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def explained(folder: Path, verb: str, *, damage: bool = True) -> Iterator[None]:
+    """Inside, what the disk and SQLite refuse is an IndexFolderError with the way out.
+
+    With `damage` False a damaged catalogue and a file that is gone are left for the caller to go on from.
+    """
+    try:
+        yield
+    except (sqlite3.OperationalError, OSError) as error:
+        if not damage and isinstance(error, FileNotFoundError):
+            raise
+        why = getattr(error, "strerror", None) or str(error)
+        help_ = "free some space or choose another folder, then run the same command again: what was committed stays"
+        raise IndexFolderError(
+            f"{folder}: the index cannot be {verb} ({why}); {help_ if verb == 'written' else 'check its permissions'}"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        if not damage:
+            raise
+        raise IndexFolderError(
+            f"{folder / FILE}: is damaged ({error}); `prvr index --repair --index {folder}` mends it"
+        ) from error

@@ -1,0 +1,106 @@
+"""Which engine answers for a place."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Protocol, Self, runtime_checkable
+
+from prvr.core.config import from_dict
+from prvr.core.errors import ConfigError, IndexFolderError
+from prvr.core.files import write_whole
+from prvr.index.base import Index, IndexHeader
+from prvr.index.catalogue import Catalogue
+from prvr.index.database import FILE, explained
+from prvr.index.embedded import EmbeddedIndex
+from prvr.index.segments import Form
+
+REMOTE = "qdrant://"
+OLD = "index.json"  # of version 1
+ENGINE = "engine"  # a file in the folder that names the server, where one holds the vectors
+
+
+@runtime_checkable
+class OpenIndex(Index, Protocol):
+    """An index that is open; `with` closes it."""
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        ...
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Close it."""
+        ...
+
+
+def open_index(place: Path | str, *, write: bool = False) -> OpenIndex:
+    """The index in a folder, or at `qdrant://host:port/collection`; a folder may name such a server.
+
+    Raises IndexFolderError when there is none, or when it cannot be opened.
+    """
+    remote = engine_of(place)
+    if remote is None and (Path(place) / OLD).exists() and not (Path(place) / FILE).exists():
+        again = f"`prvr index PATH --index {place}` makes it anew from the features in it"
+        raise IndexFolderError(f"{place}: is of version 1; {again}")
+    if remote is None:
+        return EmbeddedIndex.open(Path(place), write=write)
+    from prvr.index.qdrant import QdrantIndex
+
+    return QdrantIndex.connect(remote)
+
+
+def make_index(folder: Path, header: IndexHeader, *, engine: str | None = None, form: Form | None = None) -> OpenIndex:
+    """The index of a folder opened for writing, made if there is none; its vectors lie in `engine` if that is given.
+
+    Raises IndexFolderError for one that was made otherwise, or that cannot be written.
+    """
+    remote = engine or engine_of(folder)
+    if remote is None:
+        return EmbeddedIndex.create(folder, header, form=form)
+    from prvr.index.qdrant import QdrantIndex
+
+    index = QdrantIndex.connect(remote, header)
+    with explained(folder, "written"):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / ENGINE, remote.encode())
+    return index
+
+
+def header_of(place: Path | str) -> IndexHeader | None:
+    """What an index was made with; None where there is none. Raises IndexFolderError for one that cannot be read."""
+    if engine_of(place) is None:
+        return read_header(Path(place))
+    with open_index(place) as index:
+        return index.header
+
+
+def engine_of(place: Path | str) -> str | None:
+    """The server that a place names; None for a folder with vectors of its own."""
+    if str(place).startswith(REMOTE):
+        return str(place)
+    try:
+        return (Path(place) / ENGINE).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise IndexFolderError(f"{place}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def read_header(folder: Path) -> IndexHeader | None:
+    """What an index was made with, without reading its vectors; None where there is no index.
+
+    One of version 1 is told by its `version`. Raises IndexFolderError for a damaged or newer one.
+    """
+    if (folder / FILE).exists():
+        with explained(folder, "read"), closing(Catalogue.open(folder, write=False).sql) as connection:
+            return Catalogue(folder, connection).header()
+    try:
+        table = json.loads((folder / OLD).read_text(encoding="utf-8"))
+        return from_dict(IndexHeader, table["header"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        raise IndexFolderError(
+            f"{folder / OLD}: the index is damaged ({error}); delete it, then run `prvr index PATH --index {folder}`"
+        ) from error

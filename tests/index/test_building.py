@@ -1,0 +1,140 @@
+"""Folders of real video to an index folder: what is added, kept, taken out and mended."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from prvr.core.config import to_dict
+from prvr.core.errors import IndexFolderError
+from prvr.index.base import Cue, Where
+from prvr.index.embedded import EmbeddedIndex
+from prvr.index.opening import open_index
+from prvr.index.segments import Form
+from prvr.recipes.runs import zero_shot
+from prvr.search.indexing import Indexing, build_index, locate, repair, verify
+from tests.features.make import ColourEncoder
+from tests.features.test_extract import paint
+
+ENCODER = ColourEncoder()
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    root = tmp_path / "videos"
+    paint(root / "sky.mp4", "blue", "green", "blue")
+    paint(root / "deep" / "fire.mp4", "red", "red")
+    paint(root / "both.mp4", "red", "blue")
+    (root / "deep" / "fire.srt").write_text("1\n00:00:00,500 --> 00:00:01,000\nIt burns!\n")
+    return root
+
+
+def build(videos: Path, *, folder: Path | None = None, prune: bool = False, tags: tuple[str, ...] = ()) -> Indexing:
+    return build_index([videos], folder or videos / ".prvr", ENCODER, workers=1, prune=prune, tags=tags)
+
+
+def test_facts_and_subtitles_are_indexed(videos: Path) -> None:
+    done = build(videos)
+    assert done.added == ("both.mp4", "deep/fire.mp4", "sky.mp4")
+    assert done.bytes_per_hour > 0
+    with open_index(videos / ".prvr") as index:
+        facts = index.facts("deep/fire.mp4")
+        assert facts.path == "deep/fire.mp4"
+        assert locate(videos / ".prvr", facts.path) == videos / "deep" / "fire.mp4"
+        assert facts.modified == pytest.approx((videos / "deep" / "fire.mp4").stat().st_mtime)
+        assert facts.duration_s == pytest.approx(2, abs=0.05)
+        (hit,) = index.words("what burns", k=5)
+        assert (hit.video_id, hit.cues) == ("deep/fire.mp4", (Cue(0.5, 1.0, "It burns!"),))
+        query = ENCODER.encode_texts(["red"]).sentence[0]
+        assert [one.video_id for one in index.search(query, k=5, where=Where(path="deep/*"))] == ["deep/fire.mp4"]
+
+
+def test_only_what_changed_is_made_again(videos: Path) -> None:
+    build(videos)
+    assert build(videos).added == ()
+    (videos / "sky.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nHow blue\n")
+    assert build(videos).added == ("sky.mp4",)
+    assert build(videos, tags=("mine",)).added == ("both.mp4", "deep/fire.mp4", "sky.mp4")
+    assert build(videos).added == (), "tags stay"
+    with open_index(videos / ".prvr") as index:
+        assert {one.video_id for one in index.words("blue", k=5)} == {"sky.mp4"}
+        assert index.facts("sky.mp4").tags == ("mine",)
+
+
+def test_a_library_may_move(videos: Path, tmp_path: Path) -> None:
+    build(videos)
+    moved = Path(shutil.move(videos, tmp_path / "elsewhere"))
+    done = build(moved)
+    assert (done.added, done.num_videos) == ((), 3)
+    with open_index(moved / ".prvr") as index:
+        assert locate(moved / ".prvr", index.facts("sky.mp4").path) == moved / "sky.mp4"
+
+
+def test_videos_that_are_gone_are_taken_out_when_asked(videos: Path) -> None:
+    build(videos)
+    (videos / "sky.mp4").unlink()
+    assert build(videos).num_videos == 3
+    done = build(videos, prune=True)
+    assert (done.removed, done.num_videos) == (("sky.mp4",), 2)
+    assert "sky.mp4" not in done.extraction.store
+
+
+def test_an_index_of_version_1_is_made_anew_from_its_features(videos: Path) -> None:
+    """Without the videos that it was made from."""
+    folder = videos / ".prvr"
+    build(videos)
+    with open_index(folder) as index:
+        header = index.header
+    for path in (*folder.glob("index.db*"), *(folder / "segments").iterdir()):
+        path.unlink()
+    table = {"header": {**to_dict(header), "version": 1}, "vectors": "vectors-0.safetensors", "videos": []}
+    (folder / "index.json").write_text(json.dumps(table))
+    (folder / "vectors-0.safetensors").write_bytes(b"old")
+    with pytest.raises(IndexFolderError, match="is of version 1; `prvr index PATH"):
+        open_index(folder)
+    (videos / "both.mp4").unlink()
+    done = build(videos)
+    assert (done.num_videos, len(done.extraction.made)) == (3, 0)
+    assert not [*folder.glob("index.json"), *folder.glob("vectors-*")]
+
+
+def test_repair_makes_again_just_what_is_damaged(videos: Path) -> None:
+    folder = videos / ".prvr"
+    build(videos)
+    assert verify(folder) == []
+    assert repair(folder) == ([], [])
+    (segment,) = (folder / "segments").iterdir()
+    content = bytearray(segment.read_bytes())
+    content[-1] ^= 0xFF
+    segment.write_bytes(content)
+    (damage,) = verify(folder)
+    assert str(damage) == f"{segment}: video {damage.video_id!r} has not the bytes that were written"
+    assert repair(folder) == ([damage], [damage.video_id])
+    assert verify(folder) == []
+    shutil.rmtree(folder / "segments")
+    (folder / "segments").mkdir()
+    assert len(repair(folder)[1]) == 3
+    (folder / "index.db").write_bytes(b"\0" * 9999)
+    assert len(repair(folder)[1]) == 3
+    assert verify(folder) == []
+
+
+def test_the_form_of_an_index_stays(videos: Path) -> None:
+    folder = videos / ".prvr"
+    build_index([videos], folder, ENCODER, form=Form(tokens="int8"), workers=1)
+    assert build(videos).added == ()
+    with EmbeddedIndex.open(folder) as index:
+        assert index.form.tokens == "int8"
+    with pytest.raises(IndexFolderError, match="was made otherwise"):
+        build_index([videos], folder, ENCODER, form=Form(), workers=1)
+    assert zero_shot(ENCODER.spec).width == 3
+
+
+def test_a_server_that_is_not_there_is_told(videos: Path) -> None:
+    with pytest.raises(IndexFolderError, match="127.0.0.1:1/videos: the index server does not do what was asked"):
+        build_index([videos], videos / ".prvr", ENCODER, engine="qdrant://127.0.0.1:1/videos", workers=1)
+    with pytest.raises(IndexFolderError, match="is no place for an index; write qdrant://host:port/collection"):
+        open_index("qdrant://host")
