@@ -29,9 +29,8 @@ def curves_of(engine: SearchEngine, queries: list[Query]) -> list[Curve]:
     for query in queries:
         candidates = engine.index.search(engine.embed(query.text), k=len(engine.index))
         own = next(one for one in candidates if one.video_id == query.video_id)
-        entry = engine.store.entry(query.video_id)
-        assert entry is not None
-        curves.append(relevance(own, clip_weight=engine.index.header.clip_weight, duration_s=entry.duration_s))
+        duration_s = engine.index.facts(query.video_id).duration_s
+        curves.append(relevance(own, clip_weight=engine.index.header.clip_weight, duration_s=duration_s))
     return curves
 
 

@@ -31,21 +31,20 @@ def median_ms(work: Callable[[], object], times: int = 50) -> float:
 def main(root: Path, sentence: str) -> None:
     """Print a line a part."""
     engine = SearchEngine.open(root)
-    index = engine.index
-    assert isinstance(index, ExactIndex)
+    index, every = engine.index, [video.bank for video in ExactIndex.open(root).videos()]
     query = engine.embed(sentence)
     weight = index.header.clip_weight
 
     def loop() -> list[float]:
         scores = []
-        for bank in index.banks.values():
+        for bank in every:
             cosine = bank.tokens @ torch.nn.functional.normalize(query, dim=0)
             frame = cosine[: bank.num_frames].max()
             clip = cosine[bank.num_frames :].max() if weight else frame
             scores.append(float(weight * clip + (1 - weight) * frame))
         return scores
 
-    tokens = sum(len(bank.tokens) for bank in index.banks.values())
+    tokens = sum(len(bank.tokens) for bank in every)
     print(f"{len(index)} videos, {tokens} vectors of {index.header.width}, {torch.get_num_threads()} threads")
     whole, embed = median_ms(lambda: engine.search(sentence)), median_ms(lambda: engine.embed(sentence))
     exact, slow = median_ms(lambda: index.search(query, k=5)), median_ms(loop)

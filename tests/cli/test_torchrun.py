@@ -25,9 +25,13 @@ def test_two_processes_train_what_one_does_and_only_the_first_speaks(
     assert main([*words, "--out", str(mine / "one")]) == 0
     alone = capsys.readouterr().out
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0", "-m"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     done = subprocess.run(
-        [*torchrun, "prvr", *words, "--out", str(mine / "two")], capture_output=True, text=True, env=environment
+        [*torchrun, "prvr", *words, "--out", str(mine / "two")],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == alone.replace(str(mine / "one"), str(mine / "two"))

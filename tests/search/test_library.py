@@ -79,6 +79,46 @@ def test_several_moments_best_first_and_inside_the_video(videos: Path) -> None:
 
 
 @pytest.mark.usefixtures("colour")
+def test_order_negatives_filters_and_pictures_of_a_folder(videos: Path, tmp_path: Path) -> None:
+    lib = Library(videos).index()
+    (best, *_) = lib.search("green then blue", k=3)
+    assert best.video.endswith("sky.mp4")
+    assert best.steps == ((2.0, 3.0), (3.0, 5.0))
+    assert not lib.search("blue then green then red", k=3)[0].video.endswith("fire.mp4")
+    assert lib.search("blue -red", k=1)[0].score == pytest.approx(1, abs=0.02)
+    assert [Path(hit.video).name for hit in lib.search("blue path:fire")] == ["fire.mp4"]
+    assert [Path(hit.video).name for hit in lib.search("blue longer:6s")] == ["both.mp4"]
+    assert {hit.video_id for hit in lib.search_image(videos / "fire.mp4", k=2)} == {"both.mp4", "fire.mp4"}
+    assert lib.search_like(lib.search("green", k=1)[0], (0.0, 1.0), k=1)[0].video.endswith("both.mp4"), "blue as well"
+
+
+@pytest.mark.usefixtures("colour")
+def test_subtitles_beside_a_video_and_its_name_are_searched(videos: Path) -> None:
+    said = "1\n00:00:01,000 --> 00:00:02,500\nWelcome to the Zugspitze\n"
+    (videos / "fire.en.srt").write_text(said, encoding="utf-8")
+    lib = Library(videos).index()
+    hit = lib.search("Zugspitze", k=1)[0]
+    assert hit.video.endswith("fire.mp4")
+    assert hit.moments[0] == (1.0, 2.5)
+    assert hit.quote == "Welcome to the Zugspitze"
+    assert not any(hit.quote for hit in lib.search("Zugspitze", k=3, words=False))
+    assert lib.search("both", k=1)[0].video.endswith("both.mp4")
+    (videos / "fire.en.srt").write_text(said.replace("Zugspitze", "Watzmann"), encoding="utf-8")
+    assert added_by(lib) == ["fire.mp4"], "other subtitles are other words"
+    assert lib.search("Watzmann", k=1)[0].quote == "Welcome to the Watzmann"
+
+
+@pytest.mark.usefixtures("colour")
+def test_a_hit_is_exported_in_every_form(videos: Path, tmp_path: Path) -> None:
+    lib = Library(videos).index()
+    hit = lib.search("red path:both", k=1)[0]
+    assert lib.export(lib.search("red", k=3), tmp_path / "all.edl").read_text().count("FROM CLIP NAME") >= 3
+    for name in ("x.csv", "x.json", "x.edl", "x.otio", "x.vtt", "x.mp4", "x.webm"):
+        assert hit.export(tmp_path / name, before_s=0.5).stat().st_size > 0
+    assert (tmp_path / "x.vtt").read_text().count("-->") == len(hit.moments) == 2
+
+
+@pytest.mark.usefixtures("colour")
 def test_indexing_again_adds_only_what_is_new_or_changed(videos: Path) -> None:
     lib = Library(videos)
     assert len(added_by(lib)) == 3
@@ -147,7 +187,7 @@ def test_scores_of_an_index_are_those_of_the_features(videos: Path, tmp_path: Pa
     encoder = ColourEncoder()
     done = build_index([videos], tmp_path / "index", encoder)
     query = encoder.encode_texts(["red blue"]).sentence[0]
-    engine = SearchEngine(ExactIndex.open(tmp_path / "index"), done.extraction.store, encoder, zero_shot(encoder.spec))
+    engine = SearchEngine(ExactIndex.open(tmp_path / "index"), tmp_path / "index", encoder, zero_shot(encoder.spec))
     for hit in engine.search("red blue", k=9):
         frames = done.extraction.store.read(hit.video_id).features
         want = torch.cosine_similarity(frames, query[None]).max()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from prvr.core.types import Bank, Candidate
-from prvr.search.moments import Curve, moments, relevance
+from prvr.search.moments import Curve, moments, per_second, relevance
 
 
 def candidate(spans: list[list[float]], scores: list[float], num_frames: int) -> Candidate:
@@ -58,3 +58,32 @@ def test_moments_stay_inside_the_video_and_apart() -> None:
         assert found[-1][1] <= 30.0
         assert all(a[1] <= b[0] for a, b in pairwise(found))
         assert all(start < end for start, end in found)
+
+
+def slow_relevance(shown: Candidate, *, clip_weight: float, at: float, duration_s: float) -> float:
+    """Token by token, at one instant."""
+    total = 0.0
+    first = shown.bank.num_frames
+    for weight, tokens in ((1 - clip_weight, range(first)), (clip_weight, range(first, len(shown.token_scores)))):
+        scores = [float(shown.token_scores[i]) for i in tokens]
+        spans = [[min(max(edge, 0.0), duration_s) for edge in shown.bank.spans[i].tolist()] for i in tokens]
+        covering = [score for score, (start, end) in zip(scores, spans, strict=True) if start <= at < end]
+        total += weight * max(covering, default=min(scores))
+    return total
+
+
+def test_relevance_equals_the_loop_over_tokens() -> None:
+    for _ in range(20):
+        spans = torch.rand(12, 2).sort(1).values * 40 - 5
+        shown = candidate(spans.tolist(), torch.randn(12).tolist(), 8)
+        curve = relevance(shown, clip_weight=0.4, duration_s=30.0)
+        middles = ((curve.edges[1:] + curve.edges[:-1]) / 2).tolist()
+        want = [slow_relevance(shown, clip_weight=0.4, at=at, duration_s=30.0) for at in middles]
+        torch.testing.assert_close(curve.values, torch.tensor(want))
+
+
+def test_every_second_is_the_mean_over_it() -> None:
+    curve = Curve(torch.tensor([0.0, 0.5, 2.25, 3.0, 3.4]), torch.tensor([1.0, 0.0, 4.0, 2.0]))
+    assert per_second(curve) == pytest.approx((0.5, 0.0, 3.0, 2.0))
+    long = Curve(torch.arange(21_601) / 2, torch.rand(21_600))
+    torch.testing.assert_close(torch.tensor(per_second(long)), long.values.view(-1, 2).mean(1), rtol=1e-5, atol=1e-6)

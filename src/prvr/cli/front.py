@@ -1,6 +1,7 @@
 """The command line: parse, call, print. Results go to stdout, words for people to stderr.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 some files were skipped, 130 interrupted and safe to go on.
+Exit codes: 0 done, 1 failed, 2 usage, 3 some files were skipped, 4 no
+confident match (where it was asked for), 130 interrupted and safe to go on.
 """
 
 from __future__ import annotations

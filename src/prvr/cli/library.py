@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prvr.cli.screen import DONE, FAILED, Parser, device_option, emit, positive, reading_bar, say
+from prvr.cli.screen import DONE, FAILED, NONE, Parser, device_option, emit, positive, reading_bar, say
 from prvr.cli.videos import bring_encoder, closing, extraction, limits, reading_options, sampling
 from prvr.core.errors import ConfigError, QueryError
 
@@ -46,6 +46,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     search.add_argument("--index", type=Path, help="the index folder (default: the one for this user)")
     search.add_argument("-k", "--top-k", type=int, default=5, help="videos to show (default: %(default)s)")
     search.add_argument("--all", action="store_true", help="show what is no better than a guess, too")
+    search.add_argument("--fail-if-none", action="store_true", help="exit with 4 when no hit is better than a guess")
     search.add_argument("--no-words", action="store_true", help="leave names and subtitles out")
     search.add_argument("--uncalibrated", action="store_true", help="rank by the bare score")
     search.add_argument(
@@ -72,8 +73,8 @@ def run_index(args: argparse.Namespace) -> int:
 
 
 def _index(args: argparse.Namespace, folder: Path) -> int:
-    from prvr.index.embedded import Form
     from prvr.index.opening import header_of
+    from prvr.index.segments import Form
     from prvr.recipes.runs import open_run
     from prvr.search.engine import calibrate_folder
     from prvr.search.indexing import build_index
@@ -143,6 +144,7 @@ def _upkeep(folder: Path, *, repair: bool) -> int:
 
 def run_search(args: argparse.Namespace) -> int:
     """A sentence to ranked videos with moments."""
+    from prvr.search.confidence import NOTHING, verdict
     from prvr.search.engine import SearchEngine
     from prvr.search.export import export
     from prvr.search.listing import answer
@@ -156,6 +158,8 @@ def run_search(args: argparse.Namespace) -> int:
     engine = SearchEngine.open(args.index or index_folder(), encoder=args.encoder, device=args.device)
     answers = _answers(engine, args)
     _say_unknown(engine, args.query)
+    for problem in getattr(engine.index, "problems", ()):
+        say(problem)
     if args.json:
         rows = [[_hit(rank, hit) for rank, hit in enumerate(hits, 1)] for _, hits in answers]
         emit(
@@ -173,7 +177,8 @@ def run_search(args: argparse.Namespace) -> int:
         one = args.export.suffix.lower() in (".mp4", ".webm", ".vtt")
         made = export(hits[:1] if one else hits, args.export, query=query, before_s=args.before, after_s=args.after)
         say(f"Written to {made}")
-    return DONE
+    none = args.fail_if_none and all(not hits or verdict(hits) == NOTHING for _, hits in answers)
+    return NONE if none else DONE
 
 
 def _answers(engine: SearchEngine, args: argparse.Namespace) -> list[tuple[str, list[Hit]]]:

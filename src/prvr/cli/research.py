@@ -1,4 +1,4 @@
-"""Verbs of research: train, evaluate, reproduce, import-checkpoint."""
+"""Verbs of research: train, evaluate, compare, reproduce, import-checkpoint."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prvr.cli.screen import DONE, Parser, device_option, emit, positive, say, training_bar
-from prvr.core.errors import ConfigError
+from prvr.cli.screen import DONE, FAILED, Parser, device_option, emit, positive, say, training_bar
+from prvr.core.errors import ConfigError, PrvrError
 
 if TYPE_CHECKING:
     from prvr.data.folder import DataFolder
@@ -18,7 +18,7 @@ FIGURES = ("figure1", "figure3")
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
-    """train, evaluate, reproduce, import-checkpoint."""
+    """train, evaluate, compare, reproduce, import-checkpoint."""
     train = verbs.add_parser("train", help="train a recipe on annotated features")
     train.add_argument("recipe", help="package.module:function, such as prvr.recipes.msc:world")
     _data(train)
@@ -41,6 +41,23 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
     device_option(evaluate)
     evaluate.set_defaults(run=run_evaluate)
+
+    compare = verbs.add_parser("compare", help="every system under one protocol, ours beside the published values")
+    _data(compare)
+    compare.add_argument(
+        "--systems",
+        default="all",
+        metavar="A,B,…",
+        help="names such as msc,ms-sl,zero-shot, recipes as package.module:function, or all (default: %(default)s)",
+    )
+    compare.add_argument("--seeds", type=int, default=1, help="runs a system (default: %(default)s)")
+    compare.add_argument("--budget", type=int, metavar="EPOCHS", help="epochs of every run (default: as published)")
+    compare.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
+    compare.add_argument("--out", type=Path, default=Path("compared"), help="where runs and results are kept")
+    _protocol(compare)
+    compare.add_argument("--json", action="store_true", help="print the tables as JSON")
+    device_option(compare)
+    compare.set_defaults(run=run_compare)
 
     reproduce = verbs.add_parser(
         "reproduce", help="a table or figure of the MSC paper, ours beside the published values"
@@ -182,6 +199,46 @@ def run_reproduce(args: argparse.Namespace) -> int:
         print(markdown(sheet))
     say(f"Written to {', '.join(map(str, paths))}")
     return DONE
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """Systems side by side."""
+    from prvr.data.folder import DataFolder
+    from prvr.reproduce.compare import Plan, compare, draw
+    from prvr.reproduce.lab import Lab, by_benchmark
+    from prvr.reproduce.sheet import markdown, write
+    from prvr.reproduce.systems import choose
+
+    plan = Plan(
+        systems=choose(args.systems),
+        budget=None if args.budget is None else int(positive(args.budget, "--budget")),
+        settings=tuple(args.settings),
+    )
+    lab = Lab(
+        root=args.out,
+        data=by_benchmark([DataFolder(args.data, args.features)]),
+        seeds=int(positive(args.seeds, "--seeds")),
+        clean=args.protocol == "clean",
+        device=args.device,
+        say=say,
+        training=training_bar,
+    )
+    _say_simulated(lab.only()[1])
+    found = compare(lab, plan)
+    paths = [path for sheet in (found.recalls, found.costs) for path in write(sheet, args.out)]
+    if args.json:
+        emit({"recalls": found.recalls.to_dict(), "costs": found.costs.to_dict()})
+    else:
+        print(f"{markdown(found.recalls)}\n\n{markdown(found.costs)}")
+    say(f"Written to {', '.join(map(str, paths))}")
+    picture = args.out / f"{found.recalls.name}.png"
+    try:
+        draw(found, picture)
+    except PrvrError as error:  # the tables are there without it
+        say(str(error))
+    else:
+        say(f"Drawn in {picture}")
+    return DONE if any(outcome.reports for outcome in found.outcomes) else FAILED
 
 
 def run_import(args: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prvr.features.extract import Progress
     from prvr.training.loop import TrainProgress
 
-DONE, FAILED, USAGE, PARTIAL, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FAILED, USAGE, PARTIAL, NONE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 
 def say(text: str) -> None:

@@ -255,6 +255,18 @@ class RetrievalModel(Protocol):
         ...
 
 
+@runtime_checkable
+class QueryAtVideo(Protocol):
+    """A model whose scores do not follow from the cosine of one query vector with one token.
+
+    No index of vectors can serve it: it ranks a library that it reads whole, or re-ranks what another system found.
+    """
+
+    def scores(self, query: Tensor, tokens: VideoTokens) -> BranchScores:
+        """query (Q, D), as `encode_queries` made it, against V videos -> (Q, V) of each branch."""
+        ...
+
+
 class Bank(NamedTuple):
     """The vectors that one video is searched by."""
 

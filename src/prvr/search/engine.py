@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import torch
+from torch import Tensor
 
-from prvr.core.errors import IndexFolderError, QueryError
-from prvr.core.types import Candidate, Encoder, Hit, TextFeatures
-from prvr.data.dataset import unit_queries
+from prvr.core.errors import IndexFolderError, QueryError, VideoError
+from prvr.core.types import Encoder, Hit, Query, Span, TextFeatures
+from prvr.data.sources import unit_queries
 from prvr.encoders.loading import load_encoder
-from prvr.features.store import FeatureStore
-from prvr.index.base import Index
-from prvr.index.exact import ExactIndex
+from prvr.index.base import ZERO_SHOT, Index, IndexHeader, Where, WordHit, unit
+from prvr.index.opening import open_index
 from prvr.recipes.runs import Trained, open_run, zero_shot
-from prvr.search.moments import moments, relevance
+from prvr.search.calibration import Calibrated, calibrate
+from prvr.search.confidence import CONFIDENT, RELATED, UNCALIBRATED
+from prvr.search.grammar import Request, parse
+from prvr.search.indexing import locate
+from prvr.search.judge import Judge, Judgement
+from prvr.search.moments import moments, per_second, relevance
+from prvr.search.ranking import DEPTH, HALF, Row, by_instants, by_vector, by_words, fused
+from prvr.video.decode import sample_frames
 
-ZERO_SHOT = "zero-shot"
+UNKNOWN = Judgement(UNCALIBRATED, None, None)
 
 
 class SearchEngine:
     """An index with the encoder and the model that made it."""
 
-    def __init__(self, index: Index, store: FeatureStore, encoder: Encoder, trained: Trained) -> None:
+    def __init__(self, index: Index, folder: Path, encoder: Encoder, trained: Trained) -> None:
         self.index = index
-        self.store = store
+        self.folder = folder  # that the paths of the videos are relative to
         self.encoder = encoder
         self.trained = trained
+        self._judged: tuple[int, Judge | None] = (-1, None)  # videos there were, and what was known of them
 
     @classmethod
     def open(cls, folder: Path, *, encoder: str | None = None, device: str = "auto") -> Self:
@@ -36,7 +46,7 @@ class SearchEngine:
         Raises IndexFolderError when there is no index, or when the encoder or the model is not the one it was made
         with; EncoderError when the encoder cannot be had.
         """
-        index = ExactIndex.open(folder)
+        index = open_index(folder)
         spec = index.header.encoder
         loaded = load_encoder(encoder or spec.source or spec.name, device=device)
         if not loaded.spec.same_as(spec):
@@ -44,36 +54,158 @@ class SearchEngine:
                 f"{folder}: was made with encoder {spec.fingerprint}, not {loaded.spec.fingerprint}, so that scores "
                 f"would mean nothing; use `--encoder {spec.source or spec.name}`, or index into another folder"
             )
-        trained = zero_shot(spec) if index.header.model == ZERO_SHOT else open_run(folder / "model")
-        if index.header.model not in (ZERO_SHOT, trained.fingerprint):
-            raise IndexFolderError(
-                f"{folder}: was made with model {index.header.model}, but {folder / 'model'} holds "
-                f"{trained.fingerprint}; index again with `prvr index PATH --index {folder} --model RUN`"
+        return cls(index, folder, loaded, _model_of(folder, index.header))
+
+    def search(
+        self,
+        query: str | Request,
+        *,
+        k: int = 5,
+        where: Where | None = None,
+        words: bool = True,
+        calibrated: bool = True,
+    ) -> list[Hit]:
+        """One query of the grammar -> the k best videos, best first, with their moments.
+
+        `words`: names and subtitles count as well. `calibrated`: every video's bias is taken from its score, and hits
+        say how sure they are, where the index was calibrated. `where` limits what the query itself leaves open.
+        Raises QueryError for what cannot be asked.
+        """
+        return self.search_many([query], k=k, where=where, words=words, calibrated=calibrated)[0]
+
+    def search_many(
+        self,
+        queries: Sequence[str | Request],
+        *,
+        k: int = 5,
+        where: Where | None = None,
+        words: bool = True,
+        calibrated: bool = True,
+    ) -> list[list[Hit]]:
+        """Several queries, their sentences encoded together -> the answer to each, in the same order."""
+        requests = [query if isinstance(query, Request) else parse(query) for query in queries]
+        texts = [text for request in requests for text in (*request.steps, *request.without)]
+        parts = [len(request.steps) + len(request.without) for request in requests]
+        vectors = torch.split(self.embed_many(texts), parts) if texts else ()
+        judge = self.judge if calibrated else None
+        return [
+            self._answer(request, vector, k=k, where=_both(request, where), words=words, judge=judge)
+            for request, vector in zip(requests, vectors, strict=True)
+        ]
+
+    def search_image(self, picture: Path, *, k: int = 5, where: Where | None = None) -> list[Hit]:
+        """The videos that show what a picture (or the first frame of a video) shows, best first; not calibrated.
+
+        Raises QueryError for a file that is no picture, and where a trained model can read words only.
+        """
+        if self.trained.fingerprint:
+            raise QueryError(
+                f"{picture}: the model of this index ({self.trained.recipe.title}) reads sentences only; describe the "
+                "picture in words, or index with the bare encoder: `prvr index PATH --index ANOTHER`"
             )
-        return cls(index, FeatureStore.open(folder / "features"), loaded, trained)
+        try:
+            frames = next(iter(sample_frames(picture, rate=1.0, max_frames=1))).frames[:1]
+        except (VideoError, StopIteration) as error:
+            raise QueryError(f"{picture}: cannot be read as a picture ({error}); give a JPEG or PNG file") from error
+        query = self.encoder.encode_images(self.encoder.prepare(frames))[0]
+        return [self._hit(row, UNKNOWN) for row in by_vector(self.index, query, k=k, where=where)]
 
-    def search(self, text: str, *, k: int = 5) -> list[Hit]:
-        """One sentence -> the k best videos, best first. Raises QueryError for what is not a sentence."""
-        return [self._hit(found) for found in self.index.search(self.embed(text), k=k)]
+    def search_like(self, video_id: str, span: Span, *, k: int = 5, where: Where | None = None) -> list[Hit]:
+        """The other videos that show what one shows from `span[0]` to `span[1]` seconds, best first; not calibrated.
 
-    def embed(self, text: str) -> torch.Tensor:
-        """One sentence -> (D,)."""
-        check_query(text, self.encoder)
-        features: TextFeatures = self.encoder.encode_texts([text])
+        Raises IndexFolderError for a video that is not there, QueryError for a span outside it.
+        """
+        query = self._like(video_id, span)
+        rows = by_vector(self.index, query, k=k + 1, where=where)
+        return [self._hit(row, UNKNOWN) for row in rows if row.candidate.video_id != video_id][:k]
+
+    def embed(self, text: str) -> Tensor:
+        """One sentence -> (D,). Raises QueryError for what is not a sentence."""
+        return self.embed_many([text])[0]
+
+    def embed_many(self, texts: Sequence[str]) -> Tensor:
+        """Q sentences -> (Q, D)."""
+        for text in texts:
+            check_query(text, self.encoder)
+        features: TextFeatures = self.encoder.encode_texts(list(texts))
         with torch.inference_mode():
-            return self.trained.model.encode_queries(unit_queries(features))[0]
+            return self.trained.model.encode_queries(unit_queries(features))
 
-    def _hit(self, found: Candidate) -> Hit:
-        entry = self.store.entry(found.video_id)
-        duration = entry.duration_s if entry else float(found.bank.spans.max())
-        curve = relevance(found, clip_weight=self.index.header.clip_weight, duration_s=duration)
+    def calibrate(self, home: Sequence[str | Query] = ()) -> Calibrated:
+        """Make hits say how sure they are; see `calibration.calibrate`. The index must be open for writing."""
+        done = calibrate(self.index, self.embed_many, encoder=self.encoder.spec, home=home)
+        self._judged = (-1, None)
+        return done
+
+    @property
+    def judge(self) -> Judge | None:
+        """Who says how sure hits are; None where the index is too small, was not calibrated or changed much since."""
+        count = len(self.index)
+        if count != self._judged[0]:
+            self._judged = (count, Judge.of(self.index))
+        return self._judged[1]
+
+    def _answer(
+        self, request: Request, vectors: Tensor, *, k: int, where: Where | None, words: bool, judge: Judge | None
+    ) -> list[Hit]:
+        """vectors (S + M, D) of the steps and the negatives."""
+        steps, negatives = vectors[: len(request.steps)], vectors[len(request.steps) :]
+        one = len(steps) == 1  # several steps in order are looked for, not listened to
+        said = by_words(self.index, request.text, k=k, where=where) if words and one else []
+        depth = max(DEPTH, 2 * k) if judge or said else k
+        if len(vectors) == 1:
+            rows = by_vector(self.index, vectors[0], k=depth, where=where)
+        else:
+            rows = by_instants(self.index, steps, negatives, within_s=request.within_s, k=depth, where=where)
+        if judge:
+            bias = judge.bias([row.candidate.video_id for row in rows]).tolist()
+            rows = [row for _, row in sorted(zip(bias, rows, strict=True), key=lambda pair: pair[0] - pair[1].score)]
+        if said:
+            rows = fused(self.index, vectors[0], rows, said)
+        rows = rows[:k]
+        judgements = _judgements(rows, steps, judge)
+        heard = {hit.video_id: hit for hit in said}
+        return [
+            self._hit(row, judgement, heard.get(row.candidate.video_id))
+            for row, judgement in zip(rows, judgements, strict=True)
+        ]
+
+    def _hit(self, row: Row, judgement: Judgement, said: WordHit | None = None) -> Hit:
+        found = row.candidate
+        facts = self.index.facts(found.video_id)
+        duration = facts.duration_s or float(found.bank.spans.max())
+        curve = row.curve or relevance(found, clip_weight=self.index.header.clip_weight, duration_s=duration)
+        steps = tuple(_clamped(row.spans, duration))
+        spans = ((steps[0][0], steps[-1][1]),) if steps else tuple(_clamped(moments(curve), duration))
+        if said:
+            spans, judgement = _with_cues(said, spans, duration), _with_words(said, judgement)
         return Hit(
             video_id=found.video_id,
-            score=found.score,
-            moments=moments(curve),
+            score=row.score,
+            moments=spans,
             duration_s=duration,
-            path=Path(entry.source) if entry else None,
+            path=locate(self.folder, facts.path) if facts.path else None,
+            **judgement._asdict(),
+            relevance=per_second(curve),
+            steps=steps,
+            quote=said.cues[0].text if said and said.cues else "",
         )
+
+    def _like(self, video_id: str, span: Span) -> Tensor:
+        """(D,) the mean of what a video's vectors in a span point to, its branches weighted as scores are."""
+        bank = self.index.candidate(torch.zeros(self.index.header.width), video_id).bank
+        inside = (bank.spans[:, 0] < span[1]) & (span[0] < bank.spans[:, 1])
+        if not span[0] < span[1] or not inside.any():
+            raise QueryError(
+                f"{video_id}: nothing lies between {span[0]:g} and {span[1]:g} s; the video is "
+                f"{float(bank.spans.max()):.2f} s long: give a start before the end and inside it"
+            )
+        weight = self.index.header.clip_weight
+        clip = torch.arange(len(bank.tokens)) >= bank.num_frames
+        share = torch.where(
+            clip, weight / (inside & clip).sum().clamp(min=1), (1 - weight) / (inside & ~clip).sum().clamp(min=1)
+        )
+        return unit((bank.tokens.float() * (share * inside)[:, None]).sum(0))
 
 
 def check_query(text: object, encoder: Encoder) -> None:
@@ -90,3 +222,62 @@ def check_query(text: object, encoder: Encoder) -> None:
             f"query: has {len(words):,} words, but encoder {encoder.spec.name!r} reads {encoder.spec.token_limit}; "
             "describe one event in one sentence"
         )
+
+
+def _both(request: Request, where: Where | None) -> Where | None:
+    """What a query says of the videos it asks, and `where` for what it leaves open."""
+    asked = request.filters.where()
+    if asked is None or where is None:
+        return asked or where
+    return replace(where, **{name: value for name, value in vars(asked).items() if value not in (None, ())})
+
+
+def _clamped(spans: Sequence[Span], duration_s: float) -> list[Span]:
+    return [(start, min(end, duration_s)) for start, end in spans if start < duration_s]
+
+
+def _with_cues(said: WordHit, spans: tuple[Span, ...], duration_s: float, *, most: int = 3) -> tuple[Span, ...]:
+    """When it is said and when it is seen, what tells more first, without overlap."""
+    heard = tuple(_clamped([(cue.start_s, cue.end_s) for cue in said.cues], duration_s))
+    found: list[Span] = []
+    for start, end in heard + spans if said.score >= HALF else spans + heard:
+        if all(end <= first or last <= start for first, last in found):
+            found.append((start, end))
+    return tuple(found[:most])
+
+
+def _with_words(said: WordHit, judgement: Judgement) -> Judgement:
+    """All words said are a sure match and half of them a related one, whatever is seen."""
+    if judgement.confidence in (UNCALIBRATED, CONFIDENT) or said.score < HALF:
+        return judgement
+    return judgement._replace(confidence=CONFIDENT if said.score > 1 - 1e-6 else RELATED)
+
+
+def calibrate_folder(folder: Path, encoder: Encoder, *, home: Sequence[str | Query] = ()) -> Calibrated:
+    """Bring the calibration of an index folder up to date; see `calibration.calibrate`.
+
+    Raises IndexFolderError when it cannot be written, or is being written by another process.
+    """
+    with open_index(folder, write=True) as index:
+        return SearchEngine(index, folder, encoder, _model_of(folder, index.header)).calibrate(home)
+
+
+def _model_of(folder: Path, header: IndexHeader) -> Trained:
+    """The model that an index was made with. Raises IndexFolderError when another lies in its folder."""
+    if header.model == ZERO_SHOT:
+        return zero_shot(header.encoder)
+    trained = open_run(folder / "model")
+    if header.model != trained.fingerprint:
+        raise IndexFolderError(
+            f"{folder}: was made with model {header.model}, but {folder / 'model'} holds "
+            f"{trained.fingerprint}; index again with `prvr index PATH --index {folder} --model RUN`"
+        )
+    return trained
+
+
+def _judgements(rows: Sequence[Row], steps: Tensor, judge: Judge | None) -> list[Judgement]:
+    """steps (S, D) -> what is known of each row."""
+    if judge is None or not rows:
+        return [UNKNOWN] * len(rows)
+    bias = judge.bias([row.candidate.video_id for row in rows])
+    return judge.judge(steps, torch.stack([row.evidence for row in rows], 1) - bias)

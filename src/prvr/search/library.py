@@ -9,34 +9,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from prvr.core.errors import IndexFolderError, VideoError
-from prvr.core.types import Hit
+from prvr.core.errors import IndexFolderError
+from prvr.core.types import Hit, Query, Span
 from prvr.encoders.loading import load_encoder
 from prvr.features.extract import Progress
-from prvr.search.engine import SearchEngine
+from prvr.index.base import Where
+from prvr.search.engine import SearchEngine, calibrate_folder
+from prvr.search.export import export
 from prvr.search.indexing import Indexing, build_index
-from prvr.video.cut import cut
 
 
 class Found(Hit):
-    """A hit whose best moment can be saved as a file."""
+    """A hit that can be saved as a file."""
 
     @property
     def video(self) -> str:
         """The file, or the id where the file is not known."""
         return str(self.path or self.video_id)
 
-    def export(self, out: str | Path) -> Path:
-        """Write the best moment as .mp4 or .webm; -> that file. Raises VideoError when the video is gone."""
-        if self.path is None or not self.path.exists():
-            raise VideoError(f"{self.video}: is not there any more; index the folder where it lies now")
-        target = Path(out).expanduser()
-        cut(self.path, self.start, self.end, target)
-        return target
+    def export(self, out: str | Path, *, before_s: float = 0.0, after_s: float = 0.0) -> Path:
+        """Write its moments as `out` names: .csv, .json, .edl, .otio, .vtt, or the best as .mp4 or .webm; -> that file.
+
+        `before_s` and `after_s` widen every moment. Raises VideoError when the video is gone, ConfigError for another
+        suffix.
+        """
+        return export([self], Path(out).expanduser(), before_s=before_s, after_s=after_s)
 
 
 class Library:
@@ -63,25 +64,49 @@ class Library:
         self.last: Indexing | None = None  # what the last call of `index` did
         self._engine: SearchEngine | None = None
 
-    def index(self, *, on_progress: Callable[[Progress], None] | None = None) -> Self:
-        """Read what is new or changed; safe to stop and to call again. `last` then says what was done."""
-        self.last = build_index(
-            [self.videos],
-            self.folder,
-            load_encoder(self.encoder, device=self.device),
-            model=self.model,
-            on_progress=on_progress,
-        )
+    def index(self, *, home: Sequence[str | Query] = (), on_progress: Callable[[Progress], None] | None = None) -> Self:
+        """Read what is new or changed; safe to stop and to call again. `last` then says what was done.
+
+        `home` are sentences about what these videos are about, though none of them shows it: with them, hits are said
+        to be `confident`.
+        """
+        encoder = load_encoder(self.encoder, device=self.device)
+        self.last = build_index([self.videos], self.folder, encoder, model=self.model, on_progress=on_progress)
+        calibrate_folder(self.folder, encoder, home=home)
         self._engine = None
         return self
 
-    def search(self, query: str, *, k: int = 5) -> list[Found]:
-        """The k best videos for a sentence, best first.
+    def search(
+        self, query: str, *, k: int = 5, where: Where | None = None, words: bool = True, calibrated: bool = True
+    ) -> list[Found]:
+        """The k best videos for a query, best first: a sentence, `-what not`, `A then B within 30s`, `path:` filters.
 
-        Raises QueryError for what is not a sentence, IndexFolderError when nothing was indexed yet.
+        `words`: names and subtitles are searched too. `calibrated`: hits say how sure they are. Raises QueryError for
+        what cannot be asked, IndexFolderError when nothing was indexed yet.
         """
+        hits = self.engine.search(query, k=k, where=where, words=words, calibrated=calibrated)
+        return [Found(**vars(hit)) for hit in hits]
+
+    def search_image(self, picture: str | Path, *, k: int = 5) -> list[Found]:
+        """The k videos that show what a picture shows. Raises QueryError where the model reads words only."""
+        return [Found(**vars(hit)) for hit in self.engine.search_image(Path(picture).expanduser(), k=k)]
+
+    def search_like(self, hit: Hit, span: Span | None = None, *, k: int = 5) -> list[Found]:
+        """The k other videos that show what a hit shows in its best moment, or from `span[0]` to `span[1]` seconds."""
+        found = self.engine.search_like(hit.video_id, span or hit.moments[0], k=k)
+        return [Found(**vars(one)) for one in found]
+
+    def export(
+        self, hits: Sequence[Hit], out: str | Path, *, query: str = "", before_s: float = 0.0, after_s: float = 0.0
+    ) -> Path:
+        """Write the moments of several hits as `out` names: .csv, .json, .edl or .otio; -> that file."""
+        return export(hits, Path(out).expanduser(), query=query, before_s=before_s, after_s=after_s)
+
+    @property
+    def engine(self) -> SearchEngine:
+        """What answers. Raises IndexFolderError when nothing was indexed yet."""
         if self._engine is None:
             if not self.folder.exists():
                 raise IndexFolderError(f"{self.folder}: nothing is indexed yet; call .index() first")
             self._engine = SearchEngine.open(self.folder, device=self.device)
-        return [Found(**vars(hit)) for hit in self._engine.search(query, k=k)]
+        return self._engine

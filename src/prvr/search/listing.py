@@ -5,17 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prvr.core.types import Hit
+from prvr.search.confidence import NOTHING, UNCALIBRATED, verdict
+
+MARKS = {NOTHING: "a guess", UNCALIBRATED: ""}
+
+
+def answer(hits: Sequence[Hit], *, everything: bool = False) -> str:
+    """The table of what stands out, or one line that says that nothing does; `everything` shows the guesses too."""
+    if not hits or everything or verdict(hits) == UNCALIBRATED:
+        return hit_table(hits)
+    if verdict(hits) == NOTHING:
+        best = min(hit.p_topic for hit in hits if hit.p_topic is not None)
+        return (
+            f"No confident match: of 100 sentences about other things, {100 * best:.0f} do as well in this library.\n"
+            "Show the guesses all the same: --all"
+        )
+    shown = [hit for hit in hits if hit.confidence != NOTHING]
+    left = len(hits) - len(shown)
+    return hit_table(shown) + (f"\n{left} more are no better than guesses; show them: --all" if left else "")
 
 
 def hit_table(hits: Sequence[Hit]) -> str:
-    """Rank, score, best moment, file; further moments behind."""
+    """Rank, how sure, score, best moment, file; further moments, the steps of an order and what is said behind."""
     if not hits:
-        return "The index holds no video yet."
-    rows = [" #  score   moment               video"]
+        return "The index holds no video that is meant."
+    sure = any(hit.confidence != UNCALIBRATED for hit in hits)
+    head = f"{'sure':<9}  " if sure else ""
+    rows = [f" #  {head}score   moment               video"]
     for rank, hit in enumerate(hits, 1):
+        mark = f"{MARKS.get(hit.confidence, hit.confidence):<9}  " if sure else ""
         span = f"{clock(hit.start)} - {clock(hit.end)}"
-        more = f"  (+{len(hit.moments) - 1} more)" if len(hit.moments) > 1 else ""
-        rows.append(f"{rank:2}  {hit.score:6.3f}  {span:<19}  {hit.path or hit.video_id}{more}")
+        rows.append(f"{rank:2}  {mark}{hit.score:6.3f}  {span:<19}  {hit.path or hit.video_id}{_more(hit)}")
     return "\n".join(rows)
 
 
@@ -25,3 +45,12 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
     return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{rest // 10:02}.{rest % 10}"
+
+
+def _more(hit: Hit) -> str:
+    parts = [f"+{len(hit.moments) - 1} more"] if len(hit.moments) > 1 else []
+    if hit.steps:
+        parts.append("then ".join(f"{clock(start)} " for start, _ in hit.steps).strip())
+    if hit.quote:
+        parts.append(f'"{hit.quote[:60]}"')
+    return f"  ({'; '.join(parts)})" if parts else ""

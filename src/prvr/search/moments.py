@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -24,16 +25,34 @@ def relevance(candidate: Candidate, *, clip_weight: float, duration_s: float) ->
     branch covers takes that branch's lowest score.
     """
     spans, scores = candidate.bank.spans.clamp(0, duration_s), candidate.token_scores
-    edges = torch.unique(torch.cat([spans.flatten(), spans.new_tensor([0.0, duration_s])]))  # (M+1,) sorted
-    middle = (edges[1:] + edges[:-1]) / 2
-    covers = (spans[None, :, 0] <= middle[:, None]) & (middle[:, None] < spans[None, :, 1])  # (M, N)
-    branches = torch.arange(len(scores)) >= candidate.bank.num_frames  # (N,) True = clip
-    values = torch.zeros(len(middle))
-    for branch, weight in ((~branches, 1 - clip_weight), (branches, clip_weight)):
-        if weight and branch.any():
-            best = torch.where(covers & branch, scores, -torch.inf).amax(1)
-            values += weight * torch.where(best.isinf(), scores[branch].min(), best)
+    edges, place = torch.unique(torch.cat([spans.flatten(), spans.new_tensor([0.0, duration_s])]), return_inverse=True)
+    first, last = place[:-2].view(-1, 2).unbind(1)  # (N,) edges that a token begins and ends at
+    token, interval = covered(first, last - first)
+    branch = (token >= candidate.bank.num_frames).long()  # 1 = clip
+    best = scores.new_full((2 * (len(edges) - 1),), -torch.inf)
+    best = best.scatter_reduce(0, 2 * interval + branch, scores[token], "amax").view(-1, 2)
+    values = torch.zeros(len(edges) - 1)
+    parts = scores[: candidate.bank.num_frames], scores[candidate.bank.num_frames :]
+    for column, (part, weight) in enumerate(zip(parts, (1 - clip_weight, clip_weight), strict=True)):
+        if weight and len(part):
+            values += weight * torch.where(best[:, column].isinf(), part.min(), best[:, column])
     return Curve(edges, values)
+
+
+def covered(first: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """Pairs (token, place) of N tokens that cover `length` (N,) places from `first` (N,) on -> (P,) each."""
+    token = torch.arange(len(first)).repeat_interleave(length)
+    return token, first[token] + torch.arange(len(token)) - (length.cumsum(0) - length)[token]
+
+
+def per_second(curve: Curve) -> tuple[float, ...]:
+    """The mean of the curve over every second of the video; the last one may be short."""
+    edges, values = curve.edges.double(), curve.values.double()
+    area = torch.cat([values.new_zeros(1), (values * edges.diff()).cumsum(0)])  # up to each edge
+    times = torch.arange(math.ceil(float(edges[-1])) + 1, dtype=edges.dtype).clamp(max=edges[-1])
+    at = torch.searchsorted(edges, times, right=True).clamp(1, len(values)) - 1
+    upto = area[at] + values[at] * (times - edges[at])
+    return tuple((upto.diff() / times.diff()).tolist())
 
 
 def moments(curve: Curve, *, most: int = 3, height: float = 0.5) -> tuple[Span, ...]:

@@ -1,0 +1,275 @@
+"""What can be asked, in one grammar for the command line, Python and the page.
+
+    a dog jumps into the pool                    free text
+    a dog jumps -crowd -"on a leash"             what must not be seen at that moment
+    a dog barks then it jumps within 30s         in this order of time; also `A then B then C`
+    a dog path:holiday after:2021-06 longer:5m   filters: path, after, before, longer, shorter, tag
+
+`"..."` keeps words together and takes their meaning as words: `"now and then"` is free text. `after:` begins with the
+first instant of its day, month or year and `before:` ends there, so that `after:2021 before:2022` is the year 2021.
+`within` bounds the time from the step before it. Durations are `90s`, `5m`, `1.5h`, `90` or `1:30`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from itertools import zip_longest
+from typing import NamedTuple
+
+from prvr.core.errors import QueryError
+from prvr.index.base import Where
+
+FILTERS = ("path", "after", "before", "longer", "shorter", "tag")
+QUOTED = r'"(?:[^"\\]|\\.)*"'
+TOKEN = re.compile(
+    rf'(?P<minus>-(?=["\w]))?(?:(?P<key>[A-Za-z]+):)?(?P<quoted>{QUOTED})(?=\s|$)|(?P<bare>\S+)', re.DOTALL
+)
+DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?|(?:(\d+):)?(\d+):(\d\d)")
+SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Which videos are asked."""
+
+    path: str | None = None  # a part of the path
+    after: date | None = None  # changed on this day or later
+    before: date | None = None  # changed before this day
+    longer_s: float | None = None
+    shorter_s: float | None = None
+    tags: tuple[str, ...] = ()  # all of them
+
+    def where(self) -> Where | None:
+        """The same for an index, days beginning at this machine's midnight; None where every video is asked."""
+        asked = Where(
+            path=self.path,
+            after=midnight(self.after),
+            before=midnight(self.before),
+            longer_s=self.longer_s,
+            shorter_s=self.shorter_s,
+            tags=self.tags,
+        )
+        return None if asked == Where() else asked
+
+    def __str__(self) -> str:
+        lengths = {"longer": self.longer_s, "shorter": self.shorter_s}
+        parts = [f"path:{quote(self.path)}"] if self.path is not None else []
+        parts += [f"{name}:{day.isoformat()}" for name, day in (("after", self.after), ("before", self.before)) if day]
+        parts += [f"{name}:{seconds(value)}" for name, value in lengths.items() if value is not None]
+        return " ".join(parts + [f"tag:{quote(tag)}" for tag in self.tags])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One question. `parse` makes it from text and `str` gives text that means the same."""
+
+    steps: tuple[str, ...]  # one sentence, or several in order of time
+    within_s: tuple[float | None, ...] = ()  # from each step to the next, seconds; None: any time
+    without: tuple[str, ...] = ()  # what must not be seen at that moment
+    filters: Filters = field(default_factory=Filters)
+
+    @property
+    def text(self) -> str:
+        """What is looked for, without what is not."""
+        return " ".join(self.steps)
+
+    def __str__(self) -> str:
+        parts = [plain(self.steps[0])]
+        for step, bound in zip(self.steps[1:], self.within_s, strict=True):
+            parts += ["then", plain(step)] + ([] if bound is None else [f"within {seconds(bound)}"])
+        parts += [f"-{quote(word)}" for word in self.without]
+        return " ".join([*parts, str(self.filters)]).rstrip()
+
+
+class Token(NamedTuple):
+    """A piece of a query and where it stands."""
+
+    kind: str  # word, phrase, not, or the name of a filter
+    text: str  # without quotes, minus sign and name
+    raw: str
+    place: int  # 1 = the first character
+
+
+def parse(text: object) -> Request:
+    """A query as people write it -> what it asks.
+
+    Raises QueryError, naming the word, its place and what to write instead.
+    """
+    if not isinstance(text, str):
+        raise QueryError(f"query: expected a sentence, found {type(text).__name__}; write what happens in the video")
+    tokens = list(tokens_of(text))
+    steps, within = _steps([token for token in tokens if token.kind in ("word", "phrase")], text)
+    return Request(
+        steps=steps,
+        within_s=within,
+        without=tuple(token.text for token in tokens if token.kind == "not"),
+        filters=_filters([token for token in tokens if token.kind in FILTERS]),
+    )
+
+
+def tokens_of(text: str) -> Iterator[Token]:
+    """A query cut into words, phrases, negatives and filters. Raises QueryError for a quote that never ends."""
+    for found in TOKEN.finditer(text):
+        raw, place = found.group(), found.start() + 1
+        minus, key = bool(found["minus"]), (found["key"] or "").lower()
+        value = unquote(found["quoted"]) if found["quoted"] else found["bare"]
+        if found["quoted"] is None:
+            if open_quote := re.match(r'-?(?:[A-Za-z]+:)?"', raw):
+                raise _wrong(
+                    raw,
+                    place,
+                    "the quote is not closed, or not at the end of a word",
+                    f'{open_quote.group()}two words"',
+                )
+            minus = len(raw) > 1 and raw[0] == "-" and (raw[1].isalnum() or raw[1] == "_")
+            name, colon, rest = raw.partition(":")
+            key = _filter_name(name, rest, raw, place) if colon and not minus else ""
+            value = rest if key else raw[1:] if minus else raw
+        if minus and (turned := re.match(r"-([A-Za-z]+):.", raw)) and turned[1].lower() in FILTERS:
+            raise _wrong(raw, place, "a filter cannot be turned round", f'{raw[1:]}, or -"{raw[1:]}" for the words')
+        kind = "not" if minus else key or ("phrase" if found["quoted"] else "word")
+        if kind not in ("word", "not", "phrase", *FILTERS):
+            raise _wrong(raw, place, f"there is no filter {key!r}", f"one of {', '.join(f'{n}:' for n in FILTERS)}")
+        if not value.strip() or (kind == "not" and not any(map(str.isalnum, value))):
+            raise _wrong(raw, place, "nothing stands in it", _example(kind))
+        yield Token(kind, " ".join(value.split()), raw, place)
+
+
+def quote(text: str) -> str:
+    """Text as one phrase."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def unquote(text: str) -> str:
+    """A phrase without its quotes."""
+    return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
+
+
+def plain(text: str) -> str:
+    """Free text as it can be written: in quotes where a word of it would mean something else."""
+    try:
+        tokens = list(tokens_of(text))
+    except QueryError:
+        return quote(text)
+    special = any(token.kind != "word" or token.text.lower() in ("then", "within") for token in tokens)
+    return quote(text) if special else text
+
+
+def seconds(value: float) -> str:
+    """A duration as it can be written: 90 -> 90s, 300 -> 5m."""
+    for unit, size in (("h", 3600), ("m", 60)):
+        if value and value % size == 0:
+            return f"{value / size:.0f}{unit}"
+    return f"{value:.6f}".rstrip("0").rstrip(".") + "s"
+
+
+def midnight(day: date | None) -> float | None:
+    """When a day begins on this machine's clock, unix seconds."""
+    return None if day is None else datetime.combine(day, time()).timestamp()
+
+
+def duration_of(text: str) -> float | None:
+    """90s, 5m, 1.5h, 90 or 1:30 -> seconds; None for anything else."""
+    found = DURATION.fullmatch(text.lower())
+    if found is None:
+        return None
+    if found[1]:
+        return round(float(found[1]) * SECONDS[found[2]], 6)
+    return float(int(found[3] or 0) * 3600 + int(found[4]) * 60 + int(found[5]))
+
+
+def day_of(text: str) -> date | None:
+    """YYYY, YYYY-MM or YYYY-MM-DD -> its first day; None for anything else."""
+    if not re.fullmatch(r"(19|2\d)\d\d(-\d\d){0,2}", text, re.ASCII):
+        return None
+    try:
+        return date.fromisoformat((text + "-01-01")[:10])
+    except ValueError:
+        return None
+
+
+def _steps(tokens: list[Token], text: str) -> tuple[tuple[str, ...], tuple[float | None, ...]]:
+    """Words and phrases -> the steps and the time from each to the next."""
+    steps: list[list[str]] = [[]]
+    within: list[float | None] = [None]
+    skip = False
+    for token, after in zip_longest(tokens, tokens[1:]):
+        word = token.text.lower() if token.kind == "word" else ""
+        bound = duration_of(after.text) if word == "within" and after and after.kind == "word" else None
+        if skip:
+            skip = False
+        elif word == "then":
+            if not steps[-1] or after is None:
+                side = "before" if not steps[-1] else "after"
+                raise _wrong(token.raw, token.place, f"nothing stands {side} it", 'A then B, or "then" for the word')
+            steps.append([])
+            within.append(None)
+        elif bound is not None:
+            if len(steps) < 2 or not steps[-1] or within[-1] is not None:
+                raise _wrong(token.raw, token.place, "it bounds the time between two steps", "A then B within 30s")
+            within[-1], skip = bound, True
+        else:
+            steps[-1].append(token.text)
+    found = tuple(" ".join(step) for step in steps)
+    for step in found:
+        if not any(letter.isalnum() for letter in step):
+            said = (step or text).strip()[:40]
+            raise QueryError(f"query: {said!r} holds no word to look for; describe what happens, such as 'a dog jumps'")
+    return found, tuple(within[1:])
+
+
+def _filters(tokens: list[Token]) -> Filters:
+    values: dict[str, str | date | float] = {}
+    for token in tokens:
+        if token.kind == "tag":
+            continue
+        if token.kind in values:
+            raise _wrong(token.raw, token.place, f"there is a second {token.kind}:", f"one {token.kind}: only")
+        value: str | date | float | None = token.text
+        if token.kind in ("after", "before"):
+            value = day_of(token.text)
+        elif token.kind in ("longer", "shorter"):
+            value = duration_of(token.text)
+            value = None if value is not None and not math.isfinite(value) else value
+        if value is None:
+            what = "date" if token.kind in ("after", "before") else "duration"
+            raise _wrong(token.raw, token.place, f"{token.text!r} is no {what}", _example(token.kind))
+        values[token.kind] = value
+    names = {"longer": "longer_s", "shorter": "shorter_s"}
+    tags = tuple(dict.fromkeys(token.text for token in tokens if token.kind == "tag"))
+    return Filters(**{names.get(name, name): value for name, value in values.items()}, tags=tags)  # type: ignore[arg-type]
+
+
+def _filter_name(name: str, rest: str, raw: str, place: int) -> str:
+    """The filter that `name:` means, or nothing where it is plain text, such as 12:30 or a time of day."""
+    low = name.lower()
+    if low in FILTERS:
+        if not rest:
+            raise _wrong(raw, place, "nothing follows the colon", _example(low))
+        return low
+    near = difflib.get_close_matches(low, FILTERS, n=1, cutoff=0.7) if name.isalpha() and rest else []
+    if near:
+        raise _wrong(raw, place, f"there is no filter {name!r}", f'{near[0]}:{rest}, or "{raw}" for the words')
+    return ""
+
+
+def _example(kind: str) -> str:
+    examples = {
+        "path": 'path:holiday or path:"two words"',
+        "tag": "tag:family",
+        "after": "after:2021, after:2021-06 or after:2021-06-30",
+        "before": "before:2021, before:2021-06 or before:2021-06-30",
+        "longer": "longer:90s, longer:5m or longer:1h",
+        "shorter": "shorter:90s, shorter:5m or shorter:1h",
+        "not": '-crowd or -"two words"',
+    }
+    return examples.get(kind, '"two words"')
+
+
+def _wrong(raw: str, place: int, why: str, write: str) -> QueryError:
+    return QueryError(f"query: {raw[:40]!r} at character {place}: {why}; write {write}")

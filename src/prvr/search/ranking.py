@@ -1,0 +1,123 @@
+"""Which videos answer a request, best first, before anyone says how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from prvr.core.types import Candidate, Span
+from prvr.index.base import Index, Where, WordHit, unit
+from prvr.search.instants import Instants, in_order, instants, stretch, without
+from prvr.search.moments import Curve
+
+DEPTH = 100  # videos that are looked at again when ranking by more than one vector
+STRENGTH = 0.5  # what a negative takes away, times what it stands above its usual height (benchmarks/grammar.py)
+RRF = 60  # of reciprocal rank fusion: how little the first ranks differ
+SAID = 0.1  # share of a text's information that a name or a cue must hold to count (benchmarks/grammar.py)
+HALF = 0.5  # and from which on it counts in full
+
+
+class Row(NamedTuple):
+    """One video of an answer, with what its moments and its confidence are read from."""
+
+    candidate: Candidate
+    score: float
+    evidence: Tensor  # (S,) what each step scores in it
+    values: Tensor | None = None  # (S, G) score of every instant of every step; None: the candidate's own tokens
+    places: Tensor | None = None  # (S,) the instant of each step
+    step_s: float = 0.0
+
+    @property
+    def curve(self) -> Curve | None:
+        """The best step at every instant."""
+        if self.values is None:
+            return None
+        edges = torch.arange(self.values.shape[1] + 1, dtype=torch.float32) * self.step_s
+        return Curve(edges, self.values.amax(0))
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """When each of several steps is seen, in order of time, one ending where the next begins at the latest."""
+        if self.values is None or self.places is None or len(self.values) < 2:
+            return ()
+        places = self.places.tolist()
+        found = [stretch(self.values[i], at, step_s=self.step_s) for i, at in enumerate(places)]
+        bounds = [0.0, *((a + b + 1) / 2 * self.step_s for a, b in pairwise(places)), torch.inf]
+        return tuple((max(start, bounds[i]), min(end, bounds[i + 1])) for i, (start, end) in enumerate(found))
+
+
+def by_vector(index: Index, query: Tensor, *, k: int, where: Where | None) -> list[Row]:
+    """One sentence: the score of the index. query (D,)."""
+    found = index.search(query, k=k, where=where)
+    return [Row(one, one.score, torch.tensor([one.score])) for one in found]
+
+
+def by_instants(
+    index: Index,
+    steps: Tensor,
+    negatives: Tensor,
+    *,
+    within_s: Sequence[float | None],
+    k: int,
+    where: Where | None,
+) -> list[Row]:
+    """Several sentences that must be seen one after another, or one beside what must not be seen with it.
+
+    steps (S, D), negatives (M, D). The score is that of the best instant, or the mean over the best instants in order.
+    Looked at are the videos that are among the best for any step, or for all of them together.
+    """
+    probes = unit(torch.cat([steps, unit(steps).mean(0, keepdim=True)]) if len(steps) > 1 else steps)
+    depth = max(DEPTH, 2 * k)
+    found = {one.video_id: one for probe in probes for one in index.search(probe, k=depth, where=where)}
+    if not found:
+        return []
+    candidates = list(found.values())
+    scored = instants(
+        [one.bank for one in candidates],
+        unit(torch.cat([steps, negatives])),
+        clip_weight=index.header.clip_weight,
+        durations_s=[float(one.bank.spans.max()) for one in candidates],
+    )
+    wanted = scored._replace(values=scored.values[: len(steps)])
+    if len(negatives):
+        wanted = without(wanted, scored._replace(values=scored.values[len(steps) :]), strength=STRENGTH)
+    chain = in_order(wanted, within_s=within_s)
+    rows = [_row(candidates[v], wanted, float(chain.score[v]), chain.places[v], v) for v in range(len(candidates))]
+    real = [row for row in rows if row.score > -torch.inf]
+    return sorted(real, key=lambda row: (-row.score, row.candidate.video_id))[: max(k, DEPTH)]
+
+
+def by_words(index: Index, text: str, *, k: int, where: Where | None) -> list[WordHit]:
+    """Videos whose name or subtitles hold enough of what a sentence tells, best first."""
+    return [hit for hit in index.words(text, k=max(DEPTH, 2 * k), where=where) if hit.score >= SAID]
+
+
+def fused(index: Index, query: Tensor, rows: Sequence[Row], said: Sequence[WordHit]) -> list[Row]:
+    """Rows and word hits in one order, by reciprocal rank; what only its words found is scored by query (D,)."""
+    known = {row.candidate.video_id: row for row in rows}
+    order = reciprocal_ranks([row.candidate.video_id for row in rows], {hit.video_id: hit.score for hit in said})
+    new = (index.candidate(query, video_id) for video_id in order if video_id not in known)
+    known |= {one.video_id: Row(one, one.score, torch.tensor([one.score])) for one in new}
+    return [known[video_id] for video_id in order]
+
+
+def reciprocal_ranks(seen: Sequence[str], said: Mapping[str, float]) -> list[str]:
+    """Names by what is seen, best first, and the shares of a text that are said, best first -> one order.
+
+    A name is worth 1 / (60 + its rank) (Cormack et al., 2009) for what is seen, where one that is not among them has
+    the next rank, and the same for what is said, in full from half of the text on and less below.
+    """
+    worth = {name: 1 / (RRF + rank) for rank, name in enumerate(seen, 1)}
+    for rank, (name, share) in enumerate(said.items(), 1):
+        worth[name] = worth.get(name, 1 / (RRF + len(seen) + 1)) + min(1.0, share / HALF) / (RRF + rank)
+    return sorted(worth, key=lambda name: -worth[name])
+
+
+def _row(candidate: Candidate, wanted: Instants, score: float, places: Tensor, v: int) -> Row:
+    values = wanted.values[:, v, : int(wanted.ends[v])]
+    evidence = values.gather(1, places[:, None]).squeeze(1)
+    return Row(candidate, score, evidence, values, places, wanted.step_s)

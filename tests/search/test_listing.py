@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from prvr.core.types import Hit
+from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, UNCALIBRATED
+from prvr.search.listing import answer, clock, hit_table
+
+
+def hit(confidence: str, *, name: str = "a.mp4", p: float | None = 0.41, **more: object) -> Hit:
+    values = {"moments": ((75.25, 80.0), (3.0, 4.0)), "score": 0.3125, "duration_s": 100.0, **more}
+    return Hit(video_id=name, confidence=confidence, p_topic=p, **values)  # type: ignore[arg-type]
+
+
+def test_a_table_by_hand() -> None:
+    rows = hit_table([hit(CONFIDENT), hit(NOTHING, name="b.mp4", moments=((0.0, 1.0),))]).splitlines()
+    assert rows == [
+        " #  sure       score   moment               video",
+        " 1  confident   0.312  1:15.2 - 1:20.0      a.mp4  (+1 more)",
+        " 2  a guess     0.312  0:00.0 - 0:01.0      b.mp4",
+    ]
+
+
+def test_without_calibration_nothing_is_said_of_it() -> None:
+    rows = hit_table([hit(UNCALIBRATED, p=None)]).splitlines()
+    assert rows == [
+        " #  score   moment               video",
+        " 1   0.312  1:15.2 - 1:20.0      a.mp4  (+1 more)",
+    ]
+    assert answer([hit(UNCALIBRATED, p=None)]) == "\n".join(rows)
+
+
+def test_an_answer_stops_where_guessing_begins() -> None:
+    both = [hit(RELATED), hit(NOTHING, name="b.mp4"), hit(NOTHING, name="c.mp4")]
+    shown = answer(both).splitlines()
+    assert len(shown) == 3
+    assert shown[-1] == "2 more are no better than guesses; show them: --all"
+    assert answer(both, everything=True) == hit_table(both)
+
+
+def test_nothing_found_is_said_honestly() -> None:
+    said = answer([hit(NOTHING), hit(NOTHING, p=0.2)])
+    assert said.startswith("No confident match: of 100 sentences about other things, 20 do as well in this library.")
+    assert said.endswith("--all")
+    assert "no video that is meant" in answer([])
+
+
+def test_steps_and_what_is_said_stand_behind() -> None:
+    row = hit_table([hit(RELATED, moments=((1.0, 9.0),), steps=((1.0, 2.0), (7.0, 9.0)), quote="hello")]).splitlines()[
+        1
+    ]
+    assert row.endswith('a.mp4  (0:01.0 then 0:07.0; "hello")')
+
+
+def test_times_of_people() -> None:
+    assert [clock(value) for value in (0, 59.99, 75.25, 3600, 3725.9)] == [
+        "0:00.0",
+        "0:59.9",
+        "1:15.2",
+        "1:00:00.0",
+        "1:02:05.9",
+    ]
