@@ -290,7 +290,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
         if args.kill:
-            from kills import kill_often
+            from benchmarks.kills import kill_often
 
             kill_often(folder, args.kill)
             return

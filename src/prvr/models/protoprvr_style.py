@@ -187,6 +187,7 @@ class ProtoPRVRStyle(nn.Module):
             x, looked = layer(x, seen)
         return x, looked
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # what follows is drawn anew in every step
     def draw(self, batch: Batch) -> Draws:
         """What chance decides in one step, by torch's generator."""
         device, videos = batch.videos.frames.device, len(batch.videos)

@@ -78,9 +78,8 @@ def dual_margin(
 
 
 def _margin(positive: Tensor, scores: Tensor, negative: Tensor, margin: float, pool: int | None) -> Tensor:
+    """The triplet of a row whose right one stands before its wrong ones."""
     table = torch.cat([positive[:, None], scores.masked_fill(~negative, -torch.inf)], dim=1)
-    right, others = (
-        torch.zeros(len(table), dtype=torch.int64, device=table.device),
-        F.pad(~negative, (1, 0), value=True),
-    )
-    return query_triplet(table, right, margin=margin, pool=None, ranks=draw_ranks(others, pool))
+    first, others = negative.new_zeros(len(table), dtype=torch.int64), F.pad(~negative, (1, 0), value=True)
+    hinge = query_triplet(table, first, margin=margin, pool=None, ranks=draw_ranks(others, pool))
+    return hinge.masked_fill(~negative.any(1), 0.0)

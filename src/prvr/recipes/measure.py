@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from prvr.core.types import BranchScores, FeatureSpec, Query, QueryBatch, RetrievalModel, VideoBatch, VideoTokens
 from prvr.data.dataset import RetrievalSet, take
@@ -84,6 +84,8 @@ def measured(
     What is not known of a data set is None: moments and ratios without windows, the correlation with the truth without
     the queries' true meaning. A bare encoder has one branch, so branches are reported only where clips have a weight.
     """
+    if isinstance(model, nn.Module):
+        model.to(device)
     queries = encode_queries(model, queries_of(items), device=device)  # (Q, D)
     watched = _Watched(model, items, queries)
     scores = score_tokens(queries, watched.tokens(device), model=model)
@@ -187,7 +189,7 @@ class _Watched:
         rows, video, duration, stretch = rows[known], video[known], duration[known], stretch[known]
         self.duration_s[rows] = duration
         queries, clip_weight = self._queries[rows.to(self._queries.device)], self._model.clip_weight
-        frames, clips = _token_spans(self._model, batch)
+        frames, clips = spans_of(self._model, batch)
         branches = [
             (tokens.frames, tokens.frame_valid, frames, 1 - clip_weight),
             (tokens.clips, tokens.clip_valid, clips, clip_weight),
@@ -204,7 +206,7 @@ class _Watched:
             whole[place, : part.shape[1]] = part
 
 
-def _token_spans(model: RetrievalModel, batch: VideoBatch) -> TokenSpans:
+def spans_of(model: RetrievalModel, batch: VideoBatch) -> TokenSpans:
     """When the tokens of both branches are: as the model says, or those of the frames and clips that it read."""
     own: Callable[[VideoBatch], TokenSpans] | None = getattr(model, "token_spans", None)
     return own(batch) if own else TokenSpans(frames=batch.frame_spans, clips=clip_spans(batch))

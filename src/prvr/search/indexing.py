@@ -12,7 +12,7 @@ import torch
 
 from prvr.core.errors import FeatureError, IndexFolderError
 from prvr.core.files import write_whole
-from prvr.core.types import Bank, Encoder, EncoderSpec, QueryAtVideo, VideoBatch, VideoFeatures, VideoTokens
+from prvr.core.types import Bank, Encoder, EncoderSpec, QueryAtVideo, VideoFeatures, VideoTokens
 from prvr.features.extract import Extraction, Progress, extract
 from prvr.features.store import Entry, FeatureStore
 from prvr.index.base import ZERO_SHOT, Cue, Facts, Index, IndexHeader
@@ -20,6 +20,8 @@ from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import OLD, header_of, make_index, open_index
 from prvr.index.segments import Form
 from prvr.index.upkeep import Damage, mend_catalogue
+from prvr.nn.spans import TokenSpans
+from prvr.recipes.measure import spans_of
 from prvr.recipes.runs import CONFIG, Trained, open_run, zero_shot
 from prvr.search.subtitles import SUFFIXES, read_cues
 from prvr.training.loop import WEIGHTS
@@ -171,28 +173,26 @@ def locate(folder: Path, path: str) -> Path:
 
 def banks(trained: Trained, videos: Sequence[VideoFeatures]) -> list[Bank]:
     """Frozen features of some videos -> the vectors that each is searched by."""
-    batch = trained.prepare(videos)
+    batch, model = trained.prepare(videos), trained.model
     with torch.inference_mode():
-        tokens = trained.model.encode_videos(batch)
+        tokens = model.encode_videos(batch)
     if not torch.isfinite(tokens.frames).all():
         raise FeatureError("features hold numbers that are not finite; delete the feature store and extract again")
-    return [bank_of(batch, tokens, v, with_clips=trained.model.clip_weight > 0) for v in range(len(videos))]
+    spans = spans_of(model, batch)
+    return [bank_of(tokens, spans, v, clip_weight=model.clip_weight) for v in range(len(videos))]
 
 
-def bank_of(batch: VideoBatch, tokens: VideoTokens, v: int, *, with_clips: bool) -> Bank:
-    """One video of a batch -> its unit vectors with their spans; a clip spans all the frames that went to it."""
-    real = tokens.frame_valid[v]
-    frames, spans = tokens.frames[v][real], batch.frame_spans[v][real]
-    parts, times = [frames], [spans]
-    if with_clips:
-        used, slot = tokens.clip_valid[v], batch.slot[v][real]
-        num_clips = len(used)
-        start = spans.new_full((num_clips,), torch.inf).scatter_reduce(0, slot, spans[:, 0], "amin")
-        end = spans.new_full((num_clips,), -torch.inf).scatter_reduce(0, slot, spans[:, 1], "amax")
-        parts.append(tokens.clips[v][used])
-        times.append(torch.stack([start, end], 1)[used])
+def bank_of(tokens: VideoTokens, spans: TokenSpans, v: int, *, clip_weight: float) -> Bank:
+    """One of V videos -> the unit vectors of the branches that have a weight, with their spans."""
+    parts, times = [], []
+    for x, valid, seconds, weight in (
+        (tokens.frames[v], tokens.frame_valid[v], spans.frames[v], 1 - clip_weight),
+        (tokens.clips[v], tokens.clip_valid[v], spans.clips[v], clip_weight),
+    ):
+        parts.append(x[valid] if weight else x[:0])
+        times.append(seconds[valid] if weight else seconds[:0])
     vectors = torch.nn.functional.normalize(torch.cat(parts), dim=-1, eps=1e-12)
-    return Bank(vectors.float(), torch.cat(times).float(), len(frames))
+    return Bank(vectors.float(), torch.cat(times).float(), len(parts[0]))
 
 
 def _model_of(folder: Path) -> Path | None:
