@@ -156,7 +156,7 @@ def test_a_damaged_or_foreign_run_is_refused(mine: Path, capsys: pytest.CaptureF
 
 def test_ctrl_c_stops_safely(mine: Path) -> None:
     """A real signal to a real process: code 130, a word on how to go on, and what is finished stays."""
-    for i in range(30):
+    for i in range(80):
         shutil.copy(mine / "videos" / "w0000.webm", mine / "videos" / f"copy{i:02}.webm")
     process = subprocess.Popen(
         [

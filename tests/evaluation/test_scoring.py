@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from prvr.core.types import QueryBatch, VideoBatch, VideoTokens
+from prvr.core.types import BranchScores, Query, QueryAtVideo, QueryBatch, VideoBatch, VideoTokens
+from prvr.data.dataset import RetrievalSet
+from prvr.data.sources import QueryTable
 from prvr.evaluation.scoring import best_cosine, encode_queries, score_library
+from prvr.nn.spans import TokenSpans
+from prvr.recipes.measure import measure
 
 E, D = 6, 4
 
@@ -113,3 +119,98 @@ def test_queries_stay_in_order() -> None:
     model, asked = Lines(), queries(5)
     pieces = (QueryBatch(**piece) for piece in in_pieces(asked, 2))
     torch.testing.assert_close(encode_queries(model, pieces), model.encode_queries(asked).detach())
+
+
+class Guided(Lines):
+    """A model whose frame score is read under the guidance of the query: mean of frames by softmax(query · frame)."""
+
+    def __init__(self, products: int) -> None:
+        super().__init__()
+        self.products = products
+
+    def scores(self, query: Tensor, tokens: VideoTokens) -> BranchScores:
+        number = tokens.frame_valid.numel() + tokens.clip_valid.numel()
+        assert len(query) == 1 or len(query) * number <= self.products, "more than was allowed at a time"
+        logits = torch.einsum("qd,vnd->qvn", query, tokens.frames).masked_fill(~tokens.frame_valid, -torch.inf)
+        seen = torch.einsum("qvn,vnd->qvd", logits.softmax(-1), tokens.frames)
+        return BranchScores(torch.einsum("qd,qvd->qv", query, seen), query @ tokens.clips.sum(1).T)
+
+
+def guided(query: Tensor, frames: Tensor, valid: Tensor) -> float:
+    weights = [math.exp(float(query @ frame)) for frame, real in zip(frames, valid, strict=True) if real]
+    rows = [frame for frame, real in zip(frames, valid, strict=True) if real]
+    mean = sum(weight * row for weight, row in zip(weights, rows, strict=True)) / sum(weights)
+    return float(query @ cast(Tensor, mean))
+
+
+@pytest.mark.parametrize(("video_batch", "products"), [(11, 1 << 20), (3, 60), (1, 1), (4, 64)])
+def test_a_model_that_needs_the_query_at_the_video_is_asked_in_pieces(video_batch: int, products: int) -> None:
+    model, library, asked = Guided(products), videos(11), queries(7)
+    assert isinstance(model, QueryAtVideo)
+    assert not isinstance(Lines(), QueryAtVideo)
+    with torch.no_grad():
+        tokens, query = model.encode_videos(library), model.encode_queries(asked)
+    scores = score_library(
+        model,
+        (VideoBatch(**piece) for piece in in_pieces(library, video_batch)),
+        (QueryBatch(**piece) for piece in in_pieces(asked, 3)),
+        products=products,
+    )
+    frame = [
+        [guided(q, video, mask) for video, mask in zip(tokens.frames, tokens.frame_valid, strict=True)] for q in query
+    ]
+    clip = [[sum(float(q @ token) for token in video) for video in tokens.clips] for q in query]
+    torch.testing.assert_close(scores.frame, torch.tensor(frame))
+    torch.testing.assert_close(scores.clip, torch.tensor(clip))
+    assert not scores.frame.requires_grad
+
+
+class Halves(nn.Module):
+    """Two tokens a video, the means of its halves: not the frames of the batch, and the model says when they are."""
+
+    clip_weight = 0.0
+
+    def encode_queries(self, queries: QueryBatch) -> Tensor:
+        return queries.sentence
+
+    def encode_videos(self, videos: VideoBatch) -> VideoTokens:
+        halves = torch.unflatten(videos.frames, 1, (2, -1)).mean(2)
+        valid = torch.ones(halves.shape[:2], dtype=torch.bool)
+        return VideoTokens(halves, valid, halves[:, :0], valid[:, :0])
+
+    def token_spans(self, videos: VideoBatch) -> TokenSpans:
+        start, end = torch.unflatten(videos.frame_spans, 1, (2, -1)).unbind(-1)
+        spans = torch.stack([start.amin(2), end.amax(2)], 2)
+        return TokenSpans(frames=spans, clips=spans[:, :0])
+
+
+def test_moments_lie_where_the_model_says_that_its_tokens_do() -> None:
+    places = torch.arange(4.0)
+    video = VideoBatch(
+        frames=torch.tensor([[[1.0, 0], [1, 0], [0, 1], [0, 1]]]),
+        frame_valid=torch.ones(1, 4, dtype=torch.bool),
+        clips=torch.zeros(1, 1, 2),
+        clip_size=torch.full((1, 1), 4.0),
+        slot=torch.zeros(1, 4, dtype=torch.int64),
+        segment=torch.zeros(1, 1, dtype=torch.int64),
+        frame_spans=torch.stack([places, places + 1], 1)[None],
+    )
+    items = tuple(
+        Query(query_id=f"{i}", video_id="v", text="", windows=(span,), duration_s=4.0)
+        for i, span in enumerate([(0.0, 2.0), (2.0, 4.0), (0.0, 0.5)])
+    )
+    sentence = torch.tensor([[1.0, 0], [0, 1], [1, 0]])
+    table = QueryTable(words=sentence, start=torch.arange(4), sentence=sentence)
+    split = RetrievalSet(
+        name="by hand",
+        items=items,
+        video_ids=("v",),
+        videos=video,
+        queries=table,
+        video_of_query=torch.zeros(3, dtype=torch.int64),
+        digest="",
+    )
+    found = measure(Halves(), split, split="by hand", device="cpu").moments
+    assert found is not None
+    assert found.r1_50 == pytest.approx(200 / 3)
+    assert found.mean_overlap == pytest.approx((1 + 1 + 0.25) * 100 / 3)

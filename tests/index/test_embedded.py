@@ -25,7 +25,7 @@ from prvr.index.opening import header_of, open_index, read_header
 from prvr.index.segments import Form, Kind, Places, fuse
 from tests.index.make import bank, header, unit, video
 
-KILLS = Path(__file__).parents[2] / "benchmarks" / "index.py"
+ROOT = Path(__file__).parents[2]
 
 
 def filled(folder: Path, count: int = 40, *, width: int = 32, form: Form | None = None) -> EmbeddedIndex:
@@ -283,7 +283,13 @@ def test_merged_frames_are_kept_instead_of_all(tmp_path: Path) -> None:
 
 def test_killed_at_any_moment_nothing_is_lost() -> None:
     """The same as the benchmark does more often; it is read there what is compared."""
-    done = subprocess.run([sys.executable, str(KILLS), "--kill", "12"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.index", "--kill", "12"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("12 kills")
 

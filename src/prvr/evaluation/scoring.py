@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from prvr.core.types import BranchScores, QueryBatch, RetrievalModel, VideoBatch, VideoTokens
+from prvr.core.types import BranchScores, QueryAtVideo, QueryBatch, RetrievalModel, VideoBatch, VideoTokens
 
 PRODUCTS = 1 << 24
 """How many cosines are held at a time by default: 64 MiB."""
@@ -47,12 +47,41 @@ def best_cosine(queries: Tensor, tokens: Tensor, valid: Tensor, *, products: int
     return best
 
 
-def score_tokens(queries: Tensor, videos: Iterable[VideoTokens], *, products: int = PRODUCTS) -> BranchScores:
-    """queries (Q, D) against the tokens of V videos in batches -> (Q, V) of each branch, on the CPU."""
+@torch.no_grad()
+def guided_scores(
+    model: QueryAtVideo, queries: Tensor, tokens: VideoTokens, *, products: int = PRODUCTS
+) -> BranchScores:
+    """By the model's own rule: queries (Q, D), V videos -> (Q, V) of each branch.
+
+    So many queries at a time that they make at most `products` pairs with a token, or one.
+    """
+    at_a_time = max(1, products // max(1, tokens.frame_valid.numel() + tokens.clip_valid.numel()))
+    found = [model.scores(some, tokens) for some in torch.split(queries, at_a_time)]
+    return BranchScores(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def score_tokens(
+    queries: Tensor,
+    videos: Iterable[VideoTokens],
+    *,
+    model: RetrievalModel | QueryAtVideo | None = None,
+    products: int = PRODUCTS,
+) -> BranchScores:
+    """queries (Q, D) against the tokens of V videos in batches -> (Q, V) of each branch, on the CPU.
+
+    By the best token's cosine, or by the rule of a `model` that needs the query at the video.
+    """
     frame, clip = [queries.new_empty(len(queries), 0).cpu()], [queries.new_empty(len(queries), 0).cpu()]
     for tokens in videos:
-        frame.append(best_cosine(queries, tokens.frames, tokens.frame_valid, products=products).cpu())
-        clip.append(best_cosine(queries, tokens.clips, tokens.clip_valid, products=products).cpu())
+        if isinstance(model, QueryAtVideo):
+            found = guided_scores(model, queries, tokens, products=products)
+        else:
+            found = BranchScores(
+                frame=best_cosine(queries, tokens.frames, tokens.frame_valid, products=products),
+                clip=best_cosine(queries, tokens.clips, tokens.clip_valid, products=products),
+            )
+        frame.append(found.frame.cpu())
+        clip.append(found.clip.cpu())
     return BranchScores(frame=torch.cat(frame, 1), clip=torch.cat(clip, 1))
 
 
@@ -68,5 +97,6 @@ def score_library(
     return score_tokens(
         encode_queries(model, queries, device=device),
         encode_videos(model, videos, device=device),
+        model=model,
         products=products,
     )

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import resource
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.utils.flop_counter import FlopCounterMode
 
-from prvr.core.types import QueryBatch, RetrievalModel, VideoBatch, VideoTokens
-from prvr.data.dataset import take
+from prvr.core.types import Batch, Embedded, QueryAtVideo, QueryBatch, RetrievalModel, VideoBatch, VideoTokens
+from prvr.data.dataset import RetrievalSet, take
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
+from prvr.evaluation.scoring import encode_videos, guided_scores
+from prvr.nn.mixture import TokenAttention
+from prvr.recipes.measure import VIDEOS
 from prvr.recipes.recipe import Recipe, Settings, load_recipe
 from prvr.recipes.runs import Splits
 
@@ -51,31 +55,88 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def multiply_adds(model: RetrievalModel, videos: VideoBatch) -> int:
-    """Multiply-accumulates of encoding one video: what the paper calls FLOPs (half the operations)."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.encode_videos(take(videos, torch.arange(1)))
-    return int(counter.get_total_flops()) // 2
+def multiply_adds(model: RetrievalModel, videos: VideoBatch, queries: QueryBatch) -> int:
+    """Multiply-accumulates of one video's way through the network: what the paper calls FLOPs (half the operations).
+
+    The way to ranking or that to the loss, whichever is longer: clips are aligned for the loss alone (MSC), proposals
+    are made for ranking alone (MS-SL). As the formulas have it, whatever short cuts the code takes.
+    """
+    video = take(videos, torch.arange(1))
+    one = QueryBatch(words=queries.words[:1], valid=queries.valid[:1], sentence=queries.sentence[:1])
+    ranked = _counted(model, lambda: model.encode_videos(video))
+    embed: Callable[[Batch], Embedded] | None = getattr(model, "embed", None)
+    if embed is None:
+        return ranked
+    batch = Batch(videos=video, queries=one, video_of_query=torch.zeros(1, dtype=torch.int64))
+    learned = _counted(model, lambda: embed(batch)) - _counted(model, lambda: model.encode_queries(one))
+    return max(ranked, learned)
+
+
+def stored_bytes(model: RetrievalModel, tokens: VideoTokens) -> float:
+    """Bytes a video, on average, of the tokens that ranking reads, as 16-bit numbers; columns of zeros are not kept."""
+    branches = (
+        (tokens.frames, tokens.frame_valid, 1 - model.clip_weight),
+        (tokens.clips, tokens.clip_valid, model.clip_weight),
+    )
+    width = [int((x != 0).any(0).any(0).sum()) for x, _, _ in branches]
+    kept = [2 * d * int(valid.sum()) for d, (_, valid, weight) in zip(width, branches, strict=True) if weight]
+    return sum(kept) / max(len(tokens.frames), 1)
+
+
+def library(model: RetrievalModel, items: RetrievalSet, *, device: str, most: int | None = None) -> VideoTokens:
+    """Tokens of the first `most` videos of a split (None: of all), on the CPU."""
+    cast(nn.Module, model).to(device)
+    rows = torch.split(torch.arange(len(items))[:most], VIDEOS)
+    found = encode_videos(model, (take(items.videos, some) for some in rows), device=device)
+    parts = [VideoTokens(*(x.cpu() for x in part)) for part in found]
+    return VideoTokens(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def query_costs(
     model: RetrievalModel, queries: QueryBatch, tokens: VideoTokens, sizes: Sequence[int], *, device: str
 ) -> list[QueryCost]:
     """Median time of single queries, (Q) in `queries`, against the first of V videos, for each size <= V."""
-    weights = sum(p.numel() * p.element_size() for p in cast(nn.Module, model).parameters())
-    frames, clips = (normalize(x.to(device), dim=-1) for x in (tokens.frames, tokens.clips))
+    weights = _bytes(list(cast(nn.Module, model).to(device).parameters()))
+    tokens = VideoTokens(*(x.to(device) for x in tokens))
     found = []
     for size in sizes:
-        kept = [x[:size].flatten(0, 1) for x in (frames, clips) if x.shape[1]]
-        times = [_one_query(model, queries, row, kept, size, device) for row in range(min(len(queries), 4 * _RUNS))]
-        memory = (weights + sum(x.numel() * x.element_size() for x in kept)) / _MB
-        found.append(QueryCost(num_videos=size, time_ms=1000 * statistics.median(times), memory_mb=memory))
+        score, memory = _scorer(model, VideoTokens(*(x[:size] for x in tokens)))
+        times = [_one_query(model, queries, row, score, device) for row in range(min(len(queries), 4 * _RUNS))]
+        found.append(
+            QueryCost(num_videos=size, time_ms=1000 * statistics.median(times), memory_mb=(weights + memory) / _MB)
+        )
     return found
+
+
+def _scorer(model: RetrievalModel, tokens: VideoTokens) -> tuple[Callable[[Tensor], Tensor], int]:
+    """What makes the scores (V,) of one query (1, D), with all that can be done before it comes; bytes that it keeps.
+
+    A branch without weight is not kept.
+    """
+    share = {"frames": 1 - model.clip_weight, "clips": model.clip_weight}
+    if isinstance(model, QueryAtVideo):
+        kept = [x for name, weight in share.items() if weight for x in [getattr(tokens, name)]]
+        return lambda query: guided_scores(model, query, tokens).fused(model.clip_weight)[0], _bytes(kept)
+    size = len(tokens.frames)
+    units = [
+        (normalize(getattr(tokens, name), dim=-1).flatten(0, 1), weight) for name, weight in share.items() if weight
+    ]
+
+    def score(query: Tensor) -> Tensor:
+        unit = normalize(query[0], dim=0)
+        best = [weight * (x @ unit).view(size, -1).amax(1) for x, weight in units]
+        return torch.stack(best).sum(0)
+
+    return score, _bytes([x for x, _ in units])
+
+
+def _bytes(tensors: Sequence[Tensor]) -> int:
+    return sum(x.numel() * x.element_size() for x in tensors)
 
 
 @torch.inference_mode()
 def _one_query(
-    model: RetrievalModel, queries: QueryBatch, row: int, kept: Sequence[Tensor], size: int, device: str
+    model: RetrievalModel, queries: QueryBatch, row: int, score: Callable[[Tensor], Tensor], device: str
 ) -> float:
     words = int(queries.valid[row].sum())
     one = QueryBatch(
@@ -84,11 +145,42 @@ def _one_query(
         sentence=queries.sentence[row : row + 1],
     ).to(device)
     began = time.perf_counter()
-    query = normalize(model.encode_queries(one), dim=-1)
-    best = [(tokens @ query[0]).view(size, -1).amax(1) for tokens in kept]
-    shares = (1 - model.clip_weight, model.clip_weight) if len(best) == 2 else (1.0,)
-    sum(share * scores for share, scores in zip(shares, best, strict=True)).cpu()  # type: ignore[union-attr]
+    score(model.encode_queries(one)).cpu()
     return time.perf_counter() - began
+
+
+def _counted(model: RetrievalModel, run: Callable[[], object]) -> int:
+    """Multiply-accumulates of what `run` does with a model."""
+    own = _onednn()
+    uncounted = 0
+
+    def plain_attention(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+        """The published block makes a key and a value of every token; ours takes one query through their matrices."""
+        nonlocal uncounted
+        sequence: Tensor = inputs[1]
+        uncounted += 2 * sequence.numel() * sequence.shape[-1]
+
+    readers = [module for module in cast(nn.Module, model).modules() if isinstance(module, TokenAttention)]
+    hooks = [reader.register_forward_pre_hook(plain_attention) for reader in readers]
+    try:
+        # with gradients: without, the counter stumbles over modules that are given a parameter to read
+        with FlopCounterMode(display=False, custom_mapping=own) as counter, torch.enable_grad():
+            run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return int(counter.get_total_flops()) // 2 + uncounted
+
+
+def _onednn() -> dict[Any, Any]:
+    """The product that `prvr.nn.products` calls where PyTorch has it, and whose operations PyTorch does not count."""
+    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return {}
+
+    def operations(x: Sequence[int], weight: Sequence[int], *_: object, **__: object) -> int:
+        return 2 * math.prod(x) * weight[0]
+
+    return {torch.ops.mkldnn._linear_pointwise: operations}
 
 
 def step_cost(recipe: Recipe, data: DataFolder, *, device: str) -> StepCost:

@@ -17,11 +17,12 @@ from prvr.data.dataset import RetrievalSet, take
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
 from prvr.evaluation.curves import Curves, TokenScores, clip_spans, peaks, relevance_curves
-from prvr.evaluation.scoring import encode_queries, encode_videos, score_tokens
+from prvr.evaluation.scoring import encode_queries, score_tokens
 from prvr.recipes import msc_tables
-from prvr.recipes.measure import queries_of, videos_of
+from prvr.recipes.measure import queries_of
 from prvr.recipes.recipe import Recipe
 from prvr.recipes.runs import Trained, load_split
+from prvr.reproduce.efficiency import library
 from prvr.reproduce.lab import Lab
 from prvr.reproduce.tables import base_recipe
 from prvr.video.decode import sample_frames
@@ -56,7 +57,7 @@ def figure1(lab: Lab, path: Path, _: Wanted) -> str:
     Were nothing lost, pairs of one video and pairs of two videos would lie on one rising line.
     """
     systems = _systems(lab)
-    figure, axes = _panels(2, len(systems), "Figure 1")
+    figure, axes = panels(2, len(systems), "Figure 1")
     lines = []
     for column, seen in enumerate(systems):
         texts = _pairs(seen.items.queries.sentence, seen.queries, seen.items.video_of_query)
@@ -66,7 +67,7 @@ def figure1(lab: Lab, path: Path, _: Wanted) -> str:
         for row, (what, pairs) in enumerate((("queries", texts), ("clips", videos))):
             gap = _draw_pairs(axes[row][column], pairs, f"{seen.title}: {what}")
             lines.append(f"{seen.title}, {what}: pairs of one video lie {gap:+.3f} above equally alike pairs of two")
-    _save(figure, path)
+    save(figure, path)
     return "\n".join(lines)
 
 
@@ -76,7 +77,7 @@ def figure3(lab: Lab, path: Path, wanted: Wanted) -> str:
     systems = _systems(lab)
     q = _chosen(systems, wanted)
     query = systems[0].items.items[q]
-    figure, axes = _panels(len(systems), _PICTURES + 1, f"“{query.text}”")
+    figure, axes = panels(len(systems), _PICTURES + 1, f"“{query.text}”")
     lines = []
     for row, seen in enumerate(systems):
         v = int(seen.scores[q].argmax())
@@ -89,7 +90,7 @@ def figure3(lab: Lab, path: Path, wanted: Wanted) -> str:
         axes[row][0].set_title(f"{seen.title}: {video_id} {'✓' if right else '✗'}", fontsize=8)
         _draw_pictures(axes[row][1:], _file(data, wanted, video_id), (start, end))
         lines.append(f"{seen.title}: {video_id} {start:.1f}-{end:.1f} s; the right video is at rank {rank}")
-    _save(figure, path)
+    save(figure, path)
     return "\n".join([f'Query {query.query_id}: "{query.text}" in {query.video_id} {list(query.windows)}', *lines])
 
 
@@ -106,9 +107,8 @@ def _see(lab: Lab, data: DataFolder, title: str, recipe: Recipe) -> _Seen:
     device = pick_device(lab.device).name
     model = trained.model
     queries = encode_queries(model, queries_of(items), device=device)
-    parts = [VideoTokens(*(x.cpu() for x in part)) for part in encode_videos(model, videos_of(items), device=device)]
-    tokens = VideoTokens(*(torch.cat(column) for column in zip(*parts, strict=True)))
-    scores = score_tokens(queries.cpu(), [tokens]).fused(model.clip_weight)
+    tokens = library(model, items, device=device)
+    scores = score_tokens(queries.cpu(), [tokens], model=model).fused(model.clip_weight)
     return _Seen(title, trained, items, queries.cpu(), tokens, scores)
 
 
@@ -221,7 +221,8 @@ def _file(data: DataFolder, wanted: Wanted, video_id: str) -> Path | None:
     return next((file for file in sorted(folder.glob(f"{video_id}.*")) if file.is_file()), None)
 
 
-def _panels(rows: int, columns: int, title: str) -> tuple[Any, Any]:
+def panels(rows: int, columns: int, title: str) -> tuple[Any, Any]:
+    """-> a figure and its axes, (rows, columns). Raises PrvrError where matplotlib is missing."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -231,7 +232,8 @@ def _panels(rows: int, columns: int, title: str) -> tuple[Any, Any]:
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """A whole file, or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.tmp")
     figure.savefig(part, dpi=150, format=path.suffix[1:])

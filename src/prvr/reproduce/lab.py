@@ -12,6 +12,7 @@ from pathlib import Path
 
 from prvr.core.config import fingerprint, to_dict
 from prvr.core.errors import DataError
+from prvr.core.files import write_whole
 from prvr.data.folder import DataFolder
 from prvr.evaluation.measured import Measured
 from prvr.evaluation.report import Report
@@ -80,6 +81,29 @@ class Lab:
             rows = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
             found += [float(json.loads(row)["train_s"]) for row in rows]
         return found
+
+    def kept(
+        self, what: str, recipe: Recipe, data: DataFolder, make: Callable[[Trained], Mapping[str, float]]
+    ) -> Mapping[str, float]:
+        """Numbers of one trained recipe, made once and then read; `what` names the folder that they lie in.
+
+        Raises DataError for a file that is damaged or cannot be written.
+        """
+        trained = self.run(recipe, data)
+        made_of = fingerprint([trained.fingerprint, data.spec.revision], length=8)
+        path = self.root / what / f"{_name(recipe, data, clean=self.clean)}-{made_of}.json"
+        if path.exists():
+            try:
+                return {str(name): float(value) for name, value in json.loads(path.read_bytes()).items()}
+            except (ValueError, TypeError, AttributeError) as error:
+                raise DataError(f"{path}: is damaged ({error}); delete it, and it is made again") from error
+        made = make(trained)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, json.dumps(made, indent=1).encode())
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+        return made
 
     def _measured(self, recipe: Recipe, data: DataFolder) -> Measured:
         trained, split = self.run(recipe, data), data.reported

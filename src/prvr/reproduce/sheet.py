@@ -21,11 +21,12 @@ class Cell(NamedTuple):
 
     ours: tuple[float, ...] = ()  # one a seed; empty: not measured
     published: float | None = None
+    word: str = ""  # in the place of ours, where that is no number
 
     def shown(self, digits: int) -> tuple[str, str]:
         """Ours, with ± the sample standard deviation over seeds, and the paper's."""
         if not self.ours:
-            ours = MISSING
+            ours = self.word or MISSING
         else:
             ours = f"{statistics.fmean(self.ours):,.{digits}f}"
             if len(self.ours) > 1:
@@ -69,7 +70,7 @@ class Sheet:
             "caption": self.caption,
             "columns": list(self.columns),
             "lines": [
-                {"title": line.title, "ours": [list(cell.ours) for cell in line.cells]}
+                {"title": line.title, "ours": [cell.word or list(cell.ours) for cell in line.cells]}
                 | {"paper": [cell.published for cell in line.cells]}
                 for line in self.lines
             ],

@@ -8,19 +8,16 @@ from typing import Any, TypeVar, cast
 
 import torch
 
-from prvr.core.types import VideoTokens
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
 from prvr.evaluation.collapse import Similarity
 from prvr.evaluation.report import Report
-from prvr.evaluation.scoring import encode_videos
 from prvr.recipes import msc, msc_tables, published
-from prvr.recipes.measure import videos_of
 from prvr.recipes.published import Row
 from prvr.recipes.recipe import Recipe, load_recipe
 from prvr.recipes.runs import load_split
 from prvr.recipes.zero_shot import max_over_frames
-from prvr.reproduce.efficiency import multiply_adds, parameters, query_costs, step_cost
+from prvr.reproduce.efficiency import library, multiply_adds, parameters, query_costs, step_cost
 from prvr.reproduce.lab import Lab
 from prvr.reproduce.sheet import Cell, Line, Sheet, cells
 
@@ -70,11 +67,9 @@ def table3(lab: Lab) -> Sheet:
         for title, recipe in rows.items():
             folder = _taught_by(lab, data, title) if part.startswith("(c)") else data
             reports = lab.reports(recipe, folder) if folder else []
-            lines.append(
-                Line(f"{part} {title}", _recall_cells(reports, _printed(printed, title, benchmark), ("SumR",)))
-            )
+            lines.append(Line(f"{part} {title}", recall_cells(reports, _printed(printed, title, benchmark), ("SumR",))))
     teachers = "(c) needs the text features of each teacher: --teacher NAME=PATH; CLIP-B is the benchmark's own."
-    return _sheet("table3", "Table 3: settings", ("SumR",), lines, [*_notes(lab, benchmark, data), teachers])
+    return _sheet("table3", "Table 3: settings", ("SumR",), lines, [*notes_of(lab, benchmark, data), teachers])
 
 
 def table4(lab: Lab) -> Sheet:
@@ -95,9 +90,10 @@ def table6(lab: Lab) -> Sheet:
     items = load_split(recipe, data, data.reported)
     model = lab.run(recipe, data).model
     sizes = [size for size in published.TABLE6_VIDEOS if size <= len(items)] or [len(items)]
-    parts = [VideoTokens(*(x.cpu() for x in part)) for part in encode_videos(model, videos_of(items), device=device)]
-    tokens = VideoTokens(*(torch.cat(column) for column in zip(*parts, strict=True)))
-    found = query_costs(model, items.queries.batch(torch.arange(min(20, len(items.queries)))), tokens, sizes, device=device)
+    tokens = library(model, items, device=device)
+    found = query_costs(
+        model, items.queries.batch(torch.arange(min(20, len(items.queries)))), tokens, sizes, device=device
+    )
     ours = {f"{cost.num_videos}": cost for cost in found}
     columns = tuple(str(size) for size in sorted({*sizes, *published.TABLE6_VIDEOS}))
     lines, known = [], benchmark == "qvhighlights"
@@ -109,9 +105,9 @@ def table6(lab: Lab) -> Sheet:
             row = tuple(Cell((shown[size],) if size in shown else (), paper.get(size)) for size in columns)
             lines.append(Line(f"{title}: {kind}", row))
     notes = [
-        f"Ours on {_device(device)}: median of single queries, from word features to every video's score; memory is "
-        "weights and kept tokens in fp32. The paper's GPU was an A6000.",
-        *_notes(lab, benchmark, data),
+        f"Ours on {device_name(device)}: median of single queries, from word features to every video's score; memory "
+        "is weights and kept tokens in fp32. The paper's GPU was an A6000.",
+        *notes_of(lab, benchmark, data),
     ]
     return Sheet(
         name="table6",
@@ -137,7 +133,7 @@ def table7(lab: Lab) -> Sheet:
         "time/epoch, s": tuple(epoch),
         "memory, MB": (step.peak_mb,),
         "parameters, M": (parameters(model) / 1e6,),
-        "FLOPs, G": (multiply_adds(cast(Any, model), items.videos) / 1e9,),
+        "FLOPs, G": (multiply_adds(cast(Any, model), items.videos, items.queries.batch(torch.arange(1))) / 1e9,),
     }
     printed = {
         title: (row.epoch_ms and row.epoch_ms / 1000, row.memory_mb, row.parameters_m, row.flops_g)
@@ -154,9 +150,9 @@ def table7(lab: Lab) -> Sheet:
     ]
     how = "logged by the runs here" if logged else f"one step of {step.time_s:.1f} s times {step.steps} steps"
     notes = [
-        f"Ours on {_device(device)}: {how}; memory is the peak of one step. FLOPs are multiply-accumulates of encoding "
-        "one video, as the published number is.",
-        *_notes(lab, benchmark, data),
+        f"Ours on {device_name(device)}: {how}; memory is the peak of one step. FLOPs are multiply-accumulates of "
+        "encoding one video, as the published number is.",
+        *notes_of(lab, benchmark, data),
     ]
     return Sheet(
         name="table7",
@@ -188,7 +184,7 @@ def table8(lab: Lab) -> Sheet:
     notes = [
         "Video tokens: by the published code's rule (total over 32 of 128 tokens a video, without diagonal chunks), "
         "and exact over all pairs. Difference = (intra - total) / (intra + total).",
-        *_notes(lab, benchmark, data),
+        *notes_of(lab, benchmark, data),
     ]
     return Sheet(
         name="table8", caption="Table 8: similarity", columns=columns, digits=4, lines=tuple(lines), notes=tuple(notes)
@@ -207,7 +203,7 @@ def table9(lab: Lab) -> Sheet:
     notes = [
         "Spearman's rank correlation, in percent, over pairs of queries i < j: cosine of the model's pooled queries "
         "with cosine of the encoder's [EOS] tokens. The paper does not say which pairs it took.",
-        *_notes(lab, benchmark, data),
+        *notes_of(lab, benchmark, data),
     ]
     return _sheet("table9", "Table 9: rank correlation with the encoder", ("ρ, %",), lines, notes)
 
@@ -220,8 +216,8 @@ def table_a1(lab: Lab) -> Sheet:
         rows = msc_tables.table_a1(load_recipe(f"prvr.recipes.msc:{benchmark}"))
         for title, printed in published.TABLE_A1[benchmark].items():
             reports = lab.reports(rows[title], data) if data else []
-            lines.append(Line(f"{NAMES[benchmark]}, τ = {title}", _recall_cells(reports, printed)))
-        notes += _notes(lab, benchmark, data)
+            lines.append(Line(f"{NAMES[benchmark]}, τ = {title}", recall_cells(reports, printed)))
+        notes += notes_of(lab, benchmark, data)
     return _sheet("tableA1", "Table A1: the threshold τ", RECALLS, lines, notes)
 
 
@@ -233,7 +229,7 @@ def table_a2(lab: Lab) -> Sheet:
     if benchmark == "tvr":
         agreement = {1: published.TABLE_A2_R1, 10: published.TABLE_A2_R10}
         printed = {at: dict(zip(columns, map(float, found), strict=True)) for at, found in agreement.items()}
-    notes = _notes(lab, benchmark, data)
+    notes = notes_of(lab, benchmark, data)
     counted: dict[int, list[Mapping[str, float]]] = {1: [], 10: []}
     if data.spec.video_width == data.spec.text_width:
         bare = lab.measured(max_over_frames(), data)[0].ranks.fused
@@ -264,10 +260,10 @@ def _ablation(
 ) -> Sheet:
     benchmark, data = lab.only()
     lines = [
-        Line(title, _recall_cells(lab.reports(recipe, data), _printed(printed, title, benchmark)))
+        Line(title, recall_cells(lab.reports(recipe, data), _printed(printed, title, benchmark)))
         for title, recipe in rows(base_recipe(benchmark, data)).items()
     ]
-    return _sheet(name, caption, RECALLS, lines, _notes(lab, benchmark, data))
+    return _sheet(name, caption, RECALLS, lines, notes_of(lab, benchmark, data))
 
 
 def _systems(
@@ -283,8 +279,8 @@ def _systems(
         for title, row in printed[benchmark].items():
             reports = lab.reports(ours[title], data) if data and title in ours else []
             shown = f"{NAMES[benchmark]}: {title}" if len(benchmarks) > 1 else title
-            lines.append(Line(shown, _recall_cells(reports, row)))
-        notes += _notes(lab, benchmark, data)
+            lines.append(Line(shown, recall_cells(reports, row)))
+        notes += notes_of(lab, benchmark, data)
     return _sheet(name, caption, RECALLS, lines, notes)
 
 
@@ -298,7 +294,8 @@ def _printed(rows: Mapping[str, P], title: str, benchmark: str) -> P | None:
     return rows[title] if benchmark == "qvhighlights" else None
 
 
-def _recall_cells(reports: Sequence[Report], printed: Row | None, names: Sequence[str] = RECALLS) -> tuple[Cell, ...]:
+def recall_cells(reports: Sequence[Report], printed: Row | None, names: Sequence[str] = RECALLS) -> tuple[Cell, ...]:
+    """Recalls of all seeds beside the paper's row."""
     paper = {} if printed is None else dict(zip(RECALLS, printed, strict=True))
     known = {name: value for name, value in paper.items() if value is not None}
     return cells(names, [report.fused.to_dict() for report in reports], known)
@@ -324,7 +321,8 @@ def _first(lab: Lab, recipe: Recipe) -> Recipe:
     return lab.recipes(recipe)[0]
 
 
-def _device(name: str) -> str:
+def device_name(name: str) -> str:
+    """A device for people."""
     return torch.cuda.get_device_name() if name == "cuda" else f"{name} ({torch.get_num_threads()} threads)"
 
 
@@ -332,7 +330,7 @@ def _sheet(name: str, caption: str, columns: tuple[str, ...], lines: Sequence[Li
     return Sheet(name=name, caption=caption, columns=columns, digits=1, lines=tuple(lines), notes=tuple(notes))
 
 
-def _notes(lab: Lab, benchmark: str, data: DataFolder | None) -> list[str]:
+def notes_of(lab: Lab, benchmark: str, data: DataFolder | None) -> list[str]:
     """What our numbers are of: the data, the protocol, the seeds, the user's settings."""
     title = NAMES.get(benchmark, "own data")
     if data is None:

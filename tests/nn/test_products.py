@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from prvr.nn import products
+from prvr.nn.blocks import AttentionBlocks
+from prvr.nn.products import linear
+
+
+@pytest.mark.parametrize("num", [1, 3])
+@pytest.mark.parametrize("onednn", [True, False])
+def test_products_of_matrices_and_of_their_views(num: int, onednn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "_ONEDNN", onednn and products._ONEDNN)
+    x, weight, bias = torch.randn(num, 70, 33), torch.randn(num, 21, 33), torch.randn(num, 21)
+    want = torch.stack([one @ other.T for one, other in zip(x, weight, strict=True)])
+    torch.testing.assert_close(linear(x, weight), want)
+    shifted = want + bias[:, None]
+    torch.testing.assert_close(linear(x, weight, bias), shifted)
+    torch.testing.assert_close(linear(x, weight, bias, relu=True), shifted.clamp(min=0))
+    other = torch.randn(num, 70, 21)
+    torch.testing.assert_close(linear(other.mT, x.mT), other.mT @ x)  # views of either side
+    torch.testing.assert_close(linear(x, weight.mT.contiguous().mT), want)
+    torch.testing.assert_close(linear(x[:, ::2, :10], weight[..., :10]), x[:, ::2, :10] @ weight[..., :10].mT)
+
+
+def test_double_precision_is_kept() -> None:
+    x, weight = torch.randn(1, 7, 5, dtype=torch.float64), torch.randn(1, 4, 5, dtype=torch.float64)
+    torch.testing.assert_close(linear(x, weight), x @ weight.mT, rtol=1e-14, atol=1e-14)
+
+
+def test_autocast_reaches_the_products_and_their_gradients() -> None:
+    blocks = AttentionBlocks(2, 16, 4, 0.0)
+    for parameter in blocks.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    x, weight = torch.randn(3, 10, 16, requires_grad=True), torch.randn(2, 3, 10, 16)
+
+    def gradients(out: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad((out * weight).sum(), [x, *blocks.parameters()])
+
+    want = blocks(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        got = blocks(x)
+    assert got.dtype == torch.bfloat16
+    for one, other in zip((got.detach().float(), *gradients(got)), (want.detach(), *gradients(want)), strict=True):
+        assert one.dtype == torch.float32
+        assert float((one - other).norm()) < 0.03 * float(other.norm()) + 0.05
