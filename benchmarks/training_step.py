@@ -1,35 +1,47 @@
-"""One training step of MSC, forward and backward: the network and the losses, and the same with a loop over blocks.
+"""One training step of MSC, forward and backward, beside the released form of it written by us as its slow twin.
 
-python -m benchmarks.training_step                    # 32 videos, D = 96, one thread: seconds
-python -m benchmarks.training_step --grid             # D = 64, 96, 128, with 2 and 4 heads, one and two threads
+python -m benchmarks.training_step                    # 32 videos, D = 96: seconds
 python -m benchmarks.training_step --qvhighlights     # 128 videos, 425 queries, D = 384: the published size, minutes
+python -m benchmarks.training_step --quick            # 8 videos, once
 
-Each measurement has a process of its own, so that its peak of memory is its own; CPU time is that of all its threads.
+The released form (`tests.nn.slow`): eight separate blocks one after the other, their Gaussian tables built in every
+forward, dropout by `torch.nn.Dropout`, (V, N, D, 8) copies of their outputs, all triples of queries in memory, and a
+loop over videos that merges clips anew in every step. At the published size it needs 15 to 17 GB: with less at hand its
+network runs on a quarter of the batch and counts four times, and the table says so. Each form has a process of its own,
+so that its peak of memory is its own; CPU seconds are those of all threads; medians.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import product
+from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
-from tests.nn.slow import LoopMixture
+from tests.nn.slow import LoopNetwork, cubic_angle, loop_cbva
 from torch import Tensor
 
 from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch, VideoTokens
 from prvr.models.msc import MSC, MSCConfig
 from prvr.models.msc_official import to_official
+from prvr.nn.merging import segment_clips
+from prvr.nn.prepare import PrepareConfig
 from prvr.nn.scoring import cosine_scores, dot_scores
+from prvr.objectives.objective import Objective
 from prvr.recipes import msc
+
+FORMS = ("released", "ours", "checkpoint")  # checkpoint: ours, activations made again in the backward pass
+ROOM = 18e9  # bytes that the released form should find free at the published size
+
+S = TypeVar("S")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,42 +56,38 @@ class Size:
     video_width: int = 128
     text_width: int = 128
     dropout: float = 0.2
-    threads: int = 1
+    threads: int = 2
     repeats: int = 5
-    loop: bool = False  # the mixture blocks as a loop over eight blocks
+    form: str = "ours"
+    share: int = 1  # the network reads one of so many videos and queries, and counts so many times
+
+
+QVHIGHLIGHTS = Size(videos=128, queries=425, words=20, hidden=384, video_width=2816, text_width=512, repeats=3)
+QUICK = Size(videos=8, queries=27, hidden=64, repeats=1)
 
 
 class Cost(NamedTuple):
     """Medians over the repeats."""
 
     network: float  # CPU seconds, forward and backward
-    losses: float  # CPU seconds, forward and backward
+    losses: float  # CPU seconds, forward and backward, scores included
     wall: float  # seconds of both
     memory: float  # bytes at the peak, above what was there before the first step
 
+    @property
+    def step(self) -> float:
+        """CPU seconds of all."""
+        return self.network + self.losses
 
-def make_batch(size: Size, config: MSCConfig) -> Batch:
-    """Random features; segments of four clips."""
-    v, t, c = size.videos, config.frames, config.clips
-    words = F.normalize(torch.randn(size.queries, size.words, size.text_width), dim=-1)
-    return Batch(
-        videos=VideoBatch(
-            frames=F.normalize(torch.randn(v, t, size.video_width), dim=-1),
-            frame_valid=torch.ones(v, t, dtype=torch.bool),
-            clips=F.normalize(torch.randn(v, c, size.video_width), dim=-1),
-            clip_size=torch.full((v, c), t / c),
-            slot=(torch.arange(t) * c // t).repeat(v, 1),
-            segment=(torch.arange(c) // 4).repeat(v, 1),
-            frame_spans=torch.zeros(v, t, 2),
-        ),
-        queries=QueryBatch(words=words, valid=torch.ones(words.shape[:2], dtype=torch.bool), sentence=words[:, -1]),
-        video_of_query=torch.arange(size.queries) % v,
-    )
+    def over(self, other: Cost) -> str:
+        """How many times as much as another."""
+        parts = {name: getattr(self, name) / getattr(other, name) for name in ("network", "losses", "step", "memory")}
+        return ", ".join(f"{name} {ratio:.2f}" for name, ratio in parts.items())
 
 
-def make_model(size: Size) -> MSC:
-    """The network, with its mixture blocks exchanged for loops where asked."""
-    config = MSCConfig(
+def make_config(size: Size) -> MSCConfig:
+    """The network's settings."""
+    return MSCConfig(
         video_width=size.video_width,
         text_width=size.text_width,
         hidden=size.hidden,
@@ -87,105 +95,171 @@ def make_model(size: Size) -> MSC:
         input_dropout=size.dropout,
         dropout=size.dropout,
     )
-    model = MSC(config)
-    if size.loop:
-        weights = to_official(model.state_dict())
-        for name, prefix, length in (
-            ("frame_mixture", "frame_encoder_1.", config.frames),
-            ("clip_mixture", "clip_encoder.", config.clips),
-        ):
-            tables = list(model.get_submodule(name).get_buffer("tables"))
-            twin = LoopMixture(size.hidden, size.heads, length, tables, config.sft_factor, size.dropout)
-            twin.load_state_dict({k.removeprefix(prefix): w for k, w in weights.items() if k.startswith(prefix)})
-            model.set_submodule(name, twin)
+
+
+def make_batch(size: Size, config: MSCConfig) -> Batch:
+    """Random features; clips so alike that the videos fall into all levels in turn."""
+    v, t, c, plan = size.videos, config.frames, config.clips, PrepareConfig()
+    level = torch.arange(v) % len(plan.levels)
+    groups = torch.randn(v, c, size.video_width)
+    for k in range(1, len(plan.levels)):  # one chain of alike clips, so long that ω lies between k/K and (k+1)/K
+        chain = round(c * ((k + 0.5) / len(plan.levels)) ** 0.5)
+        groups[level == k, :chain] = 0.2 * groups[level == k, :chain] + groups[level == k, :1]
+    clips, clip_size = F.normalize(groups, dim=-1), torch.full((v, c), t / c)
+    words = F.normalize(torch.randn(size.queries, size.words, size.text_width), dim=-1)
+    return Batch(
+        videos=VideoBatch(
+            frames=F.normalize(torch.randn(v, t, size.video_width), dim=-1),
+            frame_valid=torch.ones(v, t, dtype=torch.bool),
+            clips=clips,
+            clip_size=clip_size,
+            slot=(torch.arange(t) * c // t).repeat(v, 1),
+            segment=segment_clips(clips, clip_size, torch.tensor(plan.levels)[level], plan.levels),
+            frame_spans=torch.zeros(v, t, 2),
+        ),
+        queries=QueryBatch(words=words, valid=torch.ones(words.shape[:2], dtype=torch.bool), sentence=words[:, -1]),
+        video_of_query=torch.arange(size.queries) % v,
+    )
+
+
+def make_network(form: str, config: MSCConfig) -> MSC | LoopNetwork:
+    """In training, with the weights of a new network."""
+    model = MSC(config).train()
+    if form == "released":
+        return model_as_released(model)
+    for mixture in (model.frame_mixture, model.clip_mixture):
+        mixture.checkpoint = form == "checkpoint"
     return model
 
 
-def losses(outputs: Outputs, batch: Batch) -> Tensor:
-    """All terms with hard negatives, weighted as published."""
-    model = MSCConfig(video_width=batch.videos.frames.shape[2], text_width=batch.queries.words.shape[2])
-    settings = msc.MSCSettings(model=model)
-    total, _ = msc.objective(settings)(outputs, batch, settings.loss.hard_from_epoch)
-    return total
+def model_as_released(model: MSC) -> LoopNetwork:
+    """The slow twin with the same weights, in the same mode."""
+    twin = LoopNetwork(model.config).train(model.training)
+    twin.load_state_dict(to_official(model.state_dict()))
+    return twin
 
 
-def step(model: MSC, batch: Batch) -> tuple[float, float]:
-    """One step -> CPU seconds of the network and of scores and losses."""
+def make_objective(form: str, config: MSCConfig) -> Objective:
+    """All terms with hard negatives, weighted as published; two of them as released where that is asked for."""
+    settings = msc.MSCSettings(model=config)
+    objective, plan = msc.objective(settings), settings.prepare
+    if form != "released":
+        return objective
+
+    def angles(outputs: Outputs, batch: Batch, _: int) -> Tensor:
+        return cubic_angle(outputs.query, batch.queries.sentence)
+
+    def cbva(outputs: Outputs, batch: Batch, _: int) -> Tensor:
+        frames, clips = outputs.aligned_frames, outputs.aligned_clips
+        return loop_cbva(frames, clips, batch.videos, plan.similarity_threshold, plan.levels).mean()
+
+    return replace(objective, terms={**objective.terms, "tcpl_angle": angles, "cbva": cbva})
+
+
+def losses(objective: Objective, leaves: list[Tensor], batch: Batch) -> None:
+    """Scores and all terms, and their gradients in the leaves."""
+    query, frames, clips, *aligned = leaves
+    tokens = VideoTokens(frames, batch.videos.frame_valid, clips, batch.videos.clip_size > 0)
+    scores = cosine_scores(query, tokens), dot_scores(query, tokens)
+    total, _ = objective(Outputs(query, tokens, *scores, *aligned), batch, 99)
+    torch.autograd.backward(total)
+
+
+def step(model: MSC | LoopNetwork, objective: Objective, part: Batch, batch: Batch) -> Cost:
+    """One step: the network reads a part of the batch, the losses are those of the whole."""
     model.zero_grad()
-    start = time.process_time()
-    query, video = model.encode_queries(batch.queries), model.encode_videos(batch.videos)
-    encoded = [query, video.frames, video.clips, model.alignment(video.frames), model.alignment(video.clips)]
+    begin, wall = time.process_time(), time.perf_counter()
+    query, video, *aligned = model.embed(part)
+    encoded, middle = [query, video.frames, video.clips, *aligned], time.process_time()
+    counts = [len(batch.queries), *[len(batch.videos)] * 4]
     leaves = [x.detach().requires_grad_() for x in encoded]
-    forward = time.process_time() - start
-    start = time.process_time()
-    tokens = VideoTokens(leaves[1], video.frame_valid, leaves[2], video.clip_valid)
-    scores = cosine_scores(leaves[0], tokens), dot_scores(leaves[0], tokens)
-    torch.autograd.backward(losses(Outputs(leaves[0], tokens, *scores, leaves[3], leaves[4]), batch))
-    middle = time.process_time() - start
-    start = time.process_time()
-    torch.autograd.backward(encoded, [leaf.grad for leaf in leaves])
-    return forward + time.process_time() - start, middle
+    if part is not batch:
+        leaves = [torch.randn(n, *x.shape[1:]).requires_grad_() for x, n in zip(encoded, counts, strict=True)]
+    memory = peak()
+    losses(objective, leaves, batch)
+    after = time.process_time()
+    torch.autograd.backward(encoded, [gradient_of(leaf)[: len(x)] for x, leaf in zip(encoded, leaves, strict=True)])
+    network = middle - begin + time.process_time() - after
+    return Cost(network, after - middle, time.perf_counter() - wall, peak() if part is batch else memory)
 
 
 def measure(size: Size) -> Cost:
     """Medians of one process; the first step is a warm-up."""
     torch.set_num_threads(size.threads)
     torch.manual_seed(0)
-    model = make_model(size).train()
-    batch = make_batch(size, model.config)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    step(model, batch)
-    parts, walls = [], []
-    for _ in range(size.repeats):
-        start = time.perf_counter()
-        parts.append(step(model, batch))
-        walls.append(time.perf_counter() - start)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return Cost(median(a for a, _ in parts), median(b for _, b in parts), median(walls), memory * 1024.0)
+    config, share = make_config(size), size.share
+    model, objective = make_network(size.form, config), make_objective(size.form, config)
+    batch = part = make_batch(size, config)
+    if share > 1:
+        part = make_batch(replace(size, videos=size.videos // share, queries=size.queries // share), config)
+    before = forget_peak()
+    steps = [step(model, objective, part, batch) for _ in range(size.repeats + 1)]
+    found = Cost(*map(median, zip(*steps[1:], strict=True)))
+    wall = found.wall if share == 1 else float("nan")
+    return Cost(share * found.network, found.losses, wall, share * (found.memory - before))
 
 
-def apart(function: Callable[[Size], Cost], size: Size) -> Cost:
+def gradient_of(leaf: Tensor) -> Tensor:
+    """Its gradient, which is there."""
+    assert leaf.grad is not None
+    return leaf.grad
+
+
+def forget_peak() -> float:
+    """From here on `peak` counts anew -> bytes in use now. Linux."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _memory("self/status", "VmRSS")
+
+
+def peak() -> float:
+    """Bytes that this process has had at most."""
+    return _memory("self/status", "VmHWM")
+
+
+def apart(function: Callable[[S], R], argument: S) -> R:
     """The same in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, size).result()
+        return pool.submit(function, argument).result()
 
 
-def report(size: Size, cost: Cost) -> str:
-    """One line of the table."""
-    per_video = [1e3 * seconds / size.videos for seconds in (cost.network, cost.losses, cost.wall)]
-    return (
-        f"{size.hidden:4} {size.heads:6} {size.threads:8} {'loop' if size.loop else 'stacked':>8} "
-        f"{per_video[0]:12.2f} {per_video[1]:11.2f} {per_video[2]:10.2f} {cost.memory / 1e6:10.0f}"
-    )
+def free_memory() -> float:
+    """Bytes that a new process can have."""
+    return _memory("meminfo", "MemAvailable")
+
+
+def _memory(file: str, name: str) -> float:
+    """A line of /proc in bytes."""
+    lines = dict(line.split(":", 1) for line in (Path("/proc") / file).read_text().splitlines())
+    return 1024.0 * float(lines[name].split()[0])
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("videos", "queries", "words", "hidden", "heads", "video_width", "text_width", "threads", "repeats"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Size(), name))
-    parser.add_argument("--dropout", type=float, default=Size().dropout)
-    parser.add_argument("--grid", action="store_true", help="all of D = 64, 96, 128 x 2, 4 heads x 1, 2 threads")
     parser.add_argument("--qvhighlights", action="store_true", help="the published size on QVHighlights")
-    given = vars(parser.parse_args())
-    grid, published = given.pop("grid"), given.pop("qvhighlights")
-    base = Size(**given)
-    if published:
-        base = replace(base, videos=128, queries=425, words=20, hidden=384, video_width=2816, text_width=512)
-    print(f"{base.videos} videos, {base.queries} queries, dropout {base.dropout}; milliseconds per video")
-    print("   D  heads  threads     form  network CPU  losses CPU  both wall   peak MB")
-    sizes = [base]
-    if grid:
-        options = product((64, 96, 128), (2, 4), (1, 2))
-        sizes = [replace(base, hidden=d, heads=heads, threads=threads) for d, heads, threads in options]
-    for size in sizes:
-        stacked = apart(measure, size)
-        print(report(size, stacked))
-        if not grid:
-            loop = apart(measure, replace(size, loop=True))
-            print(report(replace(size, loop=True), loop))
-            ratios = loop.network / stacked.network, loop.memory / stacked.memory
-            print(f"loop / stacked: network CPU {ratios[0]:.2f}, memory {ratios[1]:.2f}")
+    parser.add_argument("--quick", action="store_true", help="8 videos, one step")
+    parser.add_argument("--threads", type=int, default=Size().threads, help="default: %(default)s")
+    parser.add_argument("--videos", type=int, help="of the batch; queries in proportion")
+    parser.add_argument("--extrapolate", action="store_true", help="the released form on a quarter, whatever is free")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS, help="default: all")
+    given = parser.parse_args()
+    size = replace(QVHIGHLIGHTS if given.qvhighlights else QUICK if given.quick else Size(), threads=given.threads)
+    if given.videos:
+        size = replace(size, videos=given.videos, queries=size.queries * given.videos // size.videos)
+    print(f"{size.videos} videos, {size.queries} queries, D = {size.hidden}, {size.threads} threads; CPU seconds")
+    print("      form   network    losses      both    wall s   peak MB")
+    costs: dict[str, Cost] = {}
+    for form in given.forms:
+        short = given.extrapolate or (given.qvhighlights and free_memory() < ROOM)
+        share = 4 if form == "released" and short else 1
+        cost = costs[form] = apart(measure, replace(size, form=form, share=share))
+        columns = " ".join(f"{seconds:9.3f}" for seconds in (cost.network, cost.losses, cost.step, cost.wall))
+        note = f"  network and memory: {share} x those of 1/{share} of the batch" * (share > 1)
+        print(f"{form:>10} {columns} {cost.memory / 1e6:9.0f}{note}", flush=True)
+    released = costs.pop("released", None)
+    if released:
+        for form, cost in costs.items():
+            print(f"released / {form}: {released.over(cost)}")
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ class MSCConfig:
     dropout: float = 0.2  # inside the blocks
     sft_factor: float = 0.6  # temperature of the mixture over the blocks
     widths: tuple[float | None, ...] = OFFICIAL_WIDTHS  # one block each; none = no Gaussian
+    checkpoint: bool = False  # make activations again when gradients need them: less memory, more time, same values
     clip_weight: float = 0.4  # share of the clip branch in the score
     sized_attention: Literal["blocks", "none"] = "blocks"  # where a clip counts as often as it has frames (ToMe)
     alignment: Literal["linear", "none"] = "linear"  # what CBVA reads tokens through; paper: the tokens that are ranked
@@ -168,4 +169,5 @@ def _mixture(config: MSCConfig, length: int) -> GaussianMixture:
         widths=config.widths,
         sft_factor=config.sft_factor,
         dropout=config.dropout,
+        checkpoint=config.checkpoint,
     )

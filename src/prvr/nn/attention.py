@@ -1,125 +1,123 @@
-"""Multi-head attention whose logits are multiplied by a table: K blocks with one input, in one piece.
+"""Multi-head self-attention whose logits are multiplied by a table: K blocks that read one input.
 
 The usual fused kernels cannot multiply logits, and (V, K, H, N, N) probabilities are by far the largest tensors of the
-network. So they live only inside one chunk of videos, small enough for the processor's cache, and the backward pass
-makes them again.
+network. So none is kept: the backward pass makes them again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from prvr.nn.dropout import keep_mask, keep_scale
-
-_CHUNK_BYTES = 2 << 20  # of logits at a time on a CPU; other devices take all videos at once
+from prvr.nn.dropout import as_factor, keep_mask, keep_scale
+from prvr.nn.products import apply, linear
 
 
 def attend(
-    qkv: Tensor, num_heads: int, *, table: Tensor | None = None, bias: Tensor | None = None, dropout: float = 0.0
+    x: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    num_heads: int,
+    *,
+    table: Tensor | None = None,
+    bias: Tensor | None = None,
+    dropout: float = 0.0,
 ) -> Tensor:
     """softmax((query · key / √d) · table + bias) · value, heads side by side.
 
-    qkv (V, N, 3, K, D): queries, keys, values of K blocks; table (K, N, N) or None; bias (V, N) on keys, -inf = no key,
-    or None; neither gets a gradient. `dropout` falls on the probabilities. -> (K, V, N, D).
+    x (V, N, D), weight (3, K, D, D) and offset (3, K, D) make queries, keys and values of K blocks; table (K, N, N) or
+    None; bias (V, N) on keys, -inf = no key, or None; neither gets a gradient. `dropout` falls on the probabilities.
+    -> (K, V, N, D).
 
     The released code adds -10,000 in place of -inf, which is the same to the last bit unless a row has no key at all;
     such a row is NaN here and an even mean of padding there, and no video or sentence is empty.
     """
-    out: Tensor = _Attend.apply(qkv, table, bias, num_heads, dropout)  # type: ignore[no-untyped-call]
-    return out
+    return apply(_Attend, (x, weight, offset), num_heads, table, bias, dropout)
 
 
 def attention_probabilities(
     qkv: Tensor, num_heads: int, *, table: Tensor | None = None, bias: Tensor | None = None
 ) -> Tensor:
     """What `attend` weighs values by, for looking at it: qkv (V, N, 3, K, D) -> (V, K, H, N, N)."""
-    v, n, _, k, _ = qkv.shape
     query, key, _ = _heads(qkv, num_heads)
-    return _probabilities(query, key, _scaled(table, qkv, num_heads), bias, slice(0, v)).view(v, k, num_heads, n, n)
+    return _probabilities(query, key, _scaled(table, query), bias, (qkv.shape[0], qkv.shape[3], num_heads))
 
 
 class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, qkv: Tensor, table: Tensor | None, bias: Tensor | None, num_heads: int, dropout: float
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        offset: Tensor,
+        num_heads: int,
+        table: Tensor | None,
+        bias: Tensor | None,
+        dropout: float,
     ) -> Tensor:
-        v, n, _, k, d = qkv.shape
-        keep = keep_mask((v, k, num_heads, n, n), dropout, qkv.device) if dropout else None
-        table = _scaled(table, qkv, num_heads)
-        out = qkv.new_empty(k, v, n, num_heads, d // num_heads)
-        for part in _chunks(qkv, num_heads):
-            query, key, value = _heads(qkv[part], num_heads)
-            probs = _probabilities(query, key, table, bias, part).view(-1, k, num_heads, n, n)
-            if keep is not None:
-                probs.mul_(keep[part])
-            mixed = torch.bmm(probs.flatten(0, 2), value)
-            if keep is not None:
-                mixed.mul_(keep_scale(dropout))
-            out[:, part] = mixed.view(*probs.shape[:4], -1).permute(1, 0, 3, 2, 4)
-        ctx.save_for_backward(qkv, table, bias, keep)
-        ctx.num_heads, ctx.scale = num_heads, keep_scale(dropout) if dropout else 1.0
-        return out.flatten(-2)
+        (v, n, d), k = x.shape, weight.shape[1]
+        flat = linear(x.view(1, v * n, d), weight.reshape(1, 3 * k * d, d), offset.reshape(1, 3 * k * d))
+        qkv = _heads(flat.view(v, n, 3, k, d), num_heads)
+        table = _scaled(table, qkv)
+        probs = _probabilities(qkv[0], qkv[1], table, bias, (v, k, num_heads))
+        keep, ctx.scale = None, 1.0
+        if dropout:
+            keep, ctx.scale = keep_mask(tuple(probs.shape), dropout, x.device), keep_scale(dropout)
+            probs.mul_(as_factor(keep, probs))
+        mixed = torch.bmm(probs.flatten(0, 2), qkv[2]).mul_(ctx.scale)
+        ctx.save_for_backward(x, weight, qkv, table, bias, keep)
+        return mixed.view(v, k, num_heads, n, -1).permute(1, 0, 3, 2, 4).reshape(k, v, n, d)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
-        qkv, table, bias, keep = ctx.saved_tensors
-        _, n, _, k, _ = qkv.shape
-        grad_qkv = torch.empty_like(qkv)
-        grads = torch.unflatten(grad_qkv, -1, (ctx.num_heads, -1)).permute(2, 0, 3, 4, 1, 5)  # (3, V, K, H, N, d)
-        grad = torch.unflatten(grad, -1, (ctx.num_heads, -1)).permute(1, 0, 3, 2, 4)  # (V, K, H, N, d)
-        for part in _chunks(qkv, ctx.num_heads):
-            query, key, value = _heads(qkv[part], ctx.num_heads)
-            probs = _probabilities(query, key, table, bias, part).view(-1, k, ctx.num_heads, n, n)
-            grad_out = grad[part].flatten(0, 2).mul(ctx.scale)  # (vKH, N, d)
-            flow = torch.bmm(grad_out, value.mT).view(probs.shape)  # d loss / d dropped probabilities
-            dropped = probs
-            if keep is not None:
-                dropped = keep[part].to(probs.dtype)
-                flow.mul_(dropped)
-                dropped.mul_(probs)
-            shape = grads[0, part].shape
-            grads[2, part] = torch.bmm(dropped.flatten(0, 2).mT, grad_out).view(shape)
-            flow.mul_(probs)
-            flow.addcmul_(probs, flow.sum(-1, keepdim=True), value=-1)  # through the softmax
-            flow.mul_(table)  # and through table and 1/√d
-            grads[0, part] = torch.bmm(flow.flatten(0, 2), key).view(shape)
-            grads[1, part] = torch.bmm(flow.flatten(0, 2).mT, query).view(shape)
-        return grad_qkv, None, None, None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, (query, key, value), table, bias, keep = ctx.saved_tensors
+        k, v, n, d = grad.shape
+        heads = query.shape[0] // (v * k)
+        grad = grad.view(k, v, n, heads, -1).permute(1, 0, 3, 2, 4).flatten(0, 2).mul(ctx.scale)  # (VKH, N, d)
+        probs = _probabilities(query, key, table, bias, (v, k, heads))
+        flow = torch.bmm(grad, value.mT).view(probs.shape)  # d loss / d dropped probabilities
+        dropped = probs
+        if keep is not None:
+            factor = as_factor(keep, probs)
+            flow.mul_(factor)
+            dropped = probs * factor
+        flows = torch.empty(3, *query.shape, dtype=x.dtype, device=x.device)
+        torch.bmm(dropped.flatten(0, 2).mT, grad, out=flows[2])
+        flow.mul_(probs)
+        flow.addcmul_(probs, flow.sum(-1, keepdim=True), value=-1)  # through the softmax
+        flow = flow.mul_(table).to(x.dtype).flatten(0, 2)  # and through table and 1/√d
+        torch.bmm(flow, key, out=flows[0])
+        torch.bmm(flow.mT, query, out=flows[1])
+        # (3, VKH, N, d) -> (VN, 3KD): as the projection left it
+        flat = flows.view(3, v, k, heads, n, -1).permute(1, 4, 0, 2, 3, 5).reshape(1, v * n, 3 * k * d)
+        grad_weight = linear(flat.mT, x.view(1, v * n, d).mT).view(weight.shape)
+        grad_x = linear(flat, weight.reshape(1, 3 * k * d, d).mT).view(x.shape)
+        return grad_x, grad_weight, flat.sum((0, 1)).view(weight.shape[:3]), None, None, None, None
 
 
-def _scaled(table: Tensor | None, qkv: Tensor, num_heads: int) -> Tensor:
+def _heads(qkv: Tensor, num_heads: int) -> Tensor:
+    """(V, N, 3, K, D) -> queries, keys, values (3, VKH, N, d)."""
+    return torch.unflatten(qkv, -1, (num_heads, -1)).permute(2, 0, 3, 4, 1, 5).flatten(1, 3)
+
+
+def _scaled(table: Tensor | None, query: Tensor) -> Tensor:
     """What logits are multiplied by: the table and 1/√d in one -> (K or 1, 1, N or 1, N or 1)."""
-    scale = (qkv.shape[-1] // num_heads) ** -0.5
-    table = qkv.new_ones(1, 1, 1) if table is None else table.to(qkv.dtype)
-    scaled: Tensor = (table * scale)[:, None]
+    wide = torch.promote_types(query.dtype, torch.float32)  # logits are never narrower
+    table = torch.ones(1, 1, 1, device=query.device) if table is None else table
+    scaled: Tensor = (table.to(wide) * query.shape[-1] ** -0.5)[:, None]
     return scaled
 
 
-def _heads(qkv: Tensor, num_heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(v, N, 3, K, D) -> queries, keys, values, (vKH, N, d) each; views where v is 1."""
-    query, key, value = torch.unflatten(qkv, -1, (num_heads, -1)).permute(2, 0, 3, 4, 1, 5).unbind(0)
-    return query.flatten(0, 2), key.flatten(0, 2), value.flatten(0, 2)
-
-
-def _probabilities(query: Tensor, key: Tensor, table: Tensor, bias: Tensor | None, part: slice) -> Tensor:
-    """query, key (vKH, N, d) -> (v, K, H, N, N) or, with one table for all, (v, 1, KH, N, N); each row sums to 1."""
-    logits = torch.bmm(query, key.mT)
-    logits = logits.view(part.stop - part.start, len(table), -1, *logits.shape[1:]).mul_(table)
+def _probabilities(
+    query: Tensor, key: Tensor, table: Tensor, bias: Tensor | None, shape: tuple[int, int, int]
+) -> Tensor:
+    """query, key (VKH, N, d), shape (V, K, H) -> (V, K, H, N, N); each row sums to 1."""
+    logits = torch.bmm(query, key.mT).to(table.dtype)
+    logits = logits.view(*shape, *logits.shape[1:]).mul_(table)
     if bias is not None:
-        logits.add_(bias[part, None, None, None])
-    return logits.softmax(-1)
-
-
-def _chunks(qkv: Tensor, num_heads: int) -> Iterator[slice]:
-    v, n, _, k, _ = qkv.shape
-    step = v
-    if qkv.device.type == "cpu":
-        step = max(1, _CHUNK_BYTES // (k * num_heads * n * n * qkv.element_size()))
-    for start in range(0, v, max(step, 1)):
-        yield slice(start, min(start + step, v))
+        logits.add_(bias[:, None, None, None])
+    return logits.softmax(-1).to(query.dtype)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from prvr.nn.attention import attend
-from prvr.nn.dropout import Dropout, check_rate, keep_mask, keep_scale
+from prvr.nn.dropout import Dropout, as_factor, check_rate, keep_mask, keep_scale
+from prvr.nn.products import apply, linear, piecewise
 
 _EPS = 1e-5  # of every layer norm
-_CHUNK_BYTES = 8 << 20  # of a hidden layer at a time on a CPU
-_CACHE_BYTES = 1 << 20  # of what is normalised at a time on a CPU
+_ROWS = 2048  # of features projected at a time on a CPU: what fits the cache, and needs no fresh memory
 
 
 class InputProjection(nn.Module):
@@ -29,7 +28,11 @@ class InputProjection(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (V, N, E) -> (V, N, D)."""
-        return F.relu(self.linear(self.dropout(self.norm(x))))
+        rate = self.dropout.rate if self.training else 0.0
+        weights = (self.norm.weight, self.norm.bias, self.linear.weight, self.linear.bias)
+        rows = x.flatten(0, 1)
+        parts = torch.split(rows, _ROWS) if piecewise(x) else [rows]
+        return torch.cat([apply(_Project, (part, *weights), rate) for part in parts]).view(*x.shape[:2], -1)
 
 
 class Positions(nn.Module):
@@ -47,11 +50,26 @@ class Positions(nn.Module):
         return out
 
 
+class BlockWeights(NamedTuple):
+    """The weights of K attention blocks."""
+
+    qkv: Tensor  # (3, K, D, D), queries, keys and values
+    qkv_bias: Tensor  # (3, K, D)
+    norm1: Tensor  # (K, D)
+    norm1_bias: Tensor  # (K, D)
+    up: Tensor  # (K, 4D, D)
+    up_bias: Tensor  # (K, 4D)
+    down: Tensor  # (K, D, 4D)
+    down_bias: Tensor  # (K, D)
+    norm2: Tensor  # (K, D)
+    norm2_bias: Tensor  # (K, D)
+
+
 class AttentionBlocks(nn.Module):
     """K blocks that read the same input: u = norm(x + attend(x)), out = norm(u + feed-forward(u)).
 
-    Weights are stacked: queries, keys and values of all blocks come from one product with x. The feed-forward part is
-    4 D wide. `dropout` falls on probabilities, on both sublayers' outputs and after the ReLU.
+    Weights are stacked. The feed-forward part is 4 D wide. `dropout` falls on probabilities, on both sublayers' outputs
+    and after the ReLU.
     """
 
     def __init__(self, num_blocks: int, width: int, num_heads: int, dropout: float) -> None:
@@ -70,137 +88,169 @@ class AttentionBlocks(nn.Module):
         self.norm2_weight = nn.Parameter(torch.empty(k, d))
         self.norm2_bias = nn.Parameter(torch.empty(k, d))
 
-    def forward(self, x: Tensor, *, table: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-        """x (V, N, D), table (K, N, N) multiplies logits, bias (V, N) is added to those of a key -> (K, V, N, D)."""
-        rate = self.dropout if self.training else 0.0
-        _, k, d, _ = self.qkv_weight.shape
-        qkv = F.linear(x, self.qkv_weight.view(3 * k * d, d), self.qkv_bias.view(-1))
-        mixed = attend(torch.unflatten(qkv, -1, (3, k, d)), self.num_heads, table=table, bias=bias, dropout=rate)
-        u = add_norm(x.expand_as(mixed), mixed, self.norm1_weight, self.norm1_bias, dropout=rate)
-        fed = feed_forward(
-            u.flatten(1, 2), self.up_weight, self.up_bias, self.down_weight, self.down_bias, dropout=rate
+    def groups(self) -> list[BlockWeights]:
+        """Weights of the blocks that are computed together: all on a GPU, on a CPU each block alone."""
+        together = 1 if piecewise(self.up_weight) else len(self.up_weight)
+        whole = BlockWeights(
+            *(self.qkv_weight, self.qkv_bias, self.norm1_weight, self.norm1_bias, self.up_weight, self.up_bias),
+            *(self.down_weight, self.down_bias, self.norm2_weight, self.norm2_bias),
         )
-        return add_norm(u, fed.view_as(u), self.norm2_weight, self.norm2_bias, dropout=rate)
+        parts = [torch.split(w, together, dim=int(name.startswith("qkv"))) for name, w in whole._asdict().items()]
+        return [BlockWeights(*weights) for weights in zip(*parts, strict=True)]
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        table: Tensor | None = None,
+        bias: Tensor | None = None,
+        groups: Sequence[BlockWeights] | None = None,
+    ) -> Tensor:
+        """x (V, N, D), table (K, N, N) multiplies logits, bias (V, N) is added to those of a key -> (K, V, N, D).
+
+        `groups`: what `groups()` returned, where it is used several times.
+        """
+        groups = self.groups() if groups is None else groups
+        tables = [None] * len(groups) if table is None else torch.split(table, len(table) // len(groups))
+        parts = [self._block(x, group, part, bias) for group, part in zip(groups, tables, strict=True)]
+        return torch.cat(parts)
+
+    def _block(self, x: Tensor, w: BlockWeights, table: Tensor | None, bias: Tensor | None) -> Tensor:
+        rate = self.dropout if self.training else 0.0
+        mixed = attend(x, w.qkv, w.qkv_bias, self.num_heads, table=table, bias=bias, dropout=rate).flatten(1, 2)
+        return after_attention(x.flatten(0, 1).expand_as(mixed), mixed, w, dropout=rate).view(-1, *x.shape)
 
 
 def add_norm(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, *, dropout: float) -> Tensor:
-    """Layer norm of x + dropout(y), with a gain and an offset of each block: (K, ..., D), weight, bias (K, D)."""
-    out: Tensor = _AddNorm.apply(x, y, weight, bias, dropout)  # type: ignore[no-untyped-call]
-    return out
+    """Layer norm of x + dropout(y), with a gain and an offset of each block: x, y (K, N, D), weight, bias (K, D)."""
+    return apply(_AddNorm, (x, y, weight, bias), dropout)
 
 
-def feed_forward(x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor, *, dropout: float) -> Tensor:
-    """down · dropout(relu(up · x)), block by block.
+def after_attention(x: Tensor, y: Tensor, w: BlockWeights, *, dropout: float) -> Tensor:
+    """The rest of K attention blocks: norm2(u + down · relu(up · u)), u = norm1(x + y); w.qkv is not read.
 
-    x (K, N, D), up (K, F, D), up_bias (K, F), down (K, D, F), down_bias (K, D) -> (K, N, D).
+    x (K, N, D), y (K, N, D) what attention made of it -> (K, N, D). `dropout` falls on what is added, both times, and
+    after the ReLU.
     """
-    out: Tensor = _FeedForward.apply(x, up, up_bias, down, down_bias, dropout)  # type: ignore[no-untyped-call]
-    return out
+    return apply(_AfterAttention, (x, y, *w[2:]), dropout)
 
 
-class _AddNorm(torch.autograd.Function):
-    """Keeps one normalised tensor and a byte mask where the plain chain keeps five tensors; in chunks as below."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, dropout: float) -> Tensor:
-        out = torch.empty_like(y)
-        ctx.scale = keep_scale(dropout) if dropout else 1.0
-        weight, bias = _along(weight, y), _along(bias, y)
-        parts: list[Tensor] = []
-        for part in _video_chunks(y):
-            total, keep = y[:, part], y.new_empty(0)
-            if dropout:
-                keep = keep_mask(tuple(total.shape), dropout, y.device)
-                total = torch.mul(total, keep).mul_(ctx.scale).add_(x[:, part])
-            else:
-                total = total + x[:, part]
-            normal, _, rstd = torch.native_layer_norm(total, total.shape[-1:], None, None, _EPS)
-            torch.addcmul(bias, normal, weight, out=out[:, part])
-            parts += [normal, rstd, keep]
-        ctx.save_for_backward(weight, *parts)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
-        weight, *parts = ctx.saved_tensors
-        grad_x, inner = torch.empty_like(grad), tuple(range(1, grad.ndim - 1))
-        grad_y = torch.empty_like(grad) if ctx.scale != 1.0 else grad_x
-        grad_weight = grad.new_zeros(len(weight), grad.shape[-1])
-        shape = list(grad.shape[-1:])
-        for part, normal, rstd, keep in zip(_video_chunks(grad), parts[::3], parts[1::3], parts[2::3], strict=True):
-            flow = grad[:, part] * normal
-            grad_weight += flow.sum(inner)
-            torch.mul(grad[:, part], weight, out=flow)
-            # layer norm seen from its own output: mean 0, deviation 1; the deviation of the input comes after
-            zero, one = torch.zeros_like(rstd), torch.ones_like(rstd)
-            flow = torch.ops.aten.native_layer_norm_backward(
-                flow, normal, shape, zero, one, None, None, [True, False, False]
-            )[0]
-            torch.mul(flow, rstd, out=grad_x[:, part])
-            if len(keep):
-                grad_y[:, part] = torch.mul(grad_x[:, part], keep).mul_(ctx.scale)
-        return grad_x, grad_y, grad_weight, grad.sum(inner), None
-
-
-def _along(vector: Tensor, x: Tensor) -> Tensor:
-    """(K, D) -> (K, 1, ..., D), as many axes as x."""
-    return vector.view(len(vector), *[1] * (x.ndim - 2), -1)
-
-
-def _video_chunks(x: Tensor) -> Iterator[slice]:
-    """x (K, V, ...) -> slices of the V videos."""
-    step = v = x.shape[1]
-    if x.device.type == "cpu":
-        step = max(1, _CACHE_BYTES * v // max(x.numel() * x.element_size(), 1))
-    for start in range(0, v, max(step, 1)):
-        yield slice(start, min(start + step, v))
-
-
-class _FeedForward(torch.autograd.Function):
-    """Keeps the dropped hidden layer alone: it is zero exactly where the gradient is, so no mask is kept.
-
-    On a CPU it takes some rows at a time: a hidden layer that fits the cache, and no fresh memory to fault in.
-    """
+class _Project(torch.autograd.Function):
+    """Keeps a byte mask alone: what is normalised and dropped is made again, cheaper than it is kept."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor, dropout: float
+        ctx: Any, x: Tensor, gain: Tensor, offset: Tensor, weight: Tensor, bias: Tensor, dropout: float
     ) -> Tensor:
-        out = x.new_empty(*x.shape[:2], down.shape[1])
-        ctx.scale = keep_scale(dropout) if dropout else 1.0  # put on the small matrices, not on the hidden layer
-        layers = []
-        for rows in _row_chunks(x, up):
-            hidden = torch.baddbmm(up_bias[:, None], x[:, rows], up.mT).relu_()
-            if dropout:
-                hidden.mul_(keep_mask(tuple(hidden.shape), dropout, hidden.device))
-            out[:, rows] = torch.baddbmm(down_bias[:, None], hidden, down.mT, alpha=ctx.scale)
-            layers.append(hidden)
-        ctx.save_for_backward(x, up, down, *layers)
+        normal, mean, rstd = torch.native_layer_norm(x, x.shape[-1:], gain, offset, _EPS)
+        keep, ctx.scale = None, 1.0
+        if dropout:
+            keep, ctx.scale = keep_mask(tuple(x.shape), dropout, x.device), keep_scale(dropout)
+            normal.mul_(as_factor(keep, x))
+        out = linear(normal[None], (weight * ctx.scale)[None], bias[None], relu=True)[0]
+        ctx.save_for_backward(x, gain, offset, weight, mean, rstd, keep, out)
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, None]:
-        x, up, down, *layers = ctx.saved_tensors
-        grad_x, grad_up, grad_down = torch.empty_like(x), torch.zeros_like(up), torch.zeros_like(down)
-        grad_up_bias = up.new_zeros(up.shape[:2])
-        scaled = down * ctx.scale
-        for rows, hidden in zip(_row_chunks(x, up), layers, strict=True):
-            grad_down.baddbmm_(grad[:, rows].mT, hidden, alpha=ctx.scale)
-            flow = torch.bmm(grad[:, rows], scaled)  # (K, n, F)
-            torch.ops.aten.threshold_backward.grad_input(flow, hidden, 0, grad_input=flow)
-            grad_up.baddbmm_(flow.mT, x[:, rows])
-            grad_up_bias += flow.sum(1)
-            grad_x[:, rows] = torch.bmm(flow, up)
-        return grad_x, grad_up, grad_up_bias, grad_down, grad.sum(1), None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, gain, offset, weight, mean, rstd, keep, out = ctx.saved_tensors
+        flow = torch.ops.aten.threshold_backward(grad, out, 0)
+        dropped = torch.native_layer_norm(x, x.shape[-1:], gain, offset, _EPS)[0]
+        grad_normal = linear(flow[None], (weight * ctx.scale).T[None])[0]
+        if keep is not None:
+            factor = as_factor(keep, x)
+            dropped.mul_(factor)
+            grad_normal.mul_(factor)
+        grad_weight = linear(flow.T[None], dropped.T[None])[0].mul_(ctx.scale)
+        needed = [ctx.needs_input_grad[0], True, True]
+        norms = torch.ops.aten.native_layer_norm_backward(
+            grad_normal, x, x.shape[-1:], mean, rstd, gain, offset, needed
+        )
+        return *norms, grad_weight, flow.sum(0), None
 
 
-def _row_chunks(x: Tensor, up: Tensor) -> Iterator[slice]:
-    """x (K, N, D), up (K, F, D) -> slices of the N rows."""
-    step = n = x.shape[1]
-    if x.device.type == "cpu":
-        # never so few that adding up the gradients of the matrices costs more than making them
-        step = max(_CHUNK_BYTES // (x.element_size() * up.shape[0] * up.shape[1]), up.shape[1] // 2)
-    for start in range(0, n, max(step, 1)):
-        yield slice(start, min(start + step, n))
+class _Sum(NamedTuple):
+    """x + dropout(y) as layer norm leaves it, before gain and offset; all that its gradient needs."""
+
+    normal: Tensor  # (K, N, D), mean 0 and deviation 1
+    rstd: Tensor  # (K, N, 1)
+    keep: Tensor | None  # (K, N, D) bytes
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor, dropout: float) -> _Sum:
+        """x, y (K, N, D)."""
+        if not dropout:
+            return cls._of(x + y, None)
+        keep = keep_mask(tuple(y.shape), dropout, y.device)
+        return cls._of(torch.add(x, y * as_factor(keep, y), alpha=keep_scale(dropout)), keep)
+
+    @classmethod
+    def _of(cls, total: Tensor, keep: Tensor | None) -> _Sum:
+        normal, _, rstd = torch.native_layer_norm(total, total.shape[-1:], None, None, _EPS)
+        return cls(normal, rstd, keep)
+
+    def scaled(self, weight: Tensor, bias: Tensor) -> Tensor:
+        """With the gain and the offset of each block, (K, D)."""
+        return torch.addcmul(bias[:, None], self.normal, weight[:, None])
+
+    def backward(self, grad: Tensor, weight: Tensor, dropout: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Gradient of what is scaled -> gradients of x, y, weight and bias."""
+        # layer norm seen from its own output: mean 0, deviation 1; the deviation of the input comes after
+        zero, one = torch.zeros_like(self.rstd), torch.ones_like(self.rstd)
+        grad_x = torch.ops.aten.native_layer_norm_backward(
+            grad * weight[:, None], self.normal, grad.shape[-1:], zero, one, None, None, [True, False, False]
+        )[0].mul_(self.rstd)
+        grad_y = grad_x
+        if self.keep is not None:
+            grad_y = (grad_x * as_factor(self.keep, grad_x)).mul_(keep_scale(dropout))
+        return grad_x, grad_y, (grad * self.normal).sum(1), grad.sum(1)
+
+
+class _AddNorm(torch.autograd.Function):
+    """Keeps one normalised tensor and a byte mask where the plain chain keeps five tensors."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, dropout: float) -> Tensor:
+        total = _Sum.of(x, y, dropout)
+        ctx.save_for_backward(weight, *total)
+        ctx.dropout = dropout
+        return total.scaled(weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        weight, *total = ctx.saved_tensors
+        return *_Sum(*total).backward(grad, weight, ctx.dropout), None
+
+
+class _AfterAttention(torch.autograd.Function):
+    """Of what lies between, keeps the dropped hidden layer: it is zero exactly where its gradient is, so no mask."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, y: Tensor, *weights_and_dropout: Any) -> Tensor:
+        *weights, dropout = weights_and_dropout
+        norm1, norm1_bias, up, up_bias, down, down_bias, norm2, norm2_bias = weights
+        first = _Sum.of(x, y, dropout)
+        u = first.scaled(norm1, norm1_bias)
+        hidden, scale = linear(u, up, up_bias, relu=True), 1.0
+        if dropout:
+            hidden.mul_(as_factor(keep_mask(tuple(hidden.shape), dropout, hidden.device), hidden))
+            scale = keep_scale(dropout)  # put on the small matrix, not on the hidden layer
+        second = _Sum.of(u, linear(hidden, down * scale, down_bias), dropout)
+        ctx.save_for_backward(norm1, norm1_bias, up, down, norm2, hidden, *first, *second)
+        ctx.dropout, ctx.scale = dropout, scale
+        return second.scaled(norm2, norm2_bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        norm1, norm1_bias, up, down, norm2, hidden, *sums = ctx.saved_tensors
+        first, second = _Sum(*sums[:3]), _Sum(*sums[3:])
+        grad_u, grad, *grad_norm2 = second.backward(grad, norm2, ctx.dropout)
+        grad_down = linear(grad.mT, hidden.mT).mul_(ctx.scale)
+        flow = linear(grad, (down * ctx.scale).mT)  # (K, N, 4D)
+        torch.ops.aten.threshold_backward.grad_input(flow, hidden, 0, grad_input=flow)
+        grad_up = linear(flow.mT, first.scaled(norm1, norm1_bias).mT)
+        grad_x, grad_y, *grad_norm1 = first.backward(linear(flow, up.mT).add_(grad_u), norm1, ctx.dropout)
+        return grad_x, grad_y, *grad_norm1, grad_up, flow.sum(1), grad_down, grad.sum(1), *grad_norm2, None

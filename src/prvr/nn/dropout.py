@@ -20,8 +20,13 @@ _LEVELS = 256
 def keep_mask(shape: tuple[int, ...], rate: float, device: torch.device) -> Tensor:
     """Which elements stay: shape -> uint8 of ones and zeros, drawn from the device's default generator."""
     count = torch.Size(shape).numel()
-    words = torch.empty((count + 7) // 8, dtype=torch.int64, device=device).random_(-(2**63), None)
+    words = torch.randint(-(2**63), 2**63 - 1, ((count + 7) // 8,), device=device)
     return (words.view(torch.uint8)[:count].view(shape) >= _threshold(rate)).view(torch.uint8)
+
+
+def as_factor(keep: Tensor, x: Tensor) -> Tensor:
+    """What to multiply x by so that only what is kept is left: a product of mixed types is slow on a CPU."""
+    return keep.to(x.dtype) if x.device.type == "cpu" else keep
 
 
 def keep_scale(rate: float) -> float:
@@ -68,10 +73,10 @@ class _Drop(torch.autograd.Function):
         keep = keep_mask(tuple(x.shape), rate, x.device)
         ctx.save_for_backward(keep)
         ctx.scale = keep_scale(rate)
-        return (x * keep).mul_(ctx.scale)
+        return (x * as_factor(keep, x)).mul_(ctx.scale)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (keep,) = ctx.saved_tensors
-        return (grad * keep).mul_(ctx.scale), None
+        return (grad * as_factor(keep, grad)).mul_(ctx.scale), None
