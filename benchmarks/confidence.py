@@ -1,6 +1,7 @@
 """How often an answer that says it is sure is right: the absent-target protocol on a generated world.
 
 .venv/bin/python benchmarks/confidence.py --size demo --seeds 4 [--videos 40] [--run RUN] [--root DIR]
+.venv/bin/python benchmarks/confidence.py --pack DIR --run RUN      # simulated features, and a run trained on them
 
 Half of the test videos are the library; the queries of the others have no target (those that one of the library's
 events answers truly are left out). Foreign queries are everyday sentences and strings of letters, of which the banks
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from statistics import mean
@@ -20,7 +22,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from prvr.core.types import Bank
+from prvr.core.types import Bank, EncoderSpec, Query, TextFeatures, VideoFeatures
+from prvr.data.folder import DataFolder
+from prvr.data.simulate import TextEncoder, hashed_words
 from prvr.data.sources import unit_queries
 from prvr.data.world import generate_features, true_similarity, world_queries
 from prvr.encoders.world import load_world_encoder
@@ -84,17 +88,22 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4, help="draws of the library")
     parser.add_argument("--videos", type=int, help="in the library; default: half of the test videos")
     parser.add_argument("--run", type=Path, help="a trained run instead of the bare encoder")
+    parser.add_argument("--pack", type=Path, help="a folder of simulated features, with --run trained on it")
     parser.add_argument("--root", type=Path, help="where the features are kept; default: nowhere")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        protocol = Protocol(args.root or Path(temporary), args.size, args.run)
+        if args.pack:
+            protocol = Protocol(of_pack(args.pack, args.run))
+        else:
+            protocol = Protocol(of_world(args.root or Path(temporary), args.size, args.run))
         head = "| | " + " | ".join(Row._fields) + " |"
         videos = args.videos or len(protocol.video_ids) // 2
         print(
             f"{videos} of {len(protocol.video_ids)} test videos, {len(protocol.queries)} queries, {args.seeds} draws\n"
         )
         print(head, "|" + " --- |" * (len(Row._fields) + 1), sep="\n")
-        for case in CASES:
+        # sentences of a home that is shipped are of the generated world
+        for case in [case for case in CASES if not (args.pack and case.shipped)]:
             rows = [protocol.measure(seed, case, args.videos) for seed in range(args.seeds)]
             means = [mean(column) for column in zip(*rows, strict=True)]
             pairs = zip(Row._fields, means, strict=True)
@@ -102,23 +111,77 @@ def main() -> None:
             print(f"| {case.name} | " + " | ".join(cells) + " |", flush=True)
 
 
-class Protocol:
-    """One world, its vectors made once."""
+class Material(NamedTuple):
+    """What the protocol is played with."""
 
-    def __init__(self, root: Path, size: str, run: Path | None) -> None:
-        self.encoder = load_world_encoder()
-        self.trained: Trained = open_run(run) if run else zero_shot(self.encoder.spec)
-        store = generate_features(root, self.encoder, size=size)
-        self.queries = world_queries(size, 0, "test")
-        self.home = [query.text for query in world_queries(size, 0, "train")][:3000:2][:600]
+    trained: Trained
+    spec: EncoderSpec
+    encode: Callable[[list[str]], TextFeatures]
+    queries: list[Query]
+    home: list[str]  # sentences of the domain that no video of the library shows
+    read: Callable[[str], VideoFeatures]
+    same: Tensor  # (Q, Q) one event answers the other's query
+
+
+def of_world(root: Path, size: str, run: Path | None) -> Material:
+    """A generated world and the bundled encoder."""
+    encoder = load_world_encoder()
+    queries = world_queries(size, 0, "test")
+    return Material(
+        trained=open_run(run) if run else zero_shot(encoder.spec),
+        spec=encoder.spec,
+        encode=encoder.encode_texts,
+        queries=queries,
+        home=[query.text for query in world_queries(size, 0, "train")][:3000:2][:600],
+        read=generate_features(root, encoder, size=size).read,
+        same=true_similarity(queries) > 0.999,
+    )
+
+
+def of_pack(folder: Path, run: Path) -> Material:
+    """SIMULATED features over real annotations, and a run that was trained on them; sentences are hashed words."""
+    data, words = DataFolder(folder), hashed_words(DataFolder(folder).spec.text_width)
+    queries = data.queries(data.reported)
+    spec = EncoderSpec(
+        name=words.name, revision="0" * 12, width=words.width, image_size=(1, 1), mean=(0, 0, 0), std=(1, 1, 1),
+        crop=False, token_limit=77,
+    )  # fmt: skip
+    texts = [query.text.lower() for query in queries]
+    return Material(
+        trained=open_run(run),
+        spec=spec,
+        encode=hashed_rows(words),
+        queries=queries,
+        home=[query.text for query in data.queries("train")][:3000:2][:600],
+        read=data.source.read,
+        same=torch.tensor([[one == other for other in texts] for one in texts]),
+    )
+
+
+def hashed_rows(words: TextEncoder) -> Callable[[list[str]], TextFeatures]:
+    """Sentences as a simulated pack holds them: the words, then the sentence as the last row."""
+
+    def encode(texts: list[str]) -> TextFeatures:
+        rows = words.rows(texts)
+        padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        valid = torch.arange(padded.shape[1]) < torch.tensor([len(row) for row in rows])[:, None]
+        return TextFeatures(padded, valid, torch.stack([row[-1] for row in rows]))
+
+    return encode
+
+
+class Protocol:
+    """One library's worth of videos and queries, its vectors made once."""
+
+    def __init__(self, material: Material) -> None:
+        self.trained, self.spec, self.encode, self.queries, self.home, read, self.same = material
         self.video_ids = list(dict.fromkeys(query.video_id for query in self.queries))
-        videos = [store.read(video_id) for video_id in self.video_ids]
+        videos = [read(video_id) for video_id in self.video_ids]
         chunks = [banks(self.trained, videos[at : at + 64]) for at in range(0, len(videos), 64)]
         self.banks: list[Bank] = [bank for chunk in chunks for bank in chunk]
         self.durations = [video.duration_s for video in videos]
         self.vectors = self.embed([query.text for query in self.queries])
         self.own = torch.tensor([self.video_ids.index(query.video_id) for query in self.queries])
-        self.same = true_similarity(self.queries) > 0.999  # (Q, Q) one event answers the other's query
         self.everyday = self.embed([" ".join(parts) for parts in product(WHO, DOES, WHEN)])
         self.letters = self.embed(letters(300, seed="benchmark"))
 
@@ -126,16 +189,14 @@ class Protocol:
         """Q sentences -> (Q, D)."""
         parts = [texts[at : at + 512] for at in range(0, len(texts), 512)]
         with torch.inference_mode():
-            return torch.cat(
-                [self.trained.model.encode_queries(unit_queries(self.encoder.encode_texts(part))) for part in parts]
-            )
+            return torch.cat([self.trained.model.encode_queries(unit_queries(self.encode(part))) for part in parts])
 
     def measure(self, seed: int, case: Case, size: int | None) -> Row:
         """One library drawn, calibrated and asked."""
         order = torch.randperm(len(self.video_ids), generator=torch.Generator().manual_seed(seed))
         chosen = order[: size or len(order) // 2].sort().values
         header = IndexHeader(
-            encoder=self.encoder.spec,
+            encoder=self.spec,
             model=self.trained.fingerprint or ZERO_SHOT,
             width=self.trained.width,
             clip_weight=self.trained.model.clip_weight,
@@ -145,9 +206,7 @@ class Protocol:
             index.add(self.video_ids[v], self.banks[v], facts=Facts(duration_s=self.durations[v]))
         default = confidence.STRENGTH
         confidence.STRENGTH = default if case.strength is None else case.strength
-        calibrate(
-            index, self.embed, encoder=self.encoder.spec, home=() if case.shipped else self.home, t_norm=case.t_norm
-        )
+        calibrate(index, self.embed, encoder=self.spec, home=() if case.shipped else self.home, t_norm=case.t_norm)
         confidence.STRENGTH = default
         judge = Judge.of(index)
         assert judge is not None, "the library is too small to be calibrated"

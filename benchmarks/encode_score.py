@@ -17,13 +17,13 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from tests.nn.slow import LoopNetwork
 from torch import Tensor
 
 from benchmarks.training_step import QVHIGHLIGHTS, Size, apart, forget_peak, make_batch, make_config, make_network, peak
 from prvr.core.types import BranchScores, QueryBatch, VideoBatch, VideoTokens
 from prvr.data.dataset import take
 from prvr.evaluation.scoring import encode_queries, encode_videos, score_tokens
+from tests.nn.slow import LoopNetwork
 
 FULL = replace(QVHIGHLIGHTS, videos=474, queries=1550)
 VIDEOS, QUERIES = 64, 50  # at a time

@@ -17,8 +17,8 @@ from statistics import median
 from typing import get_args
 
 import torch
-from benchmarks.training_step import Size, make_batch
 
+from benchmarks.training_step import Size, make_batch
 from prvr.core.types import Batch
 from prvr.data.dataset import RetrievalSet
 from prvr.data.sources import QueryTable

@@ -20,13 +20,13 @@ from statistics import median
 from typing import NamedTuple
 
 import torch
-from tests.nn.slow import cubic_angle, loop_cbva
 from torch import Tensor
 
 from benchmarks.training_step import QVHIGHLIGHTS, apart, forget_peak, make_batch, make_config, peak
 from prvr.nn.prepare import PrepareConfig
 from prvr.objectives.cbva import cbva
 from prvr.objectives.tcpl import tcpl_angle
+from tests.nn.slow import cubic_angle, loop_cbva
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,13 +20,13 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from tests.nn.slow import loop_average, loop_merge
 from torch import Tensor
 
 from prvr.core.types import VideoBatch, VideoFeatures
 from prvr.data.dataset import take
 from prvr.data.prepared import prepared_videos
 from prvr.nn.prepare import PrepareConfig, cat_videos, prepare_video, unit_rows
+from tests.nn.slow import loop_average, loop_merge
 
 BATCH = 128
 

@@ -25,7 +25,6 @@ from typing import NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
-from tests.nn.slow import LoopNetwork, cubic_angle, loop_cbva
 from torch import Tensor
 
 from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch, VideoTokens
@@ -36,6 +35,7 @@ from prvr.nn.prepare import PrepareConfig
 from prvr.nn.scoring import cosine_scores, dot_scores
 from prvr.objectives.objective import Objective
 from prvr.recipes import msc
+from tests.nn.slow import LoopNetwork, cubic_angle, loop_cbva
 
 FORMS = ("released", "ours", "checkpoint")  # checkpoint: ours, activations made again in the backward pass
 ROOM = 18e9  # bytes that the released form should find free at the published size

@@ -78,7 +78,7 @@ class GaussianMixture(nn.Module):
 
     On a CPU some videos are taken at a time: nothing larger than its cache is ever made anew. With `checkpoint` this is
     so everywhere, and what lies between input and output is not kept but made again when its gradient is wanted: the
-    same values for a fraction of the memory and a third more time.
+    same values for a fraction of the memory and a quarter more time.
     """
 
     def __init__(
