@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from prvr.core.types import Batch, BranchScores, Embedded, Outputs, VideoBatch, VideoFeatures, VideoTokens
+from prvr.core.types import VideoBatch, VideoFeatures
 from prvr.models.mssl import MSSL, MSSLConfig, official_names
 from prvr.models.official import import_weights
 from prvr.nn.prepare import unit_rows
-from prvr.nn.proposals import proposal_scores
 from prvr.nn.sampling import interpolate_positions
 from prvr.nn.uniform import UniformConfig, prepare_uniform
 
@@ -34,34 +33,6 @@ class BGMNet(MSSL):
 
     def __init__(self, config: BGMNetConfig) -> None:
         super().__init__(config)
-
-    def embed(self, batch: Batch) -> Embedded:
-        """Videos with all their queries, each read by its tower alone.
-
-        In the place of aligned tokens: frames where they are looked for, and what clips look for. `video.frames` is
-        what is seen there.
-        """
-        seen = self.contextual(batch.videos)
-        clips = seen.clips * seen.clip_valid[..., None]
-        return Embedded(
-            query=self.encode_queries(batch.queries),
-            video=VideoTokens(self.guide_value(seen.frames), seen.frame_valid, clips, seen.clip_valid),
-            aligned_frames=seen.frames,
-            aligned_clips=clips @ self.guide_key.weight,  # ⟨K f, g⟩ = ⟨f, Kᵀ g⟩, and clips are fewer than frames
-        )
-
-    def compare(self, embedded: Embedded) -> Outputs:
-        """Every query against the best moment of every video; no weight is read.
-
-        Frame scores, which follow from which moment a query is about, are not there yet: (Q, 0).
-        """
-        query, video, *aligned = embedded
-        found, later = proposal_scores(query, video.clips, video.clip_valid), query.new_empty(len(query), 0)
-        return Outputs(query, video, BranchScores(later, found.cosine), BranchScores(later, found.dot), *aligned)
-
-    def forward(self, batch: Batch) -> Outputs:
-        """Videos with all their queries -> what objectives read, before the queries have found their moments."""
-        return self.compare(self.embed(batch))
 
 
 def prepare_interpolated(video: VideoFeatures, config: UniformConfig) -> VideoBatch:
