@@ -21,9 +21,9 @@ from prvr.evaluation.report import Report, table
 from prvr.features.extract import extract
 from prvr.recipes.recipe import Recipe, load_recipe
 from prvr.recipes.runs import evaluate_run, open_run, train_run, zero_shot
-from prvr.search.engine import SearchEngine
+from prvr.search.engine import SearchEngine, calibrate_folder
 from prvr.search.indexing import build_index
-from prvr.search.listing import hit_table
+from prvr.search.listing import answer
 
 ROWS = ("world_baseline", "world_tcpl", "world")
 SIZES = ("tiny", "demo")
@@ -96,7 +96,9 @@ def _learn(root: Path, screen: Screen, *, seeds: int, device: str) -> tuple[dict
 
 
 def _search(root: Path, screen: Screen, run: Path, queries: list[Query], *, device: str) -> None:
-    done = build_index([root / "videos"], root, load_encoder("world", device=device), model=run)
+    encoder = load_encoder("world", device=device)
+    done = build_index([root / "videos"], root, encoder, model=run)
+    calibrate_folder(root, encoder)
     engine = SearchEngine.open(root, device=device)
     engine.search(queries[0].text)  # the first answer also pays for starting up
     screen.say(f"Index     {done.num_videos} videos searchable, in {root}")
@@ -107,5 +109,5 @@ def _search(root: Path, screen: Screen, run: Path, queries: list[Query], *, devi
         everyone = engine.index.search(engine.embed(query.text), k=done.num_videos)
         rank = [found.video_id for found in everyone].index(query.video_id) + 1
         screen.show(f'"{query.text}"  ({took:.0f} ms; written for {query.video_id}, found at rank {rank})')
-        screen.show(hit_table(hits))
+        screen.show(answer(hits, everything=True))
         screen.show("")
