@@ -45,7 +45,7 @@ def draw(axis: Axes, engine: SearchEngine, query: Query) -> None:
     """One sentence: frames of the first video along the top, its score over time below, the moment found shaded."""
     hit = engine.search(query.text, k=1)[0]
     assert hit.path is not None
-    (found,) = engine.index.search(engine.embed(query.text), k=1)
+    found = engine.index.candidate(engine.embed(query.text), hit.video_id)
     curve = relevance(found, clip_weight=engine.index.header.clip_weight, duration_s=hit.duration_s)
     axis.stairs(curve.values.numpy(), curve.edges.numpy(), color="#1f4e79", linewidth=1.8)
     low, high = float(curve.values.min()), float(curve.values.max())
