@@ -8,7 +8,7 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from prvr.index.qdrant import Json
+from prvr.index.qdrant_server import Json
 
 
 class EdgePoints:

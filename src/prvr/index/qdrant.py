@@ -8,11 +8,10 @@ request. Requests are written as in Qdrant's REST interface; `Points` brings the
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
@@ -23,11 +22,10 @@ from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import IndexFolderError
 from prvr.core.types import Bank, BranchScores, Candidate
 from prvr.index.base import UNKNOWN, Cue, Facts, IndexHeader, Video, Where, WordHit, check_bank, fits, unit
+from prvr.index.qdrant_server import Json, ServerPoints
 from prvr.index.words import fold, informative, passages_of, rank_words
 
 SHORTLIST = 200  # videos by their clips whose frames are compared as well
-PAGE = 256  # points read at a time
-Json = dict[str, Any]
 
 
 def point_id(name: str) -> str:
@@ -92,8 +90,6 @@ class QdrantIndex:
 
         Raises IndexFolderError when the server cannot be reached, or when the index there was made otherwise.
         """
-        from prvr.index.qdrant_server import ServerPoints
-
         place = urlsplit(url)
         collection = place.path.strip("/")
         if not (place.hostname and collection):
@@ -258,8 +254,3 @@ def _facts(payload: Json) -> Facts:
 
 def _cues(payload: Json) -> tuple[Cue, ...]:
     return tuple(Cue(*cue) for cue in payload["cues"])
-
-
-def api_key() -> str | None:
-    """What opens a server that wants a key."""
-    return os.environ.get("QDRANT_API_KEY")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from prvr.core.errors import IndexFolderError
-from prvr.index.qdrant import PAGE, Json, api_key
+
+PAGE = 256  # points read at a time
+Json = dict[str, Any]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -126,3 +129,8 @@ class ServerPoints:
             self.collection, meant, limit=PAGE, offset=offset, with_payload=keys, with_vectors=vectors
         )
         return page
+
+
+def api_key() -> str | None:
+    """What opens a server that wants a key."""
+    return os.environ.get("QDRANT_API_KEY")
