@@ -19,15 +19,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, FeatureSpec, Outputs, VideoBatch, VideoFeatures
+from prvr.core.types import Batch, Outputs, VideoBatch, VideoFeatures
 from prvr.models.amdnet import AMDNet, AMDNetConfig, AMDOutputs, prepare_means, undecayed
 from prvr.models.official import stack_depth
 from prvr.nn.prepare import cat_videos
 from prvr.objectives.anchors import mask_diversity, moment_relevance
 from prvr.objectives.objective import Objective
-from prvr.recipes.msc import OptimConfig
 from prvr.recipes.recipe import Recipe
-from prvr.recipes.retrieval import bert_adam, check_widths, hidden_width, nce_term, weighted
+from prvr.recipes.retrieval import OptimConfig, bert_adam, check_widths, hidden_width, nce_term, weighted
 from prvr.training.loop import TrainConfig
 
 
@@ -123,7 +122,7 @@ def recipe(target: str, title: str, settings: AMDNetSettings) -> Recipe:
         target=target,
         title=title,
         settings=settings,
-        fit=_fit,
+        fit=check_widths,
         width=hidden_width,
         prepare=_prepare,
         build=_build,
@@ -149,10 +148,6 @@ def objective(settings: AMDNetSettings) -> Objective:
 def _with_clip_b(clip_l: Recipe) -> Recipe:
     model = replace(clip_l.settings.model, video_width=512, text_width=512)
     return recipe(f"{clip_l.target}_clip_b", f"{clip_l.title}, CLIP-B/32", replace(clip_l.settings, model=model))
-
-
-def _fit(settings: AMDNetSettings, features: FeatureSpec) -> None:
-    check_widths(settings.model, features)
 
 
 def _prepare(settings: AMDNetSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:

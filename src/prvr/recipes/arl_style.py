@@ -23,10 +23,9 @@ from prvr.nn.uniform import UniformConfig, prepare_frames
 from prvr.objectives.ambiguity import ambiguous_frames, ambiguous_videos, any_nce, dual_margin, many_nce
 from prvr.objectives.distillation import own_cosines
 from prvr.objectives.nce import own_pairs
-from prvr.recipes.msc import OptimConfig
 from prvr.recipes.recipe import Recipe
-from prvr.recipes.retrieval import check_widths
-from prvr.training.bert_adam import BertAdam, decay_groups, warmup_cosine
+from prvr.recipes.retrieval import OptimConfig, bert_adam, check_widths, on_i3d
+from prvr.training.bert_adam import warmup_cosine
 from prvr.training.loop import Objective as Learned
 from prvr.training.loop import TrainConfig
 
@@ -106,12 +105,12 @@ def charades() -> Recipe:
 
 def tvr_i3d() -> Recipe:
     """TVR with ResNet and I3D frames side by side and RoBERTa words."""
-    return _with_features(tvr(), video_width=3072, text_width=768)
+    return on_i3d(tvr(), video_width=3072, text_width=768)
 
 
 def activitynet_i3d() -> Recipe:
     """ActivityNet Captions with I3D frames and RoBERTa words."""
-    return _with_features(activitynet(), video_width=1024, text_width=1024)
+    return on_i3d(activitynet(), video_width=1024, text_width=1024)
 
 
 def world() -> Recipe:
@@ -132,7 +131,7 @@ def recipe(target: str, title: str, settings: ARLStyleSettings) -> Recipe:
         target=target,
         title=title,
         settings=settings,
-        fit=_fit,
+        fit=check_widths,
         width=_width,
         prepare=_prepare,
         build=_build,
@@ -218,15 +217,6 @@ def _settings(dropout: float, *, video_width: int = 768, text_width: int = 768) 
     return ARLStyleSettings(model=model)
 
 
-def _with_features(clip: Recipe, *, video_width: int, text_width: int) -> Recipe:
-    model = replace(clip.settings.model, video_width=video_width, text_width=text_width, max_words=30)
-    return recipe(f"{clip.target}_i3d", f"{clip.title}, I3D and RoBERTa", replace(clip.settings, model=model))
-
-
-def _fit(settings: ARLStyleSettings, features: FeatureSpec) -> None:
-    check_widths(settings.model, features)
-
-
 def _width(settings: ARLStyleSettings, _: FeatureSpec) -> int:
     return settings.model.hidden * (2 if settings.model.clip_weight else 1)
 
@@ -241,11 +231,11 @@ def _build(settings: ARLStyleSettings) -> nn.Module:
 
 
 def _optimizer(settings: ARLStyleSettings, model: nn.Module, steps_an_epoch: int) -> Optimizer:
-    optim = settings.optim
-    return BertAdam(
-        decay_groups(model.named_parameters(), optim.weight_decay, undecayed=undecayed, stacked=stack_depth),
-        lr=optim.lr,
-        total_steps=optim.schedule_epochs * steps_an_epoch,
-        warmup=optim.warmup,
+    return bert_adam(
+        settings.optim,
+        model,
+        steps_an_epoch,
+        undecayed=undecayed,
+        stacked=stack_depth,
         schedule=warmup_cosine,
     )

@@ -7,7 +7,7 @@ differs. For QVHighlights no settings were published: they are those of Activity
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -23,10 +23,9 @@ from prvr.nn.uniform import UniformConfig
 from prvr.objectives.anchoring import AnchoredOutputs, alignment, anchored
 from prvr.objectives.objective import Objective
 from prvr.recipes import mssl
-from prvr.recipes.msc import OptimConfig
 from prvr.recipes.recipe import Recipe
-from prvr.recipes.retrieval import RetrievalLoss, check_widths, hidden_width
-from prvr.training.bert_adam import BertAdam, decay_groups, warmup_cosine
+from prvr.recipes.retrieval import OptimConfig, RetrievalLoss, bert_adam, check_widths, hidden_width, on_i3d
+from prvr.training.bert_adam import warmup_cosine
 from prvr.training.loop import Objective as Learned
 from prvr.training.loop import TrainConfig
 
@@ -91,17 +90,17 @@ def charades() -> Recipe:
 
 def tvr_i3d() -> Recipe:
     """TVR with ResNet and I3D frames side by side and RoBERTa words."""
-    return _with_features(tvr(), video_width=3072, text_width=768)
+    return on_i3d(tvr(), video_width=3072, text_width=768)
 
 
 def activitynet_i3d() -> Recipe:
     """ActivityNet Captions with I3D frames and RoBERTa words."""
-    return _with_features(activitynet(), video_width=1024, text_width=1024)
+    return on_i3d(activitynet(), video_width=1024, text_width=1024)
 
 
 def charades_i3d() -> Recipe:
     """Charades-STA with I3D frames and RoBERTa words."""
-    return _with_features(charades(), video_width=1024, text_width=1024)
+    return on_i3d(charades(), video_width=1024, text_width=1024)
 
 
 def recipe(target: str, title: str, settings: BGMNetSettings) -> Recipe:
@@ -139,13 +138,8 @@ def objective(settings: BGMNetSettings) -> Learned:
     return learned
 
 
-def _with_features(clip: Recipe, *, video_width: int, text_width: int) -> Recipe:
-    model = replace(clip.settings.model, video_width=video_width, text_width=text_width, max_words=30)
-    return recipe(f"{clip.target}_i3d", f"{clip.title}, I3D and RoBERTa", replace(clip.settings, model=model))
-
-
 def _fit(settings: BGMNetSettings, features: FeatureSpec) -> None:
-    check_widths(settings.model, features)
+    check_widths(settings, features)
     if settings.model.clips < settings.prepare.clips:
         raise ConfigError(
             f"prepare.clips={settings.prepare.clips}, but model.clips={settings.model.clips}; "
@@ -164,11 +158,11 @@ def _build(settings: BGMNetSettings) -> nn.Module:
 
 def _optimizer(settings: BGMNetSettings, model: nn.Module, steps_an_epoch: int) -> Optimizer:
     """MS-SL's, but for the rate, which falls along a cosine."""
-    optim = settings.optim
-    return BertAdam(
-        decay_groups(model.named_parameters(), optim.weight_decay, undecayed=undecayed, stacked=stack_depth),
-        lr=optim.lr,
-        total_steps=optim.schedule_epochs * steps_an_epoch,
-        warmup=optim.warmup,
+    return bert_adam(
+        settings.optim,
+        model,
+        steps_an_epoch,
+        undecayed=undecayed,
+        stacked=stack_depth,
         schedule=warmup_cosine,
     )

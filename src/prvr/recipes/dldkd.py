@@ -25,9 +25,8 @@ from prvr.nn.uniform import UniformConfig, prepare_frames
 from prvr.objectives.distillation import frame_distillation, own_cosines, soft_nce
 from prvr.objectives.fade import exponential_fade, linear_fade, sigmoid_fade, soft_label_fade
 from prvr.objectives.objective import Objective
-from prvr.recipes.msc import OptimConfig
 from prvr.recipes.recipe import Recipe
-from prvr.recipes.retrieval import RetrievalLoss, bert_adam, check_widths, retrieval_terms, weighted
+from prvr.recipes.retrieval import OptimConfig, RetrievalLoss, bert_adam, check_widths, retrieval_terms, weighted
 from prvr.training.loop import TrainConfig
 
 FADES: dict[str, Callable[[int], float]] = {
@@ -191,7 +190,7 @@ def _plus(*, dropout: float, margin: float, lr: float) -> DLDKDSettings:
 
 
 def _fit(settings: DLDKDSettings, features: FeatureSpec) -> None:
-    check_widths(settings.model, features)
+    check_widths(settings, features)
     taught = settings.loss.distill > 0 or settings.loss.labels == "soft"
     if taught and features.video_width != features.text_width:
         raise ConfigError(

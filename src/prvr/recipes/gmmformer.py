@@ -7,23 +7,31 @@ differs. For QVHighlights no settings were published: they are those of Activity
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, FeatureSpec, Outputs, VideoBatch, VideoFeatures
+from prvr.core.types import Batch, Outputs, VideoBatch, VideoFeatures
 from prvr.models.gmmformer import GMMFormer, GMMFormerConfig
 from prvr.models.official import stack_depth, undecayed
 from prvr.nn.prepare import cat_videos
 from prvr.nn.uniform import UniformConfig, prepare_uniform
 from prvr.objectives.diversity import query_diversity
 from prvr.objectives.objective import Objective
-from prvr.recipes.msc import OptimConfig
 from prvr.recipes.recipe import Recipe
-from prvr.recipes.retrieval import RetrievalLoss, bert_adam, check_widths, hidden_width, retrieval_terms, weighted
+from prvr.recipes.retrieval import (
+    OptimConfig,
+    RetrievalLoss,
+    bert_adam,
+    check_widths,
+    hidden_width,
+    on_i3d,
+    retrieval_terms,
+    weighted,
+)
 from prvr.training.loop import TrainConfig
 
 NEVER = 100
@@ -94,17 +102,17 @@ def charades() -> Recipe:
 
 def tvr_i3d() -> Recipe:
     """TVR with ResNet and I3D frames side by side and RoBERTa words."""
-    return _with_features(tvr(), video_width=3072, text_width=768)
+    return on_i3d(tvr(), video_width=3072, text_width=768)
 
 
 def activitynet_i3d() -> Recipe:
     """ActivityNet Captions with I3D frames and RoBERTa words."""
-    return _with_features(activitynet(), video_width=1024, text_width=1024)
+    return on_i3d(activitynet(), video_width=1024, text_width=1024)
 
 
 def charades_i3d() -> Recipe:
     """Charades-STA with I3D frames and RoBERTa words."""
-    return _with_features(charades(), video_width=1024, text_width=1024)
+    return on_i3d(charades(), video_width=1024, text_width=1024)
 
 
 def world() -> Recipe:
@@ -125,7 +133,7 @@ def recipe(target: str, title: str, settings: GMMFormerSettings) -> Recipe:
         target=target,
         title=title,
         settings=settings,
-        fit=_fit,
+        fit=check_widths,
         width=hidden_width,
         prepare=_prepare,
         build=_build,
@@ -143,15 +151,6 @@ def objective(settings: GMMFormerSettings) -> Objective:
         return query_diversity(outputs.query, batch.video_of_query, margin=margin, scale=scale).mean()
 
     return weighted(retrieval_terms(loss) | {"diversity": diversity}, loss)
-
-
-def _with_features(clip: Recipe, *, video_width: int, text_width: int) -> Recipe:
-    model = replace(clip.settings.model, video_width=video_width, text_width=text_width, max_words=30)
-    return recipe(f"{clip.target}_i3d", f"{clip.title}, I3D and RoBERTa", replace(clip.settings, model=model))
-
-
-def _fit(settings: GMMFormerSettings, features: FeatureSpec) -> None:
-    check_widths(settings.model, features)
 
 
 def _prepare(settings: GMMFormerSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:

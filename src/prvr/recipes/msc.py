@@ -13,8 +13,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from prvr.core.errors import ConfigError
-from prvr.core.types import FeatureSpec, VideoBatch, VideoFeatures
+from prvr.core.types import VideoBatch, VideoFeatures
 from prvr.models.msc import MSC, MSCConfig
 from prvr.models.msc_official import stack_depth, undecayed
 from prvr.nn.merging import merge_steps
@@ -22,7 +21,7 @@ from prvr.nn.prepare import PrepareConfig, cat_videos, prepare_video
 from prvr.objectives.objective import Objective
 from prvr.recipes.msc_objective import LossConfig, make_objective
 from prvr.recipes.recipe import Recipe
-from prvr.training.bert_adam import BertAdam, decay_groups
+from prvr.recipes.retrieval import OptimConfig, bert_adam, check_widths, hidden_width
 from prvr.training.loop import TrainConfig
 
 __all__ = [
@@ -49,20 +48,6 @@ __all__ = [
 ]
 
 MERGE_RATE = 75.0  # percent of all pairs that one step of merging fuses (N of the paper)
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimConfig:
-    """BertAdam, as the authors use it."""
-
-    lr: float = 2.5e-4
-    warmup: float = 0.01  # share of all steps
-    schedule_epochs: int = 100  # the rate falls to 0 over so many epochs
-    weight_decay: float = 0.01
-
-    def __post_init__(self) -> None:
-        if not self.lr > 0:
-            raise ConfigError(f"optim.lr={self.lr}: must be positive")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,27 +192,13 @@ def recipe(target: str, title: str, settings: MSCSettings) -> Recipe:
         target=target,
         title=title,
         settings=settings,
-        fit=_fit,
-        width=_width,
+        fit=check_widths,
+        width=hidden_width,
         prepare=_prepare,
         build=_build,
         objective=objective,
         optimizer=_optimizer,
     )
-
-
-def _fit(settings: MSCSettings, features: FeatureSpec) -> None:
-    for name, kind in (("video_width", "frames"), ("text_width", "words")):
-        found, expected = getattr(features, name), getattr(settings.model, name)
-        if found != expected:
-            raise ConfigError(
-                f"{kind} of {features.name} are {found} wide, but the model expects {expected}; "
-                f"add `--set model.{name}={found}`"
-            )
-
-
-def _width(settings: MSCSettings, _: FeatureSpec) -> int:
-    return settings.model.hidden
 
 
 def _prepare(settings: MSCSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:
@@ -249,9 +220,4 @@ def _as_in_paper(released: Recipe) -> Recipe:
 
 
 def _optimizer(settings: MSCSettings, model: nn.Module, steps_an_epoch: int) -> Optimizer:
-    return BertAdam(
-        decay_groups(model.named_parameters(), settings.optim.weight_decay, undecayed=undecayed, stacked=stack_depth),
-        lr=settings.optim.lr,
-        total_steps=settings.optim.schedule_epochs * steps_an_epoch,
-        warmup=settings.optim.warmup,
-    )
+    return bert_adam(settings.optim, model, steps_an_epoch, undecayed=undecayed, stacked=stack_depth)

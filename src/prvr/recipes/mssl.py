@@ -8,13 +8,13 @@ parameters as the MSC paper counts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from prvr.core.types import Batch, FeatureSpec, Outputs, VideoBatch, VideoFeatures
+from prvr.core.types import Batch, Outputs, VideoBatch, VideoFeatures
 from prvr.models.mssl import MSSL, MSSLConfig
 from prvr.models.official import stack_depth, undecayed
 from prvr.nn.prepare import cat_videos
@@ -23,9 +23,17 @@ from prvr.objectives.anchoring import anchored
 from prvr.objectives.objective import Objective
 from prvr.objectives.pairs import pair_nce
 from prvr.objectives.triplet import query_triplet
-from prvr.recipes.msc import OptimConfig
 from prvr.recipes.recipe import Recipe
-from prvr.recipes.retrieval import RetrievalLoss, bert_adam, check_widths, hidden_width, retrieval_terms, weighted
+from prvr.recipes.retrieval import (
+    OptimConfig,
+    RetrievalLoss,
+    bert_adam,
+    check_widths,
+    hidden_width,
+    on_i3d,
+    retrieval_terms,
+    weighted,
+)
 from prvr.training.loop import Objective as Learned
 from prvr.training.loop import TrainConfig
 
@@ -70,17 +78,17 @@ def charades() -> Recipe:
 
 def tvr_i3d() -> Recipe:
     """TVR with ResNet and I3D frames side by side and RoBERTa words."""
-    return _with_features(tvr(), video_width=3072, text_width=768)
+    return on_i3d(tvr(), video_width=3072, text_width=768)
 
 
 def activitynet_i3d() -> Recipe:
     """ActivityNet Captions with I3D frames and RoBERTa words."""
-    return _with_features(activitynet(), video_width=1024, text_width=1024)
+    return on_i3d(activitynet(), video_width=1024, text_width=1024)
 
 
 def charades_i3d() -> Recipe:
     """Charades-STA with I3D frames and RoBERTa words."""
-    return _with_features(charades(), video_width=1024, text_width=1024)
+    return on_i3d(charades(), video_width=1024, text_width=1024)
 
 
 def world() -> Recipe:
@@ -101,7 +109,7 @@ def recipe(target: str, title: str, settings: MSSLSettings) -> Recipe:
         target=target,
         title=title,
         settings=settings,
-        fit=_fit,
+        fit=check_widths,
         width=hidden_width,
         prepare=_prepare,
         build=_build,
@@ -138,15 +146,6 @@ def objective(settings: MSSLSettings) -> Objective:
         return torch.cat(ways).mean() * 2
 
     return weighted(retrieval_terms(loss) | {"nce_frame": nce_frame, "triplet_frame": triplet_frame}, loss)
-
-
-def _with_features(clip: Recipe, *, video_width: int, text_width: int) -> Recipe:
-    model = replace(clip.settings.model, video_width=video_width, text_width=text_width, max_words=30)
-    return recipe(f"{clip.target}_i3d", f"{clip.title}, I3D and RoBERTa", replace(clip.settings, model=model))
-
-
-def _fit(settings: MSSLSettings, features: FeatureSpec) -> None:
-    check_widths(settings.model, features)
 
 
 def _prepare(settings: MSSLSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:

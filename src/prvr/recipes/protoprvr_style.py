@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, FeatureSpec, Outputs, VideoBatch, VideoFeatures
+from prvr.core.types import Batch, Outputs, VideoBatch, VideoFeatures
 from prvr.models.official import stack_depth, undecayed
 from prvr.models.protoprvr_style import ProtoOutputs, ProtoPRVRStyle, ProtoPRVRStyleConfig
 from prvr.nn.prepare import cat_videos
@@ -29,10 +29,19 @@ from prvr.objectives.prototypes import (
     prototypes_used,
     words_missed,
 )
-from prvr.recipes.msc import OptimConfig
 from prvr.recipes.recipe import Recipe
-from prvr.recipes.retrieval import RetrievalLoss, check_widths, hidden_width, nce_term, triplet_term, weighted
-from prvr.training.bert_adam import BertAdam, decay_groups, warmup_cosine
+from prvr.recipes.retrieval import (
+    OptimConfig,
+    RetrievalLoss,
+    bert_adam,
+    check_widths,
+    hidden_width,
+    nce_term,
+    on_i3d,
+    triplet_term,
+    weighted,
+)
+from prvr.training.bert_adam import warmup_cosine
 from prvr.training.loop import Objective as Learned
 from prvr.training.loop import TrainConfig
 
@@ -100,12 +109,12 @@ def charades() -> Recipe:
 
 def tvr_i3d() -> Recipe:
     """TVR with ResNet and I3D frames side by side and RoBERTa words."""
-    return _with_features(tvr(), video_width=3072, text_width=768)
+    return on_i3d(tvr(), video_width=3072, text_width=768)
 
 
 def activitynet_i3d() -> Recipe:
     """ActivityNet Captions with I3D frames and RoBERTa words."""
-    return _with_features(activitynet(), video_width=1024, text_width=1024)
+    return on_i3d(activitynet(), video_width=1024, text_width=1024)
 
 
 def world() -> Recipe:
@@ -126,7 +135,7 @@ def recipe(target: str, title: str, settings: ProtoPRVRStyleSettings) -> Recipe:
         target=target,
         title=title,
         settings=settings,
-        fit=_fit,
+        fit=check_widths,
         width=hidden_width,
         prepare=_prepare,
         build=_build,
@@ -189,15 +198,6 @@ def _settings(dropout: float, *, video_width: int = 768, text_width: int = 768) 
     return ProtoPRVRStyleSettings(model=model)
 
 
-def _with_features(clip: Recipe, *, video_width: int, text_width: int) -> Recipe:
-    model = replace(clip.settings.model, video_width=video_width, text_width=text_width, max_words=30)
-    return recipe(f"{clip.target}_i3d", f"{clip.title}, I3D and RoBERTa", replace(clip.settings, model=model))
-
-
-def _fit(settings: ProtoPRVRStyleSettings, features: FeatureSpec) -> None:
-    check_widths(settings.model, features)
-
-
 def _prepare(settings: ProtoPRVRStyleSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:
     return cat_videos([prepare_uniform(video, settings.prepare) for video in videos])
 
@@ -208,11 +208,11 @@ def _build(settings: ProtoPRVRStyleSettings) -> nn.Module:
 
 
 def _optimizer(settings: ProtoPRVRStyleSettings, model: nn.Module, steps_an_epoch: int) -> Optimizer:
-    optim = settings.optim
-    return BertAdam(
-        decay_groups(model.named_parameters(), optim.weight_decay, undecayed=undecayed, stacked=stack_depth),
-        lr=optim.lr,
-        total_steps=optim.schedule_epochs * steps_an_epoch,
-        warmup=optim.warmup,
+    return bert_adam(
+        settings.optim,
+        model,
+        steps_an_epoch,
+        undecayed=undecayed,
+        stacked=stack_depth,
         schedule=warmup_cosine,
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -15,8 +15,8 @@ from prvr.core.types import Batch, FeatureSpec, Outputs
 from prvr.objectives.nce import query_nce, video_nce
 from prvr.objectives.objective import Objective, Term
 from prvr.objectives.triplet import query_triplet, video_triplet
-from prvr.recipes.msc import OptimConfig
-from prvr.training.bert_adam import BertAdam, decay_groups
+from prvr.recipes.recipe import Recipe
+from prvr.training.bert_adam import BertAdam, Schedule, decay_groups, warmup_linear
 
 Branch = Literal["frame", "clip"]
 
@@ -39,18 +39,18 @@ class RetrievalLoss:
             raise ConfigError(f"loss.hard_pool={self.hard_pool}: must be at least 1")
 
 
-class Widths(Protocol):
-    """The settings of any network."""
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """BertAdam, as the authors use it."""
 
-    @property
-    def video_width(self) -> int:
-        """E of the frame features."""
-        ...
+    lr: float = 2.5e-4
+    warmup: float = 0.01  # share of all steps
+    schedule_epochs: int = 100  # the rate falls to 0 over so many epochs
+    weight_decay: float = 0.01
 
-    @property
-    def text_width(self) -> int:
-        """E of the word features."""
-        ...
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise ConfigError(f"optim.lr={self.lr}: must be positive")
 
 
 def retrieval_terms(loss: RetrievalLoss) -> dict[str, Term]:
@@ -85,10 +85,10 @@ def weighted(terms: Mapping[str, Term], loss: object) -> Objective:
     return Objective(terms={name: terms[name] for name in used}, weights=used)
 
 
-def check_widths(model: Widths, features: FeatureSpec) -> None:
-    """Raises ConfigError unless the network reads features of this width."""
+def check_widths(settings: Any, features: FeatureSpec) -> None:
+    """Raises ConfigError unless the network that `settings.model` describes reads features of this width."""
     for name, kind in (("video_width", "frames"), ("text_width", "words")):
-        found, expected = getattr(features, name), getattr(model, name)
+        found, expected = getattr(features, name), getattr(settings.model, name)
         if found != expected:
             raise ConfigError(
                 f"{kind} of {features.name} are {found} wide, but the model expects {expected}; "
@@ -103,6 +103,7 @@ def bert_adam(
     *,
     undecayed: Callable[[str], bool],
     stacked: Callable[[str], int],
+    schedule: Schedule = warmup_linear,
 ) -> Optimizer:
     """The optimiser of all of them; the rules say which parameters do not decay, and which are stacks."""
     return BertAdam(
@@ -110,6 +111,7 @@ def bert_adam(
         lr=optim.lr,
         total_steps=optim.schedule_epochs * steps_an_epoch,
         warmup=optim.warmup,
+        schedule=schedule,
     )
 
 
@@ -117,3 +119,10 @@ def hidden_width(settings: Any, _: FeatureSpec) -> int:
     """D of a network whose vectors are as wide as it is."""
     width: int = settings.model.hidden
     return width
+
+
+def on_i3d(clip: Recipe, *, video_width: int, text_width: int) -> Recipe:
+    """A recipe for CLIP features, with the frames and the RoBERTa words of the systems' own papers."""
+    model = replace(clip.settings.model, video_width=video_width, text_width=text_width, max_words=30)
+    settings = replace(clip.settings, model=model)
+    return replace(clip, target=f"{clip.target}_i3d", title=f"{clip.title}, I3D and RoBERTa", settings=settings)
