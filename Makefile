@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 DONE    = $(VENV)/.installed
 
-.PHONY: setup demo test check format clean
+.PHONY: setup demo test check format web clean
 
 setup: $(DONE)
 
@@ -30,6 +30,10 @@ check: setup
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The page is built and committed, so that nobody needs Node but who changes it; the same sources give the same bytes.
+web:
+	cd web && npm install --no-audit --no-fund && npm run build
 
 clean:
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache

@@ -1,0 +1,71 @@
+// The query box: tokens as the server's grammar reads them, for chips that can be removed and keys that can be completed.
+
+export const KEYS = ["path:", "after:", "before:", "longer:", "shorter:", "tag:"] as const;
+
+export interface Token {
+  kind: "word" | "not" | "filter" | "then" | "within";
+  text: string; // as typed
+  start: number;
+  end: number;
+}
+
+const PIECE = /-?(?:[A-Za-z]+:)?"(?:[^"\\]|\\.)*"?|\S+/g;
+const FILTER = new RegExp(`^(?:${KEYS.join("|")})."?`, "i");
+
+/** A query cut at white space, phrases whole. */
+export function tokens(query: string): Token[] {
+  const found: Token[] = [];
+  for (const piece of query.matchAll(PIECE)) {
+    const text = piece[0];
+    const low = text.toLowerCase();
+    let kind: Token["kind"] = "word";
+    if (FILTER.test(text)) kind = "filter";
+    else if (/^-["\w]/.test(text)) kind = "not";
+    else if (low === "then" && found.length) kind = "then";
+    else if (low === "within" && found.some((token) => token.kind === "then")) kind = "within";
+    found.push({ kind, text, start: piece.index, end: piece.index + text.length });
+  }
+  return found;
+}
+
+/** The parts of a query that a chip shows: filters and what must not be seen. */
+export const chips = (query: string): Token[] =>
+  tokens(query).filter((token) => token.kind === "filter" || token.kind === "not");
+
+/** The query without one of its tokens. */
+export function without(query: string, token: Token): string {
+  return `${query.slice(0, token.start).trimEnd()} ${query.slice(token.end).trimStart()}`.trim();
+}
+
+/** "A", "B", 30 -> "A then B within 30s". */
+export function sequence(first: string, second: string, withinS: number | null): string {
+  const bound = withinS === null ? "" : ` within ${withinS}s`;
+  return `${first.trim()} then ${second.trim()}${bound}`;
+}
+
+export interface Completion {
+  text: string; // what the piece under the caret becomes
+  start: number;
+  end: number;
+}
+
+/** What the piece under the caret could become: a key, or a tag of the library after `tag:`. */
+export function completions(query: string, caret: number, tags: readonly string[]): Completion[] {
+  const piece = [...query.matchAll(PIECE)].find(
+    (found) => found.index < caret && caret <= found.index + found[0].length,
+  );
+  if (!piece) return [];
+  const typed = piece[0].toLowerCase();
+  const [start, end] = [piece.index, piece.index + piece[0].length];
+  const make = (text: string): Completion => ({ text, start, end });
+  if (typed.startsWith("tag:")) {
+    const part = typed.slice(4).replaceAll('"', "");
+    const quote = (tag: string): string => (/\s/.test(tag) ? `tag:"${tag}"` : `tag:${tag}`);
+    return tags
+      .filter((tag) => tag.toLowerCase().startsWith(part) && `tag:${tag}`.toLowerCase() !== typed)
+      .slice(0, 8)
+      .map((tag) => make(quote(tag)));
+  }
+  if (typed.length < 2 || typed.includes(":")) return [];
+  return KEYS.filter((key) => key.startsWith(typed)).map(make);
+}

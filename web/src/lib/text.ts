@@ -1,0 +1,18 @@
+// Names that are too long keep their beginning and their end.
+
+/** A name in two parts; the first may be cut by the page, the second is always seen. */
+export function splitName(name: string, tail = 12): [string, string] {
+  const letters = [...name];
+  return letters.length <= tail + 6 ? [name, ""] : [letters.slice(0, -tail).join(""), letters.slice(-tail).join("")];
+}
+
+/** "a/b/c.mp4" -> "a/b" */
+export const folderOf = (path: string): string => path.split("/").slice(0, -1).join("/");
+
+/** 12_400_000 -> "12 MB" */
+export function bytes(count: number): string {
+  const names = ["B", "KB", "MB", "GB", "TB"];
+  const power = count < 1 ? 0 : Math.min(names.length - 1, Math.floor(Math.log10(count) / 3));
+  const value = count / 1000 ** power;
+  return `${value < 10 && power ? value.toFixed(1) : Math.round(value)} ${names[power]}`;
+}

@@ -1,0 +1,74 @@
+// The one library of this server, and the job that reads videos into it.
+import { computed, signal } from "@preact/signals";
+import { api, type Job, type Library } from "../api";
+import { ended, follow } from "../jobs";
+import { say, sayFailure } from "./messages";
+import { words } from "./settings";
+
+export const library = signal<Library | null>(null);
+export const loaded = signal(false);
+export const indexing = signal<Job | null>(null); // running, or ended badly
+export const lastFolder = signal<string | null>(null);
+
+const LOOPBACK = ["localhost", "127.0.0.1", "[::1]", "::1"];
+export const isLoopback = LOOPBACK.includes(location.hostname);
+
+export const canAdd = signal(isLoopback);
+/** Nothing there, and nothing coming. */
+export const empty = computed(() => loaded.value && !library.value?.num_videos && !isRunning(indexing.value));
+
+let stop: () => void = () => undefined;
+let followed = "";
+const SETTLE_TURNS = 50;
+
+export const isRunning = (job: Job | null): boolean => job !== null && !ended(job);
+
+export async function refreshLibrary(): Promise<void> {
+  try {
+    const found = await api.libraries();
+    library.value = found.data[0] ?? null;
+    canAdd.value = found.can_add;
+    loaded.value = true;
+    const job = found.indexing;
+    if (job) watchIndexing(job);
+  } catch (error) {
+    sayFailure(error);
+  }
+}
+
+function watchIndexing(job: Job): void {
+  if (followed === job.id) return;
+  stop();
+  followed = job.id;
+  let seen = performance.now();
+  stop = follow(job, (news) => {
+    if (news.status === "done") return void settle();
+    indexing.value = news;
+    if (ended(news) || performance.now() - seen > 4000) {
+      seen = performance.now();
+      void refreshLibrary();
+    }
+  });
+}
+
+/** The server opens what was made a moment after the job has ended: until then it still looks like indexing. */
+async function settle(): Promise<void> {
+  const before = library.value?.generation;
+  for (let turn = 0; turn < SETTLE_TURNS; turn += 1) {
+    await refreshLibrary();
+    if (library.value && (library.value.generation !== before || turn > 4)) break;
+    await new Promise((resolve) => setTimeout(resolve, 600));
+  }
+  indexing.value = null;
+  say(words.peek().indexDone);
+}
+
+export async function addFolder(path: string): Promise<void> {
+  lastFolder.value = path;
+  watchIndexing(await api.addFolder(path));
+}
+
+export async function pauseIndexing(): Promise<void> {
+  const job = indexing.value;
+  if (job) await api.cancel(job.id).catch(sayFailure);
+}

@@ -1,0 +1,122 @@
+// What is asked, and the answer.
+import { computed, signal } from "@preact/signals";
+import { api, ApiError, type Confidence, type Hit, type Question, type Search, type Span } from "../api";
+import { settings } from "./settings";
+
+export type Asked =
+  | { kind: "text"; q: string; aside: readonly Span[] }
+  | { kind: "like"; like: Span; name: string }
+  | { kind: "image"; image: Blob; name: string };
+
+const PAGE = 50;
+
+export const asked = signal<Asked | null>(null);
+export const draft = signal(""); // what stands in the box
+export const answer = signal<Search | null>(null);
+export const hits = signal<Hit[]>([]);
+export const phase = signal<"idle" | "busy" | "done" | "failed">("idle");
+export const failure = signal<ApiError | null>(null);
+export const loadingMore = signal(false);
+export const weakerOpen = signal(false);
+export const unanswered = signal(false); // the server went away before it answered the last question
+
+const ABOVE: Record<"strict" | "normal" | "all", readonly Confidence[]> = {
+  strict: ["confident", "not calibrated"],
+  normal: ["confident", "related", "not calibrated"],
+  all: ["confident", "related", "nothing found", "not calibrated"],
+};
+
+/** Hits above and below the confident line, each in the order of their ranks. */
+export const lines = computed(() => {
+  const words = ABOVE[settings.value.line];
+  const above = hits.value.filter((hit) => words.includes(hit.confidence));
+  return { above, below: hits.value.filter((hit) => !words.includes(hit.confidence)) };
+});
+
+/** Every hit that is on the page now, in its order. */
+export const visible = computed(() =>
+  weakerOpen.value ? [...lines.value.above, ...lines.value.below] : lines.value.above,
+);
+
+/** The text that is searched, if it is a text. */
+export const askedText = computed(() => (asked.value?.kind === "text" ? asked.value.q : ""));
+
+let running: AbortController | null = null;
+
+function ask(question: Asked, token: string | null, signal: AbortSignal): Promise<Search> {
+  if (question.kind === "image") return api.searchImage(question.image, PAGE, signal);
+  const body: Question = { page_limit: PAGE };
+  if (token) body.page_token = token;
+  if (question.kind === "like") body.like = question.like;
+  else {
+    body.query_text = question.q;
+    if (question.aside.length) body.feedback = { positive: [], negative: [...question.aside] };
+  }
+  return api.search(body, signal);
+}
+
+/** Search; true when an answer came that nothing newer has overtaken. */
+export async function run(question: Asked): Promise<boolean> {
+  running?.abort();
+  const mine = new AbortController();
+  running = mine;
+  asked.value = question;
+  phase.value = "busy";
+  failure.value = null;
+  try {
+    const found = await ask(question, null, mine.signal);
+    if (running !== mine) return false;
+    unanswered.value = false;
+    answer.value = found;
+    hits.value = found.data;
+    weakerOpen.value = false;
+    phase.value = "done";
+    return true;
+  } catch (error) {
+    if (running !== mine) return false;
+    if (error instanceof ApiError && error.status === 0 && answer.value) {
+      unanswered.value = true; // the last results stay; the banner says why
+      phase.value = "done";
+      return false;
+    }
+    answer.value = null;
+    hits.value = [];
+    failure.value = error instanceof ApiError ? error : null;
+    phase.value = error instanceof ApiError ? "failed" : "idle";
+    return false;
+  }
+}
+
+export async function loadMore(): Promise<void> {
+  const [now, question] = [answer.value, asked.value];
+  if (!now?.has_more || !now.next_page_token || !question || question.kind === "image" || loadingMore.value) return;
+  loadingMore.value = true;
+  try {
+    const more = await ask(question, now.next_page_token, new AbortController().signal);
+    if (answer.value !== now) return;
+    const known = new Set(hits.value.map((hit) => hit.video_id));
+    hits.value = [...hits.value, ...more.data.filter((hit) => !known.has(hit.video_id))];
+    answer.value = { ...now, has_more: more.has_more, next_page_token: more.next_page_token };
+  } catch {
+    answer.value = { ...now, has_more: false };
+  } finally {
+    loadingMore.value = false;
+  }
+}
+
+/** Stop waiting for the answer. */
+export function cancel(): void {
+  running?.abort();
+  running = null;
+  phase.value = answer.value ? "done" : "idle";
+}
+
+/** Back to the empty page. */
+export function clear(): void {
+  cancel();
+  asked.value = null;
+  answer.value = null;
+  hits.value = [];
+  failure.value = null;
+  phase.value = "idle";
+}

@@ -1,0 +1,190 @@
+// One result: what was found, how sure it is, and where in the video, at a glance.
+import { computed, signal } from "@preact/signals";
+import { Component } from "preact";
+import { useMemo } from "preact/hooks";
+import type { Hit } from "../api";
+import { thumbUrl } from "../api";
+import { clock, clockSpan } from "../lib/time";
+import { folderOf } from "../lib/text";
+import { at, height } from "../lib/pool";
+import { linkTo, playHit, removeVideo } from "../state/actions";
+import { menu, tip } from "../state/messages";
+import { opened } from "../state/player";
+import { answer } from "../state/search";
+import { lessData, words } from "../state/settings";
+import { Bars } from "./Bars";
+import { Confidence } from "./Confidence";
+import { Icon } from "./Icon";
+import { Name } from "./Name";
+
+export const STRIP = 28;
+export const stripWidth = signal(0); // all cards are equally wide: measured once for the list
+export const focused = signal<string | null>(null); // the one result that Tab reaches
+
+interface Props {
+  hit: Hit;
+  place: number; // in its list, from 0
+  total: number; // cards of the list, -1 while more may come
+  chunk: number; // the part of the list that it comes and goes with
+}
+
+/** Draws again only for another hit; what changes within it are signals. */
+export class Card extends Component<Props> {
+  override shouldComponentUpdate(next: Props): boolean {
+    return next.hit !== this.props.hit || next.total !== this.props.total || next.place !== this.props.place;
+  }
+  override render() {
+    return <CardOf {...this.props} />;
+  }
+}
+
+const plainClick = (event: MouseEvent): boolean =>
+  !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) && event.button === 0;
+
+function CardOf({ hit, place, total, chunk }: Props) {
+  const w = words.value;
+  const current = useMemo(() => computed(() => opened.value?.id === hit.video_id), [hit]);
+  const reached = useMemo(() => computed(() => focused.value === hit.video_id), [hit]);
+  const gone = hit.state === "missing";
+  const span = clockSpan(hit.start, hit.end);
+  const folder = folderOf(hit.path);
+  const tab = reached.value ? 0 : -1;
+  return (
+    <li
+      class={gone ? "card gone" : "card"}
+      aria-current={current.value ? "true" : undefined}
+      data-video={hit.video_id}
+      data-chunk={chunk}
+      aria-posinset={place + 1}
+      aria-setsize={total}
+    >
+      <article>
+        <Thumb src={gone ? "" : hit.thumbnail_url} duration={hit.duration_s} />
+        <div class="body">
+          <div class="head">
+            <span class="rank">{hit.rank}</span>
+            <h2>
+              <a
+                href={linkTo(hit)}
+                tabIndex={tab}
+                aria-label={gone ? `${hit.name}, ${w.missing}` : w.playMoment(hit.name, span)}
+                onFocus={() => (focused.value = hit.video_id)}
+                onClick={(event) => {
+                  if (!plainClick(event)) return;
+                  event.preventDefault();
+                  playHit(hit);
+                }}
+              >
+                <Name name={hit.name} />
+              </a>
+            </h2>
+            <button
+              type="button"
+              class="quiet"
+              tabIndex={tab}
+              aria-haspopup="menu"
+              aria-label={w.more(hit.name)}
+              onClick={(event) => {
+                const from = event.currentTarget;
+                menu.value = { hit, from, anchor: from.getBoundingClientRect() };
+              }}
+            >
+              <Icon name="more" />
+            </button>
+          </div>
+          {gone ? <Missing hit={hit} /> : <Facts hit={hit} span={span} folder={folder} />}
+          {!gone && <MiniStrip hit={hit} />}
+        </div>
+      </article>
+    </li>
+  );
+}
+
+function Facts({ hit, span, folder }: { hit: Hit; span: string; folder: string }) {
+  const w = words.value;
+  return (
+    <p class="facts">
+      <Confidence hit={hit} />
+      <span class="time">{span}</span>
+      {hit.moments.length > 1 && <span>{w.moreMoments(hit.moments.length - 1)}</span>}
+      {hit.quote && <q class="quote">{hit.quote}</q>}
+      {folder && (
+        <bdi class="folder" title={hit.path}>
+          {folder}
+        </bdi>
+      )}
+    </p>
+  );
+}
+
+function Missing({ hit }: { hit: Hit }) {
+  const w = words.value;
+  return (
+    <div class="missing">
+      <p>
+        <strong>{w.missing}.</strong> {w.missingText}
+      </p>
+      <button type="button" class="small" onClick={() => void removeVideo(hit.video_id, hit.name)}>
+        {w.removeFromIndex}
+      </button>
+    </div>
+  );
+}
+
+export function Thumb({ src, duration }: { src: string; duration: number }) {
+  return (
+    <div class="thumb">
+      {src && (
+        <img
+          src={src}
+          alt=""
+          width="160"
+          height="90"
+          loading="lazy"
+          decoding="async"
+          onError={(event) => event.currentTarget.classList.add("broken")}
+        />
+      )}
+      <span class="badge">{clock(duration)}</span>
+    </div>
+  );
+}
+
+/** A place to look and, with a pointer, to jump from; the player's strip does the same for the keyboard. */
+function MiniStrip({ hit }: { hit: Hit }) {
+  const w = words.value;
+  const range = answer.value?.relevance_range ?? [0, 1];
+  const timeAt = (event: MouseEvent): number => {
+    const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
+    return Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * hit.duration_s;
+  };
+  const point = (event: PointerEvent): void => {
+    if (event.pointerType === "touch") return;
+    const time = timeAt(event);
+    const value = at(hit.relevance, hit.relevance_step_s, time);
+    const share = value === null ? null : Math.round(100 * height(value, range));
+    const top = (event.currentTarget as HTMLElement).getBoundingClientRect().top;
+    const image = lessData() ? null : thumbUrl(hit.video_id, time, 160);
+    tip.value = { x: event.clientX, y: top, text: w.heatTip(clock(time), share), image };
+  };
+  return (
+    <div
+      class="strip mini"
+      onPointerMove={point}
+      onPointerLeave={() => (tip.value = null)}
+      onClick={(event) => playHit(hit, timeAt(event))}
+    >
+      <Bars
+        values={hit.relevance}
+        step={hit.relevance_step_s}
+        range={range}
+        moments={hit.moments}
+        best={hit.moments[0] ?? null}
+        duration={hit.duration_s}
+        width={stripWidth.value}
+        tall={STRIP}
+      />
+      <span class="unseen">{w.momentsText(hit.moments.map((m) => clockSpan(m.start, m.end)).join(", "))}</span>
+    </div>
+  );
+}

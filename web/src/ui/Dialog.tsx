@@ -1,0 +1,44 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { dialog } from "../state/messages";
+import { words } from "../state/settings";
+import { Icon } from "./Icon";
+
+interface Props {
+  title: string;
+  side?: boolean; // a drawer at the edge
+  children: ComponentChildren;
+}
+
+/** The browser's own modal dialog: it keeps the focus inside, closes with Escape and gives the focus back. */
+export function Dialog({ title, side = false, children }: Props) {
+  const element = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const from = document.activeElement;
+    element.current?.showModal();
+    return () => {
+      if (from instanceof HTMLElement && from.isConnected) from.focus();
+    };
+  }, []);
+  return (
+    <dialog
+      ref={element}
+      class={side ? "side" : "middle"}
+      aria-labelledby="dialog-title"
+      onClose={() => (dialog.value = null)}
+      onClick={(event) => {
+        if (event.target === element.current) element.current?.close();
+      }}
+    >
+      <div class="sheet">
+        <div class="sheet-head">
+          <h2 id="dialog-title">{title}</h2>
+          <button type="button" class="quiet" aria-label={words.value.close} onClick={() => element.current?.close()}>
+            <Icon name="close" />
+          </button>
+        </div>
+        {children}
+      </div>
+    </dialog>
+  );
+}

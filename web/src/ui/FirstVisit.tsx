@@ -1,0 +1,150 @@
+// No library yet: choose a folder. And what is seen while it is read.
+import { useState } from "preact/hooks";
+import { share } from "../jobs";
+import { length } from "../lib/time";
+import { addFolder, canAdd, indexing, isRunning, lastFolder, pauseIndexing } from "../state/library";
+import { copy, reasonOf } from "../state/messages";
+import { words } from "../state/settings";
+import { Icon } from "./Icon";
+import { Prose } from "./Prose";
+
+function Command({ text }: { text: string }) {
+  const w = words.value;
+  return (
+    <p class="command">
+      <code>{text}</code>
+      <button type="button" class="small" onClick={() => void copy(text, w.copied)}>
+        {w.copy}
+      </button>
+    </p>
+  );
+}
+
+/** A path on this machine, read by the server; says in its words what is wrong with it. */
+export function FolderForm({ onSent }: { onSent?: () => void }) {
+  const w = words.value;
+  const [path, setPath] = useState(lastFolder.value ?? "");
+  const [wrong, setWrong] = useState("");
+  const [busy, setBusy] = useState(false);
+  const send = async (): Promise<void> => {
+    setBusy(true);
+    setWrong("");
+    try {
+      await addFolder(path.trim());
+      onSent?.();
+    } catch (error) {
+      setWrong(reasonOf(error));
+    }
+    setBusy(false);
+  };
+  return (
+    <form
+      class="folder-form"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (path.trim()) void send();
+      }}
+    >
+      <label for="folder">{w.folderLabel}</label>
+      <div class="row">
+        <input
+          id="folder"
+          type="text"
+          value={path}
+          spellcheck={false}
+          autocomplete="off"
+          aria-describedby={wrong ? "folder-wrong" : "folder-hint"}
+          aria-invalid={wrong !== ""}
+          onInput={(event) => setPath(event.currentTarget.value)}
+        />
+        <button type="submit" class="go" disabled={busy || !path.trim()}>
+          {w.index}
+        </button>
+      </div>
+      {wrong ? (
+        <p id="folder-wrong" class="wrong" role="alert">
+          <Prose text={wrong} />
+        </p>
+      ) : (
+        <p id="folder-hint" class="hint">
+          {w.folderHint}
+        </p>
+      )}
+    </form>
+  );
+}
+
+export function FirstVisit() {
+  const w = words.value;
+  return (
+    <section class="first" aria-labelledby="first">
+      <h1 id="first">{w.firstTitle}</h1>
+      <p>{w.firstText}</p>
+      {canAdd.value ? (
+        <FolderForm />
+      ) : (
+        <>
+          <p>{w.firstNoAdd}</p>
+          <Command text="prvr index ~/Videos" />
+        </>
+      )}
+      <h2>{w.firstDemo}</h2>
+      <p>{w.firstDemoText}</p>
+      <Command text="prvr demo --out demo && prvr serve --index demo" />
+    </section>
+  );
+}
+
+/** The library is being made and holds nothing yet. */
+export function Reading() {
+  const w = words.value;
+  return (
+    <section class="first" aria-labelledby="reading">
+      <h1 id="reading">{w.readingTitle}</h1>
+      <p>{w.readingText}</p>
+    </section>
+  );
+}
+
+/** A slim bar while videos are read: how many, how fast, how long, and a way to pause. */
+export function IndexingBar() {
+  const w = words.value;
+  const job = indexing.value;
+  if (!job) return null;
+  if (!isRunning(job)) {
+    const folder = lastFolder.value;
+    return (
+      <section class="indexing ended" aria-label={w.indexing}>
+        <p role="status">{job.status === "failed" ? w.indexFailed(job.error?.message ?? "") : w.paused}</p>
+        {folder && (
+          <button type="button" class="small" onClick={() => void addFolder(folder).catch(() => undefined)}>
+            {w.resume}
+          </button>
+        )}
+        <button type="button" class="quiet" aria-label={w.dismiss} onClick={() => (indexing.value = null)}>
+          <Icon name="close" />
+        </button>
+      </section>
+    );
+  }
+  const { done, total, speed, eta_s: eta, current } = job.progress;
+  return (
+    <section class="indexing" aria-label={w.indexing}>
+      <progress value={share(job) ?? undefined} max={1} aria-label={w.indexing} />
+      <p>
+        <strong>{w.indexing}</strong>
+        {total !== null && <span>{w.indexingOf(done, total)}</span>}
+        {speed !== null && <span>{w.speed(speed < 10 ? speed.toFixed(1) : String(Math.round(speed)))}</span>}
+        {eta !== null && <span>{w.eta(length(eta))}</span>}
+        {current && (
+          <bdi class="current" title={current}>
+            {current}
+          </bdi>
+        )}
+      </p>
+      <button type="button" class="small" onClick={() => void pauseIndexing()}>
+        {w.pause}
+      </button>
+    </section>
+  );
+}

@@ -1,0 +1,165 @@
+// The top: where one asks. A sentence, a second one that comes after it, or a picture.
+import { signal } from "@preact/signals";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { sequence } from "../lib/query";
+import { goHome, searchImage, searchText } from "../state/actions";
+import { dialog } from "../state/messages";
+import { draft } from "../state/search";
+import { words } from "../state/settings";
+import { Icon, Mark } from "./Icon";
+import { SearchBox } from "./SearchBox";
+
+const thenOpen = signal(false);
+const BOUNDS = [null, 10, 30, 60, 300];
+
+export function Header({ bare = false }: { bare?: boolean }) {
+  const w = words.value;
+  return (
+    <header class="top">
+      <a
+        class="brand"
+        href="/"
+        aria-label={w.home}
+        onClick={(event) => {
+          if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+          event.preventDefault();
+          goHome();
+        }}
+      >
+        <Mark />
+        <span>prvr</span>
+      </a>
+      {bare ? <span class="grow" /> : <Asking />}
+      <button
+        type="button"
+        class="tool edge"
+        aria-label={w.settings}
+        title={w.settings}
+        onClick={() => (dialog.value = "settings")}
+      >
+        <Icon name="settings" />
+      </button>
+      <button type="button" class="tool" aria-label={w.help} title={w.help} onClick={() => (dialog.value = "help")}>
+        <Icon name="help" />
+      </button>
+      {!bare && thenOpen.value && <Then />}
+    </header>
+  );
+}
+
+function Asking() {
+  const w = words.value;
+  const file = useRef<HTMLInputElement>(null);
+  useImages();
+  return (
+    <>
+      <SearchBox />
+      <button
+        type="button"
+        class="tool wide"
+        aria-label={w.thenLabel}
+        title={w.thenLabel}
+        aria-expanded={thenOpen.value}
+        onClick={() => (thenOpen.value = !thenOpen.value)}
+      >
+        <Icon name="then" />
+        <span>{w.thenAdd}</span>
+      </button>
+      <button
+        type="button"
+        class="tool wide"
+        aria-label={w.imageLabel}
+        title={w.imageLabel}
+        onClick={() => file.current?.click()}
+      >
+        <Icon name="image" />
+        <span>{w.image}</span>
+      </button>
+      <input
+        ref={file}
+        type="file"
+        hidden
+        accept="image/jpeg,image/png,image/webp"
+        onChange={(event) => {
+          const picked = event.currentTarget.files?.[0];
+          event.currentTarget.value = "";
+          if (picked) searchImage(picked, picked.name);
+        }}
+      />
+    </>
+  );
+}
+
+/** A picture that is pasted into the page or dropped on it is a question too. */
+function useImages(): void {
+  useEffect(() => {
+    const take = (files: FileList | undefined, event: Event): void => {
+      const picture = [...(files ?? [])].find((file) => /^image\/(jpeg|png|webp)$/.test(file.type));
+      if (!picture) return;
+      event.preventDefault();
+      searchImage(picture, picture.name || words.peek().image);
+    };
+    const onPaste = (event: ClipboardEvent): void => take(event.clipboardData?.files, event);
+    const onDrop = (event: DragEvent): void => take(event.dataTransfer?.files, event);
+    const onOver = (event: DragEvent): void => {
+      if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+    };
+    window.addEventListener("paste", onPaste);
+    window.addEventListener("drop", onDrop);
+    window.addEventListener("dragover", onOver);
+    return () => {
+      window.removeEventListener("paste", onPaste);
+      window.removeEventListener("drop", onDrop);
+      window.removeEventListener("dragover", onOver);
+    };
+  }, []);
+}
+
+/** The second line: what happens after the first, and how soon. It becomes part of the sentence in the box. */
+function Then() {
+  const w = words.value;
+  const [next, setNext] = useState("");
+  const [within, setWithin] = useState<number | null>(null);
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus(), []);
+  return (
+    <form
+      class="then"
+      aria-label={w.thenLabel}
+      onKeyDown={(event) => {
+        if (event.key === "Escape") thenOpen.value = false;
+      }}
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (!next.trim() || !draft.value.trim()) return;
+        thenOpen.value = false;
+        searchText(sequence(draft.value, next, within));
+      }}
+    >
+      <input
+        ref={field}
+        type="text"
+        aria-label={w.thenField}
+        placeholder={w.thenField}
+        value={next}
+        onInput={(event) => setNext(event.currentTarget.value)}
+      />
+      <label>
+        {w.thenWithin}
+        <select
+          value={within ?? ""}
+          onChange={(event) => setWithin(event.currentTarget.value ? Number(event.currentTarget.value) : null)}
+        >
+          {BOUNDS.map((bound) => (
+            <option key={bound ?? 0} value={bound ?? ""}>
+              {bound === null ? w.anyTime : bound < 60 ? `${bound} s` : `${bound / 60} min`}
+            </option>
+          ))}
+        </select>
+      </label>
+      <button type="submit" class="go" disabled={!next.trim() || !draft.value.trim()}>
+        {w.search}
+      </button>
+    </form>
+  );
+}

@@ -1,0 +1,224 @@
+// The right side: picture, strip and controls as one instrument; below it what it shows and what can be done with it.
+import { useEffect, useState } from "preact/hooks";
+import type { Moment } from "../api";
+import { clock, clockSpan } from "../lib/time";
+import { folderOf } from "../lib/text";
+import { copyLink, moreLikeTarget, notThisTarget, step } from "../state/actions";
+import { dialog } from "../state/messages";
+import * as player from "../state/player";
+import { answer, asked } from "../state/search";
+import { settings, words } from "../state/settings";
+import { Confidence } from "./Confidence";
+import { Icon, Mark, type IconName } from "./Icon";
+import { Inside, RangeBar } from "./RangeBar";
+import { Stage } from "./Stage";
+import { Timeline } from "./Timeline";
+import { Why } from "./Why";
+
+export function Player() {
+  const w = words.value;
+  const what = player.opened.value;
+  if (!what) {
+    return (
+      <div class="deck none">
+        <p>
+          <Mark />
+          {w.playerEmpty}
+        </p>
+      </div>
+    );
+  }
+  const folder = folderOf(what.path);
+  return (
+    <>
+      <div class="deck">
+        <Stage />
+        <Timeline />
+        <Controls />
+      </div>
+      <div class="about">
+        <div class="title">
+          <h2>
+            <bdi>{what.name}</bdi>
+          </h2>
+          {folder && <bdi class="folder">{folder}</bdi>}
+          {what.hit && <Confidence hit={what.hit} />}
+        </div>
+        <Steps />
+        <Moments />
+        <div class="tools">
+          <Actions />
+          <RangeBar />
+        </div>
+        <Inside key={what.id} />
+        <Why />
+      </div>
+    </>
+  );
+}
+
+interface ControlProps {
+  icon: IconName;
+  label: string;
+  run: () => void;
+  pressed?: boolean;
+  solid?: boolean;
+  disabled?: boolean;
+}
+
+function Control({ icon, label, run, pressed, solid = false, disabled = false }: ControlProps) {
+  return (
+    <button type="button" aria-label={label} title={label} aria-pressed={pressed} disabled={disabled} onClick={run}>
+      <Icon name={icon} solid={solid} />
+    </button>
+  );
+}
+
+function Controls() {
+  const w = words.value;
+  const [full, setFull] = useState(false);
+  useEffect(() => {
+    const hear = (): void => setFull(document.fullscreenElement !== null);
+    document.addEventListener("fullscreenchange", hear);
+    return () => document.removeEventListener("fullscreenchange", hear);
+  }, []);
+  const several = player.curve.value.moments.length > 0;
+  const paused = player.paused.value;
+  const stuck = player.fault.value !== null;
+  const muted = player.muted.value;
+  return (
+    <div class="controls" role="group" aria-label={w.player}>
+      <Control icon="previous" label={w.previousMoment} run={() => step(-1)} disabled={!several} solid />
+      <Control
+        icon={paused ? "play" : "pause"}
+        label={paused ? w.play : w.pauseVideo}
+        run={player.toggle}
+        disabled={stuck}
+        solid={paused}
+      />
+      <Control icon="next" label={w.nextMoment} run={() => step(1)} disabled={!several} solid />
+      <Clock />
+      <Control icon="loop" label={w.loop} run={player.toggleLoop} pressed={settings.value.loop} />
+      <select
+        aria-label={w.rate}
+        value={player.rate.value}
+        onChange={(event) => player.setRate(Number(event.currentTarget.value))}
+      >
+        {[0.25, 0.5, 0.75, 1, 1.25, 1.5, 2].map((rate) => (
+          <option key={rate} value={rate}>
+            {rate}×
+          </option>
+        ))}
+      </select>
+      {player.video.value?.subtitles_url && <Subtitles />}
+      <Control
+        icon={muted ? "silent" : "sound"}
+        label={muted ? w.unmute : w.mute}
+        run={() => player.setMuted(!muted)}
+      />
+      <Control icon={full ? "small" : "full"} label={full ? w.leaveFullScreen : w.fullScreen} run={toggleFull} />
+    </div>
+  );
+}
+
+export function toggleFull(): void {
+  if (document.fullscreenElement) void document.exitFullscreen();
+  else void player.stage()?.requestFullscreen?.();
+}
+
+function Subtitles() {
+  const [on, setOn] = useState(true);
+  const toggle = (): void => {
+    for (const track of player.stage()?.querySelector("video")?.textTracks ?? [])
+      track.mode = on ? "disabled" : "showing";
+    setOn(!on);
+  };
+  return <Control icon="subtitles" label={words.value.subtitles} run={toggle} pressed={on} />;
+}
+
+function Clock() {
+  const digits = player.duration.value < 600 && player.paused.value ? 1 : 0;
+  return (
+    <p class="clock">
+      <span>{clock(digits ? player.now.value : player.second.value, digits)}</span>
+      <span class="of"> / {clock(player.duration.value)}</span>
+    </p>
+  );
+}
+
+/** What was asked in an order of time: where each part of it is. */
+function Steps() {
+  const w = words.value;
+  const steps = player.inside.value ? [] : (player.opened.value?.hit?.steps ?? []);
+  const names = answer.value?.parsed?.steps ?? [];
+  if (steps.length < 2) return null;
+  return (
+    <ol class="moments" aria-label={w.steps}>
+      {steps.map((moment, index) => (
+        <li key={index}>
+          <button type="button" onClick={() => goTo(moment)}>
+            <span class="nth">{String.fromCharCode(65 + index)}</span>
+            <bdi class="step">{names[index]}</bdi> {clockSpan(moment.start, moment.end)}
+          </button>
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+function goTo(moment: Moment): void {
+  player.seek(moment.start);
+  void player.start();
+}
+
+function Moments() {
+  const w = words.value;
+  const { moments, best } = player.curve.value;
+  const current = player.insideMoment.value;
+  if (!moments.length) return null;
+  return (
+    <ul class="moments" aria-label={w.moments}>
+      {moments.map((moment, index) => (
+        <li key={moment.start}>
+          <button
+            type="button"
+            class={moment === best ? "best" : ""}
+            aria-current={current === index + 1 ? "true" : undefined}
+            aria-label={`${w.moment(index + 1)}, ${clockSpan(moment.start, moment.end)}`}
+            onClick={() => goTo(moment)}
+          >
+            <span class="nth">{index + 1}</span>
+            {clockSpan(moment.start, moment.end)}
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+function Actions() {
+  const w = words.value;
+  const some = player.target.value !== null;
+  return (
+    <div class="actions">
+      <button type="button" disabled={!some} onClick={moreLikeTarget}>
+        <Icon name="alike" />
+        {w.moreLike}
+      </button>
+      {asked.value?.kind === "text" && (
+        <button type="button" disabled={!some} onClick={notThisTarget}>
+          <Icon name="aside" />
+          {w.notThisAction}
+        </button>
+      )}
+      <button type="button" disabled={!some} onClick={() => (dialog.value = "export")}>
+        <Icon name="export" />
+        {w.exportDots}
+      </button>
+      <button type="button" onClick={() => copyLink()}>
+        <Icon name="link" />
+        {w.copyLink}
+      </button>
+    </div>
+  );
+}

@@ -1,0 +1,116 @@
+import type { ComponentChildren } from "preact";
+import { bytes } from "../lib/text";
+import { canAdd, indexing, isRunning, library } from "../state/library";
+import { dialog } from "../state/messages";
+import { change, settings, words, type Settings } from "../state/settings";
+import { LANGUAGES, type Language } from "../strings";
+import { Dialog } from "./Dialog";
+import { FolderForm } from "./FirstVisit";
+import { Prose } from "./Prose";
+
+interface ChoiceProps<K extends "theme" | "line" | "language"> {
+  name: K;
+  label: string;
+  options: Record<Settings[K], string>;
+  children?: ComponentChildren;
+}
+
+function Choice<K extends "theme" | "line" | "language">({ name, label, options, children }: ChoiceProps<K>) {
+  const keys = Object.keys(options) as Settings[K][];
+  return (
+    <fieldset class="choice">
+      <legend>{label}</legend>
+      <div class="segments">
+        {keys.map((key) => (
+          <label key={key}>
+            <input
+              type="radio"
+              name={name}
+              checked={settings.value[name] === key}
+              onChange={() => change({ [name]: key })}
+            />
+            <span>{options[key]}</span>
+          </label>
+        ))}
+      </div>
+      {children}
+    </fieldset>
+  );
+}
+
+type Flag = "autoplay" | "loop" | "singleKeys";
+
+function Switch({ name, label, help }: { name: Flag; label: string; help?: string }) {
+  return (
+    <label class="check">
+      <input
+        type="checkbox"
+        role="switch"
+        checked={settings.value[name]}
+        onChange={(event) => change({ [name]: event.currentTarget.checked })}
+      />
+      <span>
+        {label}
+        {help && <small>{help}</small>}
+      </span>
+    </label>
+  );
+}
+
+export function SettingsDrawer() {
+  const w = words.value;
+  const names = Object.fromEntries(Object.entries(LANGUAGES).map(([key, { name }]) => [key, name]));
+  return (
+    <Dialog title={w.settings} side>
+      <Choice name="theme" label={w.theme} options={w.themes} />
+      <Choice name="line" label={w.lineSetting} options={w.lines}>
+        <p class="hint">{w.lineHelp[settings.value.line]}</p>
+      </Choice>
+      <Switch name="autoplay" label={w.autoplay} />
+      <Switch name="loop" label={w.loopSetting} />
+      <Switch name="singleKeys" label={w.singleKeys} help={w.singleKeysHelp} />
+      <Choice name="language" label={w.language} options={names as Record<Language, string>} />
+      {library.value && canAdd.value && !isRunning(indexing.value) && (
+        <section class="facts-of">
+          <h3>{w.addFolder}</h3>
+          <FolderForm onSent={() => (dialog.value = null)} />
+        </section>
+      )}
+      <About />
+    </Dialog>
+  );
+}
+
+function About() {
+  const w = words.value;
+  const shown = library.value;
+  if (!shown) return null;
+  return (
+    <section class="facts-of">
+      <h3>{w.about}</h3>
+      <dl>
+        {shown.folder && (
+          <>
+            <dt>{w.path}</dt>
+            <dd>
+              <bdi>{shown.folder}</bdi>
+            </dd>
+          </>
+        )}
+        <dt>{w.model}</dt>
+        <dd>{shown.model}</dd>
+        <dt>{w.encoder}</dt>
+        <dd>{shown.encoder.fingerprint}</dd>
+        <dt>{w.calibration}</dt>
+        <dd>{shown.calibrated ? w.calibrated : w.uncalibrated}</dd>
+        <dt>{w.indexSize}</dt>
+        <dd>{bytes(shown.bytes)}</dd>
+      </dl>
+      {shown.encoder.limits && (
+        <p class="hint">
+          <Prose text={shown.encoder.limits} />
+        </p>
+      )}
+    </section>
+  );
+}
