@@ -11,10 +11,12 @@ import json
 import os
 import signal
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -138,6 +140,7 @@ def main(out: Path) -> None:
     """Every scene in turn; rank 1 dies in the last one."""
     torch.set_default_dtype(torch.float64)
     with joined("cpu") as ranks:
+        group = weakref.ref(dist.group.WORLD)
         own = out / f"rank{ranks.rank}"
         own.mkdir(parents=True)
         for size in SIZES:
@@ -149,6 +152,7 @@ def main(out: Path) -> None:
         masks(ranks, own)
         mistakes(ranks, out, own)
         dies(ranks, out)
+    assert group() is None, "gloo's threads live on, and abort the process when it ends"
 
 
 def dropout(ranks: Ranks, out: Path, own: Path) -> None:

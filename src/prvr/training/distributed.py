@@ -12,6 +12,7 @@ and because the optimiser, the checkpoints and the validation then see the bare 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -126,6 +127,9 @@ def joined(device: str) -> Iterator[Ranks]:
     rank, local = _number("RANK"), _number("LOCAL_RANK")
     _take_device(device, local)
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
+    # Its functions take the group of the moment of their import as a default and so hold it for good. The first
+    # optimiser imports it; a group that outlives the block ends with the interpreter, whose lock gloo's threads want.
+    importlib.import_module("torch.distributed.nn.functional")
     try:
         dist.init_process_group(backend, rank=rank, world_size=size, timeout=_TIMEOUT)
     except (RuntimeError, ValueError) as error:

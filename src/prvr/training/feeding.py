@@ -11,10 +11,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from prvr.core.types import Batch, QueryBatch, VideoBatch
+from prvr.core.types import Batch, QueryBatch, Teacher, VideoBatch
 
 T = TypeVar("T")
-Record = TypeVar("Record", VideoBatch, QueryBatch)
+Record = TypeVar("Record", VideoBatch, QueryBatch, Teacher)
 
 
 def ahead(items: Iterable[T], prepare: Callable[[T], T]) -> Iterator[T]:
@@ -62,6 +62,7 @@ def on_every_tensor(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
         videos=each(batch.videos, change),
         queries=each(batch.queries, change),
         video_of_query=change(batch.video_of_query),
+        teacher=None if batch.teacher is None else each(batch.teacher, change),
     )
 
 
