@@ -9,13 +9,13 @@ from prvr.core.types import Bank, Candidate, VideoBatch
 from prvr.evaluation.curves import (
     Curves,
     TokenScores,
-    clip_spans,
     moment_scores,
     own_cosines,
     peaks,
     relevance_curves,
 )
 from prvr.evaluation.windows import pad
+from prvr.nn.spans import clip_spans
 from prvr.search.moments import Curve, moments, relevance
 
 

@@ -8,12 +8,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from prvr.core.types import BranchScores, Query, QueryAtVideo, QueryBatch, VideoBatch, VideoTokens
+from prvr.core.types import (
+    BranchScores,
+    Query,
+    QueryAtVideo,
+    QueryBatch,
+    RetrievalModel,
+    VideoBatch,
+    VideoTokens,
+)
 from prvr.data.dataset import RetrievalSet
 from prvr.data.sources import QueryTable
 from prvr.evaluation.scoring import best_cosine, encode_queries, score_library
+from prvr.nn import proposals, scoring
 from prvr.nn.spans import TokenSpans
 from prvr.recipes.measure import measure
+from prvr.recipes.recipe import load_recipe
+from tests.models.family import roused
+from tests.nn.make import video_features
 
 E, D = 6, 4
 
@@ -163,6 +175,56 @@ def test_a_model_that_needs_the_query_at_the_video_is_asked_in_pieces(video_batc
     torch.testing.assert_close(scores.frame, torch.tensor(frame))
     torch.testing.assert_close(scores.clip, torch.tensor(clip))
     assert not scores.frame.requires_grad
+
+
+SMALL = ("model.video_width=12", "model.text_width=12", "model.hidden=16")
+BARE = ("zero_shot:max_over_frames", "tfprvr:moments", "trace:max_over_frames")
+TRAINED = (
+    *("mssl", "bgmnet", "dldkd", "gmmformer", "gmmformer_v2", "amdnet", "protoprvr_style", "arl_style", "msc"),
+    *("dldkd:tvr_plus", "arl_style:tvr model.clip_weight=0.5"),
+)
+
+
+@pytest.mark.parametrize("system", [*TRAINED, *BARE])
+@torch.no_grad()
+def test_every_system_scores_in_pieces_as_at_once(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Towers and scores a few videos, a few queries and a few products at a time, against all of each at once."""
+    target, *settings = system.split()
+    target = target if ":" in target else f"{target}:tvr"
+    recipe = load_recipe(f"prvr.recipes.{target}").with_settings(settings if system in BARE else [*SMALL, *settings])
+    library = [video_features(torch.randn(length, 12)) for length in (150, 30, 7, 128, 2)]
+    words = nn.functional.normalize(torch.randn(6, 4, 12), dim=2)
+    asked = QueryBatch(words=words, valid=torch.arange(4) < torch.arange(6)[:, None] % 4 + 1, sentence=words[:, 0])
+    built = roused(recipe.build(recipe.settings))
+    model = cast(RetrievalModel, built)
+    query, tokens = model.encode_queries(asked), model.encode_videos(recipe.prepare(recipe.settings, library))
+    needs_query = isinstance(model, QueryAtVideo)
+    assert needs_query == (target.split(":")[0] in ("mssl", "bgmnet", "trace"))
+    branches = ((tokens.frames, tokens.frame_valid), (tokens.clips, tokens.clip_valid))
+    none = torch.full((6, 5), -torch.inf)
+    cosines = BranchScores(*(scoring.best_cosine(query, *x)[0] if x[0].shape[1] else none for x in branches))
+    whole = model.scores(query, tokens) if isinstance(model, QueryAtVideo) else cosines
+    assert bool(whole.fused(model.clip_weight).isfinite().all())
+    for videos_at_once, queries_at_once, products in ((5, 6, 1 << 24), (2, 4, 3000), (1, 1, 1)):
+        monkeypatch.setattr(proposals, "_AT_A_TIME", products)
+        parts = [library[at : at + videos_at_once] for at in range(0, 5, videos_at_once)]
+        scores = score_library(
+            model,
+            (recipe.prepare(recipe.settings, part) for part in parts),
+            (QueryBatch(**piece) for piece in in_pieces(asked, queries_at_once)),
+            products=products,
+        )
+        for got, want in zip(scores, whole, strict=True):
+            assert got.shape == (6, 5)
+            torch.testing.assert_close(got, want, atol=3e-6, rtol=1e-5)
+
+
+def test_columns_of_zeros_cost_nothing_and_change_nothing() -> None:
+    """The query keeps its whole length, of which these columns are a part."""
+    query, tokens, valid = torch.randn(3, 8), torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)
+    tokens[..., [1, 4, 5]] = 0.0
+    torch.testing.assert_close(best_cosine(query, tokens, valid), torch.tensor(slow(query, tokens, valid)))
+    assert best_cosine(query, torch.zeros(2, 5, 8), valid).tolist() == [[0.0, 0.0]] * 3
 
 
 class Halves(nn.Module):

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from prvr.core.types import VideoBatch
 from prvr.evaluation.windows import THRESHOLDS, Windows, any_of, average_precision, best_overlap
 
 MOST = 10
@@ -61,16 +60,6 @@ def own_cosines(queries: Tensor, tokens: Tensor, video: Tensor, *, chunk: int = 
     pieces = zip(torch.split(queries, chunk), torch.split(video.to(tokens.device), chunk), strict=True)
     found = [torch.bmm(unit[rows], query[..., None]).squeeze(2) for query, rows in pieces]
     return torch.cat(found).cpu() if found else torch.empty(0, tokens.shape[1])
-
-
-def clip_spans(videos: VideoBatch) -> Tensor:
-    """What each clip covers: from the first frame that went to it to the last -> (V, C, 2) seconds."""
-    shape = videos.clip_size.shape
-    start, end = videos.frame_spans[..., 0], videos.frame_spans[..., 1]
-    start, end = start.where(videos.frame_valid, torch.inf), end.where(videos.frame_valid, -torch.inf)
-    first = start.new_full(shape, torch.inf).scatter_reduce(1, videos.slot, start, "amin")
-    last = end.new_full(shape, -torch.inf).scatter_reduce(1, videos.slot, end, "amax")
-    return torch.stack([first, last], 2)
 
 
 def relevance_curves(branches: Sequence[TokenScores], duration_s: Tensor) -> Curves:

@@ -32,18 +32,22 @@ def best_cosine(queries: Tensor, tokens: Tensor, valid: Tensor, *, products: int
     """The best token of every video for every query, by cosine.
 
     queries (Q, D), tokens (V, N, D), of any length, valid (V, N) -> (Q, V), -inf for a video without a valid token. At
-    most `products` cosines, or those of one query, are held at a time.
+    most `products` cosines, or those of one query, are held at a time. Columns in which every token is zero cost
+    nothing: DL-DKD keeps its two branches side by side, each with zeros in the other's place.
     """
     videos, number, width = tokens.shape
     best = tokens.new_full((len(queries), videos), -torch.inf)
     if not number:
         return best
     queries = functional.normalize(queries, dim=-1, eps=1e-12)
-    flat = functional.normalize(tokens, dim=-1, eps=1e-12).reshape(-1, width).T  # (D, V·N)
+    flat = functional.normalize(tokens, dim=-1, eps=1e-12).reshape(-1, width)  # (V·N, D)
+    read, every = flat.any(0), bool(valid.all())
+    if not read.all():
+        queries, flat = queries[:, read], flat[:, read]
     at_a_time = max(1, products // max(1, videos * number))
     for at in range(0, len(queries), at_a_time):
-        cosine = (queries[at : at + at_a_time] @ flat).view(-1, videos, number)
-        best[at : at + at_a_time] = cosine.masked_fill_(~valid, -torch.inf).amax(2)
+        cosine = (queries[at : at + at_a_time] @ flat.T).view(-1, videos, number)
+        best[at : at + at_a_time] = (cosine if every else cosine.masked_fill_(~valid, -torch.inf)).amax(2)
     return best
 
 
@@ -69,7 +73,8 @@ def score_tokens(
 ) -> BranchScores:
     """queries (Q, D) against the tokens of V videos in batches -> (Q, V) of each branch, on the CPU.
 
-    By the best token's cosine, or by the rule of a `model` that needs the query at the video.
+    By the best token's cosine, or by the rule of a `model` that needs the query at the video. No more is held than one
+    batch of tokens, the scores of one branch twice and those of the other once.
     """
     frame, clip = [queries.new_empty(len(queries), 0).cpu()], [queries.new_empty(len(queries), 0).cpu()]
     for tokens in videos:
@@ -82,7 +87,7 @@ def score_tokens(
             )
         frame.append(found.frame.cpu())
         clip.append(found.clip.cpu())
-    return BranchScores(frame=torch.cat(frame, 1), clip=torch.cat(clip, 1))
+    return BranchScores(frame=_joined(frame), clip=_joined(clip))
 
 
 def score_library(
@@ -100,3 +105,10 @@ def score_library(
         model=model,
         products=products,
     )
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """Side by side; the list is emptied, since the parts of two branches and their wholes are four times a branch."""
+    whole = torch.cat(parts, 1)
+    parts.clear()
+    return whole
