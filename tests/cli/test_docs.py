@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import csv
+import importlib
 import re
 import shlex
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from prvr.cli import build_parser, main
+from prvr.data.annotations import read_queries
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -36,15 +41,75 @@ def test_every_link_in_the_docs_leads_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page}: {target}"
 
 
-def test_the_worked_example_trains(mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The new loss of docs/extending.md, as a module of somebody else's, through the command line."""
-    (tmp_path / "my_lab.py").write_text(blocks(ROOT / "docs" / "extending.md", "python")[0])
-    monkeypatch.syspath_prepend(tmp_path)
-    words = ["train", "my_lab:agreeing", "--data", str(mine), "--out", str(tmp_path / "run")]
-    small = ["--set", "model.hidden=16", "--set", "batch_videos=8", "--set", "train.epochs=1"]
-    assert main([*words, *small]) == 0
-    assert '"agree"' in (tmp_path / "run" / "metrics.jsonl").read_text()
-    sys.modules.pop("my_lab")
+@pytest.fixture
+def my_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The files of docs/extending.md as a package of somebody else's, and what the page runs with them."""
+    there = blocks(ROOT / "docs" / "extending.md", "python")
+    files = {found[1]: block for block in there if (found := re.match(r"# (my_lab/\w+\.py)\n", block))}
+    assert len(files) == 6
+    (tmp_path / "lab" / "my_lab").mkdir(parents=True)
+    for name, block in files.items():
+        (tmp_path / "lab" / name).write_text(block)
+    monkeypatch.syspath_prepend(tmp_path / "lab")
+    yield [block for block in there if block not in files.values()]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_lab"]:
+        del sys.modules[name]
+
+
+FAST = ["--set", "model.hidden=16", "--set", "batch_videos=8", "--set", "train.epochs=1"]
+
+
+def test_a_new_loss_and_a_new_system_train_and_compare(my_lab: list[str], mine: Path, tmp_path: Path) -> None:
+    for recipe, term in (("my_lab.agree:world", "agree"), ("my_lab.runs:world", "triplet_frame")):
+        run = tmp_path / term
+        assert main(["train", recipe, "--data", str(mine), "--out", str(run), *FAST]) == 0
+        assert f'"{term}"' in (run / "metrics.jsonl").read_text()
+    both = ["compare", "--data", str(mine), "--systems", "my_lab.runs:world,msc", "--out", str(tmp_path / "compared")]
+    assert main([*both, "--set", "model.hidden=16", "--budget", "1"]) == 0
+    table = (tmp_path / "compared" / "compare-own.md").read_text()
+    assert "Lines" in table
+    assert "MSC" in table
+    words = ["index", str(mine / "videos"), "--index", str(tmp_path / "index"), "--model", str(tmp_path / term)]
+    assert main(words) == 0
+    assert main(["search", "a red ball", "--index", str(tmp_path / "index")]) == 0
+
+
+def test_a_new_encoder_and_a_new_index_find_what_they_should(
+    my_lab: list[str], mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for code in my_lab:
+        exec(compile(code.replace("~/Videos", str(mine / "videos")), "extending.md", "exec"), {})
+    *hits, share = capsys.readouterr().out.splitlines()
+    assert len(hits) == 3
+    found = re.fullmatch(r"the best video is found for (\d+) of 100 queries", share)
+    assert found
+    assert int(found[1]) >= 80
+
+
+def test_a_new_benchmark_trains(my_lab: list[str], mine: Path, tmp_path: Path) -> None:
+    """The world's own sentences, as somebody else might have written them down."""
+    diary = importlib.import_module("my_lab.diary")
+    rows = [
+        {
+            "split": split,
+            "video": one.video_id,
+            "sentence": one.text,
+            "start": one.windows[0][0],
+            "end": one.windows[0][1],
+        }
+        for split in ("train", "val")
+        for one in read_queries(mine / "annotations" / f"{split}.jsonl")
+    ]
+    with (tmp_path / "diary.csv").open("w", newline="", encoding="utf-8") as opened:
+        table = csv.DictWriter(opened, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    diary.convert(tmp_path / "diary.csv", tmp_path / "diary")
+    shutil.copytree(mine / "features", tmp_path / "diary" / "features")
+    assert main(["data", "check", str(tmp_path / "diary")]) == 0
+    run = ["train", "my_lab.diary:msc_diary", "--data", str(tmp_path / "diary"), "--out", str(tmp_path / "run")]
+    assert main([*run, *FAST]) == 0
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/user-guide.md"])

@@ -39,7 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "index": {"core"},
     "search": ABOVE_RECIPES | {"recipes", "index"},
     "reproduce": ABOVE_RECIPES | {"recipes"},
-    "cli": ABOVE_RECIPES | {"recipes", "index", "search", "reproduce", "demo", "doctor"},
+    "serve": {"core", "video", "search"},
+    "cli": ABOVE_RECIPES | {"recipes", "index", "search", "serve", "reproduce", "demo", "doctor"},
     "demo": ABOVE_RECIPES | {"recipes", "index", "search"},
     "doctor": ABOVE_RECIPES | {"recipes", "index", "search"},
     "__main__": {"cli"},
@@ -94,3 +95,19 @@ def test_importing_the_package_stays_light() -> None:
     code = f"import sys, prvr, prvr.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_files_and_functions_stay_small() -> None:
+    """At most 400 lines a file, 40 a function body; its docstring does not count."""
+    long = []
+    for path in sorted(SRC.rglob("*.py")):
+        text = path.read_text()
+        if (lines := len(text.splitlines())) > 400:
+            long.append(f"{path}: {lines} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+                lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+                if lines > 40:
+                    long.append(f"{path}:{node.lineno}: the body of {node.name} has {lines} lines")
+    assert not long, "\n".join(long)

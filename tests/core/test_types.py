@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from prvr.core.types import Batch, BranchScores, Hit, QueryBatch
+from prvr.core.config import from_dict, to_dict
+from prvr.core.types import Batch, BranchScores, FeatureSpec, Hit, QueryBatch
 from tests.features.make import ColourEncoder
 
 
@@ -39,6 +40,21 @@ def test_a_batch_moves_with_all_its_parts() -> None:
     moved = queries.to("meta")
     assert {name: value.device.type for name, value in vars(moved).items()} == dict.fromkeys(vars(queries), "meta")
     assert Batch.to is QueryBatch.to
+
+
+def test_what_is_said_of_features_is_no_part_of_their_identity_and_old_files_open() -> None:
+    old = {"name": "a pack", "revision": "1", "video_width": 4, "text_width": 4, "simulated": False, "encoder": None}
+    before = from_dict(FeatureSpec, old)
+    assert (before.shared_space, before.sentence_vector, before.teacher, before.comparable) == (None, None, None, True)
+    now = replace(before, shared_space=False, sentence_vector=False, teacher=before)
+    assert now.same_as(before)
+    assert not now.comparable
+    assert not replace(before, text_width=5).comparable
+    assert not replace(now, revision="2").same_as(before)
+    assert from_dict(FeatureSpec, to_dict(now)) == now
+    assert {name: value for name, value in to_dict(now).items() if name not in now.REMARKS} == old
+    made = FeatureSpec.of_encoder(ColourEncoder().spec)
+    assert (made.shared_space, made.sentence_vector) == (True, True)
 
 
 def test_start_and_end_are_those_of_the_best_moment() -> None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from prvr.core.errors import FeatureError
-from prvr.features.packs import BigFilePack, Hdf5Pack, NpzPack, open_pack, open_packs, write_hdf5
+from prvr.features.packs import BigFilePack, Hdf5Pack, NpzPack, open_pack, open_packs, packs_at, write_hdf5
 from prvr.features.packs.bigfile import parse_dict
 
 ROWS = {"b": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "a": torch.tensor([[0.5, -0.25]])}
@@ -272,11 +272,45 @@ def test_the_bundle_of_ms_sl_is_two_pairs(tmp_path: Path) -> None:
     clip = open_packs(tmp_path, video="new_clip_vit_32_tvr_vid_features", text="clip_ViT_B_32_tvr_query_feat")
     assert clip is not None
     assert (clip.video.width, clip.text.name) == (2, "clip_ViT_B_32_tvr_query_feat")
+    named = packs_at(root / "FeatureData" / "new_clip_vit_32_tvr_vid_features.hdf5")
+    assert named is not None
+    assert named.spec == clip.spec
+    student = packs_at(root / "FeatureData" / "i3d_resnet")
+    assert student is not None
+    assert student.spec == packs.spec
+    assert packs_at(root / "FeatureData" / "nothing") is None
     with pytest.raises(FeatureError, match="choose one of the video packs"):
-        open_packs(root, video="new_clip_vit_32_tvr_vid_features")
+        open_packs(root, text="clip_ViT_B_32_tvr_query_feat")
     with pytest.raises(FeatureError, match="no pack 'i3d'; there are new_clip"):
         open_packs(root, video="i3d")
     assert open_pack(root / "FeatureData" / "i3d_resnet").width == 3
+
+
+@pytest.mark.parametrize(
+    ("video", "text", "simulated", "says"),
+    [
+        ("tvr_clip_L14", "tvr_clip_L14", False, (True, True)),
+        ("new_clip_vit_32_x_vid_features", "clip_ViT_B_32_x_query_feat", False, (True, True)),
+        ("clip_L14", "roberta_x_query_feat", False, (False, False)),
+        ("own", "own", False, (None, None)),
+        ("tvr_clip_L14", "tvr_clip_L14", True, (False, True)),  # a random map, but the sentence is the last row
+    ],
+)
+def test_names_say_what_encoder_made_a_pack(
+    video: str, text: str, simulated: bool, says: tuple[bool | None, bool | None], tmp_path: Path
+) -> None:
+    write_hdf5(tmp_path / "FeatureData" / f"{video}.h5", ROWS.items())
+    write_hdf5(tmp_path / "TextData" / f"{text}.h5", ROWS.items())
+    if simulated:
+        (tmp_path / "simulated.json").write_text("{}")
+    packs = open_packs(tmp_path)
+    assert packs is not None
+    assert (packs.spec.shared_space, packs.spec.sentence_vector) == says
+    assert packs.spec.comparable == (says[0] is not False)
+    write_hdf5(tmp_path / "FeatureData" / f"{video}.h5", [(key, torch.zeros(2, 5)) for key, _ in ROWS.items()])
+    wider = open_packs(tmp_path)
+    assert wider is not None
+    assert (wider.spec.shared_space, wider.spec.comparable) == (False, False), "of another width, of another space"
 
 
 def test_half_a_pair_two_benchmarks_and_nothing(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from prvr.core.errors import CheckpointError, ConfigError
-from prvr.core.types import FeatureSpec, RetrievalModel
+from prvr.core.types import FeatureSpec, RetrievalModel, Teacher
 from prvr.evaluation.scoring import score_tokens
 from prvr.models.dldkd import DLDKD, DLDKDConfig, from_official, official_names
 from prvr.models.official import export_weights, stack_depth, undecayed
@@ -94,15 +94,39 @@ def test_the_teacher_fades_and_its_absence_is_said() -> None:
     torch.testing.assert_close(parts[10], parts[0] * 0.95**10)
     recipe = dldkd.tvr()
     spec = FeatureSpec(name="a pack", revision="1", video_width=768, text_width=768)
-    recipe.fit(recipe.settings, spec)
+    assert recipe.trainable is not None
+    recipe.trainable(recipe.settings, spec)
     assert recipe.width(recipe.settings, spec) == 768
     apart = replace(spec, video_width=2816, text_width=512)
     settings = recipe.with_settings(["model.video_width=2816", "model.text_width=512"]).settings
     with pytest.raises(ConfigError, match=r"frames are 2816 wide and sentences 512, .* no teacher for DL-DKD"):
-        recipe.fit(settings, apart)
-    recipe.fit(replace(settings, loss=replace(settings.loss, distill=0.0)), apart)
+        recipe.trainable(settings, apart)
+    recipe.trainable(replace(settings, loss=replace(settings.loss, distill=0.0)), apart)
     with pytest.raises(ConfigError, match="no teacher"):
-        recipe.fit(replace(settings, loss=replace(settings.loss, distill=0.0, labels="soft")), apart)
+        recipe.trainable(replace(settings, loss=replace(settings.loss, distill=0.0, labels="soft")), apart)
+    recipe.trainable(settings, replace(apart, teacher=spec))
+    alone = replace(spec, name="sentences", video_width=0)
+    with pytest.raises(ConfigError, match=r"sentences: holds sentences alone, .*; .*--teacher FOLDER` takes"):
+        recipe.trainable(settings, replace(apart, teacher=alone))
+    for simulated, words in ((False, "never seen a picture"), (True, "a random map")):
+        foreign = replace(spec, shared_space=False, simulated=simulated)
+        with pytest.raises(ConfigError, match=words):
+            recipe.trainable(recipe.settings, foreign)
+
+
+def test_a_teacher_of_its_own_is_read_as_it_was_made() -> None:
+    """Soft labels read raw products: the scale is for features of length 1 alone."""
+    model, given = roused(DLDKD(PLUS)), given_batch()
+    own = Teacher(frames=given.videos.frames, sentence=given.queries.sentence * 7)
+    found = [
+        loss(PLUS, labels="soft", teacher_scale=scale)(model(one), one, 30)[1]
+        for one, scale in ((given, 7.0), (replace(given, teacher=own), 7.0), (replace(given, teacher=own), 1.0))
+    ]
+    for name in ("nce_frame", "distill"):
+        torch.testing.assert_close(found[1][name], found[0][name])
+        assert torch.equal(found[1][name], found[2][name])
+    other = loss(PLUS, labels="soft", teacher_scale=100.0)(model(given), given, 30)[1]
+    assert not torch.allclose(other["nce_frame"], found[0]["nce_frame"])
 
 
 def test_without_a_teacher_none_is_read() -> None:
@@ -128,8 +152,11 @@ def test_own_soft_labels_learn_or_do_not() -> None:
     assert not torch.allclose(gradients[0][1], gradients[1][1], atol=1e-6)
 
 
-def test_the_cut_step_has_the_same_gradients() -> None:
+@pytest.mark.parametrize("taught", [False, True])
+def test_the_cut_step_has_the_same_gradients(taught: bool) -> None:
     model, given = roused(DLDKD(PLUS)), given_batch()
+    if taught:
+        given = replace(given, teacher=Teacher(frames=torch.randn(4, FRAMES, 3) * 9, sentence=torch.randn(9, 3) * 9))
     gradients = []
     for precision in ("fp32", "tf32"):
         model.zero_grad()

@@ -326,6 +326,19 @@ def test_sizes_are_those_of_the_sheet() -> None:
         assert sum(kept) == want
 
 
+@pytest.mark.parametrize("width", [96, 384])
+@torch.no_grad()
+def test_prototypes_begin_apart(width: int) -> None:
+    """At any width they are unlike each other and look at different places, or they would learn the same for ever."""
+    torch.manual_seed(3)
+    model = ProtoPRVRStyle(replace(SMALL, hidden=width, heads=4, prototypes=30)).eval()
+    made, looked = model.read(model.contextual(batch().videos))
+    cosine = F.normalize(made, dim=2) @ F.normalize(made, dim=2).mT
+    others = cosine.masked_select(~torch.eye(30, dtype=torch.bool))
+    assert 0.1 < float(others.mean()) < 0.7  # 0: nothing of the video in them; 1: one vector
+    assert float((looked[:, :, None] - looked[:, None]).abs().sum(-1).mean()) / 2 > 0.05
+
+
 @pytest.mark.parametrize(
     ("name", "widths", "lr", "margin", "dropout", "nce"),
     [

@@ -14,10 +14,14 @@ from torch import Tensor
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import VideoTokens
+from prvr.models.gmmformer import GMMFormer, GMMFormerConfig
 from prvr.models.trace import Traced
+from prvr.models.zero_shot import ZeroShot
 from prvr.nn.scoring import cosine_scores
+from prvr.nn.spans import clip_spans, spans_of
 from prvr.nn.trace import TraceConfig, add_trace, equal_parts, routed_support, trace, trace_bonus
 from prvr.recipes.recipe import load_recipe
+from tests.models.family import CLIPS, FRAMES, TEXT, VIDEO, batch
 from tests.models.make import query_batch
 from tests.nn.make import video_features
 from tests.parity.arrays import Arrays
@@ -157,6 +161,25 @@ def test_a_model_that_traces() -> None:
     assert model.needs_query
     want = cosine_scores(query, tokens).frame + trace_bonus(query, tokens, recipe.settings.trace)
     torch.testing.assert_close(model.scores(query, tokens).fused(model.clip_weight), want)
+
+
+def test_moments_come_from_the_inner_models_spans() -> None:
+    """GMMFormer has one frame token a video, which is the whole of it; the bare encoder has the frames."""
+    given = batch()
+    sizes = GMMFormerConfig(
+        video_width=VIDEO, text_width=TEXT, hidden=16, heads=2, frames=FRAMES, clips=CLIPS, gaussian_length=FRAMES
+    )
+    inner = GMMFormer(sizes).eval()
+    traced = Traced(inner, TraceConfig(registers=2))
+    found, want = spans_of(traced, given.videos), inner.token_spans(given.videos)
+    assert torch.equal(found.frames, want.frames)
+    assert torch.equal(found.clips, want.clips)
+    assert found.frames.shape[:2] == traced.encode_videos(given.videos).frames.shape[:2] == (4, 1)
+    twice = Traced(traced, TraceConfig(registers=2))
+    assert torch.equal(twice.token_spans(given.videos).frames, want.frames)
+    bare = Traced(ZeroShot(), TraceConfig())
+    assert torch.equal(bare.token_spans(given.videos).frames, given.videos.frame_spans)
+    assert torch.equal(bare.token_spans(given.videos).clips, clip_spans(given.videos))
 
 
 def test_settings_are_judged_at_birth() -> None:

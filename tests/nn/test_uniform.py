@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from prvr.core.errors import ConfigError, FeatureError
-from prvr.evaluation.curves import clip_spans
 from prvr.nn import proposals
 from prvr.nn.prepare import cat_videos, unit_rows
 from prvr.nn.proposals import (
@@ -19,7 +18,7 @@ from prvr.nn.proposals import (
     window_valid,
 )
 from prvr.nn.sampling import average_positions
-from prvr.nn.spans import equal_spans, whole_spans
+from prvr.nn.spans import clip_spans, equal_spans, whole_spans
 from prvr.nn.uniform import UniformConfig, prepare_frames, prepare_uniform
 from tests.nn.make import video_features
 

@@ -2,16 +2,77 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from prvr.core.types import Batch, BranchScores, QueryBatch, VideoBatch, VideoTokens
+from prvr.models.official import Places, export_weights
+from prvr.nn.prepare import unit_rows
 from prvr.objectives.triplet import query_triplet, video_triplet
 from tests.parity.arrays import Arrays, close
 
 Loss = Callable[[Tensor], Tensor]
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Retrieves(Protocol):
+    """A model that compares queries and videos by itself."""
+
+    def encode_queries(self, queries: QueryBatch) -> Tensor: ...
+
+    def encode_videos(self, videos: VideoBatch) -> VideoTokens: ...
+
+    def scores(self, query: Tensor, tokens: VideoTokens) -> BranchScores: ...
+
+
+def sizes(file: Arrays) -> dict[str, Any]:
+    """The settings of the network that the file is of, without dropout."""
+    said = file.settings()
+    return {
+        "video_width": said["visual"],
+        "text_width": said["query"],
+        "hidden": said["hidden"],
+        "heads": said["heads"],
+        "max_words": said["max_desc_l"],
+        "frames": said["max_ctx_l"],
+        "clips": said["map_size"],
+        "input_dropout": 0.0,
+        "dropout": 0.0,
+    }
+
+
+def read_batch(file: Arrays) -> Batch:
+    """Frames and clips of equal stretches, with words."""
+    clips, frames = file["batch/clip_video_features"], file["batch/frame_video_features"]
+    words, valid = file["batch/text_feat"], file["batch/text_mask"] > 0
+    return Batch(
+        videos=VideoBatch(
+            frames=frames,
+            frame_valid=file["batch/videos_mask"] > 0,
+            clips=clips,
+            clip_size=torch.ones(clips.shape[:2]),
+            slot=torch.zeros(frames.shape[:2], dtype=torch.int64),
+            segment=torch.zeros(clips.shape[:2], dtype=torch.int64),
+            frame_spans=torch.zeros(*frames.shape[:2], 2),
+        ),
+        queries=QueryBatch(words=words, valid=valid, sentence=words[:, 0]),
+        video_of_query=file["batch/text_labels"],
+    )
+
+
+def in_double(model: Network, batch: Batch) -> tuple[Network, Batch]:
+    """The same network and the same batch in float64."""
+    videos = replace(batch.videos, frames=batch.videos.frames.double(), clips=batch.videos.clips.double())
+    queries = replace(batch.queries, words=batch.queries.words.double())
+    return copy.deepcopy(model).double(), replace(batch, videos=videos, queries=queries)
 
 
 def pieces(file: Arrays, name: str, lengths: str) -> list[Tensor]:
@@ -116,3 +177,46 @@ def check_bounds(file: Arrays, name: str, scores: Tensor, loss: Loss) -> None:
     least, most = file[f"bound/{name}_f64"].tolist()
     for _ in range(5):
         assert least - 1e-9 <= float(loss(scores.double())) <= most + 1e-9
+
+
+def check_words(file: Arrays, batch: Batch, most: int) -> None:
+    """The tokens of each query, of unit length and no more than so many, are the words of the batch."""
+    words, (place, _) = pieces(file, "tokens", "token_lengths"), file_order(file)
+    for query, tokens in zip(place.tolist(), words, strict=True):
+        kept = unit_rows(tokens)[:most]
+        close(batch.queries.words[query, : len(kept)], kept)
+        assert int(batch.queries.valid[query].sum()) == len(kept)
+
+
+def check_retrieval(file: Arrays, model: Retrieves, batch: Batch, *, clip: str, frame: str) -> None:
+    """Scores of both branches by their names, in the order of the batch and of the file, and every fusion of them."""
+    scores = model.scores(model.encode_queries(batch.queries), model.encode_videos(batch.videos))
+    close(scores.clip, file[f"infer/{clip}"])
+    close(scores.frame, file[f"infer/{frame}"])
+    queries, videos = file_order(file)
+    close(scores.clip[queries][:, videos], file[f"eval/{clip}"])
+    close(scores.frame[queries][:, videos], file[f"eval/{frame}"])
+    for name in [name for name in file if name.startswith("eval/fused_")]:
+        close(scores.fused(float(name.removeprefix("eval/fused_")))[queries][:, videos], file[name])
+
+
+def check_gradients(file: Arrays, prefix: str, model: nn.Module, places: Places) -> None:
+    """Every weight's gradient under the authors' names, and no other."""
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    found, wanted = export_weights(gradients, places), file.below(prefix)
+    assert found.keys() == wanted.keys()
+    for name, want in wanted.items():
+        close(found[name], want)
+
+
+def check_full_size(golden: Path, system: str, make: Callable[[int, int], nn.Module], places: Places) -> None:
+    """Parameter counts at the published widths, and the shape of every tensor at those of TVR."""
+    file = Arrays(golden / "common" / "param_counts.npz")
+    with torch.device("meta"):
+        widths = {name: make(video, text) for name, video, text in full_sizes(file, system)}
+        state = make(3072, 768).state_dict()
+    counts = {name: sum(p.numel() for p in model.parameters()) for name, model in widths.items()}
+    assert counts == {name: int(file.number(name)) for name in counts}
+    assert len(counts) >= 4
+    shapes = json.loads(str(file.arrays[f"{system}/shapes_tvr_3072_768"]))
+    assert {name: list(value.shape) for name, value in export_weights(state, places).items()} == shapes

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch
+from prvr.core.types import Batch, Outputs
 from prvr.models.bgmnet import BGMNet, BGMNetConfig, from_official, official_names, prepare_interpolated
-from prvr.models.official import export_weights
-from prvr.nn.prepare import cat_videos, unit_rows
+from prvr.nn.prepare import cat_videos
 from prvr.nn.proposals import proposal_scores, window_bounds, window_table
 from prvr.nn.uniform import UniformConfig
 from prvr.objectives.anchoring import alignment, anchored, own_moments
@@ -23,7 +20,19 @@ from prvr.objectives.pairs import pair_nce
 from prvr.recipes.bgmnet import BGMNetLoss, BGMNetSettings, objective
 from tests.nn.make import video_features
 from tests.parity.arrays import Arrays, close
-from tests.parity.retrieval import check_loss, check_pair_triplet, check_triplet, file_order, full_sizes, pieces
+from tests.parity.retrieval import (
+    check_full_size,
+    check_gradients,
+    check_loss,
+    check_pair_triplet,
+    check_retrieval,
+    check_triplet,
+    check_words,
+    in_double,
+    pieces,
+    read_batch,
+    sizes,
+)
 
 MATCHING = {"on": True, "off": False}
 TERMS = {
@@ -39,48 +48,11 @@ DOT = 5e-5  # absolute tolerance of dot products, as the arrays' description has
 @pytest.fixture(scope="module")
 def case(golden: Path) -> tuple[Arrays, BGMNet, Batch]:
     file = Arrays(golden / "bgmnet" / "bgmnet.npz")
-    said = file.settings()
-    config = BGMNetConfig(
-        video_width=said["visual"],
-        text_width=said["query"],
-        hidden=said["hidden"],
-        heads=said["heads"],
-        max_words=said["max_desc_l"],
-        frames=said["max_ctx_l"],
-        clips=said["map_size"],
-        input_dropout=0.0,
-        dropout=0.0,
-    )
-    assert len(window_bounds(config.clips)) == said["moments"]
+    config = BGMNetConfig(**sizes(file))
+    assert len(window_bounds(config.clips)) == file.settings()["moments"]
     model = BGMNet(config).eval()
     model.load_state_dict(from_official(file.below("sd/")))
     return file, model, read_batch(file)
-
-
-def read_batch(file: Arrays) -> Batch:
-    clips, frames = file["batch/clip_video_features"], file["batch/frame_video_features"]
-    words, valid = file["batch/text_feat"], file["batch/text_mask"] > 0
-    nowhere = torch.zeros(frames.shape[:2], dtype=torch.int64)
-    return Batch(
-        videos=VideoBatch(
-            frames=frames,
-            frame_valid=file["batch/videos_mask"] > 0,
-            clips=clips,
-            clip_size=torch.ones(clips.shape[:2]),
-            slot=nowhere,
-            segment=nowhere[:, : clips.shape[1]],
-            frame_spans=torch.zeros(*frames.shape[:2], 2),
-        ),
-        queries=QueryBatch(words=words, valid=valid, sentence=words[:, 0]),
-        video_of_query=file["batch/text_labels"],
-    )
-
-
-def in_double(model: BGMNet, batch: Batch) -> tuple[BGMNet, Batch]:
-    wide = BGMNet(model.config).double().eval()
-    wide.load_state_dict({name: value.double() for name, value in model.state_dict().items()})
-    videos = replace(batch.videos, frames=batch.videos.frames.double(), clips=batch.videos.clips.double())
-    return wide, replace(batch, videos=videos, queries=replace(batch.queries, words=batch.queries.words.double()))
 
 
 def moments_of(model: BGMNet, batch: Batch, outputs: Outputs, *, matching: bool) -> Tensor:
@@ -102,11 +74,7 @@ def test_raw_features_become_their_batch(case: tuple[Arrays, BGMNet, Batch]) -> 
     close(made.frames[:, :longest], batch.videos.frames)
     assert torch.equal(made.frame_valid[:, :longest], batch.videos.frame_valid)
     assert (made.clip_size > 0).all()
-    words, (place, _) = pieces(file, "tokens", "token_lengths"), file_order(file)
-    for query, tokens in zip(place.tolist(), words, strict=True):
-        kept = unit_rows(tokens)[: model.config.max_words]
-        close(batch.queries.words[query, : len(kept)], kept)
-        assert int(batch.queries.valid[query].sum()) == len(kept)
+    check_words(file, batch, model.config.max_words)
 
 
 def test_towers_and_moments(case: tuple[Arrays, BGMNet, Batch]) -> None:
@@ -149,14 +117,7 @@ def test_content_vectors(case: tuple[Arrays, BGMNet, Batch]) -> None:
 
 def test_scores_of_retrieval(case: tuple[Arrays, BGMNet, Batch]) -> None:
     file, model, batch = case
-    scores = model.scores(model.encode_queries(batch.queries), model.encode_videos(batch.videos))
-    close(scores.clip, file["infer/S_m"])
-    close(scores.frame, file["infer/S_c"])
-    queries, videos = file_order(file)
-    close(scores.clip[queries][:, videos], file["eval/S_m"])
-    close(scores.frame[queries][:, videos], file["eval/S_c"])
-    for name in [name for name in file if name.startswith("eval/fused_")]:
-        close(scores.fused(float(name.removeprefix("eval/fused_")))[queries][:, videos], file[name])
+    check_retrieval(file, model, batch, clip="S_m", frame="S_c")
 
 
 def test_single_losses(case: tuple[Arrays, BGMNet, Batch]) -> None:
@@ -222,23 +183,11 @@ def test_total_loss_and_gradients(case: tuple[Arrays, BGMNet, Batch], switch: st
     total, _ = learned(wide(wide_batch), wide_batch, 0)
     close(total, file[f"total_{switch}/loss_f64"])
     torch.autograd.backward(total)
-    gradients = {name: p.grad for name, p in wide.named_parameters() if p.grad is not None}
-    found, wanted = export_weights(gradients, official_names()), file.below(f"pgrad_{switch}/")
-    assert found.keys() == wanted.keys()
-    for name, want in wanted.items():
-        close(found[name], want)
+    check_gradients(file, f"pgrad_{switch}/", wide, official_names())
 
 
 def test_parameters_of_full_size(golden: Path) -> None:
-    file = Arrays(golden / "common" / "param_counts.npz")
-    counts = {}
-    for name, video_width, text_width in full_sizes(file, "bgmnet"):
-        with torch.device("meta"):
-            model = BGMNet(BGMNetConfig(video_width=video_width, text_width=text_width))
-        counts[name] = sum(p.numel() for p in model.parameters())
-    assert counts == {name: int(file.number(name)) for name in counts}
-    assert len(counts) >= 4
-    shapes = json.loads(str(file.arrays["bgmnet/shapes_tvr_3072_768"]))
-    with torch.device("meta"):
-        state = BGMNet(BGMNetConfig(video_width=3072, text_width=768)).state_dict()
-    assert {name: list(value.shape) for name, value in export_weights(state, official_names()).items()} == shapes
+    def make(video_width: int, text_width: int) -> BGMNet:
+        return BGMNet(BGMNetConfig(video_width=video_width, text_width=text_width))
+
+    check_full_size(golden, "bgmnet", make, official_names())

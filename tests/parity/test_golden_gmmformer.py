@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch
+from prvr.core.types import Batch, Outputs
 from prvr.models import gmmformer, gmmformer_v2
 from prvr.models.official import Places, export_weights
 from prvr.objectives.diversity import focal_diversity, query_diversity
@@ -23,6 +23,7 @@ from prvr.objectives.objective import Objective
 from prvr.recipes import gmmformer as recipe_v1
 from prvr.recipes import gmmformer_v2 as recipe_v2
 from tests.parity.arrays import Arrays, close
+from tests.parity.retrieval import read_batch
 
 FUSED = "out/fused_score_0.7clip_0.3frame"
 
@@ -53,25 +54,6 @@ def sizes(file: Arrays) -> dict[str, Any]:
         "frames": len(weights["frame_pos_embed.position_embeddings.weight"]),
         "clips": file["batch/clip_video_features"].shape[1],
     }
-
-
-def read_batch(file: Arrays) -> Batch:
-    clips, frames = file["batch/clip_video_features"], file["batch/frame_video_features"]
-    words, valid = file["batch/text_feat"], file["batch/text_mask"] > 0
-    place = torch.zeros(frames.shape[:2], dtype=torch.int64)
-    return Batch(
-        videos=VideoBatch(
-            frames=frames,
-            frame_valid=file["batch/videos_mask"] > 0,
-            clips=clips,
-            clip_size=torch.ones(clips.shape[:2]),
-            slot=place,
-            segment=torch.zeros(clips.shape[:2], dtype=torch.int64),
-            frame_spans=torch.zeros(*frames.shape[:2], 2),
-        ),
-        queries=QueryBatch(words=words, valid=valid, sentence=words[:, 0]),
-        video_of_query=file["batch/text_labels"],
-    )
 
 
 def case_v1(golden: Path) -> Case:

@@ -5,20 +5,18 @@ Sizes and settings come from the file, but for those of the loss, which its desc
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch
+from prvr.core.types import Batch, QueryBatch, VideoBatch
 from prvr.models.msc import MSC, MSCConfig
 from prvr.models.msc_official import from_official, to_official
 from prvr.nn.merging import connected_share, level_of, segment_clips
 from prvr.nn.pooling import last_valid
 from prvr.nn.prepare import PrepareConfig, prepare_video
 from prvr.recipes.msc import LossConfig, MSCSettings, objective
-from prvr.recipes.msc_import import import_official
 from tests.nn.make import video_features
 from tests.parity.arrays import Arrays, close
 
@@ -138,18 +136,3 @@ def test_padded_videos(network: tuple[Arrays, MSC, Batch]) -> None:
     # the released scores let zero vectors behind the video take part, so that none is below 0; ours do not
     scores = model(Batch(videos=videos, queries=batch.queries, video_of_query=batch.video_of_query)).cosine.frame
     close(scores.clamp(min=0), file["padded/frame_score_cos"])
-
-
-def test_their_checkpoint_becomes_ours(network: tuple[Arrays, MSC, Batch], tmp_path: Path) -> None:
-    file, model, batch = network
-    path = tmp_path / "official.ckpt"
-    torch.save({"epoch": 3, "state_dict": file.below("sd/")}, path)
-    unlike = replace(model.config, video_width=1, text_width=1, hidden=4 * model.config.heads, max_words=1, clips=2)
-    settings, weights = import_official(path, MSCSettings(model=unlike))
-    assert settings.model == model.config
-    ours = MSC(settings.model).eval()
-    ours.load_state_dict(weights)
-    outputs: Outputs = ours(batch)
-    close(outputs.cosine.clip, file["out/clip_score_cos"])
-    close(outputs.cosine.frame, file["out/frame_score_cos"])
-    close(outputs.cosine.fused(ours.clip_weight), file["out/fused_score_0.4clip_0.6frame"])

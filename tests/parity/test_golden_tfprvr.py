@@ -18,7 +18,7 @@ from torch import Tensor
 from prvr.core.types import QueryBatch, VideoBatch, VideoFeatures
 from prvr.evaluation.metrics import Recalls, ranks
 from prvr.models.tfprvr import LONGEST, TFPRVR, MomentConfig, find_moments, prepare_moments
-from prvr.nn.moment_graph import affinity, segment_vectors, segments_of, smooth_by_graph
+from prvr.nn.moment_graph import affinity, moments_of, segment_vectors, segments_of, smooth_by_graph
 from prvr.nn.scoring import cosine_scores
 from prvr.nn.trajectory import cut_strength, levels_of, turning
 from prvr.nn.wavelets import Wavelet, bands, depth_of
@@ -106,6 +106,14 @@ def test_segments_their_graph_and_what_it_smooths(cases: list[Case]) -> None:
         queries = F.normalize(case["queries"].double(), dim=1)
         near(queries @ vectors[0].T, case["initial_scores"], case.name)
         near(queries @ smoothed[0].T, case["smoothed_scores"], case.name)
+        moments = moments_of(smoothed, segments, case.lengths)
+        assert moments.valid.all(), case.name
+        assert torch.equal(moments.span[0], case["moment_spans"]), case.name
+        near(moments.vectors[0], case["moments"], case.name)
+        consensus = queries @ moments.vectors[0].T
+        near(consensus, case["consensus"], case.name)
+        near(consensus.gather(1, case["argmax_moment"][:, None])[:, 0], case["scores"], case.name)
+        near(consensus.amax(1), case["scores"], case.name)
 
 
 def test_moments_and_scores(cases: list[Case]) -> None:
@@ -158,6 +166,27 @@ def test_a_whole_run(file: Arrays) -> None:
     order = by_id[scores[:, by_id].argsort(dim=1, descending=True, stable=True)]
     assert torch.equal(order[~close], column[~close])
     assert int(close.sum()) < len(close) / 2
+    place = order.argsort(1)  # of each video in its query's ranking
+    targets = json.loads(str(file.arrays["corpus/targets_json"]))
+    assert len(targets) == len(file.arrays["corpus/query_ids"])
+    first = torch.stack([place[q, [ids.index(name) for name in names]].min() for q, names in enumerate(targets)]) + 1
+    official = json.loads(str(file.arrays["corpus/metrics_json"]))
+    found = Recalls.of(first).to_dict()
+    assert {name: found[name] for name in official} == pytest.approx(official)
+
+
+def test_levels_and_segments_of_a_whole_corpus(file: Arrays) -> None:
+    wavelet = MomentConfig().wavelet
+    lengths = file["corpus/lengths"]
+    levels = levels_of(lengths, wavelet)
+    assert torch.equal(levels, file["corpus/levels_per_video"])
+    nodes = []
+    for x, length, level in zip(torch.split(file["corpus/frames"], lengths.tolist()), lengths, levels, strict=True):
+        frames = F.normalize(x.double(), dim=1)
+        frames = F.pad(frames, (0, 0, 0, max(3 - len(frames), 0)))[None]
+        strength = cut_strength(turning(frames, length[None]), length[None], wavelet=wavelet)
+        nodes.append(int(segments_of(strength > 0, length[None], level[None]).valid.sum()))
+    assert nodes == file["corpus/nodes_per_video"].tolist()
 
 
 def test_means_of_levels_rank_almost_as_the_graph_does(file: Arrays) -> None:

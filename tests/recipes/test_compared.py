@@ -135,11 +135,23 @@ def test_benchmarks_have_the_published_settings(system: str) -> None:
         assert from_dict(type(recipe.settings), to_dict(recipe.settings)) == recipe.settings
 
 
-@pytest.mark.parametrize("system", ["gmmformer", "gmmformer_v2", "mssl"])
-@pytest.mark.parametrize("name", I3D)
+OWN = [
+    *((system, name) for system in ("gmmformer", "gmmformer_v2", "mssl") for name in I3D),
+    *(("dldkd", name) for name in ("tvr_i3d", "activitynet_i3d")),
+    *(("dldkd", name.replace("_i3d", "_plus_i3d")) for name in I3D),
+]
+
+
+@pytest.mark.parametrize(("system", "name"), OWN)
 def test_the_authors_own_features_change_sizes_alone(system: str, name: str) -> None:
     clip, own = (flat(of(system, n).settings) for n in (name.removesuffix("_i3d"), name))
-    sizes = dict(zip(("model.video_width", "model.text_width", "model.max_words"), (*I3D[name], 30), strict=True))
+    sizes = dict(
+        zip(
+            ("model.video_width", "model.text_width", "model.max_words"),
+            (*I3D[name.replace("_plus", "")], 30),
+            strict=True,
+        )
+    )
     assert own == clip | sizes
     assert of(system, name).target == f"prvr.recipes.{system}:{name}"
 

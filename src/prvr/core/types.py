@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
-from torch import Tensor
+if TYPE_CHECKING:  # whoever only reads video files needs no torch
+    from torch import Tensor
 
 Span = tuple[float, float]
 """A moment: start and end in seconds."""
@@ -44,6 +45,7 @@ class VideoInfo:
     rate: float  # average frames per second
     variable_rate: bool
     browser_playable: bool
+    pixel_aspect: float = 1.0  # width of a pixel over its height, after rotation
 
 
 class TextFeatures(NamedTuple):
@@ -93,6 +95,12 @@ class FeatureSpec:
     text_width: int  # E of the word features
     simulated: bool = False  # made from annotations by `prvr data simulate`; said wherever numbers are shown
     encoder: EncoderSpec | None = None  # that can make more of them; None: a pack that others extracted
+    shared_space: bool | None = None  # whether the cosine of a frame and a sentence means something; None: not known
+    sentence_vector: bool | None = None  # whether a query has a vector for the whole of it; None: not known
+    teacher: FeatureSpec | None = None  # of another encoder, which training alone reads; frames 0 wide: sentences only
+
+    REMARKS: ClassVar[tuple[str, ...]] = ("shared_space", "sentence_vector", "teacher")
+    """What is said about the features, and is no part of their identity."""
 
     @classmethod
     def of_encoder(cls, encoder: EncoderSpec) -> Self:
@@ -103,13 +111,23 @@ class FeatureSpec:
             video_width=encoder.width,
             text_width=encoder.width,
             encoder=encoder,
+            shared_space=True,
+            sentence_vector=True,
         )
+
+    @property
+    def comparable(self) -> bool:
+        """Whether nothing speaks against comparing frames with sentences as they are."""
+        return self.shared_space is not False and self.video_width == self.text_width
 
     def same_as(self, other: FeatureSpec) -> bool:
         """Whether a model trained on one can read the other."""
         if self.encoder and other.encoder:
             return self.encoder.same_as(other.encoder)
-        return replace(self, encoder=None) == replace(other, encoder=None)
+        return self._identity() == other._identity()
+
+    def _identity(self) -> FeatureSpec:
+        return replace(self, encoder=None, shared_space=None, sentence_vector=None, teacher=None)
 
 
 @runtime_checkable
@@ -152,7 +170,7 @@ class TensorRecord:
     def to(self, device: str) -> Self:
         """The same record on another device."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-        moved = {name: v.to(device) if isinstance(v, (Tensor, TensorRecord)) else v for name, v in values.items()}
+        moved = {name: v.to(device) if hasattr(v, "to") else v for name, v in values.items()}
         return type(self)(**moved)
 
 
@@ -188,12 +206,21 @@ class QueryBatch(TensorRecord):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Teacher(TensorRecord):
+    """What another frozen encoder made of the same videos and queries; not normalised."""
+
+    frames: Tensor  # (V, T, E) at the places of the student's frames, zero where not valid; T = 0: it saw no video
+    sentence: Tensor  # (Q, E)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Batch(TensorRecord):
     """Videos with all their queries: one training step."""
 
     videos: VideoBatch
     queries: QueryBatch
     video_of_query: Tensor  # (Q,) int64, row -> position of its video in `videos`
+    teacher: Teacher | None = None  # an encoder other than the one that made the features, where there is one
 
 
 class VideoTokens(NamedTuple):

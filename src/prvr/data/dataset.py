@@ -11,7 +11,7 @@ from torch import Tensor
 
 from prvr.core.config import fingerprint
 from prvr.core.errors import DataError
-from prvr.core.types import Batch, Query, VideoBatch
+from prvr.core.types import Batch, Query, Teacher, VideoBatch
 from prvr.data.annotations import group_by_video
 from prvr.data.prepared import Prepare, prepared_queries, prepared_videos
 from prvr.data.sources import FeatureSource, QueryTable
@@ -28,6 +28,7 @@ class RetrievalSet:
     queries: QueryTable
     video_of_query: Tensor  # (Q,) int64
     digest: str  # of the queries and the features; the same data, the same digest
+    teacher: Teacher | None = None  # of all videos and queries, where training has one
 
     @classmethod
     def build(
@@ -68,7 +69,13 @@ class RetrievalSet:
         place[videos] = torch.arange(len(videos))
         column = place[self.video_of_query]  # (Q,) -1 = not in this batch
         rows = (column >= 0).nonzero().squeeze(1)
-        return Batch(videos=take(self.videos, videos), queries=self.queries.batch(rows), video_of_query=column[rows])
+        teacher = self.teacher
+        return Batch(
+            videos=take(self.videos, videos),
+            queries=self.queries.batch(rows),
+            video_of_query=column[rows],
+            teacher=teacher and Teacher(frames=teacher.frames[videos], sentence=teacher.sentence[rows]),
+        )
 
     def batches(self, size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
         """All videos once, `size` at a time, in an order that follows from (seed, epoch) alone."""

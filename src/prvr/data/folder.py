@@ -19,8 +19,9 @@ from prvr.core.types import Encoder, EncoderSpec, FeatureSpec, Query
 from prvr.data.benchmarks import Annotations, open_annotations
 from prvr.data.dataset import RetrievalSet
 from prvr.data.prepared import Prepare
-from prvr.data.sources import FeatureSource, PackSource, StoreSource, with_teacher
-from prvr.features.packs import open_pack, open_packs
+from prvr.data.sources import FeatureSource, PackSource, StoreSource
+from prvr.data.teachers import Resample, TeacherSource, open_teacher, taught
+from prvr.features.packs import packs_at
 from prvr.features.store import HEADER, FeatureStore
 from prvr.features.texts import encoder_of
 
@@ -31,7 +32,7 @@ class DataFolder:
 
     root: Path
     features: Path | None = None  # a store or a pack that does not lie in root
-    teacher: Path | None = None  # a text pack whose sentences teach in place of the encoder's (paper, Table 3c)
+    teacher: Path | None = None  # another encoder's, which training is taught by: a store, a pack, or a text pack
     encoder: Callable[[EncoderSpec], Encoder] = encoder_of  # brought only for sentences that were never encoded before
 
     @cached_property
@@ -53,7 +54,7 @@ class DataFolder:
     def source(self) -> FeatureSource:
         """The features. Raises FeatureError when there are none."""
         folder = self.features or self.root / "features"
-        if not (folder / HEADER).exists() and (packs := open_packs(self.features or self.root)):
+        if not (folder / HEADER).exists() and (packs := packs_at(self.features or self.root)):
             return PackSource(packs, self._durations)
         return StoreSource(FeatureStore.open(folder), self.encoder)
 
@@ -67,7 +68,11 @@ class DataFolder:
     @property
     def spec(self) -> FeatureSpec:
         """What the features have in common."""
-        return self.source.spec
+        return replace(self.source.spec, teacher=self._teacher.spec if self._teacher else None)
+
+    @cached_property
+    def _teacher(self) -> TeacherSource | None:
+        return open_teacher(self.teacher, self._durations, self.encoder) if self.teacher else None
 
     @cached_property
     def _durations(self) -> Mapping[str, float]:
@@ -81,7 +86,11 @@ class DataFolder:
 
     def load(self, name: str, items: Sequence[Query], prepare: Prepare, *, key: str) -> RetrievalSet:
         """Queries and their videos, ready for a model; `key` names all that `prepare` depends on but the features."""
-        made = RetrievalSet.build(name, items, self.source, prepare, cache=self.root / "prepared", key=key)
-        if self.teacher is None:
-            return made
-        return replace(made, queries=with_teacher(made.queries, items, open_pack(self.teacher)))
+        return RetrievalSet.build(name, items, self.source, prepare, cache=self.root / "prepared", key=key)
+
+    def taught(self, items: RetrievalSet, resample: Resample) -> RetrievalSet:
+        """What is learned from, with what the teacher makes of it, where there is one.
+
+        Raises DataError for a video or a query that the teacher does not know.
+        """
+        return taught(items, self._teacher, resample, cache=self.root / "prepared") if self._teacher else items

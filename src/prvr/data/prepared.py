@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -20,7 +20,15 @@ from torch import Tensor
 from prvr.core.types import VideoBatch, VideoFeatures
 from prvr.data.sources import QueryTable
 
-R = TypeVar("R", VideoBatch, QueryTable)
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames of V videos and nothing else."""
+
+    frames: Tensor  # (V, T, E)
+
+
+R = TypeVar("R", VideoBatch, QueryTable, Frames)
 
 Prepare = Callable[[Sequence[VideoFeatures]], VideoBatch]
 """A recipe's way from frozen features to what its model reads."""
@@ -55,6 +63,19 @@ def prepared_queries(folder: Path, make: Callable[[], QueryTable]) -> QueryTable
     return _open(folder, QueryTable) or table
 
 
+def prepared_frames(folder: Path, number: int, make: Callable[[range], Tensor]) -> Tensor:
+    """(number, T, E), some rows of which `make` makes at a time, mapped from `folder`, which is filled first if it is
+    not there; in memory where it cannot be.
+    """
+    found = _open(folder, Frames)
+    if found is None:
+        with suppress(OSError):
+            lots = (range(at, min(at + _VIDEOS, number)) for at in range(0, number, _VIDEOS))
+            _write(folder, number, (Frames(make(rows)) for rows in lots))
+            found = _open(folder, Frames)
+    return make(range(number)) if found is None else found.frames
+
+
 class _DifferentLengthsError(Exception):
     """Two videos of different length: nothing that one array can hold."""
 
@@ -73,7 +94,9 @@ def _open(folder: Path, kind: type[R]) -> R | None:
     return kind(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
-def _write(folder: Path, rows: int | None, parts: Iterator[VideoBatch] | Iterator[QueryTable]) -> None:
+def _write(
+    folder: Path, rows: int | None, parts: Iterator[VideoBatch] | Iterator[QueryTable] | Iterator[Frames]
+) -> None:
     """Records end to end, `rows` of them in all (None: what the first one has). Raises OSError for a full disk."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")

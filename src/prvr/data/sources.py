@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from prvr.core.config import fingerprint
-from prvr.core.errors import DataError, FeatureError
+from prvr.core.errors import FeatureError
 from prvr.core.types import Encoder, EncoderSpec, FeatureSpec, Query, QueryBatch, TextFeatures, VideoFeatures
-from prvr.features.packs import FeaturePack, PackFolder
+from prvr.features.packs import PackFolder
 from prvr.features.store import FeatureStore
 from prvr.features.texts import text_features
 
@@ -25,7 +25,7 @@ class QueryTable:
 
     words: Tensor  # (ΣW, E) unit length
     start: Tensor  # (Q + 1,) int64, where each query's words begin
-    sentence: Tensor  # (Q, E) unit length: the encoder's sentence embedding, or that of another teacher
+    sentence: Tensor  # (Q, E) unit length: the encoder's sentence embedding
 
     def __len__(self) -> int:
         return len(self.start) - 1
@@ -68,6 +68,10 @@ class FeatureSource(Protocol):
         """The features of Q queries, in order. Raises FeatureError naming what is missing."""
         ...
 
+    def sentences(self, items: Sequence[Query]) -> Tensor:
+        """(Q, E): one vector a query, as the encoder made it. Raises FeatureError naming what is missing."""
+        ...
+
 
 class StoreSource:
     """A feature store, and the encoder that made it for the sentences."""
@@ -92,9 +96,15 @@ class StoreSource:
 
     def texts(self, items: Sequence[Query]) -> QueryTable:
         """Sentences as the store's encoder sees them."""
+        return query_table(self._found(items))
+
+    def sentences(self, items: Sequence[Query]) -> Tensor:
+        """The encoder's own sentence embeddings."""
+        return self._found(items).sentence
+
+    def _found(self, items: Sequence[Query]) -> TextFeatures:
         header = self.store.header
-        found = text_features(self.store, [item.text for item in items], lambda: self._encoder(header.encoder))
-        return query_table(found)
+        return text_features(self.store, [item.text for item in items], lambda: self._encoder(header.encoder))
 
 
 class PackSource:
@@ -119,29 +129,23 @@ class PackSource:
 
     def texts(self, items: Sequence[Query]) -> QueryTable:
         """Token rows of every query; its last row is the sentence ([EOS]), as MSC reads it."""
+        words = self._words(items)
+        return _table(words, torch.stack([rows[-1] for rows in words]))
+
+    def sentences(self, items: Sequence[Query]) -> Tensor:
+        """The last row of every query."""
+        return torch.stack([rows[-1] for rows in self._words(items)])
+
+    def _words(self, items: Sequence[Query]) -> list[Tensor]:
+        if not items:
+            raise FeatureError("there is no query to read text features of; the split is empty")
         missing = self.packs.missing_queries([item.query_id for item in items])
         if missing:
             raise FeatureError(
                 f"{self.packs.text.path}: has no text features of {len(missing)} of {len(items)} queries (first: "
                 f"{missing[0]!r}); put the caption files that belong to the pack beside it, or run `prvr data check`"
             )
-        words = [self.packs.read_words(item.query_id) for item in items]
-        return _table(words, torch.stack([rows[-1] for rows in words]))
-
-
-def with_teacher(table: QueryTable, items: Sequence[Query], teacher: FeaturePack) -> QueryTable:
-    """The same queries with the sentences of another encoder: its last row of each (paper, Table 3c).
-
-    Raises DataError for a query that the teacher does not know.
-    """
-    missing = [item.query_id for item in items if item.query_id not in teacher]
-    if missing:
-        raise DataError(
-            f"{teacher.path}: has no text features of {len(missing)} of {len(items)} queries (first: {missing[0]!r}); "
-            "a teacher needs one entry a query, by query id"
-        )
-    sentence = torch.stack([teacher.read(item.query_id)[-1] for item in items])
-    return QueryTable(words=table.words, start=table.start, sentence=_unit(sentence))
+        return [self.packs.read_words(item.query_id) for item in items]
 
 
 def query_table(texts: TextFeatures) -> QueryTable:
@@ -157,8 +161,6 @@ def unit_queries(texts: TextFeatures) -> QueryBatch:
 
 
 def _table(words: Sequence[Tensor], sentence: Tensor) -> QueryTable:
-    if not words:
-        raise FeatureError("there is no query to read text features of; the split is empty")
     lengths = torch.tensor([len(rows) for rows in words])
     return QueryTable(words=_unit(torch.cat(list(words))), start=_starts(lengths), sentence=_unit(sentence))
 

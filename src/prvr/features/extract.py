@@ -44,6 +44,7 @@ class Progress:
     video_s: float = 0.0  # seconds of video encoded so far
     wall_s: float = 0.0
     current: str = ""
+    made: list[str] = field(default_factory=list)  # video ids, in the order in which they were finished
 
     @property
     def realtime(self) -> float:
@@ -87,10 +88,10 @@ def extract(
     with store.writing():
         jobs, kept, failed = plan(paths, store)
         progress = Progress(total=len(jobs))
-        made = _run(jobs, encoder, store, workers or os.cpu_count() or 1, progress, failed, on_progress)
+        _run(jobs, encoder, store, workers or os.cpu_count() or 1, progress, failed, on_progress)
     return Extraction(
         store=store,
-        made=tuple(made),
+        made=tuple(progress.made),
         kept=tuple(kept),
         failed=failed,
         video_s=progress.video_s,
@@ -151,9 +152,8 @@ def _run(
     progress: Progress,
     failed: dict[str, str],
     on_progress: Callable[[Progress], None] | None,
-) -> list[str]:
+) -> None:
     """Encode the jobs on several threads: decoding and the encoder both leave Python's lock while they work."""
-    made: list[str] = []
     stop = threading.Event()
     began = time.perf_counter()
 
@@ -173,7 +173,7 @@ def _run(
                     progress.current = job.video_id
                     try:
                         progress.video_s += future.result()
-                        made.append(job.video_id)
+                        progress.made.append(job.video_id)
                     except VideoError as error:
                         failed[str(job.path)] = str(error)
                     progress.done += 1
@@ -185,7 +185,6 @@ def _run(
             for future in waiting:
                 future.cancel()
             raise
-    return made
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.types import Batch, Embedded, Outputs, QueryBatch, VideoBatch, VideoFeatures, VideoTokens
 from prvr.models import official
 from prvr.models.official import (
+    Official,
     Place,
-    import_weights,
     layer_places,
     linear_places,
     position_places,
@@ -212,7 +212,7 @@ def official_names() -> dict[str, Place]:
 
 def from_official(state: Mapping[str, Tensor], *, where: str = "this state dict") -> dict[str, Tensor]:
     """The authors' weights under our names and in our shapes. Raises CheckpointError when they are not AMDNet's."""
-    return import_weights(state, official_names(), system="AMDNet", where=where)
+    return OFFICIAL.read(state, where=where)
 
 
 def undecayed(name: str) -> bool:
@@ -220,3 +220,15 @@ def undecayed(name: str) -> bool:
     another name with them.
     """
     return official.undecayed(name) and name != "whole_norm.weight"
+
+
+OFFICIAL = Official(
+    system="AMDNet",
+    places=official_names(),
+    sizes={
+        "video_width": ("clip_input_proj.net.1.weight", 1),
+        "text_width": ("query_input_proj.net.1.weight", 1),
+        "hidden": ("query_input_proj.net.1.weight", 0),
+    },
+    said={"n_heads": ("model.heads",), "map_size": ("model.frames", "prepare.frames")},
+)

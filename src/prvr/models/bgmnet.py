@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from prvr.core.types import VideoBatch, VideoFeatures
+from prvr.models import mssl
 from prvr.models.mssl import MSSL, MSSLConfig, official_names
-from prvr.models.official import import_weights
 from prvr.nn.prepare import unit_rows
 from prvr.nn.sampling import interpolate_positions
 from prvr.nn.uniform import UniformConfig, prepare_uniform
@@ -47,4 +47,7 @@ def prepare_interpolated(video: VideoFeatures, config: UniformConfig) -> VideoBa
 
 def from_official(state: Mapping[str, Tensor], *, where: str = "this state dict") -> dict[str, Tensor]:
     """The authors' weights under our names and in our shapes. Raises CheckpointError when they are not BGM-Net's."""
-    return import_weights(state, official_names(), system="BGM-Net", where=where)
+    return OFFICIAL.read(state, where=where)
+
+
+OFFICIAL = replace(mssl.OFFICIAL, system="BGM-Net", signs={"use_matcher": True})

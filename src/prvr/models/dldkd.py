@@ -16,7 +16,15 @@ from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, BranchScores, Embedded, Outputs, QueryBatch, VideoBatch, VideoTokens
-from prvr.models.official import Place, import_weights, layer_places, linear_places, position_places, projection_places
+from prvr.models.official import (
+    Official,
+    Place,
+    family_sizes,
+    layer_places,
+    linear_places,
+    position_places,
+    projection_places,
+)
 from prvr.nn.attention_layers import SequenceEncoder, reset_parameters
 from prvr.nn.blocks import InputProjection
 from prvr.nn.pooling import AttentionPooling
@@ -182,11 +190,27 @@ def from_official(
 
     DL-DKD has a second text projection that nothing reads; it is left out.
     """
-    system, unused = ("DL-DKD++", ()) if plus else ("DL-DKD", ("A_query_input_proj.",))
-    return import_weights(state, official_names(plus=plus), system=system, where=where, unused=unused)
+    return (OFFICIAL_PLUS if plus else OFFICIAL).read(state, where=where)
 
 
 def _encoder(config: DLDKDConfig, length: int) -> SequenceEncoder:
     return SequenceEncoder(
         config.hidden, config.heads, length, input_dropout=config.input_dropout, dropout=config.dropout
     )
+
+
+OFFICIAL = Official(
+    system="DL-DKD",
+    places=official_names(plus=False),
+    sizes=family_sizes("B_query", "B_frame"),
+    unused=("A_query_input_proj.",),
+    said={"n_heads": ("model.heads",)},
+    implied={"shared_words": True},
+)
+OFFICIAL_PLUS = Official(
+    system="DL-DKD++",
+    places=official_names(plus=True),
+    sizes=family_sizes(frame="visual"),
+    said={"n_heads": ("model.heads",)},
+    implied={"shared_words": False},
+)

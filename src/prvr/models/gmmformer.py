@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, Embedded, Outputs, QueryBatch, VideoBatch, VideoTokens
 from prvr.models.official import (
+    Official,
     Place,
-    import_weights,
+    family_sizes,
     layer_places,
     position_places,
     projection_places,
@@ -196,7 +197,7 @@ def official_names() -> dict[str, Place]:
 
 def from_official(state: Mapping[str, Tensor], *, where: str = "this state dict") -> dict[str, Tensor]:
     """The authors' weights under our names and in our shapes. Raises CheckpointError when they are of another."""
-    return import_weights(state, official_names(), system="GMMFormer", where=where)
+    return OFFICIAL.read(state, where=where)
 
 
 def _mixtures(config: GMMFormerConfig) -> nn.ModuleList:
@@ -210,3 +211,15 @@ def _mixed(x: Tensor, mixtures: nn.ModuleList, tables: Tensor, valid: Tensor) ->
     for blocks in mixtures:
         x = blocks(x, table=tables, bias=bias).mean(0)
     return x
+
+
+OFFICIAL = Official(
+    system="GMMFormer",
+    places=official_names(),
+    sizes=family_sizes(),
+    said={
+        "n_heads": ("model.heads",),
+        "map_size": ("model.clips", "prepare.clips"),
+        "clip_scale_w": ("model.clip_weight",),
+    },
+)

@@ -15,7 +15,7 @@ from torch import Tensor
 from prvr.core.types import Batch, Outputs, VideoBatch
 from prvr.models import msc_official
 from prvr.models.msc import MSC, MSCConfig
-from prvr.models.official import Place, import_weights
+from prvr.models.official import Official, Place
 from prvr.nn.spans import TokenSpans, equal_spans
 
 
@@ -67,5 +67,14 @@ def official_names() -> dict[str, Place]:
 
 def from_official(state: Mapping[str, Tensor], *, where: str = "this state dict") -> dict[str, Tensor]:
     """The authors' weights under our names and in our shapes. Raises CheckpointError when they are of another."""
-    found = import_weights(state, official_names(), system="GMMFormer v2", where=where)
-    return found | {"weight_token": found["weight_token"].flatten()}
+    return OFFICIAL.read(state, where=where)
+
+
+OFFICIAL = Official(
+    system="GMMFormer v2",
+    places=official_names(),
+    sizes=msc_official.SIZES,
+    vectors=("weight_token",),
+    said={**msc_official.OFFICIAL.said, "map_size": ("prepare.clips",)},
+    implied={"alignment": "none"},
+)

@@ -6,15 +6,11 @@ lies, and at which index.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
-import torch
 from torch import Tensor
 
-from prvr.core.errors import CheckpointError
-
-Place = tuple[str, tuple[int, ...]]
-"""Our parameter's name, and the index of the part that is theirs; () = all of it."""
+from prvr.models.official import Official, Place, Sizes, family_sizes
 
 _NUM_BLOCKS = 8
 _BLOCK = (("output.layer1", "up"), ("output.layer2", "down"), ("norm1", "norm1"), ("norm2", "norm2"))
@@ -40,31 +36,13 @@ def official_names() -> dict[str, Place]:
 
 
 def from_official(state: Mapping[str, Tensor], *, where: str = "this state dict") -> dict[str, Tensor]:
-    """The authors' weights under our names and in our shapes.
-
-    Raises CheckpointError when a tensor is missing or unknown, or when those of several blocks differ in shape.
-    """
-    places = official_names()
-    missing, unknown = sorted(places.keys() - state.keys()), sorted(state.keys() - places.keys())
-    if missing or unknown:
-        what = [f"lacks {_some(missing)}"] * bool(missing) + [f"has unknown {_some(unknown)}"] * bool(unknown)
-        raise CheckpointError(
-            f"{where}: is not that of a released MSC network: it {' and '.join(what)}; bring the state dict of one"
-        )
-    parts: dict[str, dict[tuple[int, ...], Tensor]] = {}
-    for theirs, (ours, index) in places.items():
-        value = state[theirs]
-        parts.setdefault(ours, {})[index] = value.flatten() if ours == "weight_token" else value
-    for ours, found in parts.items():
-        if len(shapes := {tuple(value.shape) for value in found.values()}) > 1:
-            raise CheckpointError(f"{where}: is not that of a released MSC network: blocks of {ours} differ, {shapes}")
-    return {ours: _stacked(found) for ours, found in parts.items()}
+    """The authors' weights under our names and in our shapes. Raises CheckpointError when they are of another."""
+    return OFFICIAL.read(state, where=where)
 
 
 def to_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Our weights (or gradients, under the same names) as the authors name and shape them; views where possible."""
-    found = {theirs: state[ours][index] for theirs, (ours, index) in official_names().items()}
-    return found | {"weight_token": found["weight_token"].view(1, 1, -1)}
+    return OFFICIAL.write(state)
 
 
 def stack_depth(name: str) -> int:
@@ -82,11 +60,6 @@ def undecayed(name: str) -> bool:
     Those are biases, and the norms of input projections and positions; norms inside the blocks do decay.
     """
     return name.endswith(("bias", "input.norm.weight", "positions.norm.weight"))
-
-
-def _some(names: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(repr(name) for name in names[:most]) + more
 
 
 def _input(branch: str) -> dict[str, Place]:
@@ -124,10 +97,12 @@ def _both(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
         yield from ((f"{theirs}.{kind}", f"{ours}.{kind}") for kind in ("weight", "bias"))
 
 
-def _stacked(parts: Mapping[tuple[int, ...], Tensor]) -> Tensor:
-    """Parts at all indices of a grid -> one tensor with the grid's axes in front."""
-    if () in parts:
-        return parts[()]
-    first = sorted({index[0] for index in parts})
-    rest = [{index[1:]: part for index, part in parts.items() if index[0] == i} for i in first]
-    return torch.stack([_stacked(inner) for inner in rest])
+SIZES: Sizes = family_sizes() | {"clips": ("clip_encoder.layer2.weight", 0)}
+OFFICIAL = Official(
+    system="MSC",
+    places=official_names(),
+    sizes=SIZES,
+    vectors=("weight_token",),
+    said={"n_heads": ("model.heads",), "sft_factor": ("model.sft_factor",), "clip_scale_w": ("model.clip_weight",)},
+    implied={"alignment": "linear"},
+)

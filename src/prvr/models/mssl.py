@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, BranchScores, Embedded, Outputs, QueryBatch, VideoBatch, VideoTokens
-from prvr.models.official import Place, import_weights, layer_places, position_places, projection_places
+from prvr.models.official import (
+    Official,
+    Place,
+    family_sizes,
+    layer_places,
+    position_places,
+    projection_places,
+)
 from prvr.nn.attention_layers import SequenceEncoder, reset_parameters
 from prvr.nn.blocks import InputProjection
 from prvr.nn.pooling import AttentionPooling
@@ -181,10 +188,19 @@ def official_names() -> dict[str, Place]:
 
 def from_official(state: Mapping[str, Tensor], *, where: str = "this state dict") -> dict[str, Tensor]:
     """The authors' weights under our names and in our shapes. Raises CheckpointError when they are of another."""
-    return import_weights(state, official_names(), system="MS-SL", where=where)
+    return OFFICIAL.read(state, where=where)
 
 
 def _encoder(config: MSSLConfig, length: int) -> SequenceEncoder:
     return SequenceEncoder(
         config.hidden, config.heads, length, input_dropout=config.input_dropout, dropout=config.dropout
     )
+
+
+OFFICIAL = Official(
+    system="MS-SL",
+    places=official_names(),
+    sizes=family_sizes(),
+    said={"n_heads": ("model.heads",), "map_size": ("model.clips", "prepare.clips")},
+    signs={"use_matcher": False},  # of BGM-Net, whose tensors have the same names and shapes
+)

@@ -7,6 +7,7 @@ apart are stacked here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -18,6 +19,48 @@ Place = tuple[str, tuple[int, ...]]
 
 Places = Mapping[str, Place]
 """Each of the authors' names -> where it lies in ours."""
+
+Sizes = Mapping[str, tuple[str, int]]
+"""A size in our settings -> the authors' tensor that shows it, and the axis that is as long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Official:
+    """How a system's authors write a network down: all that is needed to read a checkpoint of theirs."""
+
+    system: str
+    places: Places
+    sizes: Sizes
+    unused: Sequence[str] = ()  # how names begin of tensors that nothing reads
+    vectors: Sequence[str] = ()  # ours of one axis, which with them has two axes of length 1 in front
+    said: Mapping[str, Sequence[str]] = field(default_factory=dict)  # their settings that no shape shows -> all of ours
+    implied: Mapping[str, object] = field(default_factory=dict)  # our settings of the model that all of theirs have
+    signs: Mapping[str, bool] = field(default_factory=dict)  # names that their settings have, or those of others have
+
+    def read(self, state: Mapping[str, Tensor], *, where: str = "this state dict") -> dict[str, Tensor]:
+        """Their weights under our names and in our shapes. Raises CheckpointError when they are of another system."""
+        found = import_weights(state, self.places, system=self.system, where=where, unused=self.unused)
+        return found | {name: found[name].flatten() for name in self.vectors}
+
+    def write(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Our weights (or gradients, under the same names) as they name and shape them; views where possible."""
+        shaped = {name: value.view(1, 1, -1) if name in self.vectors else value for name, value in state.items()}
+        return export_weights(shaped, self.places)
+
+    def check_names(self, state: Mapping[str, Tensor], *, where: str) -> None:
+        """Raises CheckpointError when a tensor is missing or unknown."""
+        check_names(state, self.places, system=self.system, where=where, unused=self.unused)
+
+
+def family_sizes(query: str = "query", frame: str = "frame") -> dict[str, tuple[str, int]]:
+    """The sizes of MS-SL's family, by how the names of the two branches begin."""
+    return {
+        "video_width": (f"{frame}_input_proj.net.1.weight", 1),
+        "text_width": (f"{query}_input_proj.net.1.weight", 1),
+        "hidden": (f"{query}_input_proj.net.1.weight", 0),
+        "max_words": (f"{query}_pos_embed.position_embeddings.weight", 0),
+        "frames": (f"{frame}_pos_embed.position_embeddings.weight", 0),
+    }
 
 
 def linear_places(theirs: str, ours: str) -> dict[str, Place]:
@@ -54,20 +97,28 @@ def import_weights(
 
     Raises CheckpointError when a tensor is missing or unknown, or when those of several layers differ in shape.
     """
-    known = {name: value for name, value in state.items() if not name.startswith(tuple(unused))}
-    missing, unknown = sorted(places.keys() - known.keys()), sorted(known.keys() - places.keys())
-    if missing or unknown:
-        what = [f"lacks {_some(missing)}"] * bool(missing) + [f"has unknown {_some(unknown)}"] * bool(unknown)
-        raise CheckpointError(
-            f"{where}: is not that of a released {system}: it {' and '.join(what)}; bring the state dict of one"
-        )
+    check_names(state, places, system=system, where=where, unused=unused)
     parts: dict[str, dict[tuple[int, ...], Tensor]] = {}
     for theirs, (ours, index) in places.items():
-        parts.setdefault(ours, {})[index] = known[theirs]
+        parts.setdefault(ours, {})[index] = state[theirs]
     for ours, found in parts.items():
         if len(shapes := {tuple(value.shape) for value in found.values()}) > 1:
             raise CheckpointError(f"{where}: is not that of a released {system}: layers of {ours} differ, {shapes}")
     return {ours: _stacked(found) for ours, found in parts.items()}
+
+
+def check_names(
+    state: Mapping[str, Tensor], places: Places, *, system: str, where: str, unused: Sequence[str] = ()
+) -> None:
+    """Raises CheckpointError, by the authors' names, when a tensor is missing or unknown."""
+    known = {name for name in state if not name.startswith(tuple(unused))}
+    missing, unknown = sorted(places.keys() - known), sorted(known - places.keys())
+    if missing or unknown:
+        what = [f"lacks {some(missing)}"] * bool(missing) + [f"has unknown {some(unknown)}"] * bool(unknown)
+        raise CheckpointError(
+            f"{where}: is not that of a released {system}: it {' and '.join(what)}; "
+            "bring a checkpoint of that system, or choose the recipe of the system that it is of"
+        )
 
 
 def export_weights(state: Mapping[str, Tensor], places: Places) -> dict[str, Tensor]:
@@ -90,7 +141,8 @@ def undecayed(name: str) -> bool:
     return name.endswith("bias") or "norm" in name
 
 
-def _some(names: Sequence[str], most: int = 3) -> str:
+def some(names: Sequence[str], most: int = 3) -> str:
+    """The first few of many names, for people."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(repr(name) for name in names[:most]) + more
 

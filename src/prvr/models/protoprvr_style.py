@@ -4,13 +4,17 @@ No code was released, and parts of this are our own reconstruction: the blocks t
 words are masked and how two videos are mixed. What is the paper's: prototypes learned for all videos alike and made by
 cross-attention alone, the best one as the score, and what they learn from (`prvr.objectives.prototypes`).
 
+How prototypes and their layers begin is ours too: N(0, 1) and N(0, 1/D), all else as in MS-SL. Were they to begin as
+small as all else, N(0, 0.02²), what they share, the mean of the video, would soon outweigh what sets them apart; equal
+prototypes look at the same places, so nothing would part them again, and a video would be stored as one vector L times.
+
 The prototypes stand in the place of the frames, and there is no other branch.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -143,6 +147,9 @@ class ProtoPRVRStyle(nn.Module):
         self.word_decoder = WordDecoder(c.hidden, c.text_width, c.heads, c.dropout)
         self.frame_decoder = FrameDecoder(c.hidden, c.frames)
         reset_parameters(self)
+        nn.init.normal_(self.prototypes)  # as long as the tokens that are added to them
+        for layer in self.layers:
+            cast(PrototypeLayer, layer).wake()
 
     @property
     def clip_weight(self) -> float:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from prvr.core.types import BranchScores, QueryBatch, RetrievalModel, VideoBatch, VideoTokens
 from prvr.nn.scoring import cosine_scores
+from prvr.nn.spans import TokenSpans, spans_of
 from prvr.nn.trace import TraceConfig, add_trace
 
 
@@ -44,6 +45,10 @@ class Traced(nn.Module):
     def encode_videos(self, videos: VideoBatch) -> VideoTokens:
         """-> the inner model's tokens."""
         return self.inner.encode_videos(videos)
+
+    def token_spans(self, videos: VideoBatch) -> TokenSpans:
+        """Seconds of the tokens, the inner model's: moments are read from them."""
+        return spans_of(self.inner, videos)
 
     def scores(self, query: Tensor, tokens: VideoTokens) -> BranchScores:
         """query (Q, D) against V videos -> (Q, V) of each branch, both with the same addition."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -15,6 +16,22 @@ class TokenSpans(NamedTuple):
 
     frames: Tensor  # (V, N, 2)
     clips: Tensor  # (V, C, 2)
+
+
+def spans_of(model: object, videos: VideoBatch) -> TokenSpans:
+    """When a model's tokens are: as its `token_spans` says, or those of the frames and clips that it reads."""
+    own: Callable[[VideoBatch], TokenSpans] | None = getattr(model, "token_spans", None)
+    return own(videos) if own else TokenSpans(frames=videos.frame_spans, clips=clip_spans(videos))
+
+
+def clip_spans(videos: VideoBatch) -> Tensor:
+    """What each clip covers: from the first frame that went to it to the last -> (V, C, 2) seconds."""
+    shape = videos.clip_size.shape
+    start, end = videos.frame_spans[..., 0], videos.frame_spans[..., 1]
+    start, end = start.where(videos.frame_valid, torch.inf), end.where(videos.frame_valid, -torch.inf)
+    first = start.new_full(shape, torch.inf).scatter_reduce(1, videos.slot, start, "amin")
+    last = end.new_full(shape, -torch.inf).scatter_reduce(1, videos.slot, end, "amax")
+    return torch.stack([first, last], 2)
 
 
 def whole_spans(videos: VideoBatch) -> Tensor:

@@ -14,19 +14,17 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
 
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, Outputs, VideoBatch, VideoFeatures
-from prvr.models.amdnet import AMDNet, AMDNetConfig, AMDOutputs, prepare_means, undecayed
-from prvr.models.official import stack_depth
+from prvr.models.amdnet import OFFICIAL, AMDNet, AMDNetConfig, AMDOutputs, prepare_means, undecayed
 from prvr.nn.prepare import cat_videos
 from prvr.objectives.anchors import mask_diversity, moment_relevance
 from prvr.objectives.objective import Objective
+from prvr.recipes.needs import check_sentences
 from prvr.recipes.recipe import Recipe
-from prvr.recipes.retrieval import OptimConfig, bert_adam, check_widths, hidden_width, nce_term, weighted
+from prvr.recipes.retrieval import OptimConfig, nce_term, trained, weighted
 from prvr.training.loop import TrainConfig
 
 
@@ -118,16 +116,16 @@ def charades_clip_b() -> Recipe:
 
 def recipe(target: str, title: str, settings: AMDNetSettings) -> Recipe:
     """Any AMDNet settings as a Recipe; `target` is the function that makes it."""
-    return Recipe(
-        target=target,
-        title=title,
-        settings=settings,
-        fit=check_widths,
-        width=hidden_width,
+    return trained(
+        target,
+        title,
+        settings,
+        AMDNet,
+        objective,
+        fit=check_sentences,
         prepare=_prepare,
-        build=_build,
-        objective=objective,
-        optimizer=_optimizer,
+        undecayed=undecayed,
+        official=OFFICIAL,
     )
 
 
@@ -152,12 +150,3 @@ def _with_clip_b(clip_l: Recipe) -> Recipe:
 
 def _prepare(settings: AMDNetSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:
     return cat_videos([prepare_means(video, settings.prepare.frames) for video in videos])
-
-
-def _build(settings: AMDNetSettings) -> nn.Module:
-    torch.manual_seed(settings.train.seed)
-    return AMDNet(settings.model)
-
-
-def _optimizer(settings: AMDNetSettings, model: nn.Module, steps_an_epoch: int) -> Optimizer:
-    return bert_adam(settings.optim, model, steps_an_epoch, undecayed=undecayed, stacked=stack_depth)

@@ -6,25 +6,21 @@ The paper has nothing on Charades-STA and QVHighlights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, FeatureSpec, Outputs, VideoBatch, VideoFeatures
+from prvr.core.types import Batch, FeatureSpec, Outputs
 from prvr.models.arl_style import ARLOutputs, ARLStyle, ARLStyleConfig
-from prvr.models.official import stack_depth, undecayed
-from prvr.nn.prepare import cat_videos
-from prvr.nn.uniform import UniformConfig, prepare_frames
+from prvr.nn.uniform import UniformConfig
 from prvr.objectives.ambiguity import ambiguous_frames, ambiguous_videos, any_nce, dual_margin, many_nce
 from prvr.objectives.distillation import own_cosines
 from prvr.objectives.nce import own_pairs
 from prvr.recipes.recipe import Recipe
-from prvr.recipes.retrieval import OptimConfig, bert_adam, check_widths, on_i3d
+from prvr.recipes.retrieval import OptimConfig, frames_alone, on_i3d, on_world, trained
 from prvr.training.bert_adam import warmup_cosine
 from prvr.training.loop import Objective as Learned
 from prvr.training.loop import TrainConfig
@@ -114,29 +110,25 @@ def activitynet_i3d() -> Recipe:
 
 
 def world() -> Recipe:
-    """ARL-style on the generated world: two small networks and few epochs, for two cores."""
+    """ARL-style on the generated world: two small networks."""
     settings = ARLStyleSettings(
         model=ARLStyleConfig(video_width=128, text_width=128, hidden=96, max_words=32),
         loss=ARLLoss(hard_from_epoch=2, ambiguous_from_epoch=1),
-        optim=OptimConfig(lr=1e-3, schedule_epochs=11),
-        train=TrainConfig(epochs=9, patience=9, seed=0),
-        batch_videos=32,
     )
-    return recipe("prvr.recipes.arl_style:world", TITLE, settings)
+    return recipe("prvr.recipes.arl_style:world", TITLE, on_world(settings))
 
 
 def recipe(target: str, title: str, settings: ARLStyleSettings) -> Recipe:
     """Any ARL-style settings as a Recipe; `target` is the function that makes it."""
-    return Recipe(
-        target=target,
-        title=title,
-        settings=settings,
-        fit=check_widths,
+    return trained(
+        target,
+        title,
+        settings,
+        ARLStyle,
+        objective,
         width=_width,
-        prepare=_prepare,
-        build=_build,
-        objective=objective,
-        optimizer=_optimizer,
+        prepare=frames_alone,
+        schedule=warmup_cosine,
     )
 
 
@@ -219,23 +211,3 @@ def _settings(dropout: float, *, video_width: int = 768, text_width: int = 768) 
 
 def _width(settings: ARLStyleSettings, _: FeatureSpec) -> int:
     return settings.model.hidden * (2 if settings.model.clip_weight else 1)
-
-
-def _prepare(settings: ARLStyleSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:
-    return cat_videos([prepare_frames(video, settings.prepare) for video in videos])
-
-
-def _build(settings: ARLStyleSettings) -> nn.Module:
-    torch.manual_seed(settings.train.seed)
-    return ARLStyle(settings.model)
-
-
-def _optimizer(settings: ARLStyleSettings, model: nn.Module, steps_an_epoch: int) -> Optimizer:
-    return bert_adam(
-        settings.optim,
-        model,
-        steps_an_epoch,
-        undecayed=undecayed,
-        stacked=stack_depth,
-        schedule=warmup_cosine,
-    )

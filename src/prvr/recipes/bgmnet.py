@@ -10,21 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, FeatureSpec, Outputs, VideoBatch, VideoFeatures
-from prvr.models.bgmnet import BGMNet, BGMNetConfig, prepare_interpolated
-from prvr.models.official import stack_depth, undecayed
+from prvr.models.bgmnet import OFFICIAL, BGMNet, BGMNetConfig, prepare_interpolated
 from prvr.nn.prepare import cat_videos
 from prvr.nn.uniform import UniformConfig
 from prvr.objectives.anchoring import AnchoredOutputs, alignment, anchored
 from prvr.objectives.objective import Objective
 from prvr.recipes import mssl
 from prvr.recipes.recipe import Recipe
-from prvr.recipes.retrieval import OptimConfig, RetrievalLoss, bert_adam, check_widths, hidden_width, on_i3d
+from prvr.recipes.retrieval import OptimConfig, RetrievalLoss, check_widths, on_i3d, trained
 from prvr.training.bert_adam import warmup_cosine
 from prvr.training.loop import Objective as Learned
 from prvr.training.loop import TrainConfig
@@ -105,16 +102,16 @@ def charades_i3d() -> Recipe:
 
 def recipe(target: str, title: str, settings: BGMNetSettings) -> Recipe:
     """Any BGM-Net settings as a Recipe; `target` is the function that makes it."""
-    return Recipe(
-        target=target,
-        title=title,
-        settings=settings,
+    return trained(
+        target,
+        title,
+        settings,
+        BGMNet,
+        objective,
         fit=_fit,
-        width=hidden_width,
         prepare=_prepare,
-        build=_build,
-        objective=objective,
-        optimizer=_optimizer,
+        schedule=warmup_cosine,
+        official=OFFICIAL,
     )
 
 
@@ -149,20 +146,3 @@ def _fit(settings: BGMNetSettings, features: FeatureSpec) -> None:
 
 def _prepare(settings: BGMNetSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:
     return cat_videos([prepare_interpolated(video, settings.prepare) for video in videos])
-
-
-def _build(settings: BGMNetSettings) -> nn.Module:
-    torch.manual_seed(settings.train.seed)
-    return BGMNet(settings.model)
-
-
-def _optimizer(settings: BGMNetSettings, model: nn.Module, steps_an_epoch: int) -> Optimizer:
-    """MS-SL's, but for the rate, which falls along a cosine."""
-    return bert_adam(
-        settings.optim,
-        model,
-        steps_an_epoch,
-        undecayed=undecayed,
-        stacked=stack_depth,
-        schedule=warmup_cosine,
-    )

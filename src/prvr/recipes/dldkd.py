@@ -1,7 +1,8 @@
-"""DL-DKD (ICCV 2023) and DL-DKD++: their benchmarks, on CLIP-L/14 features.
+"""DL-DKD (ICCV 2023) and DL-DKD++: their benchmarks, on CLIP-L/14 features and on the authors' own.
 
-The authors' student reads I3D and RoBERTa and learns from CLIP-B/32. Here the teacher is what the student reads: the
-frozen encoder's own frames and sentences, in their common space. Features without such a space have no teacher to
+The authors' student reads I3D and RoBERTa and learns from CLIP-B/32: `tvr_i3d()` and the others, with the features of
+an image-text encoder given as the teacher's (`--teacher`). Where none is given, what the student reads teaches it too:
+the frozen encoder's own frames and sentences, in their common space. Features without such a space have no teacher to
 offer, and training without one is a setting (`loss.distill=0`, hard labels).
 """
 
@@ -9,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, FeatureSpec, Outputs, VideoBatch, VideoFeatures
-from prvr.models.dldkd import DLDKD, DLDKDConfig
+from prvr.core.types import Batch, FeatureSpec, Outputs, Teacher, VideoBatch, VideoFeatures
+from prvr.models.dldkd import DLDKD, OFFICIAL, OFFICIAL_PLUS, DLDKDConfig
 from prvr.models.official import stack_depth, undecayed
 from prvr.nn.prepare import cat_videos
 from prvr.nn.scoring import best_token
@@ -25,8 +26,17 @@ from prvr.nn.uniform import UniformConfig, prepare_frames
 from prvr.objectives.distillation import frame_distillation, own_cosines, soft_nce
 from prvr.objectives.fade import exponential_fade, linear_fade, sigmoid_fade, soft_label_fade
 from prvr.objectives.objective import Objective
+from prvr.recipes.needs import check_teacher
 from prvr.recipes.recipe import Recipe
-from prvr.recipes.retrieval import OptimConfig, RetrievalLoss, bert_adam, check_widths, retrieval_terms, weighted
+from prvr.recipes.retrieval import (
+    OptimConfig,
+    RetrievalLoss,
+    bert_adam,
+    check_widths,
+    on_i3d,
+    retrieval_terms,
+    weighted,
+)
 from prvr.training.loop import TrainConfig
 
 FADES: dict[str, Callable[[int], float]] = {
@@ -48,7 +58,8 @@ class DLDKDLoss(RetrievalLoss):
     fade: Literal["exponential", "linear", "sigmoid"] = "exponential"  # of `distill`, from epoch to epoch
     labels: Literal["hard", "soft"] = "hard"  # of InfoNCE; DL-DKD++: soft
     self_targets: Literal["live", "detached"] = "live"  # whether the exploration branch's own soft labels learn
-    teacher_scale: float = 100.0  # of the teacher's products in soft labels: raw CLIP vectors are about 10 long
+    teacher_scale: float = 100.0  # of products with the student's own features, which have length 1, in soft labels;
+    # raw CLIP vectors, as a teacher of its own has them, are about 10 long
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,13 +80,6 @@ class DLDKDSettings:
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=lambda: TrainConfig(seed=2018))
     batch_videos: int = 128
-
-
-class Teacher(NamedTuple):
-    """What a frozen image-text encoder sees of a batch, at the same frames as the student."""
-
-    frames: Tensor  # (V, T, E)
-    sentence: Tensor  # (Q, E)
 
 
 def tvr() -> Recipe:
@@ -104,6 +108,31 @@ def charades_plus() -> Recipe:
     return recipe("prvr.recipes.dldkd:charades_plus", "DL-DKD++", _plus(dropout=0.15, margin=0.2, lr=2.4e-4))
 
 
+def tvr_i3d() -> Recipe:
+    """DL-DKD on TVR with ResNet and I3D frames side by side and RoBERTa words; needs a teacher."""
+    return on_i3d(tvr(), video_width=3072, text_width=768)
+
+
+def activitynet_i3d() -> Recipe:
+    """DL-DKD on ActivityNet Captions with I3D frames and RoBERTa words; needs a teacher."""
+    return on_i3d(activitynet(), video_width=1024, text_width=1024)
+
+
+def tvr_plus_i3d() -> Recipe:
+    """DL-DKD++ on TVR with ResNet and I3D frames side by side and RoBERTa words; needs a teacher."""
+    return on_i3d(tvr_plus(), video_width=3072, text_width=768)
+
+
+def activitynet_plus_i3d() -> Recipe:
+    """DL-DKD++ on ActivityNet Captions with I3D frames and RoBERTa words; needs a teacher."""
+    return on_i3d(activitynet_plus(), video_width=1024, text_width=1024)
+
+
+def charades_plus_i3d() -> Recipe:
+    """DL-DKD++ on Charades-STA with I3D frames and RoBERTa words; needs a teacher."""
+    return on_i3d(charades_plus(), video_width=1024, text_width=1024)
+
+
 def world() -> Recipe:
     """DL-DKD on the generated world: a small network and few epochs, for two cores."""
     settings = DLDKDSettings(
@@ -122,26 +151,28 @@ def recipe(target: str, title: str, settings: DLDKDSettings) -> Recipe:
         target=target,
         title=title,
         settings=settings,
-        fit=_fit,
+        fit=check_widths,
         width=_width,
         prepare=_prepare,
         build=_build,
         objective=objective,
         optimizer=_optimizer,
+        trainable=_trainable,
+        official=OFFICIAL if settings.model.shared_words else OFFICIAL_PLUS,
     )
 
 
-def own_features(batch: Batch) -> Teacher:
-    """The features that the student reads are the teacher's as well."""
-    return Teacher(batch.videos.frames, batch.queries.sentence)
+def teacher_of(batch: Batch, scale: float) -> Teacher:
+    """The teacher of a batch; without one, what the student reads, its sentences `scale` long."""
+    return batch.teacher or Teacher(frames=batch.videos.frames, sentence=batch.queries.sentence * scale)
 
 
-def objective(settings: DLDKDSettings, teacher: Callable[[Batch], Teacher] = own_features) -> Objective:
+def objective(settings: DLDKDSettings) -> Objective:
     """The terms whose weight is not 0, by the names that the log shows."""
     loss = settings.loss
 
     def distill(outputs: Outputs, batch: Batch, epoch: int) -> Tensor:
-        own, seen = batch.video_of_query, teacher(batch)
+        own, seen = batch.video_of_query, teacher_of(batch, 1.0)
         theirs = own_cosines(seen.sentence, seen.frames, own)
         ours = own_cosines(outputs.query.chunk(2, dim=-1)[0], outputs.video.frames, own)
         valid = outputs.video.frame_valid[own]
@@ -149,8 +180,8 @@ def objective(settings: DLDKDSettings, teacher: Callable[[Batch], Teacher] = own
 
     def soft_frame(outputs: Outputs, batch: Batch, epoch: int) -> Tensor:
         """The inheritance branch takes its soft labels from the teacher."""
-        seen, share_and_trust = teacher(batch), soft_label_fade(epoch)
-        targets = best_token(seen.sentence, seen.frames, outputs.video.frame_valid)[0] * loss.teacher_scale
+        seen, share_and_trust = teacher_of(batch, loss.teacher_scale), soft_label_fade(epoch)
+        targets = best_token(seen.sentence, seen.frames, outputs.video.frame_valid)[0]
         return _soft(outputs.dot.frame, targets, batch, *share_and_trust)
 
     def soft_clip(outputs: Outputs, batch: Batch, epoch: int) -> Tensor:
@@ -189,15 +220,9 @@ def _plus(*, dropout: float, margin: float, lr: float) -> DLDKDSettings:
     )
 
 
-def _fit(settings: DLDKDSettings, features: FeatureSpec) -> None:
-    check_widths(settings, features)
-    taught = settings.loss.distill > 0 or settings.loss.labels == "soft"
-    if taught and features.video_width != features.text_width:
-        raise ConfigError(
-            f"{features.name}: frames are {features.video_width} wide and sentences {features.text_width}, so there is "
-            "no common space, and no teacher for DL-DKD; bring features of a CLIP-type encoder, or train without a "
-            "teacher: `--set loss.distill=0 --set loss.labels=hard`"
-        )
+def _trainable(settings: DLDKDSettings, features: FeatureSpec) -> None:
+    if settings.loss.distill > 0 or settings.loss.labels == "soft":
+        check_teacher(features)
 
 
 def _width(settings: DLDKDSettings, _: FeatureSpec) -> int:

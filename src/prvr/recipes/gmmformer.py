@@ -6,30 +6,24 @@ differs. For QVHighlights no settings were published: they are those of Activity
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, Outputs, VideoBatch, VideoFeatures
-from prvr.models.gmmformer import GMMFormer, GMMFormerConfig
-from prvr.models.official import stack_depth, undecayed
-from prvr.nn.prepare import cat_videos
-from prvr.nn.uniform import UniformConfig, prepare_uniform
+from prvr.core.types import Batch, Outputs
+from prvr.models.gmmformer import OFFICIAL, GMMFormer, GMMFormerConfig
+from prvr.nn.uniform import UniformConfig
 from prvr.objectives.diversity import query_diversity
 from prvr.objectives.objective import Objective
 from prvr.recipes.recipe import Recipe
 from prvr.recipes.retrieval import (
     OptimConfig,
     RetrievalLoss,
-    bert_adam,
-    check_widths,
-    hidden_width,
     on_i3d,
+    on_world,
     retrieval_terms,
+    trained,
     weighted,
 )
 from prvr.training.loop import TrainConfig
@@ -116,30 +110,17 @@ def charades_i3d() -> Recipe:
 
 
 def world() -> Recipe:
-    """GMMFormer on the generated world: a small network and few epochs, for two cores."""
+    """GMMFormer on the generated world: a small network."""
     settings = GMMFormerSettings(
         model=GMMFormerConfig(video_width=128, text_width=128, hidden=96, max_words=32),
         loss=GMMFormerLoss(hard_from_epoch=2),
-        optim=OptimConfig(lr=1e-3, schedule_epochs=11),
-        train=TrainConfig(epochs=9, patience=9, seed=0),
-        batch_videos=32,
     )
-    return recipe("prvr.recipes.gmmformer:world", "GMMFormer", settings)
+    return recipe("prvr.recipes.gmmformer:world", "GMMFormer", on_world(settings))
 
 
 def recipe(target: str, title: str, settings: GMMFormerSettings) -> Recipe:
     """Any GMMFormer settings as a Recipe; `target` is the function that makes it."""
-    return Recipe(
-        target=target,
-        title=title,
-        settings=settings,
-        fit=check_widths,
-        width=hidden_width,
-        prepare=_prepare,
-        build=_build,
-        objective=objective,
-        optimizer=_optimizer,
-    )
+    return trained(target, title, settings, GMMFormer, objective, official=OFFICIAL)
 
 
 def objective(settings: GMMFormerSettings) -> Objective:
@@ -151,16 +132,3 @@ def objective(settings: GMMFormerSettings) -> Objective:
         return query_diversity(outputs.query, batch.video_of_query, margin=margin, scale=scale).mean()
 
     return weighted(retrieval_terms(loss) | {"diversity": diversity}, loss)
-
-
-def _prepare(settings: GMMFormerSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:
-    return cat_videos([prepare_uniform(video, settings.prepare) for video in videos])
-
-
-def _build(settings: GMMFormerSettings) -> nn.Module:
-    torch.manual_seed(settings.train.seed)
-    return GMMFormer(settings.model)
-
-
-def _optimizer(settings: GMMFormerSettings, model: nn.Module, steps_an_epoch: int) -> Optimizer:
-    return bert_adam(settings.optim, model, steps_an_epoch, undecayed=undecayed, stacked=stack_depth)

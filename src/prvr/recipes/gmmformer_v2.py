@@ -6,19 +6,15 @@ differs. For QVHighlights no settings were published: they are those of Activity
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, Outputs, VideoBatch, VideoFeatures
-from prvr.models.gmmformer_v2 import GMMFormerV2, GMMFormerV2Config
+from prvr.core.types import Batch, Outputs
+from prvr.models.gmmformer_v2 import OFFICIAL, GMMFormerV2, GMMFormerV2Config
 from prvr.models.msc_official import stack_depth, undecayed
-from prvr.nn.prepare import cat_videos
-from prvr.nn.uniform import UniformConfig, prepare_uniform
+from prvr.nn.uniform import UniformConfig
 from prvr.objectives.diversity import focal_diversity
 from prvr.objectives.matching import optimal_matching
 from prvr.objectives.objective import Objective
@@ -26,11 +22,10 @@ from prvr.recipes.recipe import Recipe
 from prvr.recipes.retrieval import (
     OptimConfig,
     RetrievalLoss,
-    bert_adam,
-    check_widths,
-    hidden_width,
     on_i3d,
+    on_world,
     retrieval_terms,
+    trained,
     weighted,
 )
 from prvr.training.loop import TrainConfig
@@ -44,7 +39,7 @@ class GMMFormerV2Loss(RetrievalLoss):
     diversity_margin: float = 0.2
     diversity_scale: float = 32.0
     diversity_power: float = 1.0
-    matching: float = 0.11
+    matching: float = 0.11  # reads videos with several queries; 0 where every video of a batch has one
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -113,29 +108,25 @@ def charades_i3d() -> Recipe:
 
 
 def world() -> Recipe:
-    """GMMFormer v2 on the generated world: a small network and few epochs, for two cores."""
+    """GMMFormer v2 on the generated world: a small network."""
     settings = GMMFormerV2Settings(
         model=GMMFormerV2Config(video_width=128, text_width=128, hidden=96, max_words=32),
         loss=GMMFormerV2Loss(hard_from_epoch=2),
-        optim=OptimConfig(lr=1e-3, schedule_epochs=11),
-        train=TrainConfig(epochs=9, patience=9, seed=0),
-        batch_videos=32,
     )
-    return recipe("prvr.recipes.gmmformer_v2:world", "GMMFormer v2", settings)
+    return recipe("prvr.recipes.gmmformer_v2:world", "GMMFormer v2", on_world(settings))
 
 
 def recipe(target: str, title: str, settings: GMMFormerV2Settings) -> Recipe:
     """Any GMMFormer v2 settings as a Recipe; `target` is the function that makes it."""
-    return Recipe(
-        target=target,
-        title=title,
-        settings=settings,
-        fit=check_widths,
-        width=hidden_width,
-        prepare=_prepare,
-        build=_build,
-        objective=objective,
-        optimizer=_optimizer,
+    return trained(
+        target,
+        title,
+        settings,
+        GMMFormerV2,
+        objective,
+        undecayed=undecayed,
+        stacked=stack_depth,
+        official=OFFICIAL,
     )
 
 
@@ -165,16 +156,3 @@ def _clip_model(dropout: float, sft_factor: float) -> GMMFormerV2Config:
     return GMMFormerV2Config(
         video_width=768, text_width=768, max_words=77, input_dropout=dropout, dropout=dropout, sft_factor=sft_factor
     )
-
-
-def _prepare(settings: GMMFormerV2Settings, videos: Sequence[VideoFeatures]) -> VideoBatch:
-    return cat_videos([prepare_uniform(video, settings.prepare) for video in videos])
-
-
-def _build(settings: GMMFormerV2Settings) -> nn.Module:
-    torch.manual_seed(settings.train.seed)
-    return GMMFormerV2(settings.model)
-
-
-def _optimizer(settings: GMMFormerV2Settings, model: nn.Module, steps_an_epoch: int) -> Optimizer:
-    return bert_adam(settings.optim, model, steps_an_epoch, undecayed=undecayed, stacked=stack_depth)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,6 @@ from prvr.evaluation.correlation import cosine_matrix, rank_correlation, spearma
 from prvr.evaluation.curves import (
     MOST,
     TokenScores,
-    clip_spans,
     moment_scores,
     own_cosines,
     peaks,
@@ -30,7 +29,7 @@ from prvr.evaluation.ratios import by_ratio
 from prvr.evaluation.report import Protocol, Report, versions
 from prvr.evaluation.scoring import encode_queries, score_library, score_tokens
 from prvr.evaluation.windows import Windows, coverage, pad
-from prvr.nn.spans import TokenSpans
+from prvr.nn.spans import spans_of
 
 VIDEOS = 64  # encoded at a time
 QUERIES = 256
@@ -204,12 +203,6 @@ class _Watched:
         found, place = peaks(relevance_curves(scored, duration), most=MOST), rows.numpy()
         for whole, part in zip(self.windows, found, strict=True):
             whole[place, : part.shape[1]] = part
-
-
-def spans_of(model: RetrievalModel, batch: VideoBatch) -> TokenSpans:
-    """When the tokens of both branches are: as the model says, or those of the frames and clips that it read."""
-    own: Callable[[VideoBatch], TokenSpans] | None = getattr(model, "token_spans", None)
-    return own(batch) if own else TokenSpans(frames=batch.frame_spans, clips=clip_spans(batch))
 
 
 def _ranks(scores: BranchScores, clip_weight: float, truth: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from prvr.core.types import VideoBatch, VideoFeatures
 from prvr.models.msc import MSC, MSCConfig
-from prvr.models.msc_official import stack_depth, undecayed
+from prvr.models.msc_official import OFFICIAL, stack_depth, undecayed
 from prvr.nn.merging import merge_steps
 from prvr.nn.prepare import PrepareConfig, cat_videos, prepare_video
 from prvr.objectives.objective import Objective
@@ -198,6 +198,7 @@ def recipe(target: str, title: str, settings: MSCSettings) -> Recipe:
         build=_build,
         objective=objective,
         optimizer=_optimizer,
+        official=OFFICIAL,
     )
 
 

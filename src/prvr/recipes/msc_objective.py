@@ -13,7 +13,7 @@ from torch import Tensor
 from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, Outputs
 from prvr.nn.merging import segment_clips
-from prvr.nn.prepare import PrepareConfig
+from prvr.nn.prepare import PrepareConfig, unit_rows
 from prvr.objectives.cbva import Pool, cbva
 from prvr.objectives.nce import query_nce, video_nce
 from prvr.objectives.objective import Objective, Term
@@ -103,7 +103,9 @@ def _triplet(loss: LossConfig, branch: Branch, outputs: Outputs, batch: Batch, e
 
 
 def _tcpl(loss: LossConfig, relation: Relation, outputs: Outputs, batch: Batch, _: int) -> Tensor:
-    return relation(loss, outputs.query, batch.queries.sentence)
+    """The teacher is the encoder that made the features, or another one where the batch has it."""
+    taught = batch.queries.sentence if batch.teacher is None else unit_rows(batch.teacher.sentence)
+    return relation(loss, outputs.query, taught)
 
 
 def _vcpl(loss: LossConfig, relation: Relation, outputs: Outputs, batch: Batch, _: int) -> Tensor:

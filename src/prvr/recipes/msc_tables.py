@@ -68,7 +68,7 @@ def table3b(base: Recipe) -> dict[str, Recipe]:
 def table3c(base: Recipe) -> dict[str, Recipe]:
     """The teacher of TCPL. The recipe is the same in all rows: the data folder is given other text features.
 
-    The teacher is `batch.queries.sentence`, whose width need not be that of the words.
+    The teacher is `batch.teacher.sentence`, whose width need not be that of the words.
     """
     return _titled(base, dict.fromkeys(TEACHERS, base.settings))
 

@@ -7,18 +7,14 @@ parameters as the MSC paper counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
-from prvr.core.types import Batch, Outputs, VideoBatch, VideoFeatures
-from prvr.models.mssl import MSSL, MSSLConfig
-from prvr.models.official import stack_depth, undecayed
-from prvr.nn.prepare import cat_videos
-from prvr.nn.uniform import UniformConfig, prepare_uniform
+from prvr.core.types import Batch, Outputs
+from prvr.models.mssl import MSSL, OFFICIAL, MSSLConfig
+from prvr.nn.uniform import UniformConfig
 from prvr.objectives.anchoring import anchored
 from prvr.objectives.objective import Objective
 from prvr.objectives.pairs import pair_nce
@@ -27,11 +23,10 @@ from prvr.recipes.recipe import Recipe
 from prvr.recipes.retrieval import (
     OptimConfig,
     RetrievalLoss,
-    bert_adam,
-    check_widths,
-    hidden_width,
     on_i3d,
+    on_world,
     retrieval_terms,
+    trained,
     weighted,
 )
 from prvr.training.loop import Objective as Learned
@@ -92,30 +87,17 @@ def charades_i3d() -> Recipe:
 
 
 def world() -> Recipe:
-    """MS-SL on the generated world: a small network and few epochs, for two cores."""
+    """MS-SL on the generated world: a small network."""
     settings = MSSLSettings(
         model=MSSLConfig(video_width=128, text_width=128, hidden=96, max_words=32),
         loss=RetrievalLoss(hard_from_epoch=2),
-        optim=OptimConfig(lr=1e-3, schedule_epochs=11),
-        train=TrainConfig(epochs=9, patience=9, seed=0),
-        batch_videos=32,
     )
-    return recipe("prvr.recipes.mssl:world", "MS-SL", settings)
+    return recipe("prvr.recipes.mssl:world", "MS-SL", on_world(settings))
 
 
 def recipe(target: str, title: str, settings: MSSLSettings) -> Recipe:
     """Any MS-SL settings as a Recipe; `target` is the function that makes it."""
-    return Recipe(
-        target=target,
-        title=title,
-        settings=settings,
-        fit=check_widths,
-        width=hidden_width,
-        prepare=_prepare,
-        build=_build,
-        objective=learned,
-        optimizer=_optimizer,
-    )
+    return trained(target, title, settings, MSSL, learned, official=OFFICIAL)
 
 
 def learned(settings: MSSLSettings) -> Learned:
@@ -146,16 +128,3 @@ def objective(settings: MSSLSettings) -> Objective:
         return torch.cat(ways).mean() * 2
 
     return weighted(retrieval_terms(loss) | {"nce_frame": nce_frame, "triplet_frame": triplet_frame}, loss)
-
-
-def _prepare(settings: MSSLSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:
-    return cat_videos([prepare_uniform(video, settings.prepare) for video in videos])
-
-
-def _build(settings: MSSLSettings) -> nn.Module:
-    torch.manual_seed(settings.train.seed)
-    return MSSL(settings.model)
-
-
-def _optimizer(settings: MSSLSettings, model: nn.Module, steps_an_epoch: int) -> Optimizer:
-    return bert_adam(settings.optim, model, steps_an_epoch, undecayed=undecayed, stacked=stack_depth)

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from prvr.core.config import fingerprint, override, to_dict
 from prvr.core.errors import ConfigError
 from prvr.core.types import FeatureSpec, VideoBatch, VideoFeatures
+from prvr.models.official import Official
 from prvr.training.loop import Objective, TrainConfig
 
 
@@ -48,6 +49,8 @@ class Recipe:
     build: Callable[[Any], nn.Module]
     objective: Callable[[Any], Objective] | None = None  # None: there is nothing to train
     optimizer: Callable[[Any, nn.Module, int], Optimizer] | None = None  # (settings, model, steps an epoch)
+    trainable: Callable[[Any, FeatureSpec], None] | None = None  # ConfigError unless they suit training as well
+    official: Official | None = None  # how its authors' checkpoints are read; None: none of theirs are known
 
     @property
     def prepared_by(self) -> str:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, FeatureSpec, Outputs
+from prvr.core.types import Batch, FeatureSpec, Outputs, VideoBatch, VideoFeatures
+from prvr.models.official import Official, stack_depth, undecayed
+from prvr.nn.prepare import cat_videos
+from prvr.nn.uniform import prepare_frames, prepare_uniform
 from prvr.objectives.nce import query_nce, video_nce
 from prvr.objectives.objective import Objective, Term
 from prvr.objectives.triplet import query_triplet, video_triplet
 from prvr.recipes.recipe import Recipe
 from prvr.training.bert_adam import BertAdam, Schedule, decay_groups, warmup_linear
+from prvr.training.loop import Objective as Learned
+from prvr.training.loop import TrainConfig
 
 Branch = Literal["frame", "clip"]
 
@@ -119,6 +125,67 @@ def hidden_width(settings: Any, _: FeatureSpec) -> int:
     """D of a network whose vectors are as wide as it is."""
     width: int = settings.model.hidden
     return width
+
+
+def frames_and_clips(settings: Any, videos: Sequence[VideoFeatures]) -> VideoBatch:
+    """Means of stretches of equal length, as `settings.prepare` counts them."""
+    return cat_videos([prepare_uniform(video, settings.prepare) for video in videos])
+
+
+def frames_alone(settings: Any, videos: Sequence[VideoFeatures]) -> VideoBatch:
+    """The same frames, for networks that read no clips."""
+    return cat_videos([prepare_frames(video, settings.prepare) for video in videos])
+
+
+def trained(
+    target: str,
+    title: str,
+    settings: Any,
+    network: Callable[[Any], nn.Module],
+    objective: Callable[[Any], Learned],
+    *,
+    fit: Callable[[Any, FeatureSpec], None] = check_widths,
+    width: Callable[[Any, FeatureSpec], int] = hidden_width,
+    prepare: Callable[[Any, Sequence[VideoFeatures]], VideoBatch] = frames_and_clips,
+    undecayed: Callable[[str], bool] = undecayed,
+    stacked: Callable[[str], int] = stack_depth,
+    schedule: Schedule = warmup_linear,
+    official: Official | None = None,
+) -> Recipe:
+    """A recipe of settings with `model`, `prepare`, `optim` and `train`; what is not named is as in MS-SL.
+
+    `network` makes the module of `settings.model`; its first weights follow from the run's seed.
+    """
+
+    def build(chosen: Any) -> nn.Module:
+        torch.manual_seed(chosen.train.seed)
+        return network(chosen.model)
+
+    def optimizer(chosen: Any, model: nn.Module, steps_an_epoch: int) -> Optimizer:
+        return bert_adam(chosen.optim, model, steps_an_epoch, undecayed=undecayed, stacked=stacked, schedule=schedule)
+
+    return Recipe(
+        target=target,
+        title=title,
+        settings=settings,
+        fit=fit,
+        width=width,
+        prepare=prepare,
+        build=build,
+        objective=objective,
+        optimizer=optimizer,
+        official=official,
+    )
+
+
+def on_world(settings: Any) -> Any:
+    """Any settings for the generated world: one rate and few epochs for every system, for two cores."""
+    return replace(
+        settings,
+        optim=OptimConfig(lr=1e-3, schedule_epochs=11),
+        train=TrainConfig(epochs=9, patience=9, seed=0),
+        batch_videos=32,
+    )
 
 
 def on_i3d(clip: Recipe, *, video_width: int, text_width: int) -> Recipe:

@@ -25,8 +25,9 @@ from prvr.data.dataset import RetrievalSet
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
 from prvr.evaluation.measured import Measured
+from prvr.nn.sampling import average_positions
+from prvr.recipes.imports import import_official
 from prvr.recipes.measure import About, measured, recalls
-from prvr.recipes.msc_import import import_official
 from prvr.recipes.recipe import Recipe, Settings, load_recipe
 from prvr.recipes.zero_shot import max_over_frames
 from prvr.training.checkpoint import load_weights, put_weights, save_weights
@@ -131,6 +132,8 @@ def train_run(
     recipe.fit(recipe.settings, data.spec)
     if recipe.objective is None or recipe.optimizer is None:
         raise ConfigError(f"{recipe.target}: has nothing to train; measure it with `prvr evaluate zero-shot`")
+    if recipe.trainable:
+        recipe.trainable(recipe.settings, data.spec)
     settings, where = recipe.settings, pick_device(device).name
     splits = Splits(recipe, data, clean=clean)
     model = recipe.build(settings)
@@ -155,7 +158,7 @@ def train_run(
             config=settings.train,
             metadata={
                 "recipe": recipe.target,
-                "features": f"{data.spec.name} {data.spec.revision}",
+                "features": " taught by ".join(f"{x.name} {x.revision}" for x in (data.spec, data.spec.teacher) if x),
                 "settings": json.dumps(_lasting(settings)),
                 "selected_on": splits.selected_on,
             },
@@ -166,14 +169,20 @@ def train_run(
 
 
 def import_run(checkpoint: Path, recipe: Recipe, data: DataFolder, folder: Path) -> Trained:
-    """An MSC network that its authors' code trained, as a run folder for the features in `data`.
+    """A network that the authors of the recipe's system trained, as a run folder for the features in `data`.
 
-    Raises CheckpointError for a file that is not one and for a folder that holds a run, ConfigError where the features
-    do not suit it.
+    Raises CheckpointError for a file that is not one, for a folder that holds a run, and for features of other widths;
+    ConfigError where the features do not suit it.
     """
     if (folder / CONFIG).exists():
         raise CheckpointError(f"{folder}: holds a run already; choose another folder")
-    settings, weights = import_official(checkpoint, recipe.settings)
+    settings, weights = import_official(checkpoint, recipe)
+    reads, found = ((x.video_width, x.text_width) for x in (settings.model, data.spec))
+    if reads != found:
+        raise CheckpointError(
+            f"{checkpoint}: reads frames {reads[0]} and words {reads[1]} wide, but those of {data.spec.name} are "
+            f"{found[0]} and {found[1]} wide; name the features that it was trained on with --features"
+        )
     recipe.fit(settings, data.spec)
     config = {
         "recipe": recipe.target,
@@ -235,7 +244,8 @@ class Splits:
     def train(self) -> RetrievalSet:
         """What is learned from."""
         items = self._data.queries("train")
-        return self._load("train", hold_out(items, share=HELD_OUT, seed=self._seed)[0] if self._clean else items)
+        kept = hold_out(items, share=HELD_OUT, seed=self._seed)[0] if self._clean else items
+        return self._data.taught(self._load("train", kept), average_positions)
 
     @cached_property
     def val(self) -> RetrievalSet:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from prvr.core.errors import ConfigError
 from prvr.core.types import FeatureSpec, VideoBatch, VideoFeatures
 from prvr.models.tfprvr import TFPRVR, MomentConfig, prepare_moments
+from prvr.recipes.needs import check_common_space
 from prvr.recipes.recipe import Recipe
 
 __all__ = ["MomentConfig", "TFPRVRSettings", "approximate", "budget", "moments"]
@@ -49,11 +49,7 @@ def _recipe(function: str, title: str, settings: TFPRVRSettings) -> Recipe:
 
 
 def _fit(_: TFPRVRSettings, features: FeatureSpec) -> None:
-    if features.video_width != features.text_width:
-        raise ConfigError(
-            f"{features.name}: frames are {features.video_width} wide and sentences {features.text_width}, so they "
-            "have no common space to rank in without training; train a recipe on them"
-        )
+    check_common_space(features)
 
 
 def _width(_: TFPRVRSettings, features: FeatureSpec) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prvr.core.errors import ConfigError
 from prvr.core.types import FeatureSpec, VideoBatch, VideoFeatures
 from prvr.models.zero_shot import ZeroShot, prepare_raw
 from prvr.nn.prepare import cat_videos
+from prvr.recipes.needs import check_common_space
 from prvr.recipes.recipe import Recipe
 
 
@@ -31,11 +31,7 @@ def max_over_frames() -> Recipe:
 
 
 def _fit(_: ZeroShotSettings, features: FeatureSpec) -> None:
-    if features.video_width != features.text_width:
-        raise ConfigError(
-            f"{features.name}: frames are {features.video_width} wide and sentences {features.text_width}, so they "
-            "have no common space to rank in without training; train a recipe on them"
-        )
+    check_common_space(features)
 
 
 def _width(_: ZeroShotSettings, features: FeatureSpec) -> int:

@@ -16,8 +16,9 @@ from prvr.core.types import Query, VideoTokens
 from prvr.data.dataset import RetrievalSet, take
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
-from prvr.evaluation.curves import Curves, TokenScores, clip_spans, peaks, relevance_curves
+from prvr.evaluation.curves import Curves, TokenScores, peaks, relevance_curves
 from prvr.evaluation.scoring import encode_queries, score_tokens
+from prvr.nn.spans import spans_of
 from prvr.recipes import msc_tables
 from prvr.recipes.measure import queries_of
 from prvr.recipes.recipe import Recipe
@@ -168,9 +169,10 @@ def _curve(seen: _Seen, q: int, v: int) -> tuple[Curves, float]:
     duration = float(video.frame_spans[..., 1].max())
     query, weight = normalize(seen.queries[q], dim=0), seen.trained.model.clip_weight
     frames, clips = (normalize(x[v], dim=1) @ query for x in (seen.tokens.frames, seen.tokens.clips))
+    spans = spans_of(seen.trained.model, video)
     branches = [
-        TokenScores(frames[None], video.frame_spans, seen.tokens.frame_valid[v][None], 1 - weight),
-        TokenScores(clips[None], clip_spans(video), seen.tokens.clip_valid[v][None], weight),
+        TokenScores(frames[None], spans.frames, seen.tokens.frame_valid[v][None], 1 - weight),
+        TokenScores(clips[None], spans.clips, seen.tokens.clip_valid[v][None], weight),
     ]
     return relevance_curves(branches, torch.tensor([duration])), duration
 

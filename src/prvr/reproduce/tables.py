@@ -128,9 +128,8 @@ def table7(lab: Lab) -> Sheet:
     model = recipe.build(recipe.settings).eval()
     step = step_cost(recipe, data, device=device)
     logged = lab.epoch_seconds(recipe, data)
-    epoch = logged or [step.time_s * step.steps]
     ours = {
-        "time/epoch, s": tuple(epoch),
+        "time/epoch, s": tuple(logged or [step.time_s * step.steps]),
         "memory, MB": (step.peak_mb,),
         "parameters, M": (parameters(model) / 1e6,),
         "FLOPs, G": (multiply_adds(cast(Any, model), items.videos, items.queries.batch(torch.arange(1))) / 1e9,),
@@ -231,7 +230,7 @@ def table_a2(lab: Lab) -> Sheet:
         printed = {at: dict(zip(columns, map(float, found), strict=True)) for at, found in agreement.items()}
     notes = notes_of(lab, benchmark, data)
     counted: dict[int, list[Mapping[str, float]]] = {1: [], 10: []}
-    if data.spec.video_width == data.spec.text_width:
+    if data.spec.comparable:
         bare = lab.measured(max_over_frames(), data)[0].ranks.fused
         for one in lab.measured(base_recipe(benchmark, data), data):
             for at, found in counted.items():
@@ -239,7 +238,7 @@ def table_a2(lab: Lab) -> Sheet:
                 parts = (ours & theirs, ours & ~theirs, ~ours & theirs, ~ours & ~theirs)
                 found.append({name: float(part.sum()) for name, part in zip(columns, parts, strict=True)})
     else:
-        notes.append("Frames and sentences of this pack have no common space, so there is no zero-shot ranking.")
+        notes.append("Frames and sentences of these features have no common space, so there is no zero-shot ranking.")
     lines = [Line(f"R@{at}", cells(columns, found, printed.get(at, {}))) for at, found in counted.items()]
     return Sheet(
         name="tableA2",
@@ -274,7 +273,7 @@ def _systems(
         data = lab.folder(benchmark)
         method = load_recipe(f"prvr.recipes.msc:{benchmark}")
         ours = {"MSC": method}
-        if data and data.spec.video_width == data.spec.text_width:
+        if data and data.spec.comparable:
             ours["zero-shot"] = max_over_frames()
         for title, row in printed[benchmark].items():
             reports = lab.reports(ours[title], data) if data and title in ours else []

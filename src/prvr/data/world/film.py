@@ -19,7 +19,8 @@ from prvr.data.world.acts import HEIGHT, RATE, WIDTH, Script
 from prvr.data.world.render import frame_times, render
 
 KEYFRAME_EVERY = 8 * RATE  # frames
-OPTIONS = {"deadline": "realtime", "cpu-used": "12", "auto-alt-ref": "0", "lag-in-frames": "0", "static-thresh": "100"}
+# A speed below zero is that speed; one above zero is a share of the processor, and files would follow its load.
+OPTIONS = {"deadline": "realtime", "cpu-used": "-8", "auto-alt-ref": "0", "lag-in-frames": "0", "static-thresh": "100"}
 
 
 def film(script: Script) -> bytes:

@@ -2,8 +2,18 @@
 
 from prvr.features.packs.base import FeaturePack
 from prvr.features.packs.bigfile import BigFilePack
-from prvr.features.packs.folder import PackFolder, open_pack, open_packs
+from prvr.features.packs.folder import PackFolder, open_pack, open_packs, packs_at
 from prvr.features.packs.hdf5 import Hdf5Pack, write_hdf5
 from prvr.features.packs.npz import NpzPack
 
-__all__ = ["BigFilePack", "FeaturePack", "Hdf5Pack", "NpzPack", "PackFolder", "open_pack", "open_packs", "write_hdf5"]
+__all__ = [
+    "BigFilePack",
+    "FeaturePack",
+    "Hdf5Pack",
+    "NpzPack",
+    "PackFolder",
+    "open_pack",
+    "open_packs",
+    "packs_at",
+    "write_hdf5",
+]

@@ -1,7 +1,8 @@
 """A folder of published packs: which file holds the videos, which the sentences, and whose id is which key.
 
 Found are `[NAME/]FeatureData/` with `[NAME/]TextData/` (MSC's HDF5 pair, MS-SL's bundle), and Moment-DETR's folders of
-npz files side by side. The quirks of published keys end here: behind it there are our video and query ids.
+npz files side by side. The quirks of published keys end here: behind it there are our video and query ids; and so do
+those of published names, which are all that says what encoder made a pack.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from prvr.features.packs.npz import NpzPack
 VIDEOS, TEXTS, SIMULATED = "FeatureData", "TextData", "simulated.json"
 _CUT = re.compile(r"(?P<video>.+)_(?P<start>\d+(?:\.\d+)?)_(?P<end>\d+(?:\.\d+)?)")
 _CUT_STEP_S = 2.0
+_CLIP, _WORDS_ALONE = re.compile("clip", re.IGNORECASE), re.compile("roberta|bert|glove", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,23 @@ class PackFolder:
             video_width=self.video.width,
             text_width=self.text.width,
             simulated=self.simulated,
+            shared_space=self._shared_space,
+            sentence_vector=self._sentence_vector,
         )
+
+    @property
+    def _shared_space(self) -> bool | None:
+        """Simulated frames are a random map of what is said, and language models have never seen a picture."""
+        if self.simulated or self.video.width != self.text.width or _WORDS_ALONE.search(self.text.name):
+            return False
+        return True if _CLIP.search(self.video.name) and _CLIP.search(self.text.name) else None
+
+    @property
+    def _sentence_vector(self) -> bool | None:
+        """The last row of a query is that of the whole sentence with CLIP ([EOS]), and with what we simulate."""
+        if not self.simulated and _WORDS_ALONE.search(self.text.name):
+            return False
+        return True if self.simulated or _CLIP.search(self.text.name) else None
 
     def has_video(self, video_id: str) -> bool:
         """Whether there are features of a video."""
@@ -145,6 +163,17 @@ def open_packs(root: Path, *, video: str = "", text: str = "") -> PackFolder | N
     )
 
 
+def packs_at(path: Path) -> PackFolder | None:
+    """The published packs that a path names: a folder's, or the pair whose videos lie at `.../FeatureData/NAME`.
+
+    None where there are none. Raises FeatureError as `open_packs` does.
+    """
+    if path.parent.name != VIDEOS:
+        return open_packs(path)
+    named = [name for name, place in _videos(path.parent).items() if place == path]
+    return open_packs(path.parent.parent, video=named[0]) if named else None
+
+
 def open_pack(path: Path) -> FeaturePack:
     """One pack, by what lies at a path. Raises FeatureError for anything else, and for a damaged one."""
     if path.is_file():
@@ -191,7 +220,7 @@ def _choose(base: Path, videos: dict[str, Path], texts: dict[str, Path], video: 
             )
     pairs = [(v, t) for v in videos for t in texts if video in ("", v) and text in ("", t)]
     if len(pairs) > 1:
-        pairs = [pair for pair in pairs if _belong(videos[pair[0]], *pair)]
+        pairs = [pair for pair in pairs if _belong(videos[pair[0]], *pair, asked=bool(video))]
     if len(pairs) != 1:
         raise FeatureError(
             f"{base}: choose one of the video packs {', '.join(videos)} and one of the text packs {', '.join(texts)}"
@@ -199,9 +228,10 @@ def _choose(base: Path, videos: dict[str, Path], texts: dict[str, Path], video: 
     return videos[pairs[0][0]], texts[pairs[0][1]]
 
 
-def _belong(path: Path, video: str, text: str) -> bool:
-    """MSC: the same name, or with `_text` behind; MS-SL: the BigFile with RoBERTa."""
-    return text in (video, f"{video}_text") or (path.is_dir() and text.startswith("roberta"))
+def _belong(path: Path, video: str, text: str, *, asked: bool) -> bool:
+    """MSC: the same name, or with `_text` behind; MS-SL: the BigFile with RoBERTa, and CLIP-B/32 for whoever asks."""
+    of_clip_b = asked and video.startswith("new_clip_vit_32") and text.startswith("clip_ViT_B_32")
+    return text in (video, f"{video}_text") or (path.is_dir() and text.startswith("roberta")) or of_clip_b
 
 
 def _open_npz(root: Path) -> PackFolder | None:
