@@ -155,12 +155,8 @@ async def mixed(port: int, sentences: list[str], requests: int) -> tuple[dict[in
     rng, first = random.Random(1), Client(port)
     ids = [video["id"] for video in json.loads((await first.ask("/v1/videos?limit=100"))[1])["data"]]
     first.close()
-    marks, memory, statuses, left = (
-        {1, requests // 10, requests // 2, requests},
-        {},
-        Counter[int](),
-        iter(range(requests)),
-    )
+    marks = {requests // 100, requests // 10, requests // 2, requests}
+    memory, statuses, left = dict[int, float](), Counter[int](), iter(range(requests))
 
     async def one() -> None:
         mine = Client(port)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import Query
@@ -33,6 +34,7 @@ SIZES = ("tiny", "demo")
 class Screen:
     """How the demo speaks; the command line hands it in."""
 
+    command: str  # what the user types to call this program
     say: Callable[[str], None]  # a line for people
     show: Callable[[str], None]  # a result
     counting: Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
@@ -54,10 +56,13 @@ def run_demo(root: Path, screen: Screen, *, size: str, seed: int, seeds: int, de
     screen.show("")
     queries = read_queries(root / "annotations" / "test.jsonl")
     _search(root, screen, best, [queries[i * len(queries) // 3] for i in range(3)], device=device)
-    screen.say(f"Done in {time.perf_counter() - began:.0f} s. Go on:")
-    screen.say(f'  prvr search "{queries[-1].text}" --index {root}')
-    screen.say("  prvr index ~/Videos --encoder FOLDER-OR-HUB-NAME     your own videos, with a general encoder")
-    screen.say(f"  prvr train prvr.recipes.msc:world --data {root} --set loss.cbva=0.2     another experiment")
+    prvr = screen.command
+    screen.say(f"Done in {time.perf_counter() - began:.0f} s. Now watch it:")
+    screen.say(f"  {prvr} serve --index {root}     then open http://127.0.0.1:8765/?q={quote_plus(queries[0].text)}")
+    screen.say("Go on:")
+    screen.say(f'  {prvr} search "{queries[-1].text}" --index {root}')
+    screen.say(f"  {prvr} index ~/Videos --encoder FOLDER-OR-HUB-NAME     your own videos, with a general encoder")
+    screen.say(f"  {prvr} train prvr.recipes.msc:world --data {root} --set loss.cbva=0.2     another experiment")
 
 
 def _make(root: Path, screen: Screen, *, size: str, seed: int) -> None:

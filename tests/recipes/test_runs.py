@@ -135,7 +135,7 @@ def test_features_of_another_encoder_are_refused(data: DataFolder) -> None:
 
 
 def test_a_recipe_is_found_by_name_or_the_name_is_explained() -> None:
-    assert load_recipe("prvr.recipes.msc:world").title == "+ TCPL + CBVA"
+    assert load_recipe("prvr.recipes.msc:world").title == "MSC"
     with pytest.raises(ConfigError, match=r"no recipe 'prvr.recipes.msc:wrold'"):
         load_recipe("prvr.recipes.msc:wrold")
     with pytest.raises(ConfigError, match=r"returns LossConfig, not a Recipe"):

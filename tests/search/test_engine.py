@@ -20,7 +20,7 @@ from prvr.search.background import background, letters
 from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, UNCALIBRATED, separation, verdict
 from prvr.search.engine import SearchEngine
 from prvr.search.grammar import parse
-from prvr.search.ranking import reciprocal_ranks
+from prvr.search.ranking import Feedback, Ranking, reciprocal_ranks, rocchio
 from tests.search.conftest import Made
 
 
@@ -293,3 +293,59 @@ def test_every_sentence_of_a_request_is_judged(plain: SearchEngine) -> None:
         plain.search(f"a star then {'ball ' * 40}")
     with pytest.raises(QueryError, match="has 40 words"):
         plain.search(f'a star -"{"ball " * 40}"')
+
+
+def test_rocchio_by_hand() -> None:
+    query, none = torch.tensor([1.0, 0.0]), torch.empty(0, 2)
+    assert torch.equal(rocchio(query, none, none), query)
+    towards = rocchio(query, torch.tensor([[0.0, 1.0]]), none)  # (1, 0.75), of length 1.25
+    torch.testing.assert_close(towards, torch.tensor([0.8, 0.6]))
+    two = torch.tensor([[0.0, 1.0], [0.0, -1.0]])  # their mean is nothing
+    torch.testing.assert_close(rocchio(query, two, none), query)
+    away = rocchio(query, none, torch.tensor([[0.0, 1.0]]))
+    torch.testing.assert_close(away, torch.tensor([1.0, -0.15]) / 1.0225**0.5)
+
+
+def test_no_feedback_changes_nothing(calibrated: SearchEngine) -> None:
+    texts = ["a red circle", "a star -tree", "a ring then a heart"]
+    bare = calibrated.rank_many(texts, k=10)
+    same = calibrated.rank_many(texts, k=10, feedback=[Feedback()] * 3)
+    assert [ranking.judgements for ranking in same] == [ranking.judgements for ranking in bare]
+    assert [calibrated.hits(one) for one in same] == [calibrated.hits(one) for one in bare]
+    assert [calibrated.hits(one) for one in bare] == calibrated.search_many(texts, k=10)
+
+
+def test_feedback_moves_one_sentence_and_says_nothing_of_sureness(calibrated: SearchEngine) -> None:
+    text, other = "a red circle", "a blue star"
+    before = calibrated.search(text, k=48)
+    fifth = before[5]
+    move = Feedback(positive=((fifth.video_id, fifth.moments[0]),))
+    moved, untouched = calibrated.rank_many([text, other], k=48, feedback=[move, Feedback()])
+    assert [row.candidate.video_id for row in moved.rows].index(fifth.video_id) < 5
+    assert {one.confidence for one in moved.judgements} == {UNCALIBRATED}
+    assert calibrated.hits(untouched) == calibrated.search(other, k=48)
+    with pytest.raises(QueryError, match="feedback: goes with one sentence"):
+        calibrated.rank_many(["a ring then a heart"], feedback=[move])
+    with pytest.raises(IndexFolderError, match="no such video"):
+        calibrated.rank_many([text], feedback=[Feedback(negative=(("none", (0.0, 1.0)),))])
+
+
+def test_parts_of_an_answer_are_the_answer(calibrated: SearchEngine) -> None:
+    (ranking,) = calibrated.rank_many(["a red circle"], k=20)
+    whole = calibrated.search("a red circle", k=20)
+    assert calibrated.hits(ranking, 0, 7) + calibrated.hits(ranking, 7, 20) == whole
+    low, high = ranking.scale(20)
+    assert low <= min(min(hit.relevance) for hit in whole)
+    assert high >= max(max(hit.relevance) for hit in whole)
+    assert Ranking([], []).scale(5) == (0.0, 1.0)
+
+
+def test_one_video_is_looked_at_as_it_is_found(plain: SearchEngine) -> None:
+    for text in ("a red circle", "a red circle -tree", "a ring then a heart within 20s"):
+        for hit in plain.search(text, k=3):
+            seen = plain.look(text, hit.video_id)
+            assert (seen.relevance, seen.moments, seen.steps) == (hit.relevance, hit.moments, hit.steps)
+    last = plain.search("a red circle -tree", k=48)[-1].video_id
+    assert plain.look("a red circle -tree", last).video_id == last
+    with pytest.raises(IndexFolderError, match="no such video"):
+        plain.look("a red circle", "none")

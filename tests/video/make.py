@@ -28,6 +28,7 @@ BITS = 20
 CELL = 8  # pixels of one bit; survives any codec
 WIDTH, HEIGHT = BITS * CELL, 48
 MS = Fraction(1, 1000)
+SOUND = 32_000  # samples a second
 
 
 def steps(duration_s: float, rate: float) -> list[float]:
@@ -77,11 +78,14 @@ def write_video(
     offset_s: float = 0.0,
     rotation: int = 0,
     gop: int = 250,
-    sound: bool = False,
+    sound: bool | str = False,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
 ) -> None:
-    """One frame a time; rotation: the stored picture is turned clockwise, and a flag says how to turn it back."""
+    """One frame a time; rotation: the stored picture is turned clockwise, and a flag says how to turn it back.
+
+    sound: a tone, or in which codec.
+    """
     with av.open(path, "w", format=container, options=container_options or {}) as out:
         rate = Fraction(1 / min((b - a for a, b in pairwise(times)), default=0.04)).limit_denominator(1001)
         video = out.add_stream(codec, rate=rate, options={"g": str(gop), **(options or {})})
@@ -92,22 +96,24 @@ def write_video(
         video.codec_context.time_base = MS
         if rotation:
             video.set_display_rotation(rotation)
-        audio = out.add_stream("aac", rate=16_000, layout="mono") if sound else None
+        audio = None
+        if sound:
+            audio = out.add_stream("aac" if sound is True else sound, rate=SOUND, layout="mono")
         for time, image in zip(times, stored, strict=True):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             frame.pts, frame.time_base = round((time + offset_s) * 1000), MS
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
         if isinstance(audio, AudioStream):
-            write_tone(out, audio, times[-1])
+            write_tone(out, audio, times[-1], offset_s=offset_s)
 
 
-def write_tone(out: Any, audio: AudioStream, duration_s: float) -> None:
+def write_tone(out: Any, audio: AudioStream, duration_s: float, *, offset_s: float = 0.0) -> None:
     """A 440 Hz tone of that length."""
-    wave = np.sin(np.arange(int(duration_s * 16_000)) * (2 * np.pi * 440 / 16_000)).astype(np.float32)
+    wave = np.sin(np.arange(int(duration_s * SOUND)) * (2 * np.pi * 440 / SOUND)).astype(np.float32)
     for start in range(0, len(wave), 1024):
         tone = av.AudioFrame.from_ndarray(wave[None, start : start + 1024], format="fltp", layout="mono")
-        tone.sample_rate, tone.pts, tone.time_base = 16_000, start, Fraction(1, 16_000)
+        tone.sample_rate, tone.pts, tone.time_base = SOUND, start + round(offset_s * SOUND), Fraction(1, SOUND)
         out.mux(audio.encode(tone))
     out.mux(audio.encode(None))
 
@@ -115,7 +121,7 @@ def write_tone(out: Any, audio: AudioStream, duration_s: float) -> None:
 def write_sound(path: Path) -> None:
     """A second of sound without a picture."""
     with av.open(path, "w") as out:
-        audio = out.add_stream("aac", rate=16_000, layout="mono")
+        audio = out.add_stream("aac", rate=SOUND, layout="mono")
         assert isinstance(audio, AudioStream)
         write_tone(out, audio, 1.0)
 

@@ -47,6 +47,16 @@ def test_sound_is_kept_in_step(tmp_path: Path) -> None:
         assert sum(length for _, length in sound) == pytest.approx(2.5, abs=0.15)
 
 
+@pytest.mark.parametrize("name", ["a.ts", "a.avi", "a.mkv"])
+def test_the_sound_of_the_first_seconds_is_kept_in_any_container(tmp_path: Path, name: str) -> None:
+    write_video(tmp_path / name, steps(4, 10), codec="mpeg4", sound="ac3")
+    cut(tmp_path / name, 0.5, 3.0, tmp_path / "out.mp4")
+    with av.open(tmp_path / "out.mp4") as container:
+        sound = [(frame.time or 0.0, frame.samples / frame.sample_rate) for frame in container.decode(audio=0)]
+    assert sound[0][0] == pytest.approx(0, abs=0.1)
+    assert sum(length for _, length in sound) == pytest.approx(2.5, abs=0.2)
+
+
 def test_a_span_without_sound_in_a_file_with_sound(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", [0.0, 0.1, 0.2, 9.0, 9.1, 9.2, 9.3], sound=True)
     spoil_packets(tmp_path / "a.mp4", 1, 2)

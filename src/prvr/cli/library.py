@@ -14,6 +14,7 @@ from prvr.core.errors import ConfigError, QueryError
 if TYPE_CHECKING:
     from prvr.core.types import Hit
     from prvr.search.engine import SearchEngine
+    from prvr.search.indexing import Indexing
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
@@ -100,7 +101,11 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             form=Form(tokens=args.tokens or "fp16", alike=args.alike) if args.tokens or args.alike else None,
             on_progress=show,
         )
-    calibrated = calibrate_folder(folder, encoder, home=home)
+    return _told(args, folder, done, calibrated=calibrate_folder(folder, encoder, home=home).enough)
+
+
+def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated: bool) -> int:
+    """Say what was made, and what comes next; -> the exit code."""
     if args.json:
         emit(
             {
@@ -108,7 +113,7 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
                 "videos": done.num_videos,
                 "removed": done.removed,
                 "bytes_per_hour": done.bytes_per_hour,
-                "calibrated": calibrated.enough,
+                "calibrated": calibrated,
                 **extraction(done.extraction),
             }
         )
@@ -118,7 +123,7 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
     if code != FAILED:
         if done.bytes_per_hour:
             say(f"{done.bytes_per_hour / 1e6:.1f} MB an hour of video")
-        if not calibrated.enough:
+        if not calibrated:
             say("Too few videos to say how sure a hit is: confidence is not calibrated")
         say(f'Next: prvr search "what happens in it" --index {folder}')
     return code

@@ -19,10 +19,22 @@ FIGURES = ("figure1", "figure3")
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """train, evaluate, compare, reproduce, import-checkpoint."""
+    _add_train(verbs)
+    _add_evaluate(verbs)
+    _add_compare(verbs)
+    _add_reproduce(verbs)
+    _add_import(verbs)
+
+
+def _add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
     train = verbs.add_parser("train", help="train a recipe on annotated features")
     train.add_argument("recipe", help="package.module:function, such as prvr.recipes.msc:world")
     _data(train)
-    train.add_argument("--teacher", type=Path, help="text features whose sentences teach instead of the encoder's")
+    train.add_argument(
+        "--teacher",
+        type=Path,
+        help="another encoder's features, which teach: a store, a pack (or its video file), or sentences alone",
+    )
     train.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE)")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
     train.add_argument("--seed", type=int, help="short for --set train.seed=SEED")
@@ -31,6 +43,8 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     device_option(train)
     train.set_defaults(run=run_train)
 
+
+def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
     evaluate = verbs.add_parser("evaluate", help="measure a run, or `zero-shot`, on a split")
     evaluate.add_argument("what", metavar="RUN", help="a run folder, or zero-shot for the bare encoder")
     _data(evaluate)
@@ -42,6 +56,8 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     device_option(evaluate)
     evaluate.set_defaults(run=run_evaluate)
 
+
+def _add_compare(verbs: argparse._SubParsersAction[Parser]) -> None:
     compare = verbs.add_parser("compare", help="every system under one protocol, ours beside the published values")
     _data(compare)
     compare.add_argument(
@@ -59,6 +75,8 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     device_option(compare)
     compare.set_defaults(run=run_compare)
 
+
+def _add_reproduce(verbs: argparse._SubParsersAction[Parser]) -> None:
     reproduce = verbs.add_parser(
         "reproduce", help="a table or figure of the MSC paper, ours beside the published values"
     )
@@ -83,10 +101,16 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     device_option(reproduce)
     reproduce.set_defaults(run=run_reproduce)
 
-    bring = verbs.add_parser("import-checkpoint", help="an MSC checkpoint of its authors to a run folder")
+
+def _add_import(verbs: argparse._SubParsersAction[Parser]) -> None:
+    bring = verbs.add_parser("import-checkpoint", help="a checkpoint of a system's authors to a run folder")
     bring.add_argument("checkpoint", type=Path, help="the authors' .ckpt")
     _data(bring)
-    bring.add_argument("--recipe", default="prvr.recipes.msc:qvhighlights", help="its settings (default: %(default)s)")
+    bring.add_argument(
+        "--recipe",
+        default="prvr.recipes.msc:qvhighlights",
+        help="whose authors' it is, and its settings (default: %(default)s)",
+    )
     bring.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
     bring.add_argument("--out", type=Path, required=True, help="run folder")
     bring.set_defaults(run=run_import)

@@ -6,8 +6,11 @@ import argparse
 import contextlib
 import difflib
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from prvr.core.errors import ConfigError
@@ -22,6 +25,14 @@ DONE, FAILED, USAGE, PARTIAL, NONE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 def say(text: str) -> None:
     """A line for people."""
     print(text, file=sys.stderr, flush=True)
+
+
+def called() -> str:
+    """What the user types to call this program: its name where the shell finds it, else where it lies."""
+    if shutil.which("prvr"):
+        return "prvr"
+    program = Path(sys.argv[0])
+    return os.path.relpath(program) if program.name == "prvr" else f"{Path(sys.executable).name} -m prvr"
 
 
 def emit(value: Any) -> None:

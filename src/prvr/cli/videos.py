@@ -12,6 +12,7 @@ from prvr.cli.screen import (
     FAILED,
     PARTIAL,
     Parser,
+    called,
     count_bar,
     device_option,
     emit,
@@ -94,7 +95,9 @@ def run_demo(args: argparse.Namespace) -> int:
     from prvr.demo import Screen
     from prvr.demo import run_demo as walk
 
-    screen = Screen(say=say, show=print, counting=count_bar, reading=reading_bar, training=training_bar)
+    screen = Screen(
+        command=called(), say=say, show=print, counting=count_bar, reading=reading_bar, training=training_bar
+    )
     seeds = int(positive(args.seeds, "--seeds"))
     walk(args.out, screen, size=args.size, seed=args.seed, seeds=seeds, device=args.device)
     return DONE

@@ -127,6 +127,15 @@ class Catalogue:
         """All notes by their names."""
         return dict(self.sql.execute("SELECT name, text FROM note"))
 
+    def facts(self) -> dict[str, Facts]:
+        """Id -> what is known of every video, in order of their ids."""
+        tags: dict[int, list[str]] = {}
+        for key, name in self.sql.execute("SELECT video, name FROM tag ORDER BY rowid"):
+            tags.setdefault(key, []).append(name)
+        rows = self.sql.execute(f"SELECT {COLUMNS}, NULL FROM video ORDER BY video_id")
+        with _numbers():
+            return {str(row[1]): _row(row, tags.get(row[0], [])).facts for row in rows}
+
     def names(self) -> dict[int, str]:
         """Number -> id of every video."""
         return dict(self.sql.execute("SELECT id, video_id FROM video"))

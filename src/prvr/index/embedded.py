@@ -13,11 +13,10 @@ from __future__ import annotations
 import sqlite3
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import wraps
 from pathlib import Path
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from typing import Self
 
 import numpy as np
 import torch
@@ -31,35 +30,12 @@ from prvr.index.base import UNKNOWN, Cue, Facts, IndexHeader, Video, Where, Word
 from prvr.index.catalogue import Catalogue, Row, bank_of, seal
 from prvr.index.database import FILE, PART, explained
 from prvr.index.merging import merge_alike
+from prvr.index.rereading import Changed, until_sound
 from prvr.index.segments import Form, Longs, Places, Segments, encode, fuse, write_segment
 from prvr.index.view import View, look
 
 BATCH = 64  # videos a commit, unless `save` is called before
 SLACK = 2e-3  # products of float16 are this far from those of float32 at most
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-class _Changed(Exception):
-    """What is read was replaced, or found to be damaged, meanwhile; the next look will not see it."""
-
-
-def _until_sound(method: Callable[Concatenate[EmbeddedIndex, P], R]) -> Callable[Concatenate[EmbeddedIndex, P], R]:
-    """Read again when the index changed under the reader, and go on with what is sound when something is damaged."""
-
-    @wraps(method)
-    def call(self: EmbeddedIndex, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        while True:
-            try:
-                with explained(self.folder, "read", damage=False):
-                    return method(self, *args, **kwargs)
-            except (_Changed, FileNotFoundError):
-                self._view = None
-            except sqlite3.DatabaseError as error:
-                self._fall_back(error)
-
-    return call
 
 
 class EmbeddedIndex:
@@ -136,11 +112,24 @@ class EmbeddedIndex:
         self.close()
 
     @property
-    @_until_sound
+    @until_sound
     def versions(self) -> Mapping[str, str]:
         """Every video's `version`, as it was given to `add`."""
         with self._sql() as catalogue:
             return catalogue.versions()
+
+    @property
+    @until_sound
+    def generation(self) -> str:
+        """Another one after every commit, whoever made it."""
+        with self._sql() as catalogue:
+            return catalogue.meta("generation")
+
+    @until_sound
+    def all_facts(self) -> dict[str, Facts]:
+        """What is known of every video, in order of their ids."""
+        with self._sql() as catalogue:
+            return catalogue.facts()
 
     def add(
         self, video_id: str, bank: Bank, *, version: str = "", facts: Facts = UNKNOWN, cues: Sequence[Cue] = ()
@@ -163,7 +152,7 @@ class EmbeddedIndex:
         with self._writing():
             self._catalogue.forget(video_ids)
 
-    @_until_sound
+    @until_sound
     def search(self, query: Tensor, *, k: int, where: Where | None = None) -> list[Candidate]:
         """query (D,) -> the k best videos, best first, with exact scores; equal scores in order of their ids."""
         direction = unit(query)
@@ -194,18 +183,18 @@ class EmbeddedIndex:
                     self._catalogue.put_meta("nearest", state)
             upkeep.sweep(self._catalogue, self._segments)
 
-    @_until_sound
+    @until_sound
     def __len__(self) -> int:
         with self._sql() as catalogue:
             return catalogue.count()
 
-    @_until_sound
+    @until_sound
     def facts(self, video_id: str) -> Facts:
         """What is known of one video. Raises IndexFolderError when it is not there."""
         with self._sql() as catalogue:
             return catalogue.rows([self._key(video_id)]).popitem()[1].facts
 
-    @_until_sound
+    @until_sound
     def candidate(self, query: Tensor, video_id: str) -> Candidate:
         """query (D,) -> one named video, scored. Raises IndexFolderError when it is not there."""
         view = self._look()
@@ -215,10 +204,10 @@ class EmbeddedIndex:
         if not len(at):
             if key in self._lost or self._look() is view:
                 raise IndexFolderError(f"{video_id}: its vectors are damaged; {upkeep.mend(self.folder)}")
-            raise _Changed
+            raise Changed
         return self._answer(unit(query), view.places.at(at), 1)[0]
 
-    @_until_sound
+    @until_sound
     def score_all(self, queries: Tensor, *, where: Where | None = None) -> tuple[list[str], Tensor]:
         """queries (B, D) -> ids in order, and the exact fused score of every video (B, V)."""
         view, meant = self._look(), self._meant(where)
@@ -231,7 +220,7 @@ class EmbeddedIndex:
         order = sorted(range(len(ids)), key=ids.__getitem__)
         return [ids[v] for v in order], torch.from_numpy(scores[order].T.copy())
 
-    @_until_sound
+    @until_sound
     def words(self, text: str, *, k: int, where: Where | None = None) -> list[WordHit]:
         """The k videos whose names or subtitles hold most of a text, best first."""
         with self._sql() as catalogue:
@@ -243,7 +232,7 @@ class EmbeddedIndex:
             values = [(value, video_id) for video_id, value in bias.items()]
             self._catalogue.sql.executemany("UPDATE video SET bias = ? WHERE video_id = ?", values)
 
-    @_until_sound
+    @until_sound
     def note(self, name: str) -> str | None:
         """A text kept with the index."""
         with self._sql() as catalogue:
@@ -278,7 +267,7 @@ class EmbeddedIndex:
             seconds = catalogue.seconds()
         return self.num_bytes / seconds * 3600 if seconds else 0.0
 
-    @_until_sound
+    @until_sound
     def verify(self) -> list[upkeep.Damage]:
         """Read everything and compare it with its checksums; -> what is damaged, and which video is lost by it."""
         with self._sql() as catalogue:
@@ -372,7 +361,7 @@ class EmbeddedIndex:
             self._report([f"{self._segments.path(int(places.segment[v]))}: {rows[v].video_id} is damaged" for v in bad])
             self._lost.update(rows[v].key for v in bad)
             self._view = None
-            raise _Changed
+            raise Changed
 
     def _need(self, known: Mapping[int, object], places: Places) -> None:
         """Look again unless the catalogue knows all these videos, without those that it ought to know."""
@@ -383,7 +372,7 @@ class EmbeddedIndex:
                     self._lost |= missing
                     self._report([f"{self.folder / FILE}: is damaged"])
             self._view = None
-            raise _Changed
+            raise Changed
 
     def _report(self, problems: Sequence[str]) -> None:
         self.problems += [

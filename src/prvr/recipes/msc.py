@@ -170,7 +170,7 @@ def world() -> Recipe:
         train=TrainConfig(epochs=9, patience=9, seed=0),
         batch_videos=32,
     )
-    return recipe("prvr.recipes.msc:world", "+ TCPL + CBVA", settings)
+    return recipe("prvr.recipes.msc:world", "MSC", settings)
 
 
 def world_tcpl() -> Recipe:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Self
 
 import torch
@@ -14,7 +16,8 @@ from prvr.core.errors import IndexFolderError, QueryError, VideoError
 from prvr.core.types import Encoder, Hit, Query, Span, TextFeatures
 from prvr.data.sources import unit_queries
 from prvr.encoders.loading import load_encoder
-from prvr.index.base import ZERO_SHOT, Index, IndexHeader, Where, WordHit, unit
+from prvr.index.base import ZERO_SHOT, Facts, Index, IndexHeader, Where, WordHit, unit
+from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import open_index
 from prvr.recipes.runs import Trained, open_run, zero_shot
 from prvr.search.calibration import Calibrated, calibrate
@@ -23,7 +26,19 @@ from prvr.search.grammar import Request, parse
 from prvr.search.indexing import locate
 from prvr.search.judge import Judge, Judgement
 from prvr.search.moments import moments, per_second, relevance
-from prvr.search.ranking import DEPTH, HALF, Row, by_instants, by_vector, by_words, fused
+from prvr.search.ranking import (
+    DEPTH,
+    HALF,
+    Feedback,
+    Ranking,
+    Row,
+    by_instants,
+    by_vector,
+    by_words,
+    chained,
+    fused,
+    rocchio,
+)
 from prvr.video.decode import sample_frames
 
 UNKNOWN = Judgement(UNCALIBRATED, None, None)
@@ -37,7 +52,7 @@ class SearchEngine:
         self.folder = folder  # that the paths of the videos are relative to
         self.encoder = encoder
         self.trained = trained
-        self._judged: tuple[int, Judge | None] = (-1, None)  # videos there were, and what was known of them
+        self._judged: tuple[str, Judge | None] = ("", None)  # the generation, and what was known of it
 
     @classmethod
     def open(cls, folder: Path, *, encoder: str | None = None, device: str = "auto") -> Self:
@@ -83,21 +98,80 @@ class SearchEngine:
         calibrated: bool = True,
     ) -> list[list[Hit]]:
         """Several queries, their sentences encoded together -> the answer to each, in the same order."""
+        rankings = self.rank_many(queries, k=k, where=where, words=words, calibrated=calibrated)
+        return [self.hits(ranking) for ranking in rankings]
+
+    def rank_many(
+        self,
+        queries: Sequence[str | Request],
+        *,
+        k: int = 5,
+        where: Where | None = None,
+        words: bool = True,
+        calibrated: bool = True,
+        feedback: Sequence[Feedback] = (),
+    ) -> list[Ranking]:
+        """The same before moments are read, which `hits` does for as much of an answer as is shown.
+
+        `feedback` to each query moves its sentence towards some moments and away from others; how sure hits are is
+        then not known. Raises IndexFolderError for a video in it that is not there, QueryError for several steps.
+        """
         requests = [query if isinstance(query, Request) else parse(query) for query in queries]
         texts = [text for request in requests for text in (*request.steps, *request.without)]
         parts = [len(request.steps) + len(request.without) for request in requests]
         vectors = torch.split(self.embed_many(texts), parts) if texts else ()
         judge = self.judge if calibrated else None
+        moves = feedback or [Feedback()] * len(requests)
         return [
-            self._answer(request, vector, k=k, where=_both(request, where), words=words, judge=judge)
-            for request, vector in zip(requests, vectors, strict=True)
+            self._answer(request, vector, k=k, where=_both(request, where), words=words, judge=judge, move=move)
+            for request, vector, move in zip(requests, vectors, moves, strict=True)
         ]
+
+    def hits(
+        self,
+        ranking: Ranking,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        facts: Mapping[str, Facts] = MappingProxyType({}),
+    ) -> list[Hit]:
+        """A part of an answer with its moments. `facts` are those known already, by video id; others are looked up."""
+        rows, judgements = ranking.rows[start:stop], ranking.judgements[start:stop]
+        return [
+            self._hit(row, judgement, ranking.said.get(row.candidate.video_id), facts=facts.get(row.candidate.video_id))
+            for row, judgement in zip(rows, judgements, strict=True)
+        ]
+
+    def look(self, query: str | Request, video_id: str) -> Hit:
+        """One named video as a hit of a query, not judged. Raises IndexFolderError when it is not there."""
+        request = query if isinstance(query, Request) else parse(query)
+        vectors = self.embed_many([*request.steps, *request.without])
+        found = self.index.candidate(vectors[0], video_id)
+        if len(vectors) == 1:
+            return self._hit(Row(found, found.score, torch.tensor([found.score])), UNKNOWN)
+        steps, negatives = vectors[: len(request.steps)], vectors[len(request.steps) :]
+        asked = request.filters.where()
+        rows = by_instants(self.index, steps, negatives, within_s=request.within_s, k=DEPTH // 2, where=asked)
+        row = next((row for row in rows if row.candidate.video_id == video_id), None)
+        row = row or chained(self.index, [found], steps, negatives, within_s=request.within_s)[0]
+        return self._hit(row if row.score > -torch.inf else row._replace(places=None), UNKNOWN)
 
     def search_image(self, picture: Path, *, k: int = 5, where: Where | None = None) -> list[Hit]:
         """The videos that show what a picture (or the first frame of a video) shows, best first; not calibrated.
 
         Raises QueryError for a file that is no picture, and where a trained model can read words only.
         """
+        return self.hits(self.rank_image(picture, k=k, where=where))
+
+    def rank_image(self, picture: Path | bytes, *, k: int = 5, where: Where | None = None) -> Ranking:
+        """The same before moments are read, of a file or of its content."""
+        if isinstance(picture, bytes):
+            with TemporaryDirectory() as folder:
+                (Path(folder) / "picture").write_bytes(picture)
+                try:
+                    return self.rank_image(Path(folder) / "picture", k=k, where=where)
+                except QueryError as error:
+                    raise QueryError(str(error).replace(f"{folder}/", "the ")) from error
         if self.trained.fingerprint:
             raise QueryError(
                 f"{picture}: the model of this index ({self.trained.recipe.title}) reads sentences only; describe the "
@@ -108,16 +182,20 @@ class SearchEngine:
         except (VideoError, StopIteration) as error:
             raise QueryError(f"{picture}: cannot be read as a picture ({error}); give a JPEG or PNG file") from error
         query = self.encoder.encode_images(self.encoder.prepare(frames))[0]
-        return [self._hit(row, UNKNOWN) for row in by_vector(self.index, query, k=k, where=where)]
+        return _unjudged(by_vector(self.index, query, k=k, where=where))
 
     def search_like(self, video_id: str, span: Span, *, k: int = 5, where: Where | None = None) -> list[Hit]:
         """The other videos that show what one shows from `span[0]` to `span[1]` seconds, best first; not calibrated.
 
         Raises IndexFolderError for a video that is not there, QueryError for a span outside it.
         """
+        return self.hits(self.rank_like(video_id, span, k=k, where=where))
+
+    def rank_like(self, video_id: str, span: Span, *, k: int = 5, where: Where | None = None) -> Ranking:
+        """The same before moments are read."""
         query = self._like(video_id, span)
         rows = by_vector(self.index, query, k=k + 1, where=where)
-        return [self._hit(row, UNKNOWN) for row in rows if row.candidate.video_id != video_id][:k]
+        return _unjudged([row for row in rows if row.candidate.video_id != video_id][:k])
 
     def embed(self, text: str) -> Tensor:
         """One sentence -> (D,). Raises QueryError for what is not a sentence."""
@@ -134,21 +212,36 @@ class SearchEngine:
     def calibrate(self, home: Sequence[str | Query] = ()) -> Calibrated:
         """Make hits say how sure they are; see `calibration.calibrate`. The index must be open for writing."""
         done = calibrate(self.index, self.embed_many, encoder=self.encoder.spec, home=home)
-        self._judged = (-1, None)
+        self._judged = ("", None)
         return done
 
     @property
     def judge(self) -> Judge | None:
         """Who says how sure hits are; None where the index is too small, was not calibrated or changed much since."""
-        count = len(self.index)
-        if count != self._judged[0]:
-            self._judged = (count, Judge.of(self.index))
+        generation = self.generation
+        if generation != self._judged[0]:
+            self._judged = (generation, Judge.of(self.index))
         return self._judged[1]
 
+    @property
+    def generation(self) -> str:
+        """Another one when the index has changed; where a server holds it, when the number of its videos has."""
+        return self.index.generation if isinstance(self.index, EmbeddedIndex) else str(len(self.index))
+
     def _answer(
-        self, request: Request, vectors: Tensor, *, k: int, where: Where | None, words: bool, judge: Judge | None
-    ) -> list[Hit]:
+        self,
+        request: Request,
+        vectors: Tensor,
+        *,
+        k: int,
+        where: Where | None,
+        words: bool,
+        judge: Judge | None,
+        move: Feedback,
+    ) -> Ranking:
         """vectors (S + M, D) of the steps and the negatives."""
+        if any(move):
+            vectors = self._moved(request, vectors, move)
         steps, negatives = vectors[: len(request.steps)], vectors[len(request.steps) :]
         one = len(steps) == 1  # several steps in order are looked for, not listened to
         said = by_words(self.index, request.text, k=k, where=where) if words and one else []
@@ -163,22 +256,21 @@ class SearchEngine:
         if said:
             rows = fused(self.index, vectors[0], rows, said)
         rows = rows[:k]
-        judgements = _judgements(rows, steps, judge)
         heard = {hit.video_id: hit for hit in said}
-        return [
-            self._hit(row, judgement, heard.get(row.candidate.video_id))
-            for row, judgement in zip(rows, judgements, strict=True)
-        ]
+        judgements = _judgements(rows, steps, None if any(move) else judge)
+        both = zip(rows, judgements, strict=True)
+        judgements = [_with_words(heard.get(row.candidate.video_id), judgement) for row, judgement in both]
+        return Ranking(rows, judgements, heard)
 
-    def _hit(self, row: Row, judgement: Judgement, said: WordHit | None = None) -> Hit:
+    def _hit(self, row: Row, judgement: Judgement, said: WordHit | None = None, *, facts: Facts | None = None) -> Hit:
         found = row.candidate
-        facts = self.index.facts(found.video_id)
+        facts = facts or self.index.facts(found.video_id)
         duration = facts.duration_s or float(found.bank.spans.max())
         curve = row.curve or relevance(found, clip_weight=self.index.header.clip_weight, duration_s=duration)
         steps = tuple(_clamped(row.spans, duration))
         spans = ((steps[0][0], steps[-1][1]),) if steps else tuple(_clamped(moments(curve), duration))
         if said:
-            spans, judgement = _with_cues(said, spans, duration), _with_words(said, judgement)
+            spans = _with_cues(said, spans, duration)
         return Hit(
             video_id=found.video_id,
             score=row.score,
@@ -190,6 +282,16 @@ class SearchEngine:
             steps=steps,
             quote=said.cues[0].text if said and said.cues else "",
         )
+
+    def _moved(self, request: Request, vectors: Tensor, move: Feedback) -> Tensor:
+        """vectors (1 + M, D), the first of them towards what is liked and away from what is not."""
+        if len(request.steps) > 1:
+            raise QueryError("feedback: goes with one sentence, not with several in order; leave one of the two out")
+        liked, disliked = (
+            torch.stack([self._like(*one) for one in part]) if part else vectors[:0]
+            for part in (move.positive, move.negative)
+        )
+        return torch.cat([rocchio(unit(vectors[0]), liked, disliked)[None], vectors[1:]])
 
     def _like(self, video_id: str, span: Span) -> Tensor:
         """(D,) the mean of what a video's vectors in a span point to, its branches weighted as scores are."""
@@ -246,9 +348,9 @@ def _with_cues(said: WordHit, spans: tuple[Span, ...], duration_s: float, *, mos
     return tuple(found[:most])
 
 
-def _with_words(said: WordHit, judgement: Judgement) -> Judgement:
+def _with_words(said: WordHit | None, judgement: Judgement) -> Judgement:
     """All words said are a sure match and half of them a related one, whatever is seen."""
-    if judgement.confidence in (UNCALIBRATED, CONFIDENT) or said.score < HALF:
+    if said is None or judgement.confidence in (UNCALIBRATED, CONFIDENT) or said.score < HALF:
         return judgement
     return judgement._replace(confidence=CONFIDENT if said.score > 1 - 1e-6 else RELATED)
 
@@ -281,3 +383,7 @@ def _judgements(rows: Sequence[Row], steps: Tensor, judge: Judge | None) -> list
         return [UNKNOWN] * len(rows)
     bias = judge.bias([row.candidate.video_id for row in rows])
     return judge.judge(steps, torch.stack([row.evidence for row in rows], 1) - bias)
+
+
+def _unjudged(rows: list[Row]) -> Ranking:
+    return Ranking(rows, [UNKNOWN] * len(rows))

@@ -7,7 +7,6 @@ players, `.mp4` and `.webm` for everyone. A file is written whole or not at all.
 from __future__ import annotations
 
 import csv
-import html
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -19,7 +18,9 @@ from typing import Any
 from prvr.core.errors import ConfigError, VideoError
 from prvr.core.files import write_whole
 from prvr.core.types import Hit
-from prvr.search.clipping import save_clip
+from prvr.index.base import Cue
+from prvr.search.subtitles import vtt
+from prvr.video.clipping import save_clip
 from prvr.video.probe import probe
 
 EVENTS = 999  # what a CMX 3600 list can number
@@ -144,11 +145,8 @@ def as_json(clips: Sequence[Clip], query: str) -> str:
 
 def as_vtt(clips: Sequence[Clip], query: str) -> str:
     """WebVTT chapters in order of time, each named by what was looked for."""
-    parts = ["WEBVTT"]
-    for clip in sorted(clips, key=lambda clip: (clip.start_s, clip.end_s)):
-        title = html.escape(" ".join(query.split()), quote=False)
-        parts.append(f"{_stamp(clip.start_s)} --> {_stamp(clip.end_s)}\n{title}")
-    return "\n\n".join(parts) + "\n"
+    title = " ".join(query.split())
+    return vtt(sorted(Cue(clip.start_s, clip.end_s, title) for clip in clips))
 
 
 def as_edl(clips: Sequence[Clip], query: str) -> str:
@@ -230,13 +228,6 @@ def _rate(path: Path) -> Fraction:
 
 def _plain(clip: Clip) -> dict[str, Any]:
     return {**asdict(clip), "path": str(clip.path) if clip.path else ""}
-
-
-def _stamp(seconds: float) -> str:
-    thousandths = round(seconds * 1000)
-    minutes, rest = divmod(thousandths, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"
 
 
 def _ascii(text: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import filecmp
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,11 +19,10 @@ from prvr.features.extract import Extraction, Progress, extract
 from prvr.features.store import Entry, FeatureStore
 from prvr.index.base import ZERO_SHOT, Cue, Facts, Index, IndexHeader
 from prvr.index.embedded import EmbeddedIndex
-from prvr.index.opening import OLD, header_of, make_index, open_index
+from prvr.index.opening import OLD, OpenIndex, header_of, make_index, open_index
 from prvr.index.segments import Form
 from prvr.index.upkeep import Damage, mend_catalogue
-from prvr.nn.spans import TokenSpans
-from prvr.recipes.measure import spans_of
+from prvr.nn.spans import TokenSpans, spans_of
 from prvr.recipes.runs import CONFIG, Trained, open_run, zero_shot
 from prvr.search.subtitles import SUFFIXES, read_cues
 from prvr.training.loop import WEIGHTS
@@ -53,34 +54,28 @@ def build_index(
     tags: Sequence[str] = (),
     engine: str | None = None,
     form: Form | None = None,
+    soon_s: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Indexing:
     """Every video below `paths` into the index at `folder`.
 
     `model` is a run folder; without it the model that the index has, or the bare encoder in a new one. `prune` takes
     out the videos below `paths` whose files are gone; `tags` are given to all that are there. `engine` is a server
-    (`qdrant://host:port/collection`) that is to hold the vectors, `form` how a new index keeps them.
+    (`qdrant://host:port/collection`) that is to hold the vectors, `form` how a new index keeps them. With `soon_s`
+    what was read can be searched at most about so many seconds later, else when all is read.
 
     Raises IndexFolderError when the index there is of another encoder, model or form. Stopped at any moment, it keeps
     the features that are finished, and the next call goes on from there.
     """
     model = model or _model_of(folder)
-    trained = open_run(model) if model else zero_shot(encoder.spec)
-    if isinstance(trained.model, QueryAtVideo):
-        raise IndexFolderError(
-            f"{model}: {trained.recipe.title} needs the query at the video, so no index of vectors can serve it; it "
-            "can only re-rank: index with a model that makes a fixed bank of vectors, or without --model, and measure "
-            "this one with `prvr evaluate`"
-        )
-    if not trained.encoder.same_as(encoder.spec):
-        raise IndexFolderError(
-            f"{model}: was trained on features of encoder {trained.encoder.fingerprint}, "
-            f"not {encoder.spec.fingerprint}; index with `--encoder {trained.encoder.source or trained.encoder.name}`"
-        )
+    trained = _fitting(model, encoder)
     header = _header(folder, encoder, trained)
     if engine:
         with make_index(folder, header, engine=engine):
             pass  # a server that does not answer is told before hours of extraction
+    opened = partial(make_index, folder, header, engine=engine, form=form)
+    if model and soon_s is not None:
+        _keep_model(model, folder / "model")  # whoever searches meanwhile needs it
     extraction = extract(
         paths,
         encoder,
@@ -88,10 +83,10 @@ def build_index(
         rate=rate,
         max_frames=max_frames,
         workers=workers,
-        on_progress=on_progress,
+        on_progress=on_progress if soon_s is None else _soon(folder, trained, tags, opened, soon_s, on_progress),
     )
     store, old = extraction.store, (folder / OLD).exists()
-    with store.writing(), make_index(folder, header, engine=engine, form=form) as index:
+    with store.writing(), opened() as index:
         if model:
             _keep_model(model, folder / "model")
         removed = _prune(index, store, paths, extraction.video_ids) if prune else []
@@ -108,6 +103,23 @@ def build_index(
             removed=tuple(removed),
             bytes_per_hour=index.bytes_per_hour() if isinstance(index, EmbeddedIndex) else 0.0,
         )
+
+
+def _fitting(model: Path | None, encoder: Encoder) -> Trained:
+    """The model of a run folder, or the bare encoder. Raises IndexFolderError where it cannot serve this index."""
+    trained = open_run(model) if model else zero_shot(encoder.spec)
+    if isinstance(trained.model, QueryAtVideo):
+        raise IndexFolderError(
+            f"{model}: {trained.recipe.title} needs the query at the video, so no index of vectors can serve it; it "
+            "can only re-rank: index with a model that makes a fixed bank of vectors, or without --model, and measure "
+            "this one with `prvr evaluate`"
+        )
+    if not trained.encoder.same_as(encoder.spec):
+        raise IndexFolderError(
+            f"{model}: was trained on features of encoder {trained.encoder.fingerprint}, "
+            f"not {encoder.spec.fingerprint}; index with `--encoder {trained.encoder.source or trained.encoder.name}`"
+        )
+    return trained
 
 
 def refresh(
@@ -141,6 +153,32 @@ def refresh(
         for (video_id, version, facts), bank in zip(chunk, banks(trained, videos), strict=True):
             index.add(video_id, bank, version=version, facts=facts, cues=cues.get(video_id, []))
     return [video_id for video_id, _, _ in stale]
+
+
+def _soon(
+    folder: Path,
+    trained: Trained,
+    tags: Sequence[str],
+    opened: Callable[[], OpenIndex],
+    every_s: float,
+    on_progress: Callable[[Progress], None] | None,
+) -> Callable[[Progress], None]:
+    """Called with every step of the extraction: adds what is finished, at a tenth of the time at most."""
+    added, due = 0, time.monotonic() + every_s
+
+    def step(progress: Progress) -> None:
+        nonlocal added, due
+        began = time.monotonic()
+        if began >= due and len(progress.made) > added and not (folder / OLD).exists():
+            made = progress.made[added:]
+            with opened() as index:
+                refresh(index, FeatureStore.open(folder / "features"), trained, made, tags=tags)
+            added += len(made)
+            due = time.monotonic() + max(every_s, 9 * (time.monotonic() - began))
+        if on_progress:
+            on_progress(progress)
+
+    return step
 
 
 def verify(folder: Path) -> list[Damage]:

@@ -12,13 +12,22 @@ from torch import Tensor
 from prvr.core.types import Candidate, Span
 from prvr.index.base import Index, Where, WordHit, unit
 from prvr.search.instants import Instants, in_order, instants, stretch, without
+from prvr.search.judge import Judgement
 from prvr.search.moments import Curve
 
 DEPTH = 100  # videos that are looked at again when ranking by more than one vector
 STRENGTH = 0.5  # what a negative takes away, times what it stands above its usual height (benchmarks/grammar.py)
 RRF = 60  # of reciprocal rank fusion: how little the first ranks differ
+LIKED, DISLIKED = 0.75, 0.15  # what the mean of liked and of disliked moments weighs beside a sentence
 SAID = 0.1  # share of a text's information that a name or a cue must hold to count (benchmarks/grammar.py)
 HALF = 0.5  # and from which on it counts in full
+
+
+class Feedback(NamedTuple):
+    """Moments that are what is looked for, and moments that are not."""
+
+    positive: tuple[tuple[str, Span], ...] = ()  # video id, seconds
+    negative: tuple[tuple[str, Span], ...] = ()
 
 
 class Row(NamedTuple):
@@ -50,6 +59,26 @@ class Row(NamedTuple):
         return tuple((max(start, bounds[i]), min(end, bounds[i + 1])) for i, (start, end) in enumerate(found))
 
 
+class Ranking(NamedTuple):
+    """An answer before moments are read from it."""
+
+    rows: list[Row]  # best first
+    judgements: list[Judgement]  # of each
+    said: Mapping[str, WordHit] = {}  # by video id, where words of the text are said
+
+    def before(self, deeper: Ranking) -> Ranking:
+        """The same order, then what a deeper look found beside it."""
+        known = {row.candidate.video_id for row in self.rows}
+        new = [i for i, row in enumerate(deeper.rows) if row.candidate.video_id not in known]
+        rows = [*self.rows, *(deeper.rows[i] for i in new)]
+        return Ranking(rows, [*self.judgements, *(deeper.judgements[i] for i in new)], {**deeper.said, **self.said})
+
+    def scale(self, most: int) -> tuple[float, float]:
+        """The lowest and the highest score of a vector or an instant among the first `most` videos."""
+        values = [row.candidate.token_scores if row.values is None else row.values for row in self.rows[:most]]
+        return (min(float(v.min()) for v in values), max(float(v.max()) for v in values)) if values else (0.0, 1.0)
+
+
 def by_vector(index: Index, query: Tensor, *, k: int, where: Where | None) -> list[Row]:
     """One sentence: the score of the index. query (D,)."""
     found = index.search(query, k=k, where=where)
@@ -75,7 +104,20 @@ def by_instants(
     found = {one.video_id: one for probe in probes for one in index.search(probe, k=depth, where=where)}
     if not found:
         return []
-    candidates = list(found.values())
+    rows = chained(index, list(found.values()), steps, negatives, within_s=within_s)
+    real = [row for row in rows if row.score > -torch.inf]
+    return sorted(real, key=lambda row: (-row.score, row.candidate.video_id))[: max(k, DEPTH)]
+
+
+def chained(
+    index: Index,
+    candidates: Sequence[Candidate],
+    steps: Tensor,
+    negatives: Tensor,
+    *,
+    within_s: Sequence[float | None],
+) -> list[Row]:
+    """The same for named videos, in the order given; the score is -inf where one is too short for the steps."""
     scored = instants(
         [one.bank for one in candidates],
         unit(torch.cat([steps, negatives])),
@@ -86,9 +128,19 @@ def by_instants(
     if len(negatives):
         wanted = without(wanted, scored._replace(values=scored.values[len(steps) :]), strength=STRENGTH)
     chain = in_order(wanted, within_s=within_s)
-    rows = [_row(candidates[v], wanted, float(chain.score[v]), chain.places[v], v) for v in range(len(candidates))]
-    real = [row for row in rows if row.score > -torch.inf]
-    return sorted(real, key=lambda row: (-row.score, row.candidate.video_id))[: max(k, DEPTH)]
+    return [_row(candidates[v], wanted, float(chain.score[v]), chain.places[v], v) for v in range(len(candidates))]
+
+
+def rocchio(query: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    """query (D,), positive (P, D), negative (N, D), all of unit length -> (D,) of unit length.
+
+    q + LIKED · mean of the positive - DISLIKED · mean of the negative (Rocchio, 1971); q itself where there are none.
+    """
+    moved = query
+    for vectors, weight in ((positive, LIKED), (negative, -DISLIKED)):
+        if len(vectors):
+            moved = moved + weight * vectors.mean(0)
+    return unit(moved)
 
 
 def by_words(index: Index, text: str, *, k: int, where: Where | None) -> list[WordHit]:

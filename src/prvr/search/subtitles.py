@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -42,7 +42,7 @@ def read_subtitles(video: Path) -> Subtitles:
     cues: list[Cue] = []
     notes: list[str] = []
     for file in files:
-        found = _read(file, notes)
+        found = read_text(file, notes)
         cues += parse_subtitles(found, name=file.name, notes=notes)
     return Subtitles(tuple(files), tuple(sorted(dict.fromkeys(cues))), tuple(notes))
 
@@ -72,6 +72,38 @@ def parse_subtitles(text: str, *, name: str, notes: list[str]) -> Iterator[Cue]:
             yield Cue(start, end, said)
 
 
+def read_text(file: Path, notes: list[str]) -> str:
+    """A file as text: UTF-8 or UTF-16 where it says so, else Latin-1, which reads anything."""
+    try:
+        if file.stat().st_size > LARGEST:
+            notes.append(f"{file.name}: is larger than {LARGEST // 1_000_000} MB; it is left out")
+            return ""
+        content = file.read_bytes()
+    except OSError as error:
+        notes.append(f"{file.name}: cannot be read ({error.strerror}); it is left out")
+        return ""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", errors="replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def vtt(cues: Iterable[Cue]) -> str:
+    """Cues, in order of time, as WebVTT."""
+    parts = [f"{stamp(cue.start_s)} --> {stamp(cue.end_s)}\n{html.escape(cue.text, quote=False)}" for cue in cues]
+    return "\n\n".join(["WEBVTT", *parts]) + "\n"
+
+
+def stamp(seconds: float) -> str:
+    """75.25 -> 00:01:15.250."""
+    thousandths = round(seconds * 1000)
+    minutes, rest = divmod(thousandths, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"
+
+
 def _said(lines: list[str], *, last: bool) -> str:
     """The text of a cue: up to the first empty line, without mark-up, as one line."""
     end = next((at for at, line in enumerate(lines) if not line.strip()), len(lines))
@@ -92,21 +124,3 @@ def _accompanies(file: Path, stem: str) -> bool:
         return True
     language = file.stem.removeprefix(f"{stem}.")
     return language != file.stem and LANGUAGE.fullmatch(language) is not None
-
-
-def _read(file: Path, notes: list[str]) -> str:
-    """A file as text: UTF-8 or UTF-16 where it says so, else Latin-1, which reads anything."""
-    try:
-        if file.stat().st_size > LARGEST:
-            notes.append(f"{file.name}: is larger than {LARGEST // 1_000_000} MB; it is left out")
-            return ""
-        content = file.read_bytes()
-    except OSError as error:
-        notes.append(f"{file.name}: cannot be read ({error.strerror}); it is left out")
-        return ""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", errors="replace")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("latin-1")

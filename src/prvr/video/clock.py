@@ -75,11 +75,20 @@ def start_clock(source: Source, damage: Damage) -> tuple[Clock, Iterator[VideoPa
 
 
 def presented(
-    stream: VideoStream, packets: Iterator[VideoPacket], clock: Clock, damage: Damage
+    stream: VideoStream,
+    packets: Iterator[VideoPacket],
+    clock: Clock,
+    damage: Damage,
+    *,
+    origin: int | None = None,
 ) -> Iterator[tuple[float, VideoFrame]]:
-    """Every frame that decodes and its seconds from the first frame, strictly increasing (see `steady`)."""
+    """Every frame that decodes and its seconds from the first frame, strictly increasing (see `steady`).
+
+    `origin` is the stamp of the first picture, where it is known and the packets do not begin with it.
+    """
     # AVI counts decoding steps, which run ahead of the pictures: there time begins with the first picture.
-    origin = None if clock.by_dts else clock.start
+    if origin is None and not clock.by_dts:
+        origin = clock.start
     stamped = _filled(decoded(stream, packets, damage), clock)
     for ticks, frame in steady(stamped):
         if origin is None or ticks < origin:

@@ -36,6 +36,7 @@ def probe(path: Path) -> VideoInfo:
             width=width,
             height=height,
             rotation=rotation,
+            pixel_aspect=_pixel_aspect(source, rotation),
             video_codec=_video_codec(source),
             audio_codec=_audio_codec(source),
             rate=rate,
@@ -63,6 +64,13 @@ def _rate(source: Source, clock: Clock, length: Length) -> float:
         return declared
     seen = len(clock.gaps) / clock.seconds(sum(clock.gaps))
     return declared if abs(seen / declared - 1) < 0.01 else seen
+
+
+def _pixel_aspect(source: Source, rotation: int) -> float:
+    """Width of a pixel over its height, as the upright picture is shown; 1 where the file says nothing usable."""
+    said = source.stream.sample_aspect_ratio
+    aspect = float(said) if said and 0.1 < said < 10 else 1.0
+    return 1 / aspect if rotation % 180 else aspect
 
 
 def _varies(clock: Clock, rate: float) -> bool:

@@ -88,6 +88,8 @@ def open_video(path: Path, *, threads: int = 1) -> Iterator[Source]:
         stack.enter_context(container)
         stream = _video_stream(container, path)
         stream.codec_context.thread_count = threads
+        if threads != 1:  # 0: as many as there are cores
+            stream.thread_type = "AUTO"
         yield Source(container, stream)
 
 

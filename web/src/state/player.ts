@@ -29,7 +29,6 @@ export const video = signal<Video | null>(null);
 export const scores = signal<Scores | null>(null);
 export const inside = signal<Scores | null>(null); // another question, asked of this video only
 export const fault = signal<Fault | null>(null);
-export const reload = signal(0); // rises when the same address holds something new
 export const now = signal(0);
 export const paused = signal(true);
 export const waiting = signal(false);
@@ -134,7 +133,6 @@ export async function details(what: Opened | null = opened.value): Promise<Video
 export function playCopy(): void {
   wish = { time: now.value, play: true };
   fault.value = null;
-  reload.value += 1;
   void details();
 }
 

@@ -1,6 +1,7 @@
 // What is asked, and the answer.
 import { computed, signal } from "@preact/signals";
 import { api, ApiError, type Confidence, type Hit, type Question, type Search, type Span } from "../api";
+import { folderOf } from "../lib/text";
 import { settings } from "./settings";
 
 export type Asked =
@@ -14,6 +15,7 @@ export const asked = signal<Asked | null>(null);
 export const draft = signal(""); // what stands in the box
 export const answer = signal<Search | null>(null);
 export const hits = signal<Hit[]>([]);
+export const manyFolders = computed(() => new Set(hits.value.map((hit) => folderOf(hit.path))).size > 1);
 export const phase = signal<"idle" | "busy" | "done" | "failed">("idle");
 export const failure = signal<ApiError | null>(null);
 export const loadingMore = signal(false);
@@ -55,6 +57,16 @@ function ask(question: Asked, token: string | null, signal: AbortSignal): Promis
   return api.search(body, signal);
 }
 
+/** An answer without the moments that were set aside, which may still be the best of their videos. */
+function kept(found: Search, question: Asked): Search {
+  const aside = question.kind === "text" ? question.aside : [];
+  const isAside = (hit: Hit): boolean =>
+    aside.some(({ video_id, start, end }) => video_id === hit.video_id && start < hit.end && hit.start < end);
+  const [data, dropped] = [found.data.filter((hit) => !isAside(hit)), found.data.filter(isAside)];
+  const sure = dropped.filter((hit) => hit.confidence === "confident").length;
+  return { ...found, data, num_confident: found.num_confident - sure };
+}
+
 /** Search; true when an answer came that nothing newer has overtaken. */
 export async function run(question: Asked): Promise<boolean> {
   running?.abort();
@@ -64,7 +76,7 @@ export async function run(question: Asked): Promise<boolean> {
   phase.value = "busy";
   failure.value = null;
   try {
-    const found = await ask(question, null, mine.signal);
+    const found = kept(await ask(question, null, mine.signal), question);
     if (running !== mine) return false;
     unanswered.value = false;
     answer.value = found;
@@ -92,7 +104,7 @@ export async function loadMore(): Promise<void> {
   if (!now?.has_more || !now.next_page_token || !question || question.kind === "image" || loadingMore.value) return;
   loadingMore.value = true;
   try {
-    const more = await ask(question, now.next_page_token, new AbortController().signal);
+    const more = kept(await ask(question, now.next_page_token, new AbortController().signal), question);
     if (answer.value !== now) return;
     const known = new Set(hits.value.map((hit) => hit.video_id));
     hits.value = [...hits.value, ...more.data.filter((hit) => !known.has(hit.video_id))];

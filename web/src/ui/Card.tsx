@@ -10,7 +10,7 @@ import { at, height } from "../lib/pool";
 import { linkTo, playHit, removeVideo } from "../state/actions";
 import { menu, tip } from "../state/messages";
 import { opened } from "../state/player";
-import { answer } from "../state/search";
+import { answer, manyFolders } from "../state/search";
 import { lessData, words } from "../state/settings";
 import { Bars } from "./Bars";
 import { Confidence } from "./Confidence";
@@ -46,8 +46,9 @@ function CardOf({ hit, place, total, chunk }: Props) {
   const current = useMemo(() => computed(() => opened.value?.id === hit.video_id), [hit]);
   const reached = useMemo(() => computed(() => focused.value === hit.video_id), [hit]);
   const gone = hit.state === "missing";
+  const seen = !gone && hit.state !== "features_only"; // there is something to take a picture of
   const span = clockSpan(hit.start, hit.end);
-  const folder = folderOf(hit.path);
+  const folder = manyFolders.value ? folderOf(hit.path) : ""; // where all lie in one, it says nothing
   const tab = reached.value ? 0 : -1;
   return (
     <li
@@ -59,7 +60,7 @@ function CardOf({ hit, place, total, chunk }: Props) {
       aria-setsize={total}
     >
       <article>
-        <Thumb src={gone ? "" : hit.thumbnail_url} duration={hit.duration_s} />
+        <Thumb src={seen ? hit.thumbnail_url : ""} duration={hit.duration_s} />
         <div class="body">
           <div class="head">
             <span class="rank">{hit.rank}</span>
@@ -164,7 +165,7 @@ function MiniStrip({ hit }: { hit: Hit }) {
     const value = at(hit.relevance, hit.relevance_step_s, time);
     const share = value === null ? null : Math.round(100 * height(value, range));
     const top = (event.currentTarget as HTMLElement).getBoundingClientRect().top;
-    const image = lessData() ? null : thumbUrl(hit.video_id, time, 160);
+    const image = lessData() || hit.state === "features_only" ? null : thumbUrl(hit.video_id, time, 160);
     tip.value = { x: event.clientX, y: top, text: w.heatTip(clock(time), share), image };
   };
   return (

@@ -93,7 +93,10 @@ function Shelf({ id, title, videos }: { id: string; title: string; videos: reado
         {videos.map((video) => (
           <li key={video.id}>
             <button type="button" aria-label={words.value.openVideo(video.name)} onClick={() => playVideo(video)}>
-              <Thumb src={video.state === "missing" ? "" : video.thumbnail_url} duration={video.duration_s} />
+              <Thumb
+                src={["missing", "features_only"].includes(video.state) ? "" : video.thumbnail_url}
+                duration={video.duration_s}
+              />
               <Name name={video.name} />
             </button>
           </li>

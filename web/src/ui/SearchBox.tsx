@@ -1,6 +1,6 @@
 // The box that a sentence is typed into, with what could be meant below it. Nothing is sent before Enter.
 import { signal } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { completions } from "../lib/query";
 import { searchText } from "../state/actions";
 import { library } from "../state/library";
@@ -55,7 +55,7 @@ export function SearchBox() {
   const [chosen, setChosen] = useState(-1);
   const [history, setHistory] = useState(false);
   const placeholder = usePlaceholder();
-  useEffect(() => {
+  useLayoutEffect(() => {
     box.element = input.current;
   }, []);
 

@@ -27,12 +27,11 @@ function Picture() {
   }, []);
   useFrames(element);
   if (!what) return null;
-  const version = player.reload.value ? `?v=${player.reload.value}` : "";
   return (
     <>
       <video
         ref={element}
-        src={`${what.hit?.stream_url ?? `${videoUrl(what.id)}/stream`}${version}`}
+        src={what.hit?.stream_url ?? `${videoUrl(what.id)}/stream`}
         poster={what.hit?.thumbnail_url}
         aria-label={what.name}
         preload={lessData() ? "metadata" : "auto"}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 from uuid import uuid4
+from zipfile import ZipFile
 
 import av
 from av.audio.stream import AudioStream
@@ -16,6 +20,7 @@ from av.video.stream import VideoStream
 from prvr.core.errors import VideoError
 from prvr.video.clock import Clock, may_restart, start_clock
 from prvr.video.cut import cut
+from prvr.video.encode import written
 from prvr.video.probe import probe
 from prvr.video.source import Damage, Source, open_video, shown, sound_of
 
@@ -39,10 +44,10 @@ class Piece(NamedTuple):
 
 
 class Track(NamedTuple):
-    """The packets of one stream that belong to a clip."""
+    """The packets of one stream that belong to a new file, in order of their decoding."""
 
     stream: Stream
-    pieces: Sequence[Piece]
+    pieces: Iterable[Piece]
     origin: int  # the stamp that becomes 0
 
 
@@ -60,6 +65,40 @@ def save_clip(path: Path, start_s: float, end_s: float, out: Path, *, fast: bool
     return False
 
 
+def save_clips(
+    clips: Sequence[tuple[Path, float, float]],
+    out: Path,
+    suffix: str,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> None:
+    """One clip (file, start, end) as a file of that suffix; several of them in one .zip. Raises VideoError.
+
+    `on_progress` hears how many are written. `out` is replaced in one step when all are.
+    """
+    if len(clips) == 1:
+        save_clip(*clips[0], out)
+        return
+    part, one = (out.with_name(f".{uuid4().hex}{end}") for end in (".tmp", suffix))
+    try:
+        with ZipFile(part, "w") as target:
+            for number, (path, start, end) in enumerate(clips, 1):
+                save_clip(path, start, end, one)
+                target.write(one, f"{number:03} {path.stem} {start:.1f}-{end:.1f}{suffix}")
+                if on_progress:
+                    on_progress(number)
+        part.replace(out)
+    except (OSError, UnicodeEncodeError) as error:
+        raise VideoError(
+            f"{shown(out)}: cannot be written ({getattr(error, 'strerror', '') or error}); "
+            "check the folder and the room on the disk"
+        ) from error
+    finally:
+        for left in (part, one):
+            with suppress(OSError):
+                left.unlink(missing_ok=True)
+
+
 def copy_clip(path: Path, start_s: float, end_s: float, out: Path, *, fast: bool = False) -> bool:
     """Copy packets if that is possible; -> whether it was. Raises VideoError as `save_clip`."""
     form, info = COPIED.get(out.suffix.lower()), probe(path)
@@ -72,15 +111,18 @@ def copy_clip(path: Path, start_s: float, end_s: float, out: Path, *, fast: bool
         if not _fits(source, clock, *codecs):
             return False
     with open_video(path) as source:
-        pictures = _pictures(source, clock, start, end)
-        if pictures is None:
+        pieces = _pictures(source, clock, start, end)
+        if not pieces:
             return False
-        begins, ends = (float((piece.pts - pictures.origin) * clock.tick) for piece in _ends(pictures.pieces))
+        zero = clock.start or 0
+        begins, ends = (float((piece.pts - zero) * clock.tick) for piece in _ends(pieces))
         if not fast and (abs(begins - start) > NEAR / max(info.rate, 1.0) or ends >= end):
             return False
-        zero = float(pictures.origin * clock.tick)
-        sound = _sound(source.container, zero + begins, zero + end)
-        _write(out, container, [pictures._replace(origin=pictures.pieces[0].pts), *sound])
+        sound = _sound(source.container, float(zero * clock.tick) + begins, float(zero * clock.tick) + end)
+        with written(out, container) as target:
+            tracks = [Track(source.stream, pieces, pieces[0].pts), *sound]
+            for _, packet in heapq.merge(*(moved(target, track) for track in tracks), key=itemgetter(0)):
+                target.mux(packet)
     return True
 
 
@@ -91,22 +133,22 @@ def _fits(source: Source, clock: Clock, pictures: set[str], sounds: set[str]) ->
     return known and clock.start is not None and not clock.by_dts and not may_restart(source)
 
 
-def _pictures(source: Source, clock: Clock, start: float, end: float) -> Track | None:
-    """Packets from the last key frame that is not after `start` to `end`; None where they cannot be had."""
+def _pictures(source: Source, clock: Clock, start: float, end: float) -> list[Piece]:
+    """Packets from the last key frame that is not after `start` to `end`; none where they cannot be had."""
     zero = clock.start or 0
     latest, stop = zero + int(start / clock.tick) + clock.interval // 2, zero + int(end / clock.tick)
     try:
         source.container.seek(latest, stream=source.stream)
         pieces = list(_until(source.container, source.stream, stop))
     except av.error.FFmpegError:
-        return None
+        return []
     if not pieces or not pieces[0].packet.is_keyframe or pieces[0].pts > latest:
-        return None
+        return []
     whole = [piece for piece in pieces if piece.pts >= pieces[0].pts]  # leading pictures need what is left out
     after = next((i for i, piece in enumerate(whole) if piece.packet.is_keyframe and piece.pts >= stop), len(whole))
     if all(piece.pts >= stop for piece in whole[after:]):  # nothing in the span needs the next key frame
         whole = whole[:after]
-    return Track(source.stream, whole, zero)
+    return whole
 
 
 def _ends(pieces: Sequence[Piece]) -> tuple[Piece, Piece]:
@@ -133,24 +175,7 @@ def _until(container: InputContainer, stream: Stream, end: int) -> Iterator[Piec
         yield Piece(packet.pts, packet.dts, packet)
 
 
-def _write(out: Path, container: str, tracks: Sequence[Track]) -> None:
-    """All packets, in order of their decoding, into a file that is then renamed into place."""
-    part = out.with_name(f".clip-{uuid4().hex}.tmp")
-    try:
-        with av.open(part, "w", format=container) as target:
-            moved = [pair for track in tracks for pair in _moved(target, track)]
-            for _, packet in sorted(moved, key=lambda pair: pair[0]):
-                target.mux(packet)
-        part.replace(out)
-    except (av.error.FFmpegError, OSError) as error:
-        raise VideoError(
-            f"{shown(out)}: cannot be written ({error.strerror}); check the folder and the room on the disk"
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _moved(target: OutputContainer, track: Track) -> Iterator[tuple[float, Packet]]:  # type: ignore[type-arg]
+def moved(target: OutputContainer, track: Track) -> Iterator[tuple[float, Packet]]:  # type: ignore[type-arg]
     """A new stream in `target` and its packets, with their decoding times in seconds."""
     stream = target.add_stream_from_template(track.stream)
     for pts, dts, packet in track.pieces:

@@ -1,0 +1,85 @@
+"""What a library holds, for those who show it: read once a commit, then looked at without the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from prvr.core.errors import DataError
+from prvr.core.types import EncoderSpec
+from prvr.data.annotations import read_queries
+from prvr.index.base import ZERO_SHOT, Facts, Where
+from prvr.index.embedded import EmbeddedIndex
+from prvr.search.engine import SearchEngine
+from prvr.search.indexing import locate
+
+__all__ = ["Facts", "Holdings", "Where", "holdings"]
+
+EXAMPLES = Path("annotations") / "test.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdings:
+    """One commit of an index."""
+
+    folder: Path  # of the index
+    generation: str
+    facts: Mapping[str, Facts]  # by video id, in order of the ids
+    encoder: EncoderSpec
+    model: str
+    calibrated: bool
+    num_bytes: int
+    problems: tuple[str, ...]
+
+    def file(self, video_id: str) -> Path | None:
+        """Where a video lies; None where only its features are known."""
+        path = self.facts[video_id].path
+        return locate(self.folder, path) if path else None
+
+    def gone(self) -> frozenset[str]:
+        """The videos whose files are not there; one look at the disk for each."""
+        files = {video_id: self.file(video_id) for video_id in self.facts}
+        return frozenset(video_id for video_id, file in files.items() if file and not file.exists())
+
+    def meant(self, where: Where | None) -> int:
+        """How many videos a filter means."""
+        return len(self.facts) if where is None else sum(where.holds(facts) for facts in self.facts.values())
+
+    @cached_property
+    def examples(self) -> tuple[str, ...]:
+        """Sentences that this library can answer: of the annotations in its folder, or in the one that it lies in."""
+        return examples(self.folder, self.facts)
+
+
+def holdings(engine: SearchEngine) -> Holdings:
+    """What the index of an engine holds now. Raises IndexFolderError when it cannot be read."""
+    index, generation, trained = engine.index, engine.generation, engine.trained
+    if isinstance(index, EmbeddedIndex):
+        facts, num_bytes, problems = index.all_facts(), index.num_bytes, tuple(index.problems)
+    else:
+        facts, num_bytes, problems = {name: index.facts(name) for name in sorted(index.versions)}, 0, ()
+    return Holdings(
+        folder=engine.folder,
+        generation=generation,
+        facts=facts,
+        encoder=engine.encoder.spec,
+        model=f"{trained.recipe.title}@{trained.fingerprint[:6]}" if trained.fingerprint else ZERO_SHOT,
+        calibrated=engine.judge is not None,
+        num_bytes=num_bytes,
+        problems=problems,
+    )
+
+
+def examples(folder: Path, known: Mapping[str, Facts], *, most: int = 6) -> tuple[str, ...]:
+    """At most so many captions of videos that are there, each of another video, spread over all; none without any."""
+    for place in (folder, folder.absolute().parent):
+        try:
+            queries = read_queries(place / EXAMPLES)
+        except (OSError, DataError):
+            continue
+        texts = list({query.video_id: query.text for query in queries if query.video_id in known}.values())
+        if texts:
+            return tuple(texts[at * len(texts) // most] for at in range(most)) if len(texts) > most else tuple(texts)
+    return ()

@@ -1,0 +1,62 @@
+"""A library kept up to date: folders are read into it, a video is taken out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from prvr.core.errors import FeatureError, IndexFolderError
+from prvr.encoders.loading import load_encoder
+from prvr.features.extract import Progress
+from prvr.features.store import FeatureStore
+from prvr.index.opening import header_of, open_index
+from prvr.search.calibration import Calibrated
+from prvr.search.engine import calibrate_folder
+from prvr.search.indexing import Indexing, build_index
+
+SOON_S = 5.0  # how soon what is read can be searched, while the rest is read
+
+
+def read_into(
+    paths: Sequence[Path],
+    folder: Path,
+    *,
+    encoder: str | None = None,
+    device: str = "auto",
+    prune: bool = False,
+    tags: Sequence[str] = (),
+    on_progress: Callable[[Progress], None] | None = None,
+) -> tuple[Indexing, Calibrated]:
+    """Every video below `paths` into the index at `folder`, with the encoder that it was made with, then calibrate it.
+
+    `encoder` names the one of a new index (else the bundled one), or says where that of an old one lies now. Videos
+    can be searched a few seconds after they were read. Raises as `build_index`.
+    """
+    known = header_of(folder)
+    name = encoder or (known.encoder.source or known.encoder.name if known else "world")
+    loaded = load_encoder(name, device=device)
+    done = build_index(paths, folder, loaded, prune=prune, tags=tags, soon_s=SOON_S, on_progress=on_progress)
+    return done, calibrate_folder(folder, loaded)
+
+
+def forget(folder: Path, video_id: str) -> None:
+    """Take a video out of the index at `folder` and out of the features beside it; its file stays.
+
+    Raises IndexFolderError when it is not there, or when another process is writing.
+    """
+    with ExitStack() as held:
+        store = None
+        try:
+            if (folder / "features").exists():
+                store = FeatureStore.open(folder / "features")
+                held.enter_context(store.writing())
+        except FeatureError as error:
+            raise IndexFolderError(str(error)) from error
+        index = held.enter_context(open_index(folder, write=True))
+        if video_id not in index.versions:
+            raise IndexFolderError(f"{video_id}: no such video in the index")
+        index.remove(video_id)
+        index.save(folder)
+        if store:
+            store.remove(video_id)

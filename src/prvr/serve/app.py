@@ -1,0 +1,75 @@
+"""The application: the routes of one server, put together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import Depends, FastAPI
+
+from prvr.serve import errors, exports, health, libraries, pages, plain, search, session, streams, videos
+from prvr.serve.desk import Desk
+from prvr.serve.errors import answers
+from prvr.serve.jobs import Jobs
+from prvr.serve.media import Media
+from prvr.serve.metrics import Measured, Metrics
+from prvr.serve.security import OPEN_TO_ALL, Doorman, Gate
+from prvr.serve.settings import ServeConfig
+from prvr.serve.state import State, nothing_unknown
+
+EVERYWHERE = answers(400, 401, 403, 413, 421, 422, 429, 500, 503)
+ABOUT = """Find the video, and the moment in it, that a sentence describes.
+
+One server, one library. Times are seconds. Every error has the same body; its `code` never changes its meaning."""
+
+
+def create_app(desk: Desk, config: ServeConfig) -> FastAPI:
+    """A server over what `desk` owns. Nothing is loaded and no thread starts before the application does."""
+    metrics, doorman = Metrics(desk), Doorman(config.token)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.openapi()  # now, not in the first answer
+        jobs = Jobs(at_once=config.proxies)
+        media = Media(config.folder, cache_bytes=config.cache_bytes)
+        metrics.watch(desk, jobs)
+        app.state.prvr = State(config=config, desk=desk, jobs=jobs, media=media, metrics=metrics, doorman=doorman)
+        try:
+            yield
+        finally:
+            app.state.prvr.stopping.set()
+            jobs.close()
+            media.close()
+
+    app = FastAPI(
+        title="prvr",
+        version=version("prvr"),
+        description=ABOUT,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses=EVERYWHERE,
+        dependencies=[Depends(nothing_unknown)],
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.openapi = lambda: app.openapi_schema or described(app, config)  # type: ignore[method-assign]
+    errors.install(app)
+    for part in (search, videos, streams, exports, libraries, session, health, plain, pages):
+        app.include_router(part.router)
+    app.add_middleware(Gate, config=config, doorman=doorman)
+    app.add_middleware(Measured, metrics=metrics)  # the outermost
+    return app
+
+
+def described(app: FastAPI, config: ServeConfig) -> dict[str, Any]:
+    """The schema of what is served, with the token where one is needed."""
+    schema = FastAPI.openapi(app)
+    if not config.open:
+        schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        schema["security"] = [{"token": []}]
+        for path in OPEN_TO_ALL:
+            for operation in schema["paths"].get(path, {}).values():
+                operation["security"] = []
+    return schema

@@ -1,0 +1,113 @@
+"""POST /v1/exports, GET /v1/exports/{id}/file: moments as files that other programs read."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import re
+from typing import Annotated
+from uuid import uuid4
+
+from fastapi import APIRouter, Request
+from fastapi import Path as InPath
+from starlette.responses import FileResponse, Response
+
+from prvr.core.types import Hit
+from prvr.search.export import clips_of, export
+from prvr.serve import work
+from prvr.serve.errors import ApiError, answers
+from prvr.serve.libraries import Key, repeated, told_job
+from prvr.serve.media import there
+from prvr.serve.schema import ExportClip, ExportRequest, Job
+from prvr.serve.state import Server, State, known
+from prvr.serve.streams import gone, sent
+
+router = APIRouter(prefix="/v1/exports", tags=["exports"])
+FILMS = ("mp4", "webm")
+ONE_BY_ONE = ("edl", "otio", *FILMS)  # in the order of the clips; the others are by video
+KINDS = {".edl": "text/plain", ".otio": "application/json", ".vtt": "text/vtt", ".csv": "text/csv"}
+NAME_LETTERS = 60
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=Job,
+    responses=answers(400, 404, 409, 410, 422),
+    summary="Save moments as a file",
+)
+async def make_export(asked: ExportRequest, server: Server, key: Key = None) -> Response:
+    """A job, whose result names the file: tables and lists at once, films as soon as they are cut.
+
+    Several clips of .mp4 or .webm are one .zip. A .vtt is of one video.
+    """
+    repeat = repeated(key, asked)
+    if before := server.jobs.repeated(repeat):
+        return told_job(before, 202)
+    hits = await _hits(server, asked)
+    export_id = uuid4().hex
+    several = asked.format in FILMS and len(asked.clips) > 1
+    name = f"{slug(asked.query)}.{'zip' if several else asked.format}"
+    url = f"/v1/exports/{export_id}/file"
+    place = await asyncio.to_thread(server.media.cache.room, "exports", f"{export_id}/{name}")
+    await asyncio.to_thread(server.media.cache.tidy)
+    clips = clips_of(hits, before_s=asked.before_s, after_s=asked.after_s)
+    if asked.format in FILMS:
+        spans = [(clip.place, clip.start_s, clip.end_s) for clip in clips]
+        what = (spans, place, f".{asked.format}", url, name)
+        return told_job(server.jobs.start("export", work.cut_clips, *what, repeat=repeat), 202)
+    await asyncio.to_thread(export, hits, place, query=asked.query, before_s=asked.before_s, after_s=asked.after_s)
+    result = {"url": url, "name": name, "bytes": place.stat().st_size}
+    return told_job(server.jobs.finished("export", result, repeat=repeat), 202)
+
+
+@router.get(
+    "/{export_id}/file",
+    response_class=FileResponse,
+    responses={200: {"description": "The file, as an attachment."}, **answers(404, 416)},
+    summary="Get an export",
+)
+async def export_file(
+    request: Request, export_id: Annotated[str, InPath(pattern="^[0-9a-f]{32}$")], server: Server
+) -> Response:
+    """Kept until its room is needed."""
+    found = await asyncio.to_thread(server.media.export, export_id)
+    if found is None:
+        raise ApiError(404, "export_unknown", "no such export; it may have made room for others: export again")
+    server.media.cache.touch(found)
+    kind = KINDS.get(found.suffix) or mimetypes.guess_type(found.name)[0] or "application/octet-stream"
+    return sent(request, found, kind, attachment=found.name)
+
+
+async def _hits(server: State, asked: ExportRequest) -> list[Hit]:
+    """The clips as `search.export` takes them. Raises ApiError for a video that is not there."""
+    groups: dict[object, list[ExportClip]] = {}
+    for number, clip in enumerate(asked.clips):
+        groups.setdefault(number if asked.format in ONE_BY_ONE else clip.video_id, []).append(clip)
+    hits = []
+    for clips in groups.values():
+        first = clips[0]
+        holdings = await known(server, first.video_id)
+        file = holdings.file(first.video_id)
+        if asked.format in ONE_BY_ONE:
+            if file is None:
+                raise ApiError(404, "features_only", f"{first.video_id}: the library has features of it, but no file")
+            if not there(file):
+                raise gone(file.name)
+        hits.append(
+            Hit(
+                video_id=first.video_id,
+                score=first.score,
+                moments=tuple((clip.start, clip.end) for clip in clips),
+                duration_s=holdings.facts[first.video_id].duration_s,
+                path=file,
+                confidence=first.confidence,
+            )
+        )
+    return hits
+
+
+def slug(query: str) -> str:
+    """A query as the name of a file: `A dog, then a cat!` -> `a-dog-then-a-cat`."""
+    words = re.findall(r"\w+", query.lower())
+    return "-".join(words)[:NAME_LETTERS].strip("-") or "moments"

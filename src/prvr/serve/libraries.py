@@ -1,0 +1,113 @@
+"""POST /v1/libraries, and the jobs: what takes longer than an answer, how far it is, and how to stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from pydantic import BaseModel
+from starlette.responses import Response, StreamingResponse
+
+from prvr.core.errors import VideoError
+from prvr.serve import jobs, work
+from prvr.serve.errors import ApiError, answers
+from prvr.serve.jobs import HEARTBEAT_S
+from prvr.serve.schema import Job, Jobs, LibraryRequest
+from prvr.serve.state import Server, State, told
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+Key = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", max_length=200, description="The same key with the same body is the same job."),
+]
+
+
+@router.post(
+    "/libraries",
+    status_code=202,
+    response_model=Job,
+    responses=answers(400, 403, 409),
+    summary="Read a folder into the library",
+)
+async def add_folder(asked: LibraryRequest, server: Server, key: Key = None) -> Response:
+    """Every video below a folder of this machine, what was read before excepted; a job. From loopback only.
+
+    What is read can be searched while the rest is. Stopped at any moment, it goes on from there next time.
+    """
+    if not server.config.open:
+        raise ApiError(403, "loopback_only", "folders are added on the machine itself: `prvr index PATH`")
+    path = await asyncio.to_thread(_folder, asked.path)
+    what = ([path], server.config.folder, server.config.encoder, server.config.device, asked.prune, asked.tags)
+    repeat = repeated(key, asked)
+    return told_job(server.jobs.start("index", work.index_folder, *what, subject=f"index {what}", repeat=repeat), 202)
+
+
+@router.get("/jobs", response_model=Jobs, summary="List the jobs")
+async def list_jobs(server: Server) -> Response:
+    """Those that wait or run, and the last ones that ended, newest first."""
+    return told(Jobs(data=[Job.model_validate(job.view()) for job in server.jobs.all()]))
+
+
+@router.get("/jobs/{job_id}", response_model=Job, responses=answers(404), summary="One job")
+async def one_job(job_id: str, server: Server) -> Response:
+    """How far it is, or how it ended."""
+    return told_job(server.jobs.get(job_id))
+
+
+@router.delete("/jobs/{job_id}", response_model=Job, responses=answers(404), summary="Stop a job")
+async def cancel_job(job_id: str, server: Server) -> Response:
+    """What it has finished stays. It is `cancelled` when its process has stopped."""
+    return told_job(server.jobs.cancel(job_id))
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events."}, **answers(404)},
+    summary="Follow a job",
+)
+async def job_events(job_id: str, server: Server) -> Response:
+    """`progress` with the job whenever something changed, `end` with the job as it ended; then the stream ends."""
+    server.jobs.get(job_id)
+    return StreamingResponse(
+        _events(server, job_id),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+def told_job(job: jobs.Job, status: int = 200) -> Response:
+    """A job as an answer."""
+    return told(Job.model_validate(job.view()), status)
+
+
+def repeated(key: str | None, asked: BaseModel) -> tuple[str, str] | None:
+    """An Idempotency-Key and what was asked with it."""
+    if not key:
+        return None
+    text = f"{type(asked).__name__} {asked.model_dump_json()}"
+    return key, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+async def _events(server: State, job_id: str) -> AsyncIterator[str]:
+    """The stream ends with the job, or with the server."""
+    async for job in server.jobs.follow(job_id, stopping=server.stopping, heartbeat_s=HEARTBEAT_S):
+        if job is None:
+            yield ": still there\n\n"
+        else:
+            text = Job.model_validate(job.view()).model_dump_json()
+            yield f"event: {'end' if job.ended else 'progress'}\ndata: {text}\n\n"
+
+
+def _folder(text: str) -> Path:
+    """A folder, or a video file, of this machine. Raises VideoError."""
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        raise VideoError(f"{text}: is not a whole path; give one that begins with / or ~")
+    if not path.exists():
+        raise VideoError(f"{text}: no such folder; check the path")
+    return path

@@ -1,0 +1,160 @@
+"""A server on a port, from its first line to Ctrl-C."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+import uvicorn
+from fastapi import FastAPI
+
+from prvr.core.errors import ConfigError
+from prvr.core.files import write_whole
+from prvr.serve.app import create_app
+from prvr.serve.desk import Desk
+from prvr.serve.protocol import patient
+from prvr.serve.security import digest_of
+from prvr.serve.settings import ServeConfig, is_loopback
+
+TRIES = 50  # ports that are tried from the one that was asked for
+GRACE_S = 3.0  # that answers which are being sent have when the server stops
+TOKEN = "token"  # a file in INDEX/serve that holds the digest
+
+
+class Started(NamedTuple):
+    """What is said when a server answers."""
+
+    url: str
+    config: ServeConfig
+    desk: Desk
+
+    @property
+    def page(self) -> str:
+        """The page, with a sentence that this library can answer already asked, where one is known."""
+        examples = self.desk.known.examples if self.desk.known else ()
+        return f"{self.url}/?{urlencode({'q': examples[0]})}" if examples else self.url
+
+
+class Server(uvicorn.Server):
+    """Stops at the first signal, and tells the application so that answers without an end come to one."""
+
+    def __init__(self, app: FastAPI, config: ServeConfig) -> None:
+        super().__init__(settings(app, config))
+        self._app = app
+
+    def handle_exit(self, *_: object) -> None:
+        """A signal; the second one does not wait for anybody."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End what has no end, then the rest."""
+        self._app.state.prvr.stopping.set()
+        await super().shutdown(sockets)
+
+
+def run(config: ServeConfig, *, on_start: Callable[[Started], None], open_page: bool = False) -> None:
+    """Serve until a signal comes. Raises ConfigError when no port is free, PrvrError when the index cannot be used."""
+    desk = Desk(
+        config.folder,
+        encoder=config.encoder,
+        device=config.device,
+        waiting=config.waiting,
+        together=config.together,
+    )
+    try:
+        with bound(config) as listening:
+            config = replace(config, port=listening.getsockname()[1])
+            desk.open()
+            app = create_app(desk, config)
+            server = Server(app, config)
+            url = f"http://{shown(config.host)}:{config.port}"
+            started = Started(url, config, desk)
+            threading.Thread(target=_when_ready, args=(server, started.page, open_page), daemon=True).start()
+            on_start(started)
+            server.run(sockets=[listening])
+    finally:
+        desk.close()
+
+
+def settings(app: FastAPI, config: ServeConfig) -> uvicorn.Config:
+    """How uvicorn is to serve an application."""
+    return uvicorn.Config(
+        app,
+        http=patient(config),
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(GRACE_S),
+        h11_max_incomplete_event_size=64_000,
+    )
+
+
+def bound(config: ServeConfig) -> socket.socket:
+    """A socket that listens on the port asked for, or on the next free one. Raises ConfigError when there is none."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    for port in range(config.port, min(config.port + TRIES, 65536)):
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named: else asyncio sends late
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((config.host.strip("[]"), port))
+            listening.listen(2048)  # who comes early waits
+            return listening
+        except (OSError, UnicodeError) as error:
+            listening.close()
+            if getattr(error, "errno", None) not in (errno.EADDRINUSE, errno.EACCES):
+                raise ConfigError(
+                    f"--host {config.host}: cannot listen there ({error}); 127.0.0.1 is this machine alone, 0.0.0.0 all"
+                ) from error
+    raise ConfigError(f"--port {config.port}: this and the next {TRIES} ports are taken; choose another")
+
+
+def token_for(folder: Path, host: str, *, new: bool) -> tuple[str | None, str | None]:
+    """-> what is kept of the token that clients need (None: none), and the token itself where it was made now.
+
+    PRVR_TOKEN names one, on loopback too. Raises ConfigError for one that is too short, or that cannot be kept.
+    """
+    given = os.environ.get("PRVR_TOKEN")
+    if given is not None:
+        if len(given) < 16:
+            raise ConfigError("PRVR_TOKEN: is shorter than 16 characters; make one with `openssl rand -hex 16`")
+        return digest_of(given), None
+    if is_loopback(host):
+        return None, None
+    place = folder / "serve" / TOKEN
+    try:
+        if not new and place.exists():
+            return place.read_text(encoding="ascii").strip(), None
+        token = secrets.token_urlsafe(24)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(place, digest_of(token).encode())
+        place.chmod(0o600)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{place}: cannot be kept or read ({error}); check the folder, or set PRVR_TOKEN") from error
+    return digest_of(token), token
+
+
+def shown(host: str) -> str:
+    """A host as it stands in an address that this machine can open."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))
+    return f"[{name}]" if ":" in name else name
+
+
+def _when_ready(server: Server, url: str, open_page: bool) -> None:
+    """Open the page as soon as there is one to open."""
+    pause = threading.Event()
+    while not server.started and not server.should_exit:
+        pause.wait(0.05)
+    if open_page and server.started:
+        webbrowser.open(url)

@@ -1,0 +1,159 @@
+"""POST and GET /v1/search, /v1/search/image, /v1/videos/{id}/scores: questions to the desk, answers as JSON."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from prvr.core import types
+from prvr.serve.asking import digest, parsed, question_of, request_of, token_of
+from prvr.serve.desk import Answer, Question, step_s
+from prvr.serve.errors import answers
+from prvr.serve.picture import check_picture
+from prvr.serve.schema import Hit, Moment, Scores, Search, SearchRequest, Usage
+from prvr.serve.state import Server, State, VideoId, address, known, name_of, path_of, told, while_there
+
+PICTURES = ("image/jpeg", "image/png", "image/webp")
+router = APIRouter(prefix="/v1", tags=["search"])
+Limit = Annotated[int, Query(ge=1, le=100, description="Hits on a page.")]
+Text = Annotated[str, Query(min_length=1, max_length=2000, description="The grammar of the search box.")]
+Token = Annotated[str | None, Query(max_length=400)]
+
+
+@router.post("/search", response_model=Search, responses=answers(400, 404), summary="Search")
+async def search(request: Request, asked: SearchRequest, server: Server) -> Response:
+    """A sentence, several in order, or more like a moment: ranked videos with moments, and how sure each is."""
+    return told(await find(request, server, asked))
+
+
+@router.get("/search", response_model=Search, responses=answers(400), summary="Search by a URL")
+async def search_simply(
+    request: Request, server: Server, q: Text, limit: Limit = 20, page_token: Token = None
+) -> Response:
+    """The same for simple clients."""
+    return told(await find(request, server, SearchRequest(query_text=q, page_limit=limit, page_token=page_token)))
+
+
+@router.post(
+    "/search/image",
+    response_model=Search,
+    responses=answers(400, 415),
+    summary="Search by a picture",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURES},
+        }
+    },
+)
+async def search_image(request: Request, server: Server, limit: Limit = 20) -> Response:
+    """The body is a JPEG, PNG or WebP picture; not calibrated, one page."""
+    began = time.perf_counter()
+    picture = await request.body()
+    check_picture(picture)
+    question = Question(picture=picture, stop=limit)
+    answer = await while_there(request, server.desk.search(question))
+    return told(listed(server, answer, question, "", began))
+
+
+@router.get(
+    "/videos/{video_id}/scores",
+    response_model=Scores,
+    responses=answers(400, 404),
+    summary="A query's score over the time of one video",
+)
+async def scores(request: Request, video_id: VideoId, server: Server, q: Text) -> Response:
+    """What a strip under the player is drawn from; `range` is that of the same query over the whole library."""
+    await known(server, video_id)
+    asked = request_of(SearchRequest(query_text=q))
+    assert asked is not None
+
+    async def both() -> tuple[types.Hit, Answer]:
+        hit = await server.desk.ask(lambda engine: engine.look(asked, video_id))
+        return hit, await server.desk.search(Question(request=asked))
+
+    hit, answer = await while_there(request, both())
+    found = Scores(
+        video_id=video_id,
+        query=q,
+        step_s=1.0,
+        scores=[round(value, 4) for value in hit.relevance],
+        moments=moments(hit.moments),
+        steps=moments(hit.steps),
+        duration_s=hit.duration_s,
+        range=scale(answer),
+    )
+    return told(found)
+
+
+async def find(request: Request, server: State, asked: SearchRequest) -> Search:
+    """The answer to what was asked. Raises ApiError, QueryError."""
+    began = time.perf_counter()
+    question = question_of(asked)
+    for video_id in question.videos:
+        await known(server, video_id)
+    answer = await while_there(request, server.desk.search(question))
+    return listed(server, answer, question, asked.query_text, began)
+
+
+def listed(server: State, answer: Answer, question: Question, text: str, began: float) -> Search:
+    """An answer as it is told."""
+    more = question.stop < answer.total and question.picture is None
+    server.metrics.searches.labels(answer.verdict).inc()
+    return Search(
+        has_more=more,
+        next_page_token=token_of(question.stop, digest(question)) if more else None,
+        data=[_hit(server, answer, rank, hit) for rank, hit in enumerate(answer.hits, question.start + 1)],
+        query=text or (str(question.request) if question.request else ""),
+        parsed=parsed(question),
+        verdict=answer.verdict,  # type: ignore[arg-type]
+        num_confident=answer.num_confident,
+        unknown_words=list(answer.unknown_words),
+        model=answer.holdings.model,
+        num_videos=len(answer.holdings.facts),
+        num_asked=answer.num_asked,
+        relevance_range=scale(answer),
+        indexing=server.jobs.active("index") is not None,
+        generation=answer.holdings.generation,
+        usage=Usage(time_ms=round((time.perf_counter() - began) * 1e3, 2), batch=answer.batch),
+    )
+
+
+def _hit(server: State, answer: Answer, rank: int, hit: types.Hit) -> Hit:
+    facts = answer.holdings.facts[hit.video_id]
+    at, file = round((hit.start + hit.end) / 2, 1), answer.holdings.file(hit.video_id)
+    return Hit(
+        rank=rank,
+        video_id=hit.video_id,
+        name=name_of(hit.video_id, facts),
+        path=path_of(hit.video_id, facts),
+        score=round(hit.score, 6),
+        confidence=hit.confidence,  # type: ignore[arg-type]
+        p_topic=hit.p_topic,
+        p_instance=hit.p_instance,
+        start=round(hit.start, 3),
+        end=round(hit.end, 3),
+        moments=moments(hit.moments),
+        steps=moments(hit.steps),
+        quote=hit.quote,
+        duration_s=round(hit.duration_s, 3),
+        relevance=[round(value, 4) for value in hit.relevance],
+        relevance_step_s=float(step_s(hit.duration_s)),
+        thumbnail_url=address(hit.video_id, f"/thumb?t={at:g}{server.media.tag(file)}"),
+        stream_url=address(hit.video_id, "/stream"),
+        state=server.media.state(file),
+    )
+
+
+def moments(found: Sequence[types.Span]) -> list[Moment]:
+    """Spans as they are told."""
+    return [Moment(start=round(start, 3), end=round(end, 3)) for start, end in found]
+
+
+def scale(answer: Answer) -> tuple[float, float]:
+    """The range of relevance over all hits, that strips are drawn to."""
+    return round(answer.scale[0], 4), round(answer.scale[1], 4)

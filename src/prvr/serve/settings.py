@@ -1,0 +1,52 @@
+"""What a server is told when it starts."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from prvr.core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeConfig:
+    """One server: one library, one index folder."""
+
+    folder: Path  # of the index
+    host: str = "127.0.0.1"
+    port: int = 8765  # 0: any that is free
+    token: str | None = None  # sha256 of the token that clients must send, hex; None: nothing is asked, loopback only
+    encoder: str | None = None  # where the index's encoder lies now, if it was moved
+    device: str = "auto"
+    max_body_bytes: int = 256_000
+    max_image_bytes: int = 10_000_000
+    max_query_chars: int = 2000
+    rate_per_minute: int = 600  # of one client that is not on this machine
+    connections: int = 512  # at a time
+    head_s: float = 15.0  # for all of a request's head to arrive
+    body_s: float = 60.0  # and for its body
+    waiting: int = 128  # questions in line before new ones are sent away
+    together: int = 16  # questions that are answered in one go
+    proxies: int = 1  # jobs on media at a time
+    cache_bytes: int = 5_000_000_000  # of thumbnails, proxies and exports on the disk
+
+    def __post_init__(self) -> None:
+        if self.token is None and not is_loopback(self.host):
+            raise ConfigError(f"host {self.host}: others can reach it, so a token is needed; let `prvr serve` make one")
+        if not 0 <= self.port < 65536:
+            raise ConfigError(f"port {self.port}: choose one between 0 and 65535")
+
+    @property
+    def open(self) -> bool:
+        """Whether only this machine's users can ask, and need no token: they may see its paths and add folders."""
+        return self.token is None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address leads to this machine only."""
+    name = host.strip("[]").lower()
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,122 @@
+"""What the routers get: the parts of one server, the video that a URL names, and whether the client is still there."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Annotated, Any, TypeVar
+from urllib.parse import quote, unquote
+
+from fastapi import Depends, Path, Request
+from pydantic import AfterValidator, BaseModel
+from starlette.responses import Response
+
+from prvr.search.holdings import Facts, Holdings
+from prvr.serve.desk import Desk
+from prvr.serve.errors import ApiError
+from prvr.serve.jobs import Jobs
+from prvr.serve.media import Media
+from prvr.serve.metrics import Metrics
+from prvr.serve.security import Doorman
+from prvr.serve.settings import ServeConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """One server."""
+
+    config: ServeConfig
+    desk: Desk
+    jobs: Jobs
+    media: Media
+    metrics: Metrics
+    doorman: Doorman
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set when answers that never end must end
+
+
+def state_of(request: Request) -> State:
+    """The server that a request came to."""
+    state: State = request.app.state.prvr
+    return state
+
+
+def _readable(text: str) -> str:
+    return unquote(text)
+
+
+Server = Annotated[State, Depends(state_of)]
+VideoId = Annotated[
+    str,
+    Path(description="Percent-encoded, slashes too.", min_length=1, max_length=12_000),
+    AfterValidator(_readable),
+]
+
+
+async def nothing_unknown(request: Request) -> None:
+    """Raises ApiError for a parameter in the URL that the route does not have; a slip would do nothing, unseen."""
+    route = getattr(request.scope.get("route"), "path", "")
+    operation = request.app.openapi()["paths"].get(route, {}).get(request.method.lower())
+    if operation is None:
+        return  # a page
+    names = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"]
+    for name in request.query_params:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            instead = f"did you mean {near[0]}?" if near else f"there is {', '.join(names) or 'none'}"
+            raise ApiError(422, "parameter_unknown", f"{name[:60]!a}: no such parameter; {instead}", param=name[:60])
+
+
+async def known(server: State, video_id: str) -> Holdings:
+    """What the library holds, with this video. Raises ApiError where it is not there."""
+    holdings = await server.desk.holdings(needed=video_id)
+    if video_id not in holdings.facts:
+        message = f"no video {video_id[:200]!a} in this library; GET /v1/videos lists them"
+        raise ApiError(404, "video_unknown", message, param="video_id")
+    return holdings
+
+
+def name_of(video_id: str, facts: Facts) -> str:
+    """A video's file name."""
+    return PurePosixPath(facts.path or video_id).name or video_id
+
+
+def path_of(video_id: str, facts: Facts) -> str:
+    """Where a video lies below the library; its id where it lies elsewhere, so that no other folder is named."""
+    return video_id if not facts.path or PurePosixPath(facts.path).is_absolute() else facts.path
+
+
+def address(video_id: str, rest: str = "") -> str:
+    """The URL of a video, or of something of it."""
+    return f"/v1/videos/{quote(video_id, safe='')}{rest}"
+
+
+def told(model: BaseModel, status: int = 200) -> Response:
+    """An answer, written once."""
+    return Response(model.model_dump_json(), status, media_type="application/json")
+
+
+async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives; it is dropped as soon as the client has gone."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ApiError(499, "client_gone", "the client has gone")
+        return task.result()
+    finally:
+        for one in (task, gone):
+            one.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await gone
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,150 @@
+"""GET /v1/libraries, GET /v1/videos, GET and DELETE /v1/videos/{id}: what there is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from prvr.core.errors import IndexFolderError
+from prvr.search.holdings import Facts, Holdings, Where
+from prvr.search.keeping import forget
+from prvr.serve.asking import digest, start_of, token_of
+from prvr.serve.errors import ApiError, answers
+from prvr.serve.schema import EncoderInfo, Job, Libraries, Library, Problem, Video, Videos
+from prvr.serve.state import Server, State, VideoId, address, known, name_of, path_of, told
+
+router = APIRouter(prefix="/v1", tags=["library"])
+ORDERS: dict[str, Callable[[tuple[str, Facts]], tuple[object, ...]]] = {
+    "name": lambda item: ((item[1].path or item[0]).casefold(), item[0]),
+    "newest": lambda item: (-item[1].modified, item[0]),
+    "longest": lambda item: (-item[1].duration_s, item[0]),
+}
+LIMITS = "It knows the {}; other footage needs a general encoder: `prvr index PATH --encoder FOLDER-OR-HUB-NAME`."
+
+
+@router.get("/libraries", response_model=Libraries, summary="The library")
+async def libraries(server: Server) -> Response:
+    """The one library that this server searches; none before the first index."""
+    job = server.jobs.active("index")
+    indexing = Job.model_validate(job.view()) if job else None
+    try:
+        holdings = await server.desk.holdings()
+    except ApiError as error:
+        if error.code != "no_index":
+            raise
+        return told(Libraries(data=[], indexing=indexing, can_add=server.config.open))
+    gone = await asyncio.to_thread(holdings.gone)
+    found = _library(server, holdings, len(gone), indexing)
+    return told(Libraries(data=[found], indexing=indexing, can_add=server.config.open))
+
+
+@router.get("/videos", response_model=Videos, responses=answers(400), summary="List the videos")
+async def videos(
+    server: Server,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    page_token: Annotated[str | None, Query(max_length=400)] = None,
+    path: Annotated[str | None, Query(min_length=1, max_length=500, description="A part of it, or a pattern.")] = None,
+    sort: Literal["name", "newest", "longest"] = "name",
+    missing_only: Annotated[bool, Query(alias="missing", description="Only those whose files are gone.")] = False,
+) -> Response:
+    """All of them, a page at a time."""
+    holdings = await server.desk.holdings()
+    fits = digest(("videos", path, sort, missing_only))
+    start = start_of(page_token, fits, deepest=len(holdings.facts) + 1) if page_token else 0
+    where = Where(path=path)
+    chosen = [item for item in holdings.facts.items() if where.holds(item[1])]
+    if missing_only:
+        gone = await asyncio.to_thread(holdings.gone)
+        chosen = [item for item in chosen if item[0] in gone]
+    chosen.sort(key=ORDERS[sort])
+    page, end = chosen[start : start + limit], start + limit
+    data = await asyncio.to_thread(lambda: [_video(server, holdings, *item) for item in page])
+    more = end < len(chosen)
+    return told(
+        Videos(data=data, has_more=more, next_page_token=token_of(end, fits) if more else None, num_videos=len(chosen))
+    )
+
+
+@router.get("/videos/{video_id}", response_model=Video, responses=answers(404), summary="One video")
+async def video(video_id: VideoId, server: Server) -> Response:
+    """What is known of it; its file is opened if that was not done before."""
+    holdings = await known(server, video_id)
+    if file := holdings.file(video_id):
+        await server.media.look(file)
+    return told(await asyncio.to_thread(_video, server, holdings, video_id, holdings.facts[video_id]))
+
+
+@router.delete(
+    "/videos/{video_id}", status_code=204, responses=answers(404, 409), summary="Take a video out of the index"
+)
+async def remove(video_id: VideoId, server: Server) -> Response:
+    """Its file stays where it is."""
+    await known(server, video_id)
+    if server.jobs.active("index"):
+        message = "the library is being indexed; wait for it, or cancel that job, then try again"
+        raise ApiError(409, "indexing", message)
+    try:
+        await server.desk.ask(lambda _: forget(server.config.folder, video_id))
+    except IndexFolderError as error:
+        why = str(error) if server.config.open else "another process is writing to the index; try again later"
+        raise ApiError(409, "index_busy", why) from error
+    await server.desk.holdings(newest=True)
+    return Response(status_code=204)
+
+
+def _library(server: State, holdings: Holdings, num_missing: int, indexing: Job | None) -> Library:
+    facts, spec, folder = holdings.facts.values(), holdings.encoder, holdings.folder.absolute()
+    return Library(
+        id="default",
+        name=folder.parent.name if folder.name == ".prvr" else folder.name,
+        folder=str(folder) if server.config.open else None,
+        num_videos=len(facts),
+        num_missing=num_missing,
+        duration_s=round(sum(one.duration_s for one in facts), 3),
+        model=holdings.model,
+        encoder=EncoderInfo(
+            name=spec.name,
+            fingerprint=spec.fingerprint,
+            domain=spec.domain,
+            limits="" if spec.domain == "general" else LIMITS.format(spec.domain),
+        ),
+        calibrated=holdings.calibrated,
+        media=any(one.path for one in facts),
+        examples=list(holdings.examples),
+        tags=sorted({tag for one in facts for tag in one.tags}),
+        problems=[_problem(line, open_=server.config.open) for line in holdings.problems],
+        indexing=indexing,
+        generation=holdings.generation,
+        bytes=holdings.num_bytes,
+        can_add=server.config.open,
+    )
+
+
+def _problem(line: str, *, open_: bool) -> Problem:
+    """`path: what is wrong` in two parts; others than this machine's users see no folders."""
+    file, _, reason = line.partition(": ")
+    return Problem(file=file if open_ else file.rpartition("/")[2], reason=reason if open_ else "is damaged")
+
+
+def _video(server: State, holdings: Holdings, video_id: str, facts: Facts) -> Video:
+    file = holdings.file(video_id)
+    shape = server.media.shape(file)
+    return Video(
+        id=video_id,
+        name=name_of(video_id, facts),
+        path=path_of(video_id, facts),
+        duration_s=round(facts.duration_s, 3),
+        modified=facts.modified,
+        tags=list(facts.tags),
+        state=server.media.state(file),
+        thumbnail_url=address(video_id, f"/thumb?t={round(facts.duration_s / 2, 1):g}{server.media.tag(file)}"),
+        stream_url=address(video_id, "/stream"),
+        subtitles_url=address(video_id, "/subtitles") if server.media.subtitles(file) else None,
+        width=shape.width if shape else None,
+        height=shape.height if shape else None,
+        codec=shape.codec if shape else None,
+    )

@@ -1,0 +1,166 @@
+"""What the processes of jobs run: read folders into the index, make a proxy, cut a clip.
+
+Every task takes `report`, by which it says how far it is, and plain arguments; what is heavy is imported inside.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prvr.core.errors import PrvrError, VideoError
+
+if TYPE_CHECKING:
+    pass
+
+RATHER_NOT = 5  # how much less urgent than the server a worker is
+EVERY_S = 0.2  # progress is said this often at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """How far a job is."""
+
+    done: float = 0.0
+    total: float | None = None
+    unit: str = ""  # `videos`, `s` of video, `clips`
+    current: str = ""  # what was finished last
+    speed: float | None = None  # seconds of video a second
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed, as the API says it."""
+
+    message: str
+    type: str = "internal"
+    param: str | None = None
+    code: str = "job_failed"
+
+
+Report = Callable[[Step], None]
+
+
+def child(there: Connection, task: Callable[..., dict[str, Any]], arguments: tuple[Any, ...]) -> None:
+    """A job's process: run the task and say how it ended. Other errors than the user's end it with a traceback.
+
+    Ctrl-C in the terminal reaches the server, which decides; to be asked to stop, or to have lost the server, is a
+    KeyboardInterrupt, so that what is half-written is taken away.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _interrupt)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    with suppress(OSError):
+        os.nice(RATHER_NOT)
+    try:
+        there.send(task(_reporter(there), *arguments))
+    except PrvrError as error:
+        there.send(Failure(str(error), "invalid_request"))
+    except KeyboardInterrupt:
+        raise SystemExit(1) from None
+
+
+def index_folder(
+    report: Report,
+    paths: Sequence[Path],
+    folder: Path,
+    encoder: str | None,
+    device: str,
+    prune: bool,
+    tags: Sequence[str],
+) -> dict[str, Any]:
+    """Read folders into the index; what is read can be searched while the rest is."""
+    from prvr.search.keeping import read_into
+
+    done, calibrated = read_into(
+        paths,
+        folder,
+        encoder=encoder,
+        device=device,
+        prune=prune,
+        tags=tags,
+        on_progress=lambda now: report(
+            Step(
+                done=now.done, total=now.total, unit="videos", current=now.current, speed=round(now.realtime, 2) or None
+            )
+        ),
+    )
+    if not done.extraction.video_ids:
+        where, why = ", ".join(map(str, paths)), next(iter(done.extraction.failed.values()), "")
+        raise VideoError(f"{where}: no video could be read there; {why or 'give a folder that holds video files'}")
+    return {
+        "num_videos": done.num_videos,
+        "made": len(done.extraction.made),
+        "kept": len(done.extraction.kept),
+        "removed": len(done.removed),
+        "problems": [{"file": file, "reason": why} for file, why in done.extraction.failed.items()],
+        "calibrated": calibrated.enough,
+    }
+
+
+def proxy(report: Report, path: Path, out: Path, height: int, largest_copy: int, url: str) -> dict[str, Any]:
+    """Make a video playable."""
+    from prvr.video.proxy import make_proxy
+
+    began = time.monotonic()
+
+    def show(done_s: float, total_s: float) -> None:
+        speed = round(done_s / max(time.monotonic() - began, 1e-3), 2)
+        report(Step(done=done_s, total=total_s, unit="s", current=path.name, speed=speed))
+
+    how = make_proxy(path, out, height=height, largest_copy=largest_copy, on_progress=show)
+    return {"url": url, "how": how, "bytes": out.stat().st_size}
+
+
+def cut_clips(
+    report: Report, clips: Sequence[tuple[Path, float, float]], out: Path, suffix: str, url: str, name: str
+) -> dict[str, Any]:
+    """Clips as one .mp4 or .webm, or several of them in a .zip."""
+    from prvr.video.clipping import save_clips
+
+    save_clips(
+        clips,
+        out,
+        suffix,
+        on_progress=lambda done: report(
+            Step(done=done, total=len(clips), unit="clips", current=clips[done - 1][0].name)
+        ),
+    )
+    return {"url": url, "name": name, "bytes": out.stat().st_size}
+
+
+def _reporter(there: Connection) -> Report:
+    """Says how far a job is, now and then; the last step is never left out."""
+    last = 0.0
+
+    def report(step: Step) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= EVERY_S or (step.total is not None and step.done >= step.total):
+            last = now
+            there.send(step)
+
+    return report
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _die_with_parent() -> None:
+    """Without a server nobody wants the work; a process that does not let itself be interrupted is ended."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+        os._exit(1)

@@ -1,0 +1,223 @@
+"""Pictures and sound written anew, in the two forms that browsers play."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from itertools import chain
+from operator import itemgetter
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+import av
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
+from av.video.frame import PictureType, VideoFrame
+from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.stream import VideoStream
+
+from prvr.core.errors import VideoError
+from prvr.core.types import VideoInfo
+from prvr.video.clock import one_clock, start_clock, steady
+from prvr.video.picture import fitted, shown_size
+from prvr.video.seek import frames_around, seek
+from prvr.video.source import Damage, no_frame, open_video, packets_of, shown, sound_of
+
+TICK = Fraction(1, 90_000)  # of what is written
+SOUND_RATE = 48_000
+SLOWEST = 10.0  # frames per second that the last frame of a cut is written with
+SLIP = 0.1  # seconds that sound may run ahead of its time stamps or behind
+
+
+class Form(NamedTuple):
+    """How a file of one suffix is written."""
+
+    container: str
+    video: str
+    video_options: dict[str, str]
+    audio: str
+    sample_format: str
+
+
+FORMS = {
+    ".mp4": Form("mp4", "libx264", {"crf": "20", "preset": "veryfast"}, "aac", "fltp"),
+    ".webm": Form(
+        "webm", "libvpx-vp9", {"crf": "32", "b:v": "0", "deadline": "realtime", "cpu-used": "6"}, "libopus", "s16"
+    ),
+}
+
+
+@contextmanager
+def written(out: Path, container: str, *, options: dict[str, str] | None = None) -> Iterator[OutputContainer]:
+    """A new file to write into, which replaces `out` in one step when it is complete, or leaves nothing behind.
+
+    Raises VideoError where it cannot be written; nothing that is read may raise what FFmpeg raises.
+    """
+    part = out.with_name(f".{uuid4().hex}.tmp")
+    try:
+        with av.open(part, "w", format=container, options=options or {}) as target:
+            yield target
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(out)
+    except (av.error.FFmpegError, OSError) as error:
+        raise VideoError(
+            f"{shown(out)}: cannot be written ({error.strerror}); check the folder and the room on the disk"
+        ) from None
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def encode(
+    container: OutputContainer,
+    form: Form,
+    info: VideoInfo,
+    start: float,
+    end: float,
+    *,
+    tallest: int | None = None,
+    on_time: Callable[[float], None] | None = None,
+) -> None:
+    """Write what a video shows from `start` to `end` into an open file, upright, with square pixels and its sound.
+
+    `on_time` hears how many seconds are written.
+    """
+    rate = Fraction(min(max(info.rate, SLOWEST), 240.0)).limit_denominator(1001)
+    pictures = pictures_of(info.path, start, end, step=float(1 / rate))
+    first = next(pictures, None)
+    if first is None:
+        raise no_frame(info.path)
+    video = container.add_stream(form.video, rate=rate, options=form.video_options)
+    assert isinstance(video, VideoStream)
+    video.width, video.height = shown_size(info.width, info.height, info.pixel_aspect, tallest=tallest)
+    video.pix_fmt = "yuv420p"
+    video.codec_context.time_base = TICK
+    _keep_colours(video, first[1])
+    audio = None if info.audio_codec is None else add_sound(container, form)
+    sounds = iter(()) if audio is None else sounds_of(info.path, start, end, form)
+    both: tuple[Iterator[tuple[float, VideoFrame | AudioFrame]], ...] = (chain([first], pictures), sounds)
+    reformatter = VideoReformatter()
+    for time, item in heapq.merge(*both, key=itemgetter(0)):
+        if isinstance(item, VideoFrame):
+            container.mux(video.encode(_timed(fitted(item, video.width, video.height, reformatter), time)))
+            if on_time:
+                on_time(time)
+        elif audio is not None:
+            container.mux(audio.encode(item))
+    container.mux(video.encode(None))
+    if audio is not None:
+        container.mux(audio.encode(None))
+
+
+def add_sound(container: OutputContainer, form: Form) -> AudioStream:
+    """A new stream for what `sounds_of` gives."""
+    audio = container.add_stream(form.audio, rate=SOUND_RATE, layout="stereo", format=form.sample_format)
+    assert isinstance(audio, AudioStream)
+    return audio
+
+
+def pictures_of(path: Path, start: float, end: float, *, step: float) -> Iterator[tuple[float, VideoFrame]]:
+    """What is shown from `start` on, timed from there: at 0 the frame that stands then, and to the very end.
+
+    Where nothing decodes yet at `start`, the first frame that does stands there.
+    """
+    standing: tuple[float, VideoFrame] | None = None
+    for time, frame in frames_around(path, start, threads=0):
+        if time >= end:
+            break
+        if standing is not None and time > start:
+            yield standing
+        elif standing is None and time > start:
+            yield 0.0, frame
+        standing = (max(0.0, time - start), frame)
+    if standing is None:
+        return
+    yield standing
+    closing = end - start - step
+    if closing > standing[0] + step / 2:  # a long last frame would else last only one step
+        yield closing, standing[1]
+
+
+def sounds_of(path: Path, start: float, end: float, form: Form) -> Iterator[tuple[float, AudioFrame]]:
+    """The sound of the span as the encoder wants it, timed from `start`; holes in it are silent."""
+    resampler, made_for = None, None
+    written: int | None = None  # samples
+    for time, frame in _sounds_around(path, start):
+        if time >= end:
+            break
+        if time < start:
+            continue
+        due = round((time - start) * SOUND_RATE)
+        if written is None:
+            written = due
+        if written - due > SLIP * SOUND_RATE:
+            continue
+        while due - written > SLIP * SOUND_RATE:
+            silent = _silence(min(due - written, SOUND_RATE), form)
+            yield written / SOUND_RATE, _sounding(silent, written)
+            written += silent.samples
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if resampler is None or kind != made_for:
+            resampler, made_for = AudioResampler(form.sample_format, "stereo", SOUND_RATE), kind
+        frame.pts = None
+        for piece in resampler.resample(frame):
+            yield written / SOUND_RATE, _sounding(piece, written)
+            written += piece.samples
+
+
+def _timed(frame: VideoFrame, time: float) -> VideoFrame:
+    frame.pts, frame.time_base = round(time / TICK), TICK
+    frame.pict_type = PictureType.NONE  # else the encoder repeats the key frames of the source
+    return frame
+
+
+def _sounding(frame: AudioFrame, samples: int) -> AudioFrame:
+    frame.pts, frame.time_base = samples, Fraction(1, SOUND_RATE)
+    return frame
+
+
+def _silence(samples: int, form: Form) -> AudioFrame:
+    frame = AudioFrame(format=form.sample_format, layout="stereo", samples=samples)
+    frame.sample_rate = SOUND_RATE
+    for plane in frame.planes:
+        plane.update(bytes(plane.buffer_size))
+    return frame
+
+
+def _keep_colours(video: VideoStream, frame: VideoFrame) -> None:
+    """What the numbers of the pixels mean is said in the new file as it was in the old one."""
+    context = video.codec_context
+    context.colorspace, context.color_trc = frame.colorspace, frame.color_trc
+    context.color_primaries, context.color_range = frame.color_primaries, ColorRange.MPEG
+
+
+def _sounds_around(path: Path, start: float) -> Iterator[tuple[float, AudioFrame]]:
+    """Sound in order, timed like the pictures; from before `start`, where seeking leads there."""
+    with open_video(path) as looked_at, open_video(path) as source:
+        clock, _ = start_clock(looked_at, Damage())  # reads on, past the sound of the first seconds
+        seek(source, clock, start)
+        origin = Fraction(clock.start or 0) * clock.tick
+        stream = sound_of(source.container)
+        if stream is None:
+            return
+        tick = stream.time_base or Fraction(1, SOUND_RATE)
+        packets = one_clock(packets_of(source.container, stream, Damage()), interval=round(Fraction(1, 50) / tick))
+        for ticks, frame in steady(_decoded_sound(packets)):
+            yield float(ticks * tick - origin), frame
+
+
+def _decoded_sound(packets: Iterator[Packet[AudioStream]]) -> Iterator[tuple[int, AudioFrame]]:
+    for packet in packets:
+        try:
+            frames = packet.decode()
+        except av.error.FFmpegError:
+            continue
+        yield from ((frame.pts, frame) for frame in frames if frame.pts is not None)

@@ -1,0 +1,131 @@
+"""A small real library, and real servers over it.
+
+Twelve generated videos with their files, and two dozen of which only features are known, so that it is calibrated.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from prvr.core.types import Bank
+from prvr.data.world import iter_world
+from prvr.encoders.world import load_world_encoder
+from prvr.index.base import Facts
+from prvr.index.opening import open_index
+from prvr.nn.sampling import frame_spans
+from prvr.search.engine import SearchEngine, calibrate_folder
+from prvr.search.indexing import build_index
+from prvr.serve.app import create_app
+from prvr.serve.desk import Desk
+from prvr.serve.runner import Server, bound
+from prvr.serve.settings import ServeConfig
+
+FILES, FEATURES_ONLY = 12, 24
+
+
+class Live(NamedTuple):
+    """A server that listens."""
+
+    port: int
+    app: FastAPI
+    server: Server
+    desk: Desk
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="session")
+def library(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index folder with its videos below it; copy it before changing it."""
+    root = tmp_path_factory.mktemp("served") / "library"
+    for part in ("videos", "annotations"):
+        shutil.copytree(world / part, root / part)
+    encoder = load_world_encoder()
+    build_index([root / "videos"], root, encoder, tags=["shapes"])
+    with open_index(root, write=True) as index:
+        for video in islice(iter_world("demo", 0), FEATURES_ONLY):
+            features = encoder.encode_images(encoder.prepare(video.frames))
+            tokens = torch.nn.functional.normalize(features, dim=1)
+            bank = Bank(tokens, frame_spans(video.times, video.duration_s).float(), len(tokens))
+            index.add(f"more/{video.video_id}", bank, facts=Facts(duration_s=video.duration_s))
+        index.save(root)
+    assert calibrate_folder(root, encoder).enough
+    return root
+
+
+@pytest.fixture
+def own(library: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(library, tmp_path / "library"))
+
+
+@pytest.fixture(scope="session")
+def engine(library: Path) -> SearchEngine:
+    """Beside the server's own, to compare with."""
+    return SearchEngine.open(library)
+
+
+def config_of(folder: Path, **changes: object) -> ServeConfig:
+    return ServeConfig(folder=folder, port=0, **changes)  # type: ignore[arg-type]
+
+
+@contextmanager
+def asking(config: ServeConfig, *, host: str = "127.0.0.1", client: str = "127.0.0.1") -> Iterator[TestClient]:
+    """A client in the process of the application."""
+    desk = Desk(config.folder, waiting=config.waiting, together=config.together)
+    desk.open()
+    try:
+        with TestClient(create_app(desk, config), base_url=f"http://{host}", client=(client, 50_000)) as found:
+            yield found
+    finally:
+        desk.close()
+
+
+@contextmanager
+def serving(config: ServeConfig) -> Iterator[Live]:
+    """A real server on a port of its own."""
+    desk = Desk(config.folder, waiting=config.waiting, together=config.together)
+    desk.open()
+    app = create_app(desk, config)
+    with bound(config) as listening:
+        server = Server(app, config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        until(lambda: server.started)
+        yield Live(listening.getsockname()[1], app, server, desk)
+        server.should_exit = True
+        thread.join(20)
+        assert not thread.is_alive(), "the server did not stop"
+    desk.close()
+
+
+def until(true: Callable[[], object], *, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def client(library: Path) -> Iterator[TestClient]:
+    with asking(config_of(library)) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def live(library: Path) -> Iterator[Live]:
+    with serving(config_of(library)) as found:
+        yield found

@@ -1,0 +1,136 @@
+"""Whatever the schema allows, and what it does not, gets an answer that the schema describes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from starlette.testclient import TestClient
+
+from prvr.serve.docs import kind, reference
+from prvr.serve.security import digest_of
+from tests.serve.conftest import Live, config_of, serving
+from tests.serve.test_api_security import TOKEN, with_token
+
+EXAMPLES = 12
+# Not every string is a query (`"a` is not), so valid by the schema is not yet valid.
+NOT_CHECKED = [positive_data_acceptance]
+OPERATIONS = [
+    "POST /v1/search",
+    "GET /v1/search",
+    "POST /v1/search/image",
+    "GET /v1/videos/{video_id}/scores",
+    "GET /v1/libraries",
+    "POST /v1/libraries",
+    "GET /v1/videos",
+    "GET /v1/videos/{video_id}",
+    "DELETE /v1/videos/{video_id}",
+    "GET /v1/videos/{video_id}/stream",
+    "POST /v1/videos/{video_id}/proxy",
+    "GET /v1/videos/{video_id}/thumb",
+    "GET /v1/videos/{video_id}/subtitles",
+    "POST /v1/exports",
+    "GET /v1/exports/{export_id}/file",
+    "GET /v1/jobs",
+    "GET /v1/jobs/{job_id}",
+    "DELETE /v1/jobs/{job_id}",
+    "GET /v1/jobs/{job_id}/events",
+    "POST /v1/session",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /metrics",
+]
+
+
+@pytest.fixture(scope="module")
+def guarded(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """With a token, so that no folder of this machine can be read into it."""
+    own = Path(shutil.copytree(library, tmp_path_factory.mktemp("schema") / "library"))
+    with serving(config_of(own, token=digest_of(TOKEN))) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def schema(guarded: Live) -> Any:
+    found = httpx2.get(f"{guarded.url}/openapi.json", headers=with_token()).json()
+    del found["security"], found["components"]["securitySchemes"]  # or the token would be what is wrong
+    loaded = schemathesis.openapi.from_dict(found)
+    loaded.config.update(base_url=guarded.url)
+    return loaded
+
+
+def test_every_operation_is_tried(schema: Any) -> None:
+    assert [one.ok().label for one in schema.get_all_operations()] == OPERATIONS
+
+
+POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
+ANYTHING = [label for label in OPERATIONS if re.search(r"GET /v1/libraries$|/v1/jobs|z$|metrics$", label)]  # goes there
+BOTH = [(label, mode) for label in OPERATIONS for mode in (POSITIVE, NEGATIVE)]
+
+
+@pytest.mark.parametrize("label, mode", [pair for pair in BOTH if pair[0] not in ANYTHING or pair[1] != NEGATIVE])
+def test_answers_are_as_described(schema: Any, label: str, mode: GenerationMode) -> None:
+    method, path = label.split(" ")
+    operation = schema[path][method]
+    seen: Counter[int] = Counter()
+
+    @given(case=operation.as_strategy(generation_mode=mode))
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def tried(case: Any) -> None:
+        named = "video_id" in (case.path_parameters or {}) and mode == POSITIVE
+        if named and seen.total() % 2:
+            case.path_parameters["video_id"] = f"w{seen.total() % 12:04}.webm"  # one that is there
+        seen[case.call_and_validate(headers=with_token(), excluded_checks=NOT_CHECKED).status_code] += 1
+
+    tried()
+    assert not any(status >= 500 for status in seen)
+
+
+def test_the_reference_names_everything(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+    page = client.get("/docs").text
+    assert page == reference(schema)
+    for path, operations in schema["paths"].items():
+        for method, one in operations.items():
+            assert f"<code>{method.upper()} {path}</code>" in page
+            assert one["summary"]
+            assert one["description"]
+    for name, one in schema["components"]["schemas"].items():
+        assert f'id="object-{name}"' in page
+        assert one.get("description"), name
+    assert "<script" not in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_the_token_is_in_the_schema_where_one_is_needed(guarded: Live, client: TestClient) -> None:
+    found = httpx2.get(f"{guarded.url}/openapi.json", headers=with_token()).json()
+    assert found["security"] == [{"token": []}]
+    assert found["paths"]["/healthz"]["get"]["security"] == found["paths"]["/v1/session"]["post"]["security"] == []
+    assert "security" not in client.get("/openapi.json").json()
+
+
+def test_types_in_words() -> None:
+    assert kind({"type": "integer", "minimum": 1, "maximum": 100}) == "integer from 1 to 100"
+    assert (
+        kind({"anyOf": [{"type": "string", "maxLength": 9}, {"type": "null"}]}) == "string at most 9 characters or null"
+    )
+    assert kind({"type": "array", "items": {"$ref": "#/x/Hit"}}) == 'list of <a href="#object-Hit">Hit</a>'
+    assert kind({"const": "<b>"}) == "<code>&#x27;&lt;b&gt;&#x27;</code>"

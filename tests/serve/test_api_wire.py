@@ -1,0 +1,280 @@
+"""The server on its socket: clients that are slow, that leave, that come in crowds, and the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prvr.core.errors import ConfigError
+from prvr.serve.runner import bound, shown
+from tests.serve import tasks
+from tests.serve.conftest import Live, config_of, serving, until
+
+QUICK = {"head_s": 0.4, "body_s": 0.6}
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def connected(live: Live) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", live.port), timeout=20)
+
+
+def rest(raw: socket.socket) -> bytes:
+    """Everything until the server hangs up."""
+    parts = []
+    try:
+        while part := raw.recv(65_536):
+            parts.append(part)
+    except ConnectionResetError:
+        pass
+    return b"".join(parts)
+
+
+def said(answer: bytes) -> tuple[int, str]:
+    """Status and code of an error as it came over the wire."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-security-policy" in head
+    return int(head.split()[1]), json.loads(body)["error"]["code"]
+
+
+def test_a_head_that_trickles_in_is_cut_off(library: Path) -> None:
+    with serving(config_of(library, **QUICK)) as live, connected(live) as slow:
+        began = time.monotonic()
+        answer = b""
+        slow.settimeout(0.05)
+        for letter in GET[:-2] + b"X: " + b"y" * 1000:
+            try:
+                slow.sendall(bytes([letter]))
+                answer += slow.recv(65_536)
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+            break
+        assert time.monotonic() - began < 5
+        slow.settimeout(5)
+        assert said(answer + rest(slow)) == (408, "too_slow")
+        assert asked(live, "/healthz").status == 200
+
+
+def test_a_client_that_says_nothing_is_cut_off(library: Path) -> None:
+    with serving(config_of(library, **QUICK)) as live, connected(live) as silent:
+        began = time.monotonic()
+        assert said(rest(silent)) == (408, "too_slow")
+        assert 0.2 < time.monotonic() - began < 5
+
+
+def test_a_body_that_trickles_in_is_cut_off(library: Path) -> None:
+    with serving(config_of(library, **QUICK)) as live, connected(live) as slow:
+        began = time.monotonic()
+        slow.sendall(
+            b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: 1000\r\n\r\n{"
+        )
+        assert rest(slow) == b""
+        assert 0.4 < time.monotonic() - began < 5
+        until(lambda: not live.server.server_state.tasks)
+
+
+def test_a_quick_client_keeps_its_connection_longer_than_a_head_may_take(library: Path) -> None:
+    with serving(config_of(library, **QUICK)) as live:
+        connection = HTTPConnection("127.0.0.1", live.port, timeout=10)
+        for _ in range(6):
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().read()
+            time.sleep(0.15)
+        assert connection.sock is not None
+        connection.close()
+
+
+def test_an_answer_may_take_longer_than_a_request(library: Path) -> None:
+    with serving(config_of(library, **QUICK)) as live:
+        let_go = threading.Event()
+        live.desk._thread.submit(let_go.wait, 20)
+        threading.Timer(1.2, let_go.set).start()
+        assert asked(live, "/v1/search?q=a%20red%20circle").status == 200
+
+
+def test_when_all_connections_are_taken_the_slowest_makes_room(library: Path) -> None:
+    with serving(config_of(library, connections=8)) as live:
+        slow = [connected(live) for _ in range(8)]
+        until(lambda: len(live.server.server_state.connections) == 8)
+        for _ in range(3):
+            with connected(live) as quick:
+                quick.sendall(GET)
+                assert quick.recv(65_536).startswith(b"HTTP/1.1 200")
+        assert said(rest(slow[0])) == (503, "connections_full")
+        for one in slow:
+            one.close()
+
+
+def test_what_is_no_http_is_told_in_our_form(live: Live) -> None:
+    for nonsense in (
+        b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
+        b"GET / SPDY/9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost\r\n\r\n",
+    ):
+        with connected(live) as raw:
+            raw.sendall(nonsense)
+            assert said(rest(raw)) == (400, "http_invalid")
+    with connected(live) as raw:
+        raw.sendall(b"GET /?" + b"a" * 65_000)  # and so on
+        assert said(rest(raw)) == (400, "http_invalid")
+
+
+def test_the_longest_query_fits_in_a_url(live: Live) -> None:
+    assert asked(live, "/v1/search?q=" + "%E4%BD%A0" * 1000 + "%20" * 1000).status == 200
+    assert asked(live, "/v1/search?q=" + "%F0%9F%98%80" * 2001).status == 422
+
+
+def asked(live: Live, path: str) -> HTTPResponse:
+    connection = HTTPConnection("127.0.0.1", live.port, timeout=30)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer
+
+
+def test_clients_that_leave_cost_nothing(library: Path) -> None:
+    with serving(config_of(library)) as live:
+        worked: list[int] = []
+        live.desk.batches = worked.append
+        let_go = threading.Event()
+        live.desk._thread.submit(let_go.wait, 20)
+        leaving = [connected(live) for _ in range(20)]
+        for number, raw in enumerate(leaving):
+            raw.sendall(f"GET /v1/search?q=a+circle+{number} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        until(lambda: live.desk.waiting == 20)
+        for raw in leaving:
+            raw.close()
+        until(lambda: live.desk.waiting == 0)
+        let_go.set()
+        assert asked(live, "/v1/search?q=a+star").status == 200
+        assert sum(worked) == 1
+        until(lambda: len(live.server.server_state.tasks) == 0)
+
+
+def test_a_crowd_is_answered_without_an_error(live: Live) -> None:
+    codes: list[int] = []
+
+    def one(number: int) -> None:
+        connection = HTTPConnection("127.0.0.1", live.port, timeout=60)
+        for turn in range(2):
+            connection.request("GET", f"/v1/search?q=a+red+circle+{number}+{turn}")
+            answer = connection.getresponse()
+            answer.read()
+            codes.append(answer.status)
+        connection.close()
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert codes == [200] * 200
+
+
+def test_searching_while_another_process_writes(own: Path) -> None:
+    """Every answer is of one commit: whole, and never an error."""
+    code = """
+import sys, time, torch
+from pathlib import Path
+from prvr.core.types import Bank
+from prvr.index.base import Facts
+from prvr.index.opening import open_index
+with open_index(Path(sys.argv[1]), write=True) as index:
+    for number in range(16):
+        tokens = torch.nn.functional.normalize(torch.randn(9, index.header.width), dim=1)
+        spans = torch.stack([torch.arange(9.0), torch.arange(9.0) + 1], 1)
+        index.add(f"new{number}", Bank(tokens, spans, 9), facts=Facts(duration_s=9.0))
+        index.save(Path(sys.argv[1]))
+        time.sleep(0.03)
+        if number % 3 == 0:
+            index.remove(f"new{number}")
+"""
+    with serving(config_of(own)) as live:
+        writer = subprocess.Popen([sys.executable, "-c", code, str(own)], env={**os.environ, "OMP_NUM_THREADS": "1"})
+        seen = set()
+        while writer.poll() is None:
+            connection = HTTPConnection("127.0.0.1", live.port, timeout=30)
+            connection.request("GET", "/v1/search?q=a+red+circle&limit=100")
+            answer = connection.getresponse()
+            assert answer.status == 200
+            found: dict[str, Any] = json.loads(answer.read())
+            assert len({hit["video_id"] for hit in found["data"]}) == len(found["data"]) >= 36
+            seen.add(found["num_videos"])
+            connection.close()
+        assert writer.returncode == 0
+        connection = HTTPConnection("127.0.0.1", live.port, timeout=30)
+        connection.request("GET", "/v1/search?q=a+red+circle&limit=1")
+        assert json.loads(connection.getresponse().read())["num_videos"] == 36 + 16 - 6
+        connection.close()
+        assert len(seen) > 2
+
+
+def test_packets_are_sent_at_once(library: Path) -> None:
+    """asyncio turns Nagle's delay off only where the protocol is named; with it every answer takes 40 ms."""
+    with bound(config_of(library)) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
+
+
+def test_a_taken_port_gives_the_next(library: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with bound(config_of(library).__class__(folder=library, port=port)) as listening:
+            assert port < listening.getsockname()[1] <= port + 50
+    with pytest.raises(ConfigError, match=r"--host 127\.0\.0\.256: cannot listen there"):
+        bound(config_of(library, host="127.0.0.256", token="x"))
+    assert [shown(host) for host in ("0.0.0.0", "::", "::1", "name")] == [
+        "127.0.0.1",
+        "[::1]",
+        "[::1]",
+        "name",
+    ]
+
+
+def test_a_stream_without_an_end_does_not_keep_the_server(library: Path, tmp_path: Path) -> None:
+    with serving(config_of(library)) as live:
+        job = live.app.state.prvr.jobs.start("export", tasks.wait_for, tmp_path / "never")
+        connection = HTTPConnection("127.0.0.1", live.port, timeout=20)
+        connection.request("GET", f"/v1/jobs/{job.id}/events")
+        assert connection.getresponse().readline() == b"event: progress\n"
+        live.server.handle_exit()
+        until(lambda: not live.server.server_state.connections, seconds=2.5)  # less than what would cut it off
+        connection.close()
+
+
+def test_prvr_serve_from_its_first_line_to_its_end(library: Path) -> None:
+    command = [sys.executable, "-m", "prvr", "serve", "--index", str(library), "--port", "0", "--no-open"]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert server.stderr
+    try:
+        lines = [server.stderr.readline(), server.stderr.readline()]
+        url = re.search(r"http://127\.0\.0\.1:(\d+)/\?q=A", lines[0])
+        assert url, lines
+        assert "36 videos" in lines[1]
+        connection = HTTPConnection("127.0.0.1", int(url[1]), timeout=20)
+        connection.request("GET", "/readyz")
+        assert connection.getresponse().read()
+        connection.close()
+        began = time.monotonic()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(15) == 0
+        assert time.monotonic() - began < 6
+        assert server.stderr.read() == "Stopped\n"
+    finally:
+        server.kill()
+        server.wait()
+        server.stderr.close()

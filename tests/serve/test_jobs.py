@@ -1,0 +1,269 @@
+"""Jobs in real processes: they end, fail, are killed and stopped, and nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from prvr.serve import jobs as module
+from prvr.serve.jobs import Job, JobRepeated, Jobs, JobsFull, JobUnknown
+from tests.serve import tasks
+from tests.serve.conftest import until
+
+
+@pytest.fixture
+def jobs() -> Iterator[Jobs]:
+    made = Jobs(at_once=1)
+    yield made
+    made.close()
+
+
+def ended(jobs: Jobs, job: Job) -> Job:
+    until(lambda: jobs.get(job.id).ended)
+    return jobs.get(job.id)
+
+
+def pid_of(jobs: Jobs, job: Job) -> int:
+    until(lambda: jobs.get(job.id).progress.current)
+    return int(jobs.get(job.id).progress.current)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    try:  # one that was not waited for is dead all the same
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return Path(f"/proc/{pid}").exists()
+
+
+def test_a_job_runs_in_a_process_of_its_own(jobs: Jobs) -> None:
+    began = time.monotonic()
+    job = jobs.start("proxy", tasks.count, 3, 0.0)
+    assert time.monotonic() - began < 0.05
+    assert job.status in ("queued", "running")
+    done = ended(jobs, job)
+    assert done.status == "done"
+    assert done.result is not None
+    assert done.result["counted"] == 3
+    assert done.result["pid"] != os.getpid()
+    assert done.result["niceness"] >= min(19, os.nice(0) + 5)
+    assert (done.progress.done, done.progress.total, done.progress.current) == (3, 3, "step 3")
+    assert done.eta_s is None
+    assert not alive(done.result["pid"])
+    view = done.view()
+    assert view["url"] == f"/v1/jobs/{job.id}"
+    assert view["progress"]["unit"] == "steps"
+
+
+def test_progress_and_what_is_left(jobs: Jobs) -> None:
+    job = jobs.start("proxy", tasks.count, 10, 0.25)
+    until(lambda: jobs.get(job.id).progress.done >= 2)
+    now = jobs.get(job.id)
+    assert now.status == "running"
+    assert now.eta_s is not None
+    assert 0.25 < now.eta_s < 20  # the process's own start counts as well
+    jobs.cancel(job.id)
+    assert ended(jobs, job).status == "cancelled"
+
+
+def test_how_they_fail(jobs: Jobs, capfd: pytest.CaptureFixture[str]) -> None:
+    made = [
+        jobs.start("proxy", task) for task in (tasks.refuse, tasks.crash, tasks.fall_dead, tasks.return_the_unsendable)
+    ]
+    refused, crashed, killed, unsendable = (ended(jobs, job) for job in made)
+    assert {job.status for job in (refused, crashed, killed, unsendable)} == {"failed"}
+    assert refused.error is not None
+    assert refused.error.message == "a.mp4: is not a video; leave it out"
+    assert crashed.error is not None
+    assert (crashed.error.type, crashed.error.code) == ("internal", "worker_killed")
+    assert "ended with code 1" in crashed.error.message
+    assert killed.error is not None
+    assert "killed by signal 9" in killed.error.message
+    assert "start it again: what was finished stays" in killed.error.message
+    assert unsendable.error is not None
+    assert "ZeroDivisionError" in capfd.readouterr().err  # what was our mistake is in the log
+    assert ended(jobs, jobs.start("proxy", tasks.count, 1, 0.0)).status == "done"
+
+
+def test_a_worker_is_killed_from_outside(jobs: Jobs, tmp_path: Path) -> None:
+    job = jobs.start("proxy", tasks.wait_for, tmp_path / "never")
+    os.kill(pid_of(jobs, job), signal.SIGKILL)
+    error = ended(jobs, job).error
+    assert error is not None
+    assert error.code == "worker_killed"
+
+
+def test_stopping_one_that_runs_one_that_waits_and_one_that_ended(jobs: Jobs, tmp_path: Path) -> None:
+    first = jobs.start("proxy", tasks.tidy_up, tmp_path / "half")
+    second = jobs.start("export", tasks.count, 1, 0.0)
+    pid = pid_of(jobs, first)
+    assert jobs.get(second.id).status == "queued"
+    assert jobs.cancel(second.id).status == "cancelled"
+    assert (tmp_path / "half").exists()
+    jobs.cancel(first.id)
+    assert ended(jobs, first).status == "cancelled"
+    assert not alive(pid)
+    assert not (tmp_path / "half").exists()
+    assert jobs.cancel(first.id).status == "cancelled"
+    assert jobs.get(second.id).result is None
+
+
+def test_one_that_does_not_let_itself_be_stopped(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.2)
+    job = jobs.start("proxy", tasks.stubborn)
+    pid = pid_of(jobs, job)
+    jobs.cancel(job.id)
+    assert ended(jobs, job).status == "cancelled"
+    assert not alive(pid)
+
+
+def test_only_so_many_at_a_time_and_one_index_beside_them(jobs: Jobs, tmp_path: Path) -> None:
+    waiting = [jobs.start("proxy", tasks.wait_for, tmp_path / "go") for _ in range(2)]
+    indexing = [jobs.start("index", tasks.wait_for, tmp_path / "go") for _ in range(2)]
+    pid_of(jobs, waiting[0]), pid_of(jobs, indexing[0])
+    assert [jobs.get(job.id).status for job in (*waiting, *indexing)] == ["running", "queued", "running", "queued"]
+    assert jobs.active("index") == jobs.get(indexing[0].id)
+    assert jobs.active("export") is None
+    (tmp_path / "go").touch()
+    assert {ended(jobs, job).status for job in (*waiting, *indexing)} == {"done"}
+    assert [job.id for job in jobs.all()] == [job.id for job in reversed([*waiting, *indexing])]
+
+
+def test_the_same_is_done_once(jobs: Jobs, tmp_path: Path) -> None:
+    one = jobs.start("proxy", tasks.wait_for, tmp_path / "go", subject="a.mp4")
+    assert jobs.start("proxy", tasks.wait_for, tmp_path / "go", subject="a.mp4").id == one.id
+    assert jobs.start("proxy", tasks.wait_for, tmp_path / "go", subject="b.mp4").id != one.id
+    keyed = jobs.start("index", tasks.count, 1, 0.0, repeat=("key", "asked"))
+    (tmp_path / "go").touch()
+    ended(jobs, one)
+    assert jobs.start("proxy", tasks.wait_for, tmp_path / "go", subject="a.mp4").id != one.id
+    ended(jobs, keyed)
+    assert jobs.start("index", tasks.count, 1, 0.0, repeat=("key", "asked")).id == keyed.id
+    with pytest.raises(JobRepeated, match="'key' was used for another request"):
+        jobs.start("index", tasks.count, 2, 0.0, repeat=("key", "asked otherwise"))
+
+
+def test_too_many(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONGEST_LINE", 2)
+    pid_of(jobs, jobs.start("proxy", tasks.wait_for, tmp_path / "never"))
+    for _ in range(2):
+        jobs.start("proxy", tasks.count, 1, 0.0)
+    with pytest.raises(JobsFull, match="2 jobs wait already"):
+        jobs.start("proxy", tasks.count, 1, 0.0)
+
+
+def test_old_ones_are_forgotten() -> None:
+    jobs = Jobs(at_once=1, kept=3)
+    made = [jobs.finished("export", {"n": n}, repeat=(str(n), "")) for n in range(5)]
+    assert [job.id for job in jobs.all()] == [job.id for job in made[:1:-1]]
+    with pytest.raises(JobUnknown, match="no such job"):
+        jobs.get(made[0].id)
+    assert jobs.finished("export", {}, repeat=("0", "other")).result == {}
+    jobs.close()
+
+
+def test_followers_see_every_end(jobs: Jobs, tmp_path: Path) -> None:
+    async def follow(job_id: str) -> list[Job | None]:
+        return [job async for job in jobs.follow(job_id, heartbeat_s=0.05)]
+
+    async def both() -> tuple[list[Job | None], list[Job | None], float]:
+        job = jobs.start("proxy", tasks.count, 4, 0.25)
+        began = time.monotonic()
+        following = asyncio.gather(follow(job.id), follow(job.id))
+        worst = 0.0
+        while not following.done():  # the loop goes on meanwhile
+            then = time.monotonic()
+            await asyncio.sleep(0.01)
+            worst = max(worst, time.monotonic() - then)
+        assert time.monotonic() - began < 15
+        first, second = await following
+        return first, second, worst
+
+    first, second, worst = asyncio.run(both())
+    for seen in (first, second):
+        known = [job for job in seen if job is not None]
+        assert known[-1].status == "done"
+        assert len(known) >= 4
+        assert None in seen  # while the process started, nothing was to be said
+        assert [job.progress.done for job in known] == sorted(job.progress.done for job in known)
+    assert worst < 0.5
+    assert jobs._watchers == {}
+
+
+def test_a_follower_leaves(jobs: Jobs, tmp_path: Path) -> None:
+    job = jobs.start("proxy", tasks.wait_for, tmp_path / "go")
+
+    async def leave() -> None:
+        stopping = asyncio.Event()
+
+        async def follow() -> None:
+            async for _ in jobs.follow(job.id):
+                pass
+
+        task = asyncio.create_task(follow())
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert jobs._watchers[job.id] == set()
+        asyncio.get_running_loop().call_later(0.1, stopping.set)
+        seen = [one async for one in jobs.follow(job.id, stopping=stopping)]  # the server stops
+        assert seen[-1] is None or not seen[-1].ended
+
+    asyncio.run(leave())
+    (tmp_path / "go").touch()
+    assert ended(jobs, job).status == "done"
+
+
+def test_closing_ends_everything(tmp_path: Path) -> None:
+    before = threading.active_count()
+    jobs = Jobs(at_once=2)
+    running = [jobs.start("proxy", tasks.wait_for, tmp_path / "never") for _ in range(2)]
+    waiting = jobs.start("proxy", tasks.count, 1, 0.0)
+    pids = [pid_of(jobs, job) for job in running]
+    jobs.close()
+    assert {jobs.get(job.id).status for job in (*running, waiting)} == {"cancelled"}
+    assert not any(map(alive, pids))
+    with pytest.raises(JobsFull, match="the server is stopping"):
+        jobs.start("proxy", tasks.count, 1, 0.0)
+    until(lambda: threading.active_count() == before)
+    jobs.close()
+
+
+def test_without_the_server_nobody_works(tmp_path: Path) -> None:
+    code = f"""
+import time
+from pathlib import Path
+from prvr.serve.jobs import Jobs
+from tests.serve import tasks
+if __name__ == "__main__":
+    jobs = Jobs()
+    job = jobs.start("proxy", tasks.tidy_up, Path({str(tmp_path / "half")!r}))
+    while not jobs.get(job.id).progress.current:
+        time.sleep(0.01)
+    print(jobs.get(job.id).progress.current, flush=True)
+    time.sleep(60)
+"""
+    script = tmp_path / "server.py"
+    script.write_text(code)
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])}
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment) as server:
+        assert server.stdout is not None
+        worker = int(server.stdout.readline())
+        assert alive(worker)
+        server.kill()
+    until(lambda: not alive(worker))
+    assert not (tmp_path / "half").exists()

@@ -1,0 +1,219 @@
+"""The files behind the videos, without HTTP: states, pictures made once, a cache that stays small."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from prvr.core.errors import ConfigError, VideoError
+from prvr.serve import media as module
+from prvr.serve.cache import Cache
+from prvr.serve.media import Media
+from prvr.video.proxy import make_proxy
+from prvr.video.thumbnail import thumbnail
+from tests.serve.conftest import until
+from tests.video.make import steps, write_sound, write_video
+from tests.video.test_thumbnail import clock
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Iterator[Media]:
+    made = Media(tmp_path / "index", threads=1)
+    yield made
+    made.close()
+
+
+def known(media: Media, file: Path) -> str:
+    until(lambda: media.state(file) != "unknown")
+    return media.state(file)
+
+
+def test_every_state(media: Media, tmp_path: Path) -> None:
+    write_video(tmp_path / "plays.mp4", steps(1, 10))
+    write_video(tmp_path / "film.avi", steps(1, 10), codec="mpeg4")
+    (tmp_path / "junk.mp4").write_bytes(b"junk")
+    (tmp_path / "folder.mp4").mkdir()
+    write_sound(tmp_path / "sound.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")  # opening it would wait for ever
+    assert media.state(None) == "features_only"
+    assert media.state(tmp_path / "nowhere" / "a.mp4") == "missing"
+    assert media.state(tmp_path / "plays.mp4" / "a.mp4") == "missing"
+    assert media.state(tmp_path / "pipe.mp4") == "unreadable"
+    assert media.state(tmp_path / "folder.mp4") == "unreadable"
+    assert media.state(tmp_path / "plays.mp4") == "unknown"  # until it was opened
+    assert known(media, tmp_path / "plays.mp4") == "playable"
+    assert known(media, tmp_path / "film.avi") == "needs_proxy"
+    assert known(media, tmp_path / "junk.mp4") == known(media, tmp_path / "sound.mp4") == "unreadable"
+    shape = media.shape(tmp_path / "film.avi")
+    assert shape is not None
+    assert (shape.width, shape.height, shape.codec) == (160, 48, "mpeg4")
+    make_proxy(tmp_path / "film.avi", media.cache.room("proxies", media.proxy_place(tmp_path / "film.avi").name))
+    assert media.state(tmp_path / "film.avi") == "proxy"
+    assert media.proxy(tmp_path / "film.avi") == media.proxy_place(tmp_path / "film.avi")
+
+
+def test_another_file_under_the_same_name(media: Media, tmp_path: Path) -> None:
+    file = tmp_path / "a.mp4"
+    write_video(file, steps(1, 10))
+    assert known(media, file) == "playable"
+    tag, place = media.tag(file), media.proxy_place(file)
+    write_video(file, steps(2, 10), codec="mpeg4")
+    assert media.state(file) == "unknown"
+    assert known(media, file) == "needs_proxy"
+    assert media.tag(file) != tag
+    assert media.proxy_place(file) != place
+    file.unlink()
+    assert media.state(file) == "missing"
+    assert media.tag(file) == ""
+    with pytest.raises(VideoError, match=r"a\.mp4: is not there any more"):
+        media.proxy(file)
+
+
+def test_what_was_opened_once_is_known_after_a_restart(media: Media, tmp_path: Path) -> None:
+    write_video(tmp_path / "a\udcff.mp4", steps(1, 10))  # a name that is no UTF-8
+    write_video(tmp_path / "b.mp4", steps(1, 10))
+    for name in ("a\udcff.mp4", "b.mp4"):
+        assert known(media, tmp_path / name) == "playable"
+    listed = tmp_path / "index" / "serve" / "probes.jsonl"
+    until(lambda: listed.read_text().count("\n") == 2)
+    with listed.open("a") as file:
+        file.write('not JSON\n[1]\n{"path": 3}\n["cut off')
+    again = Media(tmp_path / "index")
+    assert again.state(tmp_path / "a\udcff.mp4") == again.state(tmp_path / "b.mp4") == "playable"
+    assert again.shape(tmp_path / "b.mp4") == media.shape(tmp_path / "b.mp4")
+    again.close()
+
+
+def test_pictures_are_kept_by_file_time_and_width(media: Media, tmp_path: Path) -> None:
+    write_video(tmp_path / "a.mp4", steps(3, 10))
+
+    async def ask() -> list[bytes]:
+        return [await media.thumbnail(tmp_path / "a.mp4", time, width) for time, width in wanted]
+
+    wanted = [(1.0, 160), (1.04, 160), (2.0, 160), (1.0, 80)]
+    pictures = asyncio.run(ask())
+    assert [clock(picture) for picture in pictures[:3]] == [1.0, 1.0, 2.0]
+    assert pictures[0] == pictures[1] != pictures[3]
+    kept = list((tmp_path / "index" / "serve" / "thumbs").rglob("*.jpg"))
+    assert len(kept) == 3
+    for path in kept:
+        path.write_bytes(b"from the disk")
+    assert set(asyncio.run(ask())) == {b"from the disk"}
+
+
+def test_a_picture_is_made_once_for_all_who_wait(media: Media, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_video(tmp_path / "a.mp4", steps(3, 10))
+    made: list[float] = []
+    go = threading.Event()
+
+    def slow(path: Path, time_s: float, **how: float) -> bytes:
+        made.append(time_s)
+        assert go.wait(20)
+        return thumbnail(path, time_s, width=int(how["width"]))
+
+    monkeypatch.setattr(module, "thumbnail", slow)
+
+    async def ask() -> list[bytes | BaseException]:
+        first = [asyncio.create_task(media.thumbnail(tmp_path / "a.mp4", 1.0, 160)) for _ in range(5)]
+        left = asyncio.create_task(media.thumbnail(tmp_path / "a.mp4", 2.0, 160))
+        shared = [asyncio.create_task(media.thumbnail(tmp_path / "a.mp4", 2.5, 160)) for _ in range(2)]
+        while not made:
+            await asyncio.sleep(0.01)
+        for task in (left, shared[0], first[0]):  # they go: one picture nobody wants any more, two others still do
+            task.cancel()
+        await asyncio.sleep(0.05)
+        go.set()
+        return await asyncio.gather(*first, left, *shared, return_exceptions=True)
+
+    answers = asyncio.run(ask())
+    assert made == [1.0, 2.5]
+    assert len({answer for answer in answers if isinstance(answer, bytes)}) == 2
+    assert sum(isinstance(answer, asyncio.CancelledError) for answer in answers) == 3
+    assert media._making == {}
+
+
+def test_pictures_that_cannot_be_made(media: Media, tmp_path: Path) -> None:
+    (tmp_path / "junk.mp4").write_bytes(b"junk")
+    with pytest.raises(VideoError, match=r"junk\.mp4: is not a video"):
+        asyncio.run(media.thumbnail(tmp_path / "junk.mp4", 1.0, 160))
+    with pytest.raises(VideoError, match=r"gone\.mp4: is not there any more"):
+        asyncio.run(media.thumbnail(tmp_path / "gone.mp4", 1.0, 160))
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_video(tmp_path / "a.mp4", steps(3, 10))
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "serve").write_bytes(b"in the way")
+    media = Media(tmp_path / "index")
+    for time_s in (1.0, 2.0):
+        assert clock(asyncio.run(media.thumbnail(tmp_path / "a.mp4", time_s, 160))) == time_s
+    assert known(media, tmp_path / "a.mp4") == "playable"
+    assert caplog.text.count("cannot keep what is made here") == 1
+    with pytest.raises(ConfigError, match="proxies: cannot be written"):
+        media.cache.room("proxies", "a.mp4")
+    assert media.export("0" * 32) is None
+    media.close()
+
+
+def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, limit=1000)
+    now = time.time()
+    for age, (kind, name) in enumerate(
+        [("thumbs", "aa/new.jpg"), ("proxies", "used.mp4"), ("exports", "e1/old.csv"), ("thumbs", "oldest.jpg")]
+    ):
+        place = cache.room(kind, name)  # type: ignore[arg-type]
+        place.write_bytes(bytes(300))
+        os.utime(place, (now - 1000 * age, now - 1000 * age))
+    young, abandoned = tmp_path / "proxies" / ".young.tmp", tmp_path / "proxies" / ".abandoned.tmp"
+    for part in (young, abandoned):
+        part.write_bytes(bytes(5000))
+    os.utime(abandoned, (now - 9000, now - 9000))
+    cache.touch(tmp_path / "exports" / "e1" / "old.csv")
+    cache.tidy(now=True)
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+        ".young.tmp",
+        "new.jpg",
+        "old.csv",
+        "used.mp4",
+    ]
+    cache.write("thumbs", "more.jpg", bytes(300))
+    cache.tidy(now=True)
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+        ".young.tmp",
+        "more.jpg",
+        "new.jpg",
+        "old.csv",
+    ]
+    assert cache.read("thumbs", "more.jpg") == bytes(300)
+    assert cache.read("thumbs", "oldest.jpg") is None
+    os.utime(tmp_path / "exports" / "e1" / "old.csv", (1, 1))
+    cache.write("thumbs", "most.jpg", bytes(700))
+    cache.tidy(now=True)
+    assert not (tmp_path / "exports" / "e1").exists()
+
+
+def test_subtitles_beside_a_video(media: Media, tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).touch()
+    assert media.subtitles(None) is None
+    assert media.subtitles(tmp_path / "a.mp4") is None
+    assert media.subtitles(tmp_path / "nowhere" / "a.mp4") is None
+    (tmp_path / "a.de.srt").write_text("1\n00:00:01,000 --> 00:00:02,500\nHallo\n")
+    os.utime(tmp_path, (1, 1))  # whatever the file system's clock is like
+    assert media.subtitles(tmp_path / "a.mp4") == tmp_path / "a.de.srt"
+    (tmp_path / "a.srt").write_text(
+        "2\n00:01:01,000 --> 00:01:02,500\n<i>Tom & Jerry</i>\na & b\n\n1\n00:00:01,000 --> 00:00:02,500\nfirst\n"
+    )
+    os.utime(tmp_path, (2, 2))
+    found = media.subtitles(tmp_path / "a.mp4")
+    assert found == tmp_path / "a.srt"
+    assert media.webvtt(found) == (
+        "WEBVTT\n\n00:00:01.000 --> 00:00:02.500\nfirst\n\n00:01:01.000 --> 00:01:02.500\nTom &amp; Jerry a &amp; b\n"
+    )
+    assert media.subtitles(tmp_path / "b.mp4") is None
