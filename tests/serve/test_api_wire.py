@@ -200,22 +200,23 @@ with open_index(Path(sys.argv[1]), write=True) as index:
         spans = torch.stack([torch.arange(9.0), torch.arange(9.0) + 1], 1)
         index.add(f"new{number}", Bank(tokens, spans, 9), facts=Facts(duration_s=9.0))
         index.save(Path(sys.argv[1]))
-        time.sleep(0.03)
+        time.sleep(0.15)
         if number % 3 == 0:
             index.remove(f"new{number}")
 """
     with serving(config_of(own)) as live:
-        writer = subprocess.Popen([sys.executable, "-c", code, str(own)], env={**os.environ, "OMP_NUM_THREADS": "1"})
         seen = set()
-        while writer.poll() is None:
-            connection = HTTPConnection("127.0.0.1", live.port, timeout=30)
-            connection.request("GET", "/v1/search?q=a+red+circle&limit=100")
-            answer = connection.getresponse()
-            assert answer.status == 200
-            found: dict[str, Any] = json.loads(answer.read())
-            assert len({hit["video_id"] for hit in found["data"]}) == len(found["data"]) >= 36
-            seen.add(found["num_videos"])
-            connection.close()
+        command = [sys.executable, "-c", code, str(own)]
+        with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) as writer:
+            while writer.poll() is None:
+                connection = HTTPConnection("127.0.0.1", live.port, timeout=30)
+                connection.request("GET", "/v1/search?q=a+red+circle&limit=100")
+                answer = connection.getresponse()
+                assert answer.status == 200
+                found: dict[str, Any] = json.loads(answer.read())
+                assert len({hit["video_id"] for hit in found["data"]}) == len(found["data"]) >= 36
+                seen.add(found["num_videos"])
+                connection.close()
         assert writer.returncode == 0
         connection = HTTPConnection("127.0.0.1", live.port, timeout=30)
         connection.request("GET", "/v1/search?q=a+red+circle&limit=1")
@@ -250,9 +251,11 @@ def test_a_stream_without_an_end_does_not_keep_the_server(library: Path, tmp_pat
         job = live.app.state.prvr.jobs.start("export", tasks.wait_for, tmp_path / "never")
         connection = HTTPConnection("127.0.0.1", live.port, timeout=20)
         connection.request("GET", f"/v1/jobs/{job.id}/events")
-        assert connection.getresponse().readline() == b"event: progress\n"
+        answer = connection.getresponse()
+        assert answer.readline() == b"event: progress\n"
         live.server.handle_exit()
-        until(lambda: not live.server.server_state.connections, seconds=2.5)  # less than what would cut it off
+        answer.read()  # comes to its end; one that is cut off raises IncompleteRead
+        until(lambda: not live.server.server_state.connections)
         connection.close()
 
 
