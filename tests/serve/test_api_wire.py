@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from prvr.core.errors import ConfigError
 from prvr.serve.runner import bound, shown
@@ -257,6 +259,20 @@ def test_a_stream_without_an_end_does_not_keep_the_server(library: Path, tmp_pat
         answer.read()  # comes to its end; one that is cut off raises IncompleteRead
         until(lambda: not live.server.server_state.connections)
         connection.close()
+
+
+def test_who_does_not_read_is_cut_off_when_the_server_stops(library: Path) -> None:
+    async def endless(_: Request) -> Response:
+        return Response(b"x" * 50_000_000)
+
+    with serving(config_of(library)) as live:
+        live.app.add_route("/endless", endless)
+        raw = connected(live)
+        raw.sendall(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert raw.recv(12) == b"HTTP/1.1 200"
+    assert not live.server.server_state.connections
+    with raw:
+        assert 0 < len(rest(raw)) < 50_000_000
 
 
 def test_prvr_serve_from_its_first_line_to_its_end(library: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import secrets
@@ -57,9 +58,12 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End what has no end, then the rest."""
+        """End what has no end, then the rest; who has not read all of an answer by then is cut off."""
         self._app.state.prvr.stopping.set()
         await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # in which the sockets are closed
 
 
 def run(config: ServeConfig, *, on_start: Callable[[Started], None], open_page: bool = False) -> None:
