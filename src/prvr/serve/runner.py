@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
 import os
 import secrets
 import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import Callable
@@ -68,6 +70,7 @@ class Server(uvicorn.Server):
 
 def run(config: ServeConfig, *, on_start: Callable[[Started], None], open_page: bool = False) -> None:
     """Serve until a signal comes. Raises ConfigError when no port is free, PrvrError when the index cannot be used."""
+    spare_memory()
     desk = Desk(
         config.folder,
         encoder=config.encoder,
@@ -88,6 +91,12 @@ def run(config: ServeConfig, *, on_start: Callable[[Started], None], open_page: 
             server.run(sockets=[listening])
     finally:
         desk.close()
+
+
+def spare_memory() -> None:
+    """Two heaps instead of eight a core, where the C library is glibc: freed memory else stays with every thread."""
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(-8, 2)  # M_ARENA_MAX
 
 
 def settings(app: FastAPI, config: ServeConfig) -> uvicorn.Config:
