@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote_plus
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import Query
@@ -58,7 +57,7 @@ def run_demo(root: Path, screen: Screen, *, size: str, seed: int, seeds: int, de
     _search(root, screen, best, [queries[i * len(queries) // 3] for i in range(3)], device=device)
     prvr = screen.command
     screen.say(f"Done in {time.perf_counter() - began:.0f} s. Now watch it:")
-    screen.say(f"  {prvr} serve --index {root}     then open http://127.0.0.1:8765/?q={quote_plus(queries[0].text)}")
+    screen.say(f"  {prvr} serve --index {root}     the page, at http://127.0.0.1:8765, with a question asked already")
     screen.say("Go on:")
     screen.say(f'  {prvr} search "{queries[-1].text}" --index {root}')
     screen.say(f"  {prvr} index ~/Videos --encoder FOLDER-OR-HUB-NAME     your own videos, with a general encoder")

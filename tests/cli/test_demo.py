@@ -19,7 +19,7 @@ def test_the_demo_walks_the_whole_way_and_repeats_nothing(tmp_path: Path, capsys
     assert first.out.count("found at rank") == 3
     assert "12 made now" in first.err
     assert "Go on:" in first.err
-    assert f"serve --index {root}     then open http://127.0.0.1:8765/?q=" in first.err
+    assert f"serve --index {root}     the page, at http://127.0.0.1:8765," in first.err
     scratch = (".lock", "-wal", "-shm")  # of whoever has the index open
     files = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
     files = {path: mtime for path, mtime in files.items() if not path.name.endswith(scratch)}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from prvr.core.types import Bank, Query
+from prvr.core.types import Bank, Hit, Query
 from prvr.data.annotations import write_queries
 from prvr.encoders.world import load_world_encoder
 from prvr.index.base import ZERO_SHOT, Facts, IndexHeader, Where
@@ -15,7 +17,7 @@ from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 from prvr.recipes.runs import zero_shot
 from prvr.search.engine import SearchEngine
-from prvr.search.holdings import examples, holdings
+from prvr.search.holdings import examples, holdings, opening
 
 
 def filled(folder: Path) -> SearchEngine:
@@ -80,3 +82,23 @@ def test_sentences_that_a_library_can_answer(tmp_path: Path, place: str) -> None
     assert examples(folder, {"3.mp4": Facts()}) == ("text 3 1",)
     (folder / place / "annotations" / "test.jsonl").write_text("no annotations")
     assert examples(folder, known) == ()
+
+
+def test_the_page_begins_with_the_first_caption_that_stands_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = filled(tmp_path)
+    held = holdings(engine)
+    assert opening(engine, held) == ""
+    texts = {"a.mp4": "a red circle", "b.mp4": "a blue star", "c.mp4": "a green ring"}
+    queries = [Query(query_id=name, video_id=name, text=text) for name, text in texts.items()]
+    write_queries(tmp_path / "annotations" / "test.jsonl", queries)
+    assert opening(engine, held) == "a red circle"  # nothing is known of how sure an answer is
+    search = engine.search_many
+
+    def judged(asked: Sequence[str], *, k: int) -> list[list[Hit]]:
+        words = ("nothing found", "related", "confident")
+        return [[replace(hits[0], confidence=word)] for hits, word in zip(search(asked, k=k), words, strict=True)]
+
+    monkeypatch.setattr(engine, "search_many", judged)
+    assert opening(engine, held) == "a blue star"

@@ -12,6 +12,7 @@ from prvr.core.types import EncoderSpec
 from prvr.data.annotations import read_queries
 from prvr.index.base import ZERO_SHOT, Facts, Where
 from prvr.index.embedded import EmbeddedIndex
+from prvr.search.confidence import CONFIDENT, RELATED, verdict
 from prvr.search.engine import SearchEngine
 from prvr.search.indexing import locate
 
@@ -70,6 +71,14 @@ def holdings(engine: SearchEngine) -> Holdings:
         num_bytes=num_bytes,
         problems=problems,
     )
+
+
+def opening(engine: SearchEngine, held: Holdings, *, most: int = 30) -> str:
+    """The sentence to begin with: the first of some captions whose answer stands out; empty where none is known."""
+    texts = examples(engine.folder, held.facts, most=most)
+    answers = engine.search_many(texts, k=1)
+    sure = (text for text, hits in zip(texts, answers, strict=True) if hits and verdict(hits) in (CONFIDENT, RELATED))
+    return next(sure, texts[0] if texts else "")
 
 
 def examples(folder: Path, known: Mapping[str, Facts], *, most: int = 6) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from prvr.core.types import Hit, Span
 from prvr.search.confidence import CONFIDENT, LABELS, NOTHING
 from prvr.search.engine import SearchEngine
 from prvr.search.grammar import Filters, Request
-from prvr.search.holdings import Holdings, Where, holdings
+from prvr.search.holdings import Holdings, Where, holdings, opening
 from prvr.search.ranking import Feedback, Ranking
 from prvr.serve.errors import ApiError
 
@@ -119,6 +119,12 @@ class Desk:
     def open(self) -> None:
         """Load the engine now and wait for it. Raises PrvrError when it cannot be; nothing where there is no index."""
         self._thread.submit(self._look_for_engine).result()
+
+    def opening(self) -> str:
+        """A sentence that the library answers well, for the page to begin with; empty where none is known."""
+        if self._engine is None or self.known is None:
+            return ""
+        return self._thread.submit(opening, self._engine, self.known).result()
 
     def close(self) -> None:
         """Finish what is being answered and drop the rest."""

@@ -39,12 +39,12 @@ class Started(NamedTuple):
     url: str
     config: ServeConfig
     desk: Desk
+    first: str  # a sentence that the library answers well; empty where none is known
 
     @property
     def page(self) -> str:
-        """The page, with a sentence that this library can answer already asked, where one is known."""
-        examples = self.desk.known.examples if self.desk.known else ()
-        return f"{self.url}/?{urlencode({'q': examples[0]})}" if examples else self.url
+        """The page, with that sentence asked already."""
+        return f"{self.url}/?{urlencode({'q': self.first})}" if self.first else self.url
 
 
 class Server(uvicorn.Server):
@@ -85,7 +85,7 @@ def run(config: ServeConfig, *, on_start: Callable[[Started], None], open_page: 
             app = create_app(desk, config)
             server = Server(app, config)
             url = f"http://{shown(config.host)}:{config.port}"
-            started = Started(url, config, desk)
+            started = Started(url, config, desk, desk.opening())
             threading.Thread(target=_when_ready, args=(server, started.page, open_page), daemon=True).start()
             on_start(started)
             server.run(sockets=[listening])
