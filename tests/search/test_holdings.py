@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,11 +93,10 @@ def test_the_page_begins_with_the_first_caption_that_stands_out(
     queries = [Query(query_id=name, video_id=name, text=text) for name, text in texts.items()]
     write_queries(tmp_path / "annotations" / "test.jsonl", queries)
     assert opening(engine, held) == "a red circle"  # nothing is known of how sure an answer is
-    search = engine.search_many
+    search, words = engine.search, iter(("nothing found", "related", "confident"))
 
-    def judged(asked: Sequence[str], *, k: int) -> list[list[Hit]]:
-        words = ("nothing found", "related", "confident")
-        return [[replace(hits[0], confidence=word)] for hits, word in zip(search(asked, k=k), words, strict=True)]
+    def judged(asked: str, *, k: int) -> list[Hit]:
+        return [replace(search(asked, k=k)[0], confidence=next(words))]
 
-    monkeypatch.setattr(engine, "search_many", judged)
+    monkeypatch.setattr(engine, "search", judged)
     assert opening(engine, held) == "a blue star"

@@ -6,21 +6,16 @@ weights of the terms are ours (see `prvr.models.protoprvr_style`). The paper has
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import cast
 
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, Outputs, VideoBatch, VideoFeatures
-from prvr.models.official import stack_depth, undecayed
+from prvr.core.types import Batch, Outputs
 from prvr.models.protoprvr_style import ProtoOutputs, ProtoPRVRStyle, ProtoPRVRStyleConfig
-from prvr.nn.prepare import cat_videos
-from prvr.nn.uniform import UniformConfig, prepare_uniform
+from prvr.nn.uniform import UniformConfig
 from prvr.objectives.objective import Objective, Term
 from prvr.objectives.prototypes import (
     frames_missed,
@@ -33,11 +28,10 @@ from prvr.recipes.recipe import Recipe
 from prvr.recipes.retrieval import (
     OptimConfig,
     RetrievalLoss,
-    bert_adam,
-    check_widths,
-    hidden_width,
     nce_term,
     on_i3d,
+    on_world,
+    trained,
     triplet_term,
     weighted,
 )
@@ -122,26 +116,13 @@ def world() -> Recipe:
     settings = ProtoPRVRStyleSettings(
         model=ProtoPRVRStyleConfig(video_width=128, text_width=128, hidden=96, max_words=32),
         loss=ProtoLoss(hard_from_epoch=2, best_from_epoch=1),
-        optim=OptimConfig(lr=1e-3, schedule_epochs=11),
-        train=TrainConfig(epochs=9, patience=9, seed=0),
-        batch_videos=32,
     )
-    return recipe("prvr.recipes.protoprvr_style:world", TITLE, settings)
+    return recipe("prvr.recipes.protoprvr_style:world", TITLE, on_world(settings))
 
 
 def recipe(target: str, title: str, settings: ProtoPRVRStyleSettings) -> Recipe:
     """Any ProtoPRVR-style settings as a Recipe; `target` is the function that makes it."""
-    return Recipe(
-        target=target,
-        title=title,
-        settings=settings,
-        fit=check_widths,
-        width=hidden_width,
-        prepare=_prepare,
-        build=_build,
-        objective=learned,
-        optimizer=_optimizer,
-    )
+    return trained(target, title, settings, ProtoPRVRStyle, learned, schedule=warmup_cosine)
 
 
 def learned(settings: ProtoPRVRStyleSettings) -> Learned:
@@ -196,23 +177,3 @@ def _settings(dropout: float, *, video_width: int = 768, text_width: int = 768) 
         video_width=video_width, text_width=text_width, max_words=77, input_dropout=dropout, dropout=dropout
     )
     return ProtoPRVRStyleSettings(model=model)
-
-
-def _prepare(settings: ProtoPRVRStyleSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:
-    return cat_videos([prepare_uniform(video, settings.prepare) for video in videos])
-
-
-def _build(settings: ProtoPRVRStyleSettings) -> nn.Module:
-    torch.manual_seed(settings.train.seed)
-    return ProtoPRVRStyle(settings.model)
-
-
-def _optimizer(settings: ProtoPRVRStyleSettings, model: nn.Module, steps_an_epoch: int) -> Optimizer:
-    return bert_adam(
-        settings.optim,
-        model,
-        steps_an_epoch,
-        undecayed=undecayed,
-        stacked=stack_depth,
-        schedule=warmup_cosine,
-    )

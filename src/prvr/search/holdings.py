@@ -76,8 +76,7 @@ def holdings(engine: SearchEngine) -> Holdings:
 def opening(engine: SearchEngine, held: Holdings, *, most: int = 30) -> str:
     """The sentence to begin with: the first of some captions whose answer stands out; empty where none is known."""
     texts = examples(engine.folder, held.facts, most=most)
-    answers = engine.search_many(texts, k=1)
-    sure = (text for text, hits in zip(texts, answers, strict=True) if hits and verdict(hits) in (CONFIDENT, RELATED))
+    sure = (text for text in texts if verdict(engine.search(text, k=1)) in (CONFIDENT, RELATED))
     return next(sure, texts[0] if texts else "")
 
 

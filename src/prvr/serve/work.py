@@ -15,12 +15,9 @@ from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prvr.core.errors import PrvrError, VideoError
-
-if TYPE_CHECKING:
-    pass
 
 RATHER_NOT = 5  # how much less urgent than the server a worker is
 EVERY_S = 0.2  # progress is said this often at most
