@@ -31,6 +31,12 @@ from tests.serve.page.browser import (
 pytestmark = needs_chromium
 LOW, HIGH = MOON_AT[0] - 1, MOON_AT[1] + 1
 
+LATE = """
+const [frame, timer] = [requestAnimationFrame.bind(window), setTimeout.bind(window)];
+window.requestAnimationFrame = (run) => timer(() => frame(run), 5000);
+window.setTimeout = (run, after, ...rest) => timer(run, after === 35 ? 5000 : after, ...rest);  // Preact's own patience
+"""
+
 
 @pytest.fixture
 def found(visit: Visitor, site: Live) -> Page:
@@ -72,6 +78,18 @@ def test_the_keyboard_alone_is_enough(visit: Visitor, site: Live) -> None:
     page.keyboard.press("2")
     expect(opened(page)).not_to_have_text(MOON_FILM)
     expect(hits(page).nth(1)).to_be_focused()
+
+
+def test_a_machine_too_busy_to_draw_loses_no_wish(visit: Visitor, site: Live) -> None:
+    """The video may be there before the page has drawn a frame, and before the server has told of the file."""
+    page = visit("about:blank")
+    page.add_init_script(LATE)
+    page.route(f"**/v1/videos/{MOON_FILM}", lambda _: None)  # never answered
+    page.goto(site.url)
+    search(page, MOON)
+    expect(opened(page)).to_have_text(MOON_FILM)
+    hits(page).first.click()
+    showing(page, LOW, HIGH, paused=False)
 
 
 def test_keys_of_the_player(found: Page) -> None:

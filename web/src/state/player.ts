@@ -153,8 +153,8 @@ export async function onError(): Promise<void> {
 }
 
 export async function start(): Promise<void> {
-  if (fault.value || !element) return;
   if (wish) wish.play = true;
+  if (fault.value || !element) return;
   try {
     await element.play();
   } catch {

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { dialog } from "../state/messages";
 import { words } from "../state/settings";
 import { Icon } from "./Icon";
@@ -13,7 +13,7 @@ interface Props {
 /** The browser's own modal dialog: it keeps the focus inside, closes with Escape and gives the focus back. */
 export function Dialog({ title, side = false, children }: Props) {
   const element = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const from = document.activeElement;
     element.current?.showModal();
     return () => {

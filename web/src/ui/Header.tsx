@@ -1,6 +1,6 @@
 // The top: where one asks. A sentence, a second one that comes after it, or a picture.
 import { signal } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { sequence } from "../lib/query";
 import { goHome, searchImage, searchText } from "../state/actions";
 import { dialog } from "../state/messages";
@@ -121,7 +121,7 @@ function Then() {
   const [next, setNext] = useState("");
   const [within, setWithin] = useState<number | null>(null);
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => field.current?.focus(), []);
+  useLayoutEffect(() => field.current?.focus(), []);
   return (
     <form
       class="then"

@@ -1,5 +1,5 @@
 // The left side: the ranked results, the confident line, and what there is instead of results.
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { chips, without } from "../lib/query";
 import { searchAgain, searchText } from "../state/actions";
 import { library } from "../state/library";
@@ -27,7 +27,7 @@ function Found({ busy }: { busy: boolean }) {
   const { above, below } = search.lines.value;
   const answer = search.answer.value;
   const first = search.hits.value[0]?.video_id ?? null;
-  useEffect(() => {
+  useLayoutEffect(() => {
     focused.value = above[0]?.video_id ?? first;
   }, [first]);
   const view = settings.value.view;

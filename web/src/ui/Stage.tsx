@@ -1,5 +1,5 @@
 // The picture: the one video element of the page, or a still of what cannot be played.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { api, thumbUrl, videoUrl, type Job } from "../api";
 import { ended, follow, share } from "../jobs";
 import { clock, length } from "../lib/time";
@@ -21,8 +21,8 @@ function Picture() {
   const what = player.opened.value;
   const element = useRef<HTMLVideoElement>(null);
   const subtitles = player.video.value?.subtitles_url;
-  useEffect(() => {
-    player.attach(element.current);
+  useLayoutEffect(() => {
+    player.attach(element.current); // before the video's first event, which an effect after the next frame may miss
     return () => player.attach(null);
   }, []);
   useFrames(element);

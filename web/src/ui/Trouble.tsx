@@ -1,5 +1,5 @@
 // The server does not let us in, or is not there.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { api, ApiError } from "../api";
 import { locked, retry, retryIn } from "../state/connection";
 import { reasonOf } from "../state/messages";
@@ -25,7 +25,7 @@ export function TokenForm({ onIn }: { onIn: () => void }) {
   const [token, setToken] = useState("");
   const [wrong, setWrong] = useState("");
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => field.current?.focus(), []);
+  useLayoutEffect(() => field.current?.focus(), []);
   const send = async (): Promise<void> => {
     try {
       await api.signIn(token.trim());
