@@ -21,6 +21,7 @@ from prvr.recipes import msc, published
 from prvr.recipes.recipe import Recipe, load_recipe
 from prvr.reproduce.efficiency import multiply_adds, parameters
 from prvr.reproduce.systems import SYSTEMS, choose, recipe_for, value_of
+from tests.recipes.test_teacher import write_teacher
 from tests.reproduce.make import qvhighlights
 
 WIDTH = 16  # of frames and of words, which share no space all the same: they are simulated
@@ -110,9 +111,13 @@ def test_what_needs_a_common_space_is_a_line_that_says_why(
         assert why in notes
         assert f"{title}: simulated_" in said
     assert notes.count("bring those of a CLIP-type encoder") == 3
-    assert notes.count("`prvr train RECIPE --teacher FOLDER`") == 2
+    assert notes.count("`--teacher FOLDER`") == 2
     found, _ = compared(pack, tmp_path, "dl-dkd", capsys, "--set", "loss.distill=0")
     assert found["recalls"]["lines"][0]["ours"][4], "it learns without a teacher"
+    clip = write_teacher(tmp_path / "clip", DataFolder(pack))
+    found, said = compared(pack, tmp_path, "dl-dkd,dl-dkd++,msc", capsys, "--teacher", str(clip))
+    assert all(line["ours"][4] for line in found["recalls"]["lines"]), said
+    assert any("taught by new_clip_vit_32_x_vid_features" in note for note in found["recalls"]["notes"])
 
 
 def test_an_interrupted_comparison_goes_on(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

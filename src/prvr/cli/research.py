@@ -30,11 +30,7 @@ def _add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
     train = verbs.add_parser("train", help="train a recipe on annotated features")
     train.add_argument("recipe", help="package.module:function, such as prvr.recipes.msc:world")
     _data(train)
-    train.add_argument(
-        "--teacher",
-        type=Path,
-        help="another encoder's features, which teach: a store, a pack (or its video file), or sentences alone",
-    )
+    _teacher_option(train)
     train.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE)")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
     train.add_argument("--seed", type=int, help="short for --set train.seed=SEED")
@@ -60,6 +56,7 @@ def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
 def _add_compare(verbs: argparse._SubParsersAction[Parser]) -> None:
     compare = verbs.add_parser("compare", help="every system under one protocol, ours beside the published values")
     _data(compare)
+    _teacher_option(compare)
     compare.add_argument(
         "--systems",
         default="all",
@@ -119,6 +116,14 @@ def _add_import(verbs: argparse._SubParsersAction[Parser]) -> None:
 def _data(parser: Parser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with annotations and features")
     parser.add_argument("--features", type=Path, help="feature store or pack, where it is not in DATA")
+
+
+def _teacher_option(parser: Parser) -> None:
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        help="another encoder's features, which teach: a store, a pack (or its video file), or sentences alone",
+    )
 
 
 def _protocol(parser: Parser) -> None:
@@ -240,7 +245,7 @@ def run_compare(args: argparse.Namespace) -> int:
     )
     lab = Lab(
         root=args.out,
-        data=by_benchmark([DataFolder(args.data, args.features)]),
+        data=by_benchmark([DataFolder(args.data, args.features, args.teacher)]),
         seeds=int(positive(args.seeds, "--seeds")),
         clean=args.protocol == "clean",
         device=args.device,

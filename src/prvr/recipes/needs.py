@@ -46,7 +46,7 @@ def check_teacher(features: FeatureSpec) -> None:
     """Raises ConfigError unless the teacher, or else what the student reads, has frames and sentences in one space."""
     if why := apart(features.teacher or features):
         raise ConfigError(
-            f"{why}, so there is no common space, and no teacher for DL-DKD; `prvr train RECIPE --teacher FOLDER` "
+            f"{why}, so there is no common space, and no teacher for DL-DKD; `--teacher FOLDER` "
             "takes those of the same videos and queries by a CLIP-type encoder (made with `prvr extract`, or a "
             "published CLIP pack); without a teacher: `--set loss.distill=0 --set loss.labels=hard`"
         )

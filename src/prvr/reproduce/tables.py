@@ -335,6 +335,7 @@ def notes_of(lab: Lab, benchmark: str, data: DataFolder | None) -> list[str]:
     if data is None:
         return [f"{title}: no data were given, so ours are n/a."]
     kind = "SIMULATED features, which say nothing about real videos" if data.spec.simulated else data.spec.name
+    kind += f" taught by {data.spec.teacher.name}" if data.spec.teacher else ""
     same = not lab.clean and data.queries(data.reported) == data.queries(data.chooses)
     where = "a held-out part of train" if lab.clean else data.chooses
     protocol = f"protocol {'published' if same else 'clean'}, epoch chosen on {where}"
