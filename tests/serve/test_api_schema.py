@@ -30,6 +30,7 @@ OPERATIONS = [
     "GET /v1/search",
     "POST /v1/search/image",
     "GET /v1/videos/{video_id}/scores",
+    "GET /v1/videos/{video_id}/why",
     "GET /v1/libraries",
     "POST /v1/libraries",
     "GET /v1/videos",

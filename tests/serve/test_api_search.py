@@ -241,6 +241,18 @@ def test_a_video_too_short_for_the_steps_still_has_a_strip(client: TestClient) -
     assert len(short.json()["scores"]) > 5
 
 
+def test_why_is_what_the_engine_says(client: TestClient, engine: SearchEngine) -> None:
+    for text in (SENTENCE, f'{SENTENCE} -tree path:"w0"', "a red circle then a star"):
+        hit = ask(client, query_text=text)["data"][0]
+        why = client.get(f"/v1/videos/{hit['video_id'].replace('/', '%2F')}/why", params={"q": text}).json()
+        want = engine.why(text, hit["video_id"])
+        assert [(word["word"], word["step"]) for word in why["words"]] == [(one.text, one.step) for one in want.words]
+        assert [word["adds"] for word in why["words"]] == pytest.approx([one.adds for one in want.words], abs=1e-5)
+        assert why["score"] == pytest.approx(want.score, abs=1e-5)
+        assert (why["video_id"], why["query"], why["branches"]) == (hit["video_id"], text, None)
+        assert all(hit["start"] <= at <= hit["end"] for at in why["at"])
+
+
 def test_a_recalibration_by_another_process_is_seen(own: Path) -> None:
     home = ["a red circle", "a blue star"] * 200
     with asking(config_of(own)) as client:

@@ -44,6 +44,7 @@ ADDRESSES = [
     ("HEAD", "/v1/videos/w0000.webm/stream"),
     ("GET", "/v1/videos/w0000.webm/thumb?t=1"),
     ("GET", "/v1/videos/w0000.webm/scores?q=a"),
+    ("GET", "/v1/videos/w0000.webm/why?q=a"),
     ("GET", "/v1/search?q=a"),
     ("POST", "/v1/search"),
     ("POST", "/v1/search/image"),
@@ -187,7 +188,7 @@ STRANGE = [
     "w000?.webm",
     "\r\nX-Injected: 1",
 ]
-ROUTES = ["", "/stream", "/thumb?t=1", "/subtitles", "/scores?q=a"]
+ROUTES = ["", "/stream", "/thumb?t=1", "/subtitles", "/scores?q=a", "/why?q=a"]
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -35,10 +35,11 @@ from prvr.search.ranking import (
     by_instants,
     by_vector,
     by_words,
-    chained,
     fused,
+    named,
     rocchio,
 )
+from prvr.search.why import Why, explain
 from prvr.video.decode import sample_frames
 
 UNKNOWN = Judgement(UNCALIBRATED, None, None)
@@ -146,15 +147,14 @@ class SearchEngine:
         """One named video as a hit of a query, not judged. Raises IndexFolderError when it is not there."""
         request = query if isinstance(query, Request) else parse(query)
         vectors = self.embed_many([*request.steps, *request.without])
-        found = self.index.candidate(vectors[0], video_id)
-        if len(vectors) == 1:
-            return self._hit(Row(found, found.score, torch.tensor([found.score])), UNKNOWN)
         steps, negatives = vectors[: len(request.steps)], vectors[len(request.steps) :]
         asked = request.filters.where()
-        rows = by_instants(self.index, steps, negatives, within_s=request.within_s, k=DEPTH // 2, where=asked)
-        row = next((row for row in rows if row.candidate.video_id == video_id), None)
-        row = row or chained(self.index, [found], steps, negatives, within_s=request.within_s)[0]
-        return self._hit(row if row.score > -torch.inf else row._replace(places=None), UNKNOWN)
+        return self._hit(named(self.index, steps, negatives, video_id, within_s=request.within_s, where=asked), UNKNOWN)
+
+    def why(self, query: str | Request, video_id: str) -> Why:
+        """What each word of a query, and each branch, gives the best moment of one named video; see `why.explain`."""
+        request = query if isinstance(query, Request) else parse(query)
+        return explain(self.index, request, video_id, embed=self.embed_many)
 
     def search_image(self, picture: Path, *, k: int = 5, where: Where | None = None) -> list[Hit]:
         """The videos that show what a picture (or the first frame of a video) shows, best first; not calibrated.

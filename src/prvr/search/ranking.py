@@ -131,6 +131,28 @@ def chained(
     return [_row(candidates[v], wanted, float(chain.score[v]), chain.places[v], v) for v in range(len(candidates))]
 
 
+def named(
+    index: Index,
+    steps: Tensor,
+    negatives: Tensor,
+    video_id: str,
+    *,
+    within_s: Sequence[float | None],
+    where: Where | None,
+) -> Row:
+    """One named video as `by_vector` or `by_instants` finds it, whether or not it is among the best.
+
+    It has no places where it is too short for the steps. Raises IndexFolderError when it is not there.
+    """
+    found = index.candidate(steps[0], video_id)
+    if len(steps) == 1 and not len(negatives):
+        return Row(found, found.score, torch.tensor([found.score]))
+    rows = by_instants(index, steps, negatives, within_s=within_s, k=DEPTH // 2, where=where)
+    row = next((row for row in rows if row.candidate.video_id == video_id), None)
+    row = row or chained(index, [found], steps, negatives, within_s=within_s)[0]
+    return row if row.score > -torch.inf else row._replace(places=None)
+
+
 def rocchio(query: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
     """query (D,), positive (P, D), negative (N, D), all of unit length -> (D,) of unit length.
 

@@ -256,6 +256,35 @@ class Scores(Told):
     range: tuple[float, float]
 
 
+class Word(Told):
+    """A word of a query, and what it does at the best moment of a video."""
+
+    word: str
+    step: int = Field(description="Of several sentences in order, 0 is the first.")
+    adds: float | None = Field(
+        description="What the moment's score loses without it; below 0 it takes away, null: nothing is left without it."
+    )
+
+
+class Branches(Told):
+    """What each branch of the model gives to a score; together the whole of it."""
+
+    frame: float
+    clip: float
+
+
+class Why(Told):
+    """A query taken apart at the best moment of one video."""
+
+    object: Literal["why"] = "why"
+    video_id: str
+    query: str
+    score: float = Field(description="Of that moment, before anything is taken from it for what must not be seen.")
+    at: list[float] = Field(description="Where each step of the query is seen best, seconds.")
+    words: list[Word] = Field(description="In the order of the sentence.")
+    branches: Branches | None = Field(description="Null where the score has one branch only.")
+
+
 class Step(Asked):
     """One of several sentences in order of time."""
 

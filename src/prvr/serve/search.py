@@ -1,4 +1,4 @@
-"""POST and GET /v1/search, /v1/search/image, /v1/videos/{id}/scores: questions to the desk, answers as JSON."""
+"""POST and GET /v1/search, /v1/search/image, GET /v1/videos/{id}/scores and /why: questions to the desk, told as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prvr.serve.asking import digest, parsed, question_of, request_of, token_of
 from prvr.serve.desk import Answer, Question, step_s
 from prvr.serve.errors import answers
 from prvr.serve.picture import check_picture
-from prvr.serve.schema import Hit, Moment, Scores, Search, SearchRequest, Usage
+from prvr.serve.schema import Branches, Hit, Moment, Scores, Search, SearchRequest, Usage, Why, Word
 from prvr.serve.state import Server, State, VideoId, address, known, name_of, path_of, told, while_there
 
 PICTURES = ("image/jpeg", "image/png", "image/webp")
@@ -88,6 +88,34 @@ async def scores(request: Request, video_id: VideoId, server: Server, q: Text) -
         range=scale(answer),
     )
     return told(found)
+
+
+@router.get(
+    "/videos/{video_id}/why",
+    response_model=Why,
+    responses=answers(400, 404),
+    summary="What each word of a query adds in one video",
+)
+async def why(request: Request, video_id: VideoId, server: Server, q: Text) -> Response:
+    """Every word is left out once; of what is seen only, not of names and subtitles."""
+    await known(server, video_id)
+    asked = request_of(SearchRequest(query_text=q))
+    assert asked is not None
+    found = await while_there(request, server.desk.ask(lambda engine: engine.why(asked, video_id)))
+    branches = found.branches and Branches(frame=round(found.branches.frame, 6), clip=round(found.branches.clip, 6))
+    return told(
+        Why(
+            video_id=video_id,
+            query=q,
+            score=round(found.score, 6),
+            at=[round(at, 3) for at in found.at_s],
+            words=[
+                Word(word=word.text, step=word.step, adds=None if word.adds is None else round(word.adds, 6))
+                for word in found.words
+            ],
+            branches=branches,
+        )
+    )
 
 
 async def find(request: Request, server: State, asked: SearchRequest) -> Search:
