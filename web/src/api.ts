@@ -162,6 +162,22 @@ export interface Scores {
   range: [number, number];
 }
 
+export interface Word {
+  word: string;
+  step: number;
+  adds: number | null;
+}
+
+export interface Why {
+  object: "why";
+  video_id: string;
+  query: string;
+  score: number;
+  at: number[];
+  words: Word[];
+  branches: { frame: number; clip: number } | null;
+}
+
 export interface Question {
   query_text?: string;
   like?: Span;
@@ -252,6 +268,8 @@ export const api = {
   makeProxy: (id: string) => post<Job>(`${videoUrl(id)}/proxy`, {}),
   scores: (id: string, q: string, signal?: AbortSignal) =>
     ask<Scores>(`${videoUrl(id)}/scores?q=${encodeURIComponent(q)}`, signal ? { signal } : {}),
+  why: (id: string, q: string, signal: AbortSignal) =>
+    ask<Why>(`${videoUrl(id)}/why?q=${encodeURIComponent(q)}`, { signal }),
   search: (question: Question, signal: AbortSignal) => post<Search>("/v1/search", question, signal),
   searchImage: (image: Blob, limit: number, signal: AbortSignal) =>
     ask<Search>(`/v1/search/image?limit=${limit}`, {

@@ -1,4 +1,4 @@
-"""POST and GET /v1/search, /v1/search/image, GET /v1/videos/{id}/scores and /why: questions to the desk, told as JSON."""
+"""GET and POST /v1/search, /v1/search/image, GET /v1/videos/{id}/scores and /why: questions to the desk."""
 
 from __future__ import annotations
 

@@ -57,6 +57,7 @@ def playing(page: Page) -> None:
     button(page, "Start here", exact=False).click()
     button(page, "Search inside").click()
     page.get_by_text("Why this result?").click()
+    expect(page.get_by_role("heading", name="What each word adds", exact=False)).to_be_visible()
 
 
 def no_match(page: Page) -> None:

@@ -70,10 +70,16 @@ async function openUnlisted(keep: Place): Promise<void> {
   }
 }
 
-const openedOf = (hit: Hit): player.Opened => ({ id: hit.video_id, name: hit.name, path: hit.path, hit });
+const openedOf = (hit: Hit): player.Opened => ({
+  id: hit.video_id,
+  name: hit.name,
+  path: hit.path,
+  hit,
+  question: search.answer.value?.query ?? "",
+});
 
 function showVideo(video: Video, time: number, play: boolean): void {
-  player.open({ id: video.id, name: video.name, path: video.path, hit: null }, time, play);
+  player.open({ id: video.id, name: video.name, path: video.path, hit: null, question: "" }, time, play);
 }
 
 /** Ask a sentence. */

@@ -1,8 +1,8 @@
 // The one player: which video, which moment, where in it, and the curve of its strip.
-import { computed, signal } from "@preact/signals";
+import { batch, computed, signal } from "@preact/signals";
 import { api, type Hit, type Moment, type Scores, type Video, type VideoState } from "../api";
 import { at, height } from "../lib/pool";
-import { answer, askedText } from "./search";
+import { answer } from "./search";
 import { change, settings } from "./settings";
 
 export interface Opened {
@@ -10,6 +10,7 @@ export interface Opened {
   name: string;
   path: string;
   hit: Hit | null;
+  question: string; // the sentence that the hit answers
 }
 
 export interface Curve {
@@ -97,11 +98,12 @@ export function open(what: Opened, time: number, play: boolean): void {
   const loadedAlready = opened.value?.id === what.id && !fault.value && element !== null && element.readyState > 0;
   asking?.abort();
   asking = new AbortController();
-  opened.value = what;
-  [scores.value, inside.value, range.value] = [null, null, null];
-  const query = askedText.value;
-  if (what.hit && query) {
-    api.scores(what.id, query, asking.signal).then(
+  batch(() => {
+    opened.value = what;
+    [scores.value, inside.value, range.value] = [null, null, null];
+  });
+  if (what.question) {
+    api.scores(what.id, what.question, asking.signal).then(
       (found) => {
         if (opened.value === what) scores.value = found;
       },
