@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import torch
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from prvr.core.types import Bank
 from prvr.features.store import FeatureStore
@@ -18,6 +18,7 @@ from prvr.index.opening import header_of, make_index
 from prvr.recipes.runs import zero_shot
 from prvr.search.engine import SearchEngine
 from prvr.search.indexing import banks
+from prvr.serve.security import digest_of
 from tests.serve.conftest import Live, config_of
 from tests.serve.page.browser import (
     CRESCENT,
@@ -25,10 +26,16 @@ from tests.serve.page.browser import (
     MOON_FILM,
     Serve,
     Visitor,
+    box,
+    button,
+    film,
     hits,
     needs_chromium,
     opened,
+    place,
     search,
+    showing,
+    until,
 )
 
 pytestmark = needs_chromium
@@ -143,3 +150,180 @@ def test_words_that_cannot_be_had_say_so(visit: Visitor, site: Live) -> None:
     search(page, MOON)
     expect(rows(page)).to_have_count(14)
     expect(page.locator(".why .wrong")).to_have_count(0)
+
+
+def live(page: Page) -> None:
+    """Switch it on as people do, then stop the clock: from here on time passes only as a test says."""
+    expect(box(page)).to_be_visible()
+    button(page, "Settings").click()
+    switch = page.get_by_role("switch", name="Search while typing")
+    expect(switch).not_to_be_checked()
+    switch.check()
+    button(page, "Close").click()
+    page.clock.install()
+    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
+    box(page).focus()
+
+
+def questions(visit: Visitor) -> int:
+    return sum(url.endswith("/v1/search") for url in visit.asked)
+
+
+def entries(page: Page) -> int:
+    return int(page.evaluate("history.length"))
+
+
+def remembered(page: Page) -> list[str]:
+    return list(page.evaluate("JSON.parse(localStorage.getItem('prvr.history') ?? '[]')"))
+
+
+def announced(page: Page) -> str:
+    return page.locator("[aria-live=polite].unseen").inner_text()
+
+
+def test_a_pause_in_typing_searches(visit: Visitor, site: Live) -> None:
+    page = visit(site.url)
+    live(page)
+    before = entries(page)
+    page.keyboard.type("There is a golden mo")
+    page.clock.run_for(399)
+    assert questions(visit) == 0
+    with page.expect_response("**/v1/search") as answer:
+        page.clock.run_for(1)
+    assert '"There is a golden mo"' in (answer.value.request.post_data or "")
+    page.clock.run_for(100)
+    expect(hits(page).first).to_be_visible()
+    expect(box(page)).to_be_focused()
+    until(page, lambda: place(page).get("q") == "There is a golden mo")
+    assert entries(page) == before + 1
+    expect(page.get_by_text("The model does not know")).to_have_count(0)  # half a word is none that it should
+    page.keyboard.type("on in the city, ")
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    with page.expect_response("**/v1/search"):
+        page.clock.run_for(400)
+    until(page, lambda: "moon" in place(page).get("q", ""))
+    expect(opened(page)).to_be_visible()
+    expect(box(page)).to_have_value("There is a golden moon in the city, ")  # the space at its end too
+    assert box(page).evaluate("input => [input.selectionStart, document.activeElement === input]") == [1, True]
+    assert entries(page) == before + 1
+    assert (remembered(page), announced(page)) == ([], "")
+    page.clock.run_for(999)
+    assert announced(page) == ""
+    page.clock.run_for(100)
+    assert "confident" in announced(page)
+    page.keyboard.press("Enter")
+    until(page, lambda: remembered(page) == ["There is a golden moon in the city,"])
+    assert entries(page) == before + 1
+    assert questions(visit) == 3
+    page.go_back()
+    expect(page.get_by_role("heading", name="Describe a moment. Find it.")).to_be_visible()
+
+
+def test_the_first_hit_comes_into_the_player_as_after_enter(visit: Visitor, site: Live) -> None:
+    page = visit(site.url)
+    search(page, MOON)
+    showing(page, 42, 51, paused=True)
+    at = film(page)["time"]
+    fresh = visit(site.url)
+    live(fresh)
+    fresh.keyboard.type(MOON)
+    fresh.clock.run_for(400)
+    expect(opened(fresh)).to_have_text(MOON_FILM)
+    until(fresh, lambda: film(fresh)["ready"] >= 3)
+    assert film(fresh)["time"] == pytest.approx(at, abs=0.01)
+    assert film(fresh)["paused"]
+
+
+def test_what_is_not_asked(visit: Visitor, site: Live) -> None:
+    """Too short, or what was asked last; and Enter alone, where the setting is off."""
+    page = visit(site.url)
+    live(page)
+    page.keyboard.type("go ")
+    page.clock.run_for(5000)
+    assert questions(visit) == 0
+    page.keyboard.type("ld")
+    with page.expect_response("**/v1/search"):
+        page.clock.run_for(400)
+    until(page, lambda: place(page).get("q") == "go ld")
+    for key in ("Space", "Backspace", "x", "Backspace"):
+        page.keyboard.press(key)
+    assert page.get_by_text("The model does not know").count() == 0
+    page.clock.run_for(5000)
+    expect(page.get_by_text("The model does not know")).to_be_visible()  # nobody types on
+    assert questions(visit) == 1
+    page.evaluate("localStorage.clear()")
+    page.reload()
+    box(page).focus()
+    page.keyboard.type("en moon")
+    page.clock.run_for(5000)
+    assert questions(visit) == 2  # that of the address
+    page.keyboard.press("Enter")
+    until(page, lambda: questions(visit) == 3)
+
+
+def test_only_the_newest_answer_is_shown(visit: Visitor, site: Live) -> None:
+    page = visit(site.url)
+    held: list[Route] = []
+    page.route("**/v1/search", lambda route: held.append(route))
+    live(page)
+    page.keyboard.type("a crescent in the dark sky")
+    page.clock.run_for(400)
+    until(page, lambda: len(held) == 1)
+    first = held[0].request
+    with page.expect_event("requestfailed", lambda failed: failed == first):  # the next letter takes it back
+        page.keyboard.type(" x")
+    page.keyboard.press("Control+A")
+    page.keyboard.type(MOON)
+    page.clock.run_for(400)
+    until(page, lambda: len(held) == 2)
+    held[1].continue_()
+    expect(opened(page)).to_have_text(MOON_FILM)
+    held[0].fulfill(json={})  # too late: nobody waits for it
+    page.clock.run_for(2000)
+    expect(hits(page).first).to_contain_text(MOON_FILM)
+    assert place(page)["q"] == MOON
+
+
+def test_half_a_sentence_that_cannot_be_asked_changes_nothing(visit: Visitor, site: Live) -> None:
+    visit.excuse("400.*search")
+    page = visit(site.url)
+    live(page)
+    page.keyboard.type(MOON)
+    page.clock.run_for(400)
+    expect(opened(page)).to_have_text(MOON_FILM)
+    page.keyboard.type(" longer:")
+    with page.expect_response("**/v1/search") as answer:
+        page.clock.run_for(400)
+    assert answer.value.status == 400
+    page.clock.run_for(3000)
+    expect(hits(page).first).to_contain_text(MOON_FILM)
+    assert place(page)["q"] == MOON
+    assert page.get_by_role("alert").count() == 0
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("nothing follows the colon")
+
+
+def test_a_server_that_is_asked_too_much_is_left_alone_for_a_while(visit: Visitor, serve: Serve, films: Path) -> None:
+    """From another machine: the limit says when to come back, and nothing is said or lost until then."""
+    visit.excuse("429")
+    token = {"Authorization": "Bearer the right token of this test"}
+    away = {**token, "X-Forwarded-For": "203.0.113.7"}
+    server = serve(config_of(films, token=digest_of("the right token of this test"), rate_per_minute=2))
+    page = visit(server.url, extra_http_headers=token)
+    live(page)
+    page.keyboard.type(MOON)
+    page.context.set_extra_http_headers(away)
+    until(page, lambda: page.request.get(f"{server.url}/readyz", headers=away).status == 429)
+    with page.expect_response("**/v1/search") as answer:
+        page.clock.run_for(400)
+    assert answer.value.status == 429
+    wait = int(answer.value.headers["retry-after"])
+    assert wait > 10
+    page.clock.run_for(wait * 1000 - 1)
+    assert questions(visit) == 1
+    assert page.get_by_role("alert").count() == 0
+    page.context.set_extra_http_headers(token)
+    page.clock.run_for(1000)
+    expect(hits(page).first).to_contain_text(MOON_FILM)
+    assert questions(visit) == 2

@@ -25,9 +25,22 @@ export function place(): Place {
   };
 }
 
-const push = (where: Place): void => history.pushState(null, "", format(where));
+let typing = false; // the newest entry of the history is a question that is still being typed
 
-function announce(): void {
+function push(where: Place): void {
+  typing = false;
+  history.pushState(null, "", format(where));
+}
+
+/** The entry of a sentence: one for all its letters while it is typed, and for the Enter at its end. */
+function pushSentence(q: string, live: boolean): void {
+  const url = format({ ...NOWHERE, q });
+  if (typing) history.replaceState(null, "", url);
+  else history.pushState(null, "", url);
+  typing = live;
+}
+
+export function announce(): void {
   const [found, w] = [search.answer.value, words.value];
   if (!found) return;
   const nothing = found.verdict === "nothing found";
@@ -42,6 +55,11 @@ async function ask(question: search.Asked, keep: Place | null): Promise<void> {
     return;
   }
   announce();
+  await show(keep);
+}
+
+/** The first hit of an answer, or what the address says, into the player. */
+async function show(keep: Place | null): Promise<void> {
   if (!keep) window.scrollTo(0, 0);
   const hit = keep?.video
     ? search.hits.value.find(({ video_id }) => video_id === keep.video)
@@ -88,8 +106,16 @@ export function searchText(text: string): void {
   if (!q) return goHome();
   search.draft.value = q;
   remember(q);
-  push({ ...NOWHERE, q });
+  pushSentence(q, false);
   void ask({ kind: "text", q, aside: [] }, null);
+}
+
+/** Ask what stands in the box so far; true when it was answered. The box stays as it is, and nothing is remembered. */
+export async function searchLive(q: string): Promise<boolean> {
+  if (!(await search.run({ kind: "text", q, aside: [] }, true))) return false;
+  pushSentence(q, true);
+  await show(null);
+  return true;
 }
 
 export function searchLike(like: Span, name: string): void {
@@ -132,6 +158,7 @@ export function goHome(): void {
 
 /** Play a hit from its best moment, or from a time of it. */
 export function playHit(hit: Hit, time: number = hit.start): void {
+  search.dropLive();
   const other = player.opened.value?.id !== hit.video_id;
   player.open(openedOf(hit), time, true);
   if (other) push(place());
@@ -221,7 +248,10 @@ export async function enter(): Promise<void> {
 
 /** Once, when the page is loaded. */
 export function begin(): void {
-  window.addEventListener("popstate", () => void restore());
+  window.addEventListener("popstate", () => {
+    typing = false;
+    void restore();
+  });
   whenBack(() => {
     if (search.unanswered.value || search.phase.value === "failed") searchAgain();
     void refreshLibrary();

@@ -20,6 +20,7 @@ export const phase = signal<"idle" | "busy" | "done" | "failed">("idle");
 export const failure = signal<ApiError | null>(null);
 export const loadingMore = signal(false);
 export const weakerOpen = signal(false);
+export const settled = signal(true); // false while the question is still being typed: its answer will not stay
 export const unanswered = signal(false); // the server went away before it answered the last question
 
 const ABOVE: Record<"strict" | "normal" | "all", readonly Confidence[]> = {
@@ -44,6 +45,7 @@ export const visible = computed(() =>
 export const askedText = computed(() => (asked.value?.kind === "text" ? asked.value.q : ""));
 
 let running: AbortController | null = null;
+let runningLive = false;
 
 function ask(question: Asked, token: string | null, signal: AbortSignal): Promise<Search> {
   if (question.kind === "image") return api.searchImage(question.image, PAGE, signal);
@@ -67,18 +69,26 @@ function kept(found: Search, question: Asked): Search {
   return { ...found, data, num_confident: found.num_confident - sure };
 }
 
-/** Search; true when an answer came that nothing newer has overtaken. */
-export async function run(question: Asked): Promise<boolean> {
+/**
+ * Search; true when an answer came that nothing newer has overtaken.
+ *
+ * A live question is half typed: what is on the page stays until it is answered, and where it cannot be.
+ */
+export async function run(question: Asked, live = false): Promise<boolean> {
   running?.abort();
   const mine = new AbortController();
   running = mine;
-  asked.value = question;
+  runningLive = live;
+  settled.value = !live;
+  if (!live) asked.value = question;
   phase.value = "busy";
   failure.value = null;
   try {
     const found = kept(await ask(question, null, mine.signal), question);
     if (running !== mine) return false;
+    running = null;
     unanswered.value = false;
+    asked.value = question;
     answer.value = found;
     hits.value = found.data;
     weakerOpen.value = false;
@@ -86,9 +96,15 @@ export async function run(question: Asked): Promise<boolean> {
     return true;
   } catch (error) {
     if (running !== mine) return false;
+    running = null;
     if (error instanceof ApiError && error.status === 0 && answer.value) {
       unanswered.value = true; // the last results stay; the banner says why
       phase.value = "done";
+      return false;
+    }
+    if (live) {
+      failure.value = error instanceof ApiError ? error : null;
+      phase.value = answer.value ? "done" : "idle";
       return false;
     }
     answer.value = null;
@@ -121,6 +137,11 @@ export function cancel(): void {
   running?.abort();
   running = null;
   phase.value = answer.value ? "done" : "idle";
+}
+
+/** Forget a live question that is not yet answered. */
+export function dropLive(): void {
+  if (running && runningLive) cancel();
 }
 
 /** Back to the empty page. */

@@ -9,6 +9,7 @@ export interface Settings {
   autoplay: boolean;
   loop: boolean;
   singleKeys: boolean;
+  live: boolean; // search when typing pauses, not only on Enter
   view: "list" | "grid";
 }
 
@@ -23,6 +24,7 @@ const usual = (): Settings => ({
   autoplay: false,
   loop: false,
   singleKeys: true,
+  live: false,
   view: "list",
 });
 

@@ -44,7 +44,7 @@ export function ChipBar() {
       <ul class="chips" aria-label={w.chips}>
         {shown}
       </ul>
-      {unknown.length > 0 && (
+      {unknown.length > 0 && search.settled.value && (
         <p class="unknown" role="status">
           {w.unknownWords(unknown.map((word) => `“${word}”`).join(", "))}
         </p>

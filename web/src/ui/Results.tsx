@@ -14,7 +14,8 @@ import { Prose } from "./Prose";
 
 export function Results() {
   const phase = search.phase.value;
-  const late = useAfter(phase === "busy", 150);
+  const patience = search.settled.value || !search.answer.value ? 150 : 2000; // what is typed on blinks at no pause
+  const late = useAfter(phase === "busy", patience);
   if (phase === "busy" && late) return <Skeleton />;
   if (phase === "failed") return <Failed />;
   if (!search.answer.value) return null;

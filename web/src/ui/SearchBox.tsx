@@ -1,9 +1,11 @@
-// The box that a sentence is typed into, with what could be meant below it. Nothing is sent before Enter.
+// The box that a sentence is typed into, with what could be meant below it. Nothing is sent before Enter,
+// unless the setting says so.
 import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { completions } from "../lib/query";
 import { searchText } from "../state/actions";
 import { library } from "../state/library";
+import * as live from "../state/live";
 import { draft } from "../state/search";
 import { forget, lessMotion, recent, words } from "../state/settings";
 import { Icon } from "./Icon";
@@ -69,6 +71,7 @@ export function SearchBox() {
     draft.value = offer.text;
     close();
     if (history) return searchText(offer.text);
+    live.typed();
     input.current?.focus();
     requestAnimationFrame(() => input.current?.setSelectionRange(offer.caret, offer.caret));
   };
@@ -82,8 +85,10 @@ export function SearchBox() {
     } else if (event.key === "Escape") {
       event.preventDefault();
       if (offers.length) close();
-      else if (draft.value) draft.value = "";
-      else input.current?.blur();
+      else if (draft.value) {
+        draft.value = "";
+        live.typed();
+      } else input.current?.blur();
     } else if (event.key === "Tab" && offers.length && chosen >= 0 && !history) {
       event.preventDefault();
       take(offers[chosen] as Offer);
@@ -124,9 +129,14 @@ export function SearchBox() {
           const { value, selectionStart } = event.currentTarget;
           draft.value = value;
           show(offersFor(value, selectionStart ?? value.length, false), false);
+          if (!event.isComposing) live.typed();
         }}
+        onCompositionEnd={live.typed}
         onKeyDown={onKey}
-        onBlur={close}
+        onBlur={() => {
+          close();
+          live.stop();
+        }}
       />
       {draft.value && (
         <button
@@ -135,6 +145,7 @@ export function SearchBox() {
           aria-label={w.clear}
           onClick={() => {
             draft.value = "";
+            live.typed();
             input.current?.focus();
           }}
         >

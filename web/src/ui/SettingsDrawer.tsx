@@ -38,7 +38,7 @@ function Choice<K extends "theme" | "line" | "language">({ name, label, options,
   );
 }
 
-type Flag = "autoplay" | "loop" | "singleKeys";
+type Flag = "autoplay" | "live" | "loop" | "singleKeys";
 
 function Switch({ name, label, help }: { name: Flag; label: string; help?: string }) {
   return (
@@ -66,6 +66,7 @@ export function SettingsDrawer() {
       <Choice name="line" label={w.lineSetting} options={w.lines}>
         <p class="hint">{w.lineHelp[settings.value.line]}</p>
       </Choice>
+      <Switch name="live" label={w.live} help={w.liveHelp} />
       <Switch name="autoplay" label={w.autoplay} />
       <Switch name="loop" label={w.loopSetting} />
       <Switch name="singleKeys" label={w.singleKeys} help={w.singleKeysHelp} />
