@@ -50,6 +50,13 @@ def test_steps_and_what_is_said_stand_behind() -> None:
     assert row.endswith('a.mp4  (0:01.0 then 0:07.0; "hello")')
 
 
+def test_copies_stand_under_the_first_by_name() -> None:
+    both = [hit(RELATED), hit(RELATED, name="b.mp4"), hit(RELATED, name="c.mp4", same_as="a.mp4")]
+    rows = hit_table([*both, hit(RELATED, name="d.mp4", same_as="c.mp4")]).splitlines()
+    assert [row[:2].strip() for row in rows] == ["#", "1", "", "2"]
+    assert rows[2] == "    +2 similar: c.mp4, d.mp4"
+
+
 def test_times_of_people() -> None:
     assert [clock(value) for value in (0, 59.99, 75.25, 3600, 3725.9)] == [
         "0:00.0",

@@ -241,6 +241,7 @@ def _hit(rank: int, hit: Hit) -> dict[str, Any]:
         "moments": hit.moments,
         "steps": hit.steps,
         "quote": hit.quote,
+        "same_as": hit.same_as,
         "duration_s": hit.duration_s,
         "relevance": [round(value, 4) for value in hit.relevance],
     }

@@ -326,6 +326,7 @@ class Hit:
     relevance: tuple[float, ...] = ()  # mean score of every second, for drawing
     steps: tuple[Span, ...] = ()  # of `A then B`, in order of time; then the first moment spans them all
     quote: str = ""  # what is said in the subtitles, where the words of the query are in it
+    same_as: str | None = None  # id of a video before it in the answer whose moment shows the same: this is a copy
 
     @property
     def start(self) -> float:

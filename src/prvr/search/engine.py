@@ -20,12 +20,11 @@ from prvr.index.base import ZERO_SHOT, Facts, Index, IndexHeader, Where, WordHit
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import open_index
 from prvr.recipes.runs import Trained, open_run, zero_shot
+from prvr.search import similar
 from prvr.search.calibration import Calibrated, calibrate
 from prvr.search.confidence import CONFIDENT, RELATED, UNCALIBRATED
 from prvr.search.grammar import Request, parse
-from prvr.search.indexing import locate
 from prvr.search.judge import Judge, Judgement
-from prvr.search.moments import moments, per_second, relevance
 from prvr.search.ranking import (
     DEPTH,
     HALF,
@@ -39,10 +38,12 @@ from prvr.search.ranking import (
     named,
     rocchio,
 )
+from prvr.search.reading import Reading, read
 from prvr.search.why import Why, explain
 from prvr.video.decode import sample_frames
 
 UNKNOWN = Judgement(UNCALIBRATED, None, None)
+NO_FACTS: Mapping[str, Facts] = MappingProxyType({})
 
 
 class SearchEngine:
@@ -54,6 +55,7 @@ class SearchEngine:
         self.encoder = encoder
         self.trained = trained
         self._judged: tuple[str, Judge | None] = ("", None)  # the generation, and what was known of it
+        self._usual = 0, 1.0  # how many videos there were, and the usual distance of their frames
 
     @classmethod
     def open(cls, folder: Path, *, encoder: str | None = None, device: str = "auto") -> Self:
@@ -134,13 +136,23 @@ class SearchEngine:
         start: int = 0,
         stop: int | None = None,
         *,
-        facts: Mapping[str, Facts] = MappingProxyType({}),
+        facts: Mapping[str, Facts] = NO_FACTS,
     ) -> list[Hit]:
-        """A part of an answer with its moments. `facts` are those known already, by video id; others are looked up."""
-        rows, judgements = ranking.rows[start:stop], ranking.judgements[start:stop]
+        """A part of an answer with its moments. `facts` are those known already, by video id; others are looked up.
+
+        A hit that repeats one of the fifty before it says which, wherever the part begins.
+        """
+        first = max(0, start - similar.BACK)
+        readings = [self._read(row, ranking.said, facts) for row in ranking.rows[first:stop]]
+        new = readings[start - first :]
+        copies: list[int | None] = [None] * len(new)
+        if new and len(readings) > 1:
+            banks, best = [one.row.candidate.bank for one in readings], [one.spans[0] for one in readings]
+            copies = similar.same_as(banks, best, usual=self._usual_distance(), start=start - first)
+        names = [None if place is None else readings[place].row.candidate.video_id for place in copies]
         return [
-            self._hit(row, judgement, ranking.said.get(row.candidate.video_id), facts=facts.get(row.candidate.video_id))
-            for row, judgement in zip(rows, judgements, strict=True)
+            one.hit(judgement, self.folder, same_as=name)
+            for one, judgement, name in zip(new, ranking.judgements[start:stop], names, strict=True)
         ]
 
     def look(self, query: str | Request, video_id: str) -> Hit:
@@ -149,7 +161,8 @@ class SearchEngine:
         vectors = self.embed_many([*request.steps, *request.without])
         steps, negatives = vectors[: len(request.steps)], vectors[len(request.steps) :]
         asked = request.filters.where()
-        return self._hit(named(self.index, steps, negatives, video_id, within_s=request.within_s, where=asked), UNKNOWN)
+        row = named(self.index, steps, negatives, video_id, within_s=request.within_s, where=asked)
+        return self._read(row).hit(UNKNOWN, self.folder)
 
     def why(self, query: str | Request, video_id: str) -> Why:
         """What each word of a query, and each branch, gives the best moment of one named video; see `why.explain`."""
@@ -262,26 +275,19 @@ class SearchEngine:
         judgements = [_with_words(heard.get(row.candidate.video_id), judgement) for row, judgement in both]
         return Ranking(rows, judgements, heard)
 
-    def _hit(self, row: Row, judgement: Judgement, said: WordHit | None = None, *, facts: Facts | None = None) -> Hit:
-        found = row.candidate
-        facts = facts or self.index.facts(found.video_id)
-        duration = facts.duration_s or float(found.bank.spans.max())
-        curve = row.curve or relevance(found, clip_weight=self.index.header.clip_weight, duration_s=duration)
-        steps = tuple(_clamped(row.spans, duration))
-        spans = ((steps[0][0], steps[-1][1]),) if steps else tuple(_clamped(moments(curve), duration))
-        if said:
-            spans = _with_cues(said, spans, duration)
-        return Hit(
-            video_id=found.video_id,
-            score=row.score,
-            moments=spans,
-            duration_s=duration,
-            path=locate(self.folder, facts.path) if facts.path else None,
-            **judgement._asdict(),
-            relevance=per_second(curve),
-            steps=steps,
-            quote=said.cues[0].text if said and said.cues else "",
-        )
+    def _read(
+        self, row: Row, said: Mapping[str, WordHit] = MappingProxyType({}), facts: Mapping[str, Facts] = NO_FACTS
+    ) -> Reading:
+        video_id = row.candidate.video_id
+        known = facts.get(video_id) or self.index.facts(video_id)
+        return read(row, known, said.get(video_id), clip_weight=self.index.header.clip_weight)
+
+    def _usual_distance(self) -> float:
+        """See `similar.usual_distance`; measured again when a tenth of the videos has come or gone."""
+        count = len(self.index)
+        if 10 * abs(count - self._usual[0]) > self._usual[0]:
+            self._usual = count, similar.usual_distance(self.index)
+        return self._usual[1]
 
     def _moved(self, request: Request, vectors: Tensor, move: Feedback) -> Tensor:
         """vectors (1 + M, D), the first of them towards what is liked and away from what is not."""
@@ -332,20 +338,6 @@ def _both(request: Request, where: Where | None) -> Where | None:
     if asked is None or where is None:
         return asked or where
     return replace(where, **{name: value for name, value in vars(asked).items() if value not in (None, ())})
-
-
-def _clamped(spans: Sequence[Span], duration_s: float) -> list[Span]:
-    return [(start, min(end, duration_s)) for start, end in spans if start < duration_s]
-
-
-def _with_cues(said: WordHit, spans: tuple[Span, ...], duration_s: float, *, most: int = 3) -> tuple[Span, ...]:
-    """When it is said and when it is seen, what tells more first, without overlap."""
-    heard = tuple(_clamped([(cue.start_s, cue.end_s) for cue in said.cues], duration_s))
-    found: list[Span] = []
-    for start, end in heard + spans if said.score >= HALF else spans + heard:
-        if all(end <= first or last <= start for first, last in found):
-            found.append((start, end))
-    return tuple(found[:most])
 
 
 def _with_words(said: WordHit | None, judgement: Judgement) -> Judgement:

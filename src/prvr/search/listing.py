@@ -26,17 +26,34 @@ def answer(hits: Sequence[Hit], *, everything: bool = False) -> str:
 
 
 def hit_table(hits: Sequence[Hit]) -> str:
-    """Rank, how sure, score, best moment, file; further moments, the steps of an order and what is said behind."""
+    """Rank, how sure, score, best moment, file; further moments, the steps of an order and what is said behind.
+
+    A hit that repeats one before it stands under that one by its name only; ranks count it.
+    """
     if not hits:
         return "The index holds no video that is meant."
     sure = any(hit.confidence != UNCALIBRATED for hit in hits)
     head = f"{'sure':<9}  " if sure else ""
     rows = [f" #  {head}score   moment               video"]
-    for rank, hit in enumerate(hits, 1):
+    for (rank, hit), *similar in folds(hits):
         mark = f"{MARKS.get(hit.confidence, hit.confidence):<9}  " if sure else ""
         span = f"{clock(hit.start)} - {clock(hit.end)}"
         rows.append(f"{rank:2}  {mark}{hit.score:6.3f}  {span:<19}  {hit.path or hit.video_id}{_more(hit)}")
+        if similar:
+            names = ", ".join(str(one.path or one.video_id) for _, one in similar)
+            rows.append(f"    +{len(similar)} similar: {names}")
     return "\n".join(rows)
+
+
+def folds(hits: Sequence[Hit]) -> list[list[tuple[int, Hit]]]:
+    """Hits with their ranks, those that show the same together, in the order of the first of each."""
+    first: dict[str, str] = {}  # of every video that is there or is named, the one that it repeats in the end
+    together: dict[str, list[tuple[int, Hit]]] = {}
+    for rank, hit in enumerate(hits, 1):
+        name = hit.same_as or hit.video_id
+        first[hit.video_id] = first.get(name, name)
+        together.setdefault(first[hit.video_id], []).append((rank, hit))
+    return list(together.values())
 
 
 def clock(seconds: float) -> str:

@@ -181,6 +181,7 @@ class Hit(Told):
     moments: list[Moment]
     steps: list[Moment]
     quote: str
+    same_as: str | None = Field(description="The video of a hit before it whose moment shows the same: a copy of it.")
     duration_s: float
     relevance: list[float] = Field(description="Score over time, the highest of every `relevance_step_s` seconds.")
     relevance_step_s: float

@@ -168,6 +168,7 @@ def _hit(server: State, answer: Answer, rank: int, hit: types.Hit) -> Hit:
         moments=moments(hit.moments),
         steps=moments(hit.steps),
         quote=hit.quote,
+        same_as=hit.same_as,
         duration_s=round(hit.duration_s, 3),
         relevance=[round(value, 4) for value in hit.relevance],
         relevance_step_s=float(step_s(hit.duration_s)),
