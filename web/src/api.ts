@@ -100,6 +100,7 @@ export interface Hit {
   moments: Moment[];
   steps: Moment[];
   quote: string;
+  same_as: string | null; // a video before it whose moment shows the same
   duration_s: number;
   relevance: number[];
   relevance_step_s: number;

@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import type { Hit } from "../api";
+import { fold, keysOf } from "./folds";
 import { at, barPaths, height, pool } from "./pool";
 import { chips, completions, sequence, tokens, without } from "./query";
 import { bytes, folderOf, splitName } from "./text";
@@ -95,6 +97,21 @@ describe("the strip", () => {
     const paths = barPaths([0, 1], [0, 1], 20, 10, 2);
     expect(paths).toEqual(["M0 10V8.5H9V10z", "M10 10V3H19V10z"]);
   });
+});
+
+describe("folds", () => {
+  const hit = (video_id: string, same_as: string | null = null): Hit => ({ video_id, same_as }) as Hit;
+  const hits = [hit("a"), hit("b", "a"), hit("c"), hit("d", "b"), hit("e", "gone"), hit("f", "gone")];
+  const shown = (opened: string[]): string[] =>
+    fold(hits, keysOf(hits), new Set(opened)).map(
+      ({ hit, similar, under }) => `${under ? "-" : ""}${hit.video_id}${similar || ""}`,
+    );
+  it("hold what repeats the first, however far", () => expect(shown([])).toEqual(["a2", "c", "e1"]));
+  it("open in place, whoever is first", () => {
+    expect(shown(["a"])).toEqual(["a2", "-b", "-d", "c", "e1"]);
+    expect(shown(["gone"])).toEqual(["a2", "c", "e1", "-f"]);
+  });
+  it("are none without keys", () => expect(fold(hits, new Map(), new Set()).length).toBe(6));
 });
 
 describe("names", () => {

@@ -1,6 +1,7 @@
 // What is asked, and the answer.
 import { computed, signal } from "@preact/signals";
 import { api, ApiError, type Confidence, type Hit, type Question, type Search, type Span } from "../api";
+import { fold, keysOf } from "../lib/folds";
 import { folderOf } from "../lib/text";
 import { settings } from "./settings";
 
@@ -21,6 +22,7 @@ export const failure = signal<ApiError | null>(null);
 export const loadingMore = signal(false);
 export const weakerOpen = signal(false);
 export const settled = signal(true); // false while the question is still being typed: its answer will not stay
+export const unfolded = signal<ReadonlySet<string>>(new Set()); // keys of folds that are open
 export const unanswered = signal(false); // the server went away before it answered the last question
 
 const ABOVE: Record<"strict" | "normal" | "all", readonly Confidence[]> = {
@@ -36,10 +38,24 @@ export const lines = computed(() => {
   return { above, below: hits.value.filter((hit) => !words.includes(hit.confidence)) };
 });
 
-/** Every hit that is on the page now, in its order. */
+const keys = computed(() => (settings.value.fold ? keysOf(hits.value) : new Map<string, string>()));
+
+/** The same as cards: those that show the same moment of the same film are one, until it is opened. */
+export const rows = computed(() => ({
+  above: fold(lines.value.above, keys.value, unfolded.value),
+  below: fold(lines.value.below, keys.value, unfolded.value),
+}));
+
+/** Every hit that has a card on the page now, in its order. */
 export const visible = computed(() =>
-  weakerOpen.value ? [...lines.value.above, ...lines.value.below] : lines.value.above,
+  [...rows.value.above, ...(weakerOpen.value ? rows.value.below : [])].map(({ hit }) => hit),
 );
+
+export function toggleFold(key: string): void {
+  const open = new Set(unfolded.value);
+  if (!open.delete(key)) open.add(key);
+  unfolded.value = open;
+}
 
 /** The text that is searched, if it is a text. */
 export const askedText = computed(() => (asked.value?.kind === "text" ? asked.value.q : ""));
@@ -92,6 +108,7 @@ export async function run(question: Asked, live = false): Promise<boolean> {
     answer.value = found;
     hits.value = found.data;
     weakerOpen.value = false;
+    unfolded.value = new Set();
     phase.value = "done";
     return true;
   } catch (error) {

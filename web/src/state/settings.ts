@@ -10,6 +10,7 @@ export interface Settings {
   loop: boolean;
   singleKeys: boolean;
   live: boolean; // search when typing pauses, not only on Enter
+  fold: boolean; // copies under the best of them
   view: "list" | "grid";
 }
 
@@ -25,6 +26,7 @@ const usual = (): Settings => ({
   loop: false,
   singleKeys: true,
   live: false,
+  fold: true,
   view: "list",
 });
 

@@ -5,12 +5,13 @@ import { useMemo } from "preact/hooks";
 import type { Hit } from "../api";
 import { thumbUrl } from "../api";
 import { clock, clockSpan } from "../lib/time";
+import type { Row } from "../lib/folds";
 import { folderOf } from "../lib/text";
 import { at, height } from "../lib/pool";
 import { linkTo, playHit, removeVideo } from "../state/actions";
 import { menu, tip } from "../state/messages";
 import { opened } from "../state/player";
-import { answer, manyFolders } from "../state/search";
+import { answer, manyFolders, toggleFold } from "../state/search";
 import { lessData, words } from "../state/settings";
 import { Bars } from "./Bars";
 import { Confidence } from "./Confidence";
@@ -21,8 +22,7 @@ export const STRIP = 28;
 export const stripWidth = signal(0); // all cards are equally wide: measured once for the list
 export const focused = signal<string | null>(null); // the one result that Tab reaches
 
-interface Props {
-  hit: Hit;
+interface Props extends Row {
   place: number; // in its list, from 0
   total: number; // cards of the list, -1 while more may come
   chunk: number; // the part of the list that it comes and goes with
@@ -31,7 +31,8 @@ interface Props {
 /** Draws again only for another hit; what changes within it are signals. */
 export class Card extends Component<Props> {
   override shouldComponentUpdate(next: Props): boolean {
-    return next.hit !== this.props.hit || next.total !== this.props.total || next.place !== this.props.place;
+    const old = this.props;
+    return (["hit", "total", "place", "similar", "open", "under"] as const).some((name) => next[name] !== old[name]);
   }
   override render() {
     return <CardOf {...this.props} />;
@@ -41,7 +42,7 @@ export class Card extends Component<Props> {
 const plainClick = (event: MouseEvent): boolean =>
   !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) && event.button === 0;
 
-function CardOf({ hit, place, total, chunk }: Props) {
+function CardOf({ hit, fold, similar, open, under, place, total, chunk }: Props) {
   const w = words.value;
   const current = useMemo(() => computed(() => opened.value?.id === hit.video_id), [hit]);
   const reached = useMemo(() => computed(() => focused.value === hit.video_id), [hit]);
@@ -52,7 +53,7 @@ function CardOf({ hit, place, total, chunk }: Props) {
   const tab = reached.value ? 0 : -1;
   return (
     <li
-      class={gone ? "card gone" : "card"}
+      class={`card${gone ? " gone" : ""}${under ? " under" : ""}`}
       aria-current={current.value ? "true" : undefined}
       data-video={hit.video_id}
       data-chunk={chunk}
@@ -95,6 +96,24 @@ function CardOf({ hit, place, total, chunk }: Props) {
           </div>
           {gone ? <Missing hit={hit} /> : <Facts hit={hit} span={span} folder={folder} />}
           {!gone && <MiniStrip hit={hit} />}
+          {similar > 0 && (
+            <button
+              type="button"
+              class="similar"
+              tabIndex={tab}
+              aria-expanded={open}
+              onClick={() => {
+                focused.value = hit.video_id; // not every browser focuses what is clicked
+                toggleFold(fold);
+              }}
+            >
+              <Icon name="down" />
+              <span>
+                {w.similar(similar)}
+                <span class="unseen">{w.similarTo(hit.name)}</span>
+              </span>
+            </button>
+          )}
         </div>
       </article>
     </li>

@@ -1,7 +1,7 @@
 // A long list of cards of which only those near the window are in the page; the others are a gap of their height.
 import { computed } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { Hit } from "../api";
+import type { Row } from "../lib/folds";
 import { Card, focused } from "./Card";
 
 const CHUNK = 24; // cards that come and go together; divides into rows of 2, 3 and 4
@@ -45,14 +45,14 @@ function near(list: HTMLElement, heights: Heights, chunks: number): [number, num
   return [from, to];
 }
 
-export function Cards({ hits, total }: { hits: readonly Hit[]; total: number }) {
+export function Cards({ rows, total }: { rows: readonly Row[]; total: number }) {
   const list = useRef<HTMLOListElement>(null);
   const heights = useRef<Heights>({ known: [], width: 0 });
   const [[from, to], setNear] = useState<[number, number]>([0, 1]);
-  const chunks = Math.ceil(hits.length / CHUNK);
+  const chunks = Math.ceil(rows.length / CHUNK);
   const kept = useMemo(
-    () => computed(() => Math.floor(hits.findIndex((hit) => hit.video_id === focused.value) / CHUNK)),
-    [hits],
+    () => computed(() => Math.floor(rows.findIndex(({ hit }) => hit.video_id === focused.value) / CHUNK)),
+    [rows],
   ).value; // the chunk that holds the focus stays, wherever the page is scrolled to
   const look = (): void => {
     if (!list.current) return;
@@ -63,7 +63,7 @@ export function Cards({ hits, total }: { hits: readonly Hit[]; total: number }) 
   useLayoutEffect(() => {
     if (list.current) measure(list.current, heights.current);
     look();
-  }, [hits, from, to, kept]);
+  }, [rows, from, to, kept]);
   useEffect(() => {
     let frame = 0;
     const soon = (): void => {
@@ -83,9 +83,9 @@ export function Cards({ hits, total }: { hits: readonly Hit[]; total: number }) 
   const shown = [];
   for (let chunk = 0; chunk < chunks; chunk += 1) {
     if ((from <= chunk && chunk < to) || chunk === kept) {
-      for (let place = chunk * CHUNK; place < Math.min(hits.length, (chunk + 1) * CHUNK); place += 1) {
-        const hit = hits[place] as Hit;
-        shown.push(<Card key={hit.video_id} hit={hit} place={place} total={total} chunk={chunk} />);
+      for (let place = chunk * CHUNK; place < Math.min(rows.length, (chunk + 1) * CHUNK); place += 1) {
+        const row = rows[place] as Row;
+        shown.push(<Card key={row.hit.video_id} {...row} place={place} total={total} chunk={chunk} />);
       }
     } else {
       const height = heights.current.known[chunk] ?? average(heights.current.known);

@@ -26,11 +26,17 @@ export function Results() {
 function Found({ busy }: { busy: boolean }) {
   const list = useRef<HTMLDivElement>(null);
   const { above, below } = search.lines.value;
+  const rows = search.rows.value;
   const answer = search.answer.value;
   const first = search.hits.value[0]?.video_id ?? null;
   useLayoutEffect(() => {
     focused.value = above[0]?.video_id ?? first;
   }, [first]);
+  const cards = search.visible.value;
+  useLayoutEffect(() => {
+    // A card that was folded away leaves its place in the order of Tab to the first.
+    if (!cards.some(({ video_id }) => video_id === focused.value)) focused.value = cards[0]?.video_id ?? first;
+  }, [cards, first]);
   const view = settings.value.view;
   useEffect(() => {
     const element = list.current;
@@ -50,7 +56,7 @@ function Found({ busy }: { busy: boolean }) {
       <Summary />
       {!above.length && <NoMatch />}
       {above.length > 0 && (
-        <Cards key={view} hits={above} total={answer?.has_more && !below.length ? -1 : above.length} />
+        <Cards key={view} rows={rows.above} total={answer?.has_more && !below.length ? -1 : rows.above.length} />
       )}
       <Below />
       <Rest />
@@ -106,6 +112,7 @@ function Below() {
   if (!answer || (!below.length && !answer.has_more) || answer.verdict === "not calibrated") return null;
   if (!below.length) return null; // more of the above is still to come
   const count = Math.max(below.length, answer.num_asked - above.length);
+  const rows = search.rows.value.below;
   const open = search.weakerOpen.value;
   return (
     <>
@@ -123,7 +130,7 @@ function Below() {
         <Icon name="down" />
         {open ? w.hideWeaker : w.showWeaker(count)}
       </button>
-      {open && <Cards key={settings.value.view} hits={below} total={answer.has_more ? -1 : below.length} />}
+      {open && <Cards key={settings.value.view} rows={rows} total={answer.has_more ? -1 : rows.length} />}
     </>
   );
 }

@@ -38,7 +38,7 @@ function Choice<K extends "theme" | "line" | "language">({ name, label, options,
   );
 }
 
-type Flag = "autoplay" | "live" | "loop" | "singleKeys";
+type Flag = "fold" | "autoplay" | "live" | "loop" | "singleKeys";
 
 function Switch({ name, label, help }: { name: Flag; label: string; help?: string }) {
   return (
@@ -67,6 +67,7 @@ export function SettingsDrawer() {
         <p class="hint">{w.lineHelp[settings.value.line]}</p>
       </Choice>
       <Switch name="live" label={w.live} help={w.liveHelp} />
+      <Switch name="fold" label={w.foldSetting} help={w.foldHelp} />
       <Switch name="autoplay" label={w.autoplay} />
       <Switch name="loop" label={w.loopSetting} />
       <Switch name="singleKeys" label={w.singleKeys} help={w.singleKeysHelp} />
