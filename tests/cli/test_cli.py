@@ -59,6 +59,15 @@ def test_a_file_that_cannot_be_read_is_code_3_and_the_rest_is_indexed(
     assert json.loads(shown.out)["videos"] == 12
     assert "skipped" in shown.err
     assert "broken.mp4" in shown.err
+    assert "1 could not be read" in shown.err
+    assert main(["index", "--failures", "--index", str(mine / "index")]) == 0
+    line = capsys.readouterr().out
+    assert line.startswith(f"{mine / 'videos' / 'broken.mp4'}: is not a video")
+    shutil.copy(next((mine / "videos").glob("*.webm")), mine / "videos" / "broken.mp4")
+    assert main(["index", "--retry", "--index", str(mine / "index")]) == 0
+    assert "1 videos read now" in capsys.readouterr().err
+    assert main(["index", "--failures", "--index", str(mine / "index")]) == 0
+    assert capsys.readouterr() == ("", f"{mine / 'index'}: every file could be read\n")
 
 
 def test_an_index_uses_the_features_that_lie_in_its_folder(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:

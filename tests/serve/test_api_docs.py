@@ -48,5 +48,5 @@ LESS_USUAL = {"client_gone", "setting_invalid", "video_unreadable", "encoder_unu
 
 def test_every_address_is_listed(client: TestClient) -> None:
     for path in client.get("/openapi.json").json()["paths"]:
-        last = path.replace("{video_id}", "{id}").replace("{job_id}", "{id}").replace("{export_id}", "{id}")
+        last = re.sub(r"\{\w+_id\}", "{id}", path)
         assert last in PAGE or f"`/{last.rpartition('/')[2]}" in PAGE, path

@@ -46,6 +46,10 @@ OPERATIONS = [
     "GET /v1/jobs/{job_id}",
     "DELETE /v1/jobs/{job_id}",
     "GET /v1/jobs/{job_id}/events",
+    "GET /v1/failures",
+    "POST /v1/failures",
+    "DELETE /v1/failures/{failure_id}",
+    "GET /v1/failures.csv",
     "POST /v1/session",
     "GET /healthz",
     "GET /readyz",
@@ -75,7 +79,9 @@ def test_every_operation_is_tried(schema: Any) -> None:
 
 
 POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
-ANYTHING = [label for label in OPERATIONS if re.search(r"GET /v1/libraries$|/v1/jobs|z$|metrics$", label)]  # goes there
+ANYTHING = [
+    label for label in OPERATIONS if re.search(r"GET /v1/libraries$|/v1/jobs|z$|metrics$|csv$", label)
+]  # goes there
 BOTH = [(label, mode) for label in OPERATIONS for mode in (POSITIVE, NEGATIVE)]
 
 

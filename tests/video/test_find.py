@@ -64,9 +64,8 @@ def test_what_cannot_be_looked_at_is_said(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     found = find_videos(tmp_path)
     assert found.videos == [tmp_path / "a.mp4"]
-    assert [line.partition(": ")[0] for line in found.problems] == [
-        str(tmp_path / name) for name in ("gone.mp4", "loop.mp4", "pipe.mp4")
-    ]
+    assert [path.name for path, _ in found.problems] == ["gone.mp4", "loop.mp4", "pipe.mp4"]
+    assert all(line.startswith(f"{path}: ") for path, line in found.problems)
 
 
 def test_a_missing_path_is_an_error(tmp_path: Path) -> None:
@@ -89,5 +88,4 @@ def test_unreadable_folders() -> None:
         finally:
             (root / "locked").chmod(0o755)
         assert found.videos == [root / "a.mp4", root / "open" / "c.mp4"]
-        assert len(found.problems) == 1
-        assert "locked" in found.problems[0]
+        assert [path for path, _ in found.problems] == [root / "locked"]

@@ -47,6 +47,13 @@ export interface Problem {
   reason: string;
 }
 
+export interface Failure extends Problem {
+  object: "failure";
+  id: string;
+  stage: "find" | "open" | "decode";
+  failed_at: number;
+}
+
 export interface Library {
   object: "library";
   id: string;
@@ -133,7 +140,13 @@ export interface List<T> {
 
 export interface Libraries extends List<Library> {
   indexing: Job | null;
+  num_failures: number;
   can_add: boolean;
+}
+
+export interface Failures extends List<Failure> {
+  num_failures: number;
+  num_ignored: number;
 }
 
 export interface Search extends List<Hit> {
@@ -263,6 +276,9 @@ export const thumbUrl = (id: string, time: number, width: number): string =>
 export const api = {
   libraries: () => ask<Libraries>("/v1/libraries"),
   addFolder: (path: string) => post<Job>("/v1/libraries", { path, tags: [], prune: false }),
+  failures: () => ask<Failures>("/v1/failures"),
+  retryFailures: (ids: readonly string[]) => post<Job>("/v1/failures", { ids }),
+  ignoreFailure: (id: string) => ask<undefined>(`/v1/failures/${id}`, { method: "DELETE" }),
   videos: (query: string) => ask<List<Video>>(`/v1/videos?${query}`),
   video: (id: string) => ask<Video>(videoUrl(id)),
   removeVideo: (id: string) => ask<undefined>(videoUrl(id), { method: "DELETE" }),

@@ -19,22 +19,7 @@ if TYPE_CHECKING:
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """index, search."""
-    index = verbs.add_parser("index", help="folders of video to an index that can be searched")
-    reading_options(index, encoder=None, paths="*")
-    index.add_argument("--index", type=Path, help="the index folder (default: one for this user)")
-    index.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
-    index.add_argument("--prune", action="store_true", help="take out the videos below PATH whose files are gone")
-    index.add_argument("--tag", action="append", default=[], help="give the videos below PATH a tag")
-    index.add_argument("--home", type=Path, help="sentences of this domain that none of the videos shows, a line each")
-    index.add_argument("--engine", metavar="URL", help="keep the vectors in a server: qdrant://host:port/collection")
-    index.add_argument("--tokens", choices=["fp16", "fp32", "int8"], help="how a new index keeps vectors (fp16)")
-    index.add_argument(
-        "--alike", type=float, help="a new index keeps neighbouring frames this alike as one, such as 0.98"
-    )
-    index.add_argument("--verify", action="store_true", help="read all of the index and name what is damaged")
-    index.add_argument("--repair", action="store_true", help="make again just what is damaged")
-    index.set_defaults(run=run_index, wrong=index.error)
-
+    _add_index(verbs.add_parser("index", help="folders of video to an index that can be searched"))
     search = verbs.add_parser(
         "search",
         help="a sentence to ranked videos with moments",
@@ -61,15 +46,37 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     search.set_defaults(run=run_search, wrong=search.error)
 
 
+def _add_index(index: Parser) -> None:
+    reading_options(index, encoder=None, paths="*")
+    index.add_argument("--index", type=Path, help="the index folder (default: one for this user)")
+    index.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
+    index.add_argument("--prune", action="store_true", help="take out the videos below PATH whose files are gone")
+    index.add_argument("--tag", action="append", default=[], help="give the videos below PATH a tag")
+    index.add_argument("--home", type=Path, help="sentences of this domain that none of the videos shows, a line each")
+    index.add_argument("--engine", metavar="URL", help="keep the vectors in a server: qdrant://host:port/collection")
+    index.add_argument("--tokens", choices=["fp16", "fp32", "int8"], help="how a new index keeps vectors (fp16)")
+    index.add_argument(
+        "--alike", type=float, help="a new index keeps neighbouring frames this alike as one, such as 0.98"
+    )
+    index.add_argument("--verify", action="store_true", help="read all of the index and name what is damaged")
+    index.add_argument("--repair", action="store_true", help="make again just what is damaged")
+    index.add_argument("--failures", action="store_true", help="name the files that could not be read")
+    index.add_argument("--retry", action="store_true", help="try these again, the ignored too")
+    index.set_defaults(run=run_index, wrong=index.error)
+
+
 def run_index(args: argparse.Namespace) -> int:
     """Folders of video to an index."""
+    from prvr.search.keeping import failures
     from prvr.search.places import index_folder
 
     folder = args.index or index_folder()
     if args.verify or args.repair:
         return _upkeep(folder, repair=args.repair)
-    if not args.paths:
-        args.wrong("the following arguments are required: PATH (or --verify, or --repair)")
+    if args.failures or (args.retry and not args.paths and not failures(folder)):
+        return _failures(args, folder)
+    if not args.paths and not args.retry:
+        args.wrong("the following arguments are required: PATH (or --retry, --failures, --verify, --repair)")
     return _index(args, folder)
 
 
@@ -99,6 +106,7 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             tags=args.tag,
             engine=args.engine,
             form=Form(tokens=args.tokens or "fp16", alike=args.alike) if args.tokens or args.alike else None,
+            retry=() if args.retry else None,
             on_progress=show,
         )
     return _told(args, folder, done, calibrated=calibrate_folder(folder, encoder, home=home).enough)
@@ -120,6 +128,8 @@ def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated:
     if done.removed:
         say(f"{len(done.removed)} videos taken out whose files are gone")
     code = closing(done.extraction, f"searchable in {folder}", args.paths)
+    if done.extraction.failed:
+        say(f"What could not be read is kept: `prvr index --failures --index {folder}`; --retry tries it again")
     if code != FAILED:
         if done.bytes_per_hour:
             say(f"{done.bytes_per_hour / 1e6:.1f} MB an hour of video")
@@ -127,6 +137,22 @@ def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated:
             say("Too few videos to say how sure a hit is: confidence is not calibrated")
         say(f'Next: prvr search "what happens in it" --index {folder}')
     return code
+
+
+def _failures(args: argparse.Namespace, folder: Path) -> int:
+    """What could not be read, a line a file."""
+    from prvr.search.keeping import failures
+    from prvr.video.source import shown
+
+    found = failures(folder)
+    if args.json:
+        emit([{"id": one.id, **vars(one), "path": one.file, "root": shown(Path(one.root))} for one in found])
+        return DONE
+    for one in found:
+        print(f"{one.file}: {one.reason}" + " (ignored)" * one.ignored)
+    if not found:
+        say(f"{folder}: every file could be read")
+    return DONE
 
 
 def _upkeep(folder: Path, *, repair: bool) -> int:

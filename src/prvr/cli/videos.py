@@ -105,7 +105,14 @@ def run_demo(args: argparse.Namespace) -> int:
 
 def extraction(done: Extraction) -> dict[str, Any]:
     """What reading did, as JSON."""
-    return {"made": done.made, "kept": done.kept, "failed": done.failed, "video_s": done.video_s, "wall_s": done.wall_s}
+    return {
+        "made": done.made,
+        "kept": done.kept,
+        "failed": done.failed,
+        "ignored": done.ignored,
+        "video_s": done.video_s,
+        "wall_s": done.wall_s,
+    }
 
 
 def closing(done: Extraction, place: str, paths: Sequence[Path]) -> int:
@@ -117,7 +124,8 @@ def closing(done: Extraction, place: str, paths: Sequence[Path]) -> int:
         say(f"prvr: no video could be read below {where}; give a folder that holds video files" * (not done.failed))
         return FAILED
     speed = f", {done.video_s / done.wall_s:.0f} x realtime" if done.made and done.wall_s else ""
-    skipped = f", {len(done.failed)} skipped" if done.failed else ""
+    skipped = f", {len(done.failed)} could not be read" if done.failed else ""
+    skipped += f", {done.ignored} ignored" if done.ignored else ""
     say(f"{len(done.made)} videos read now{speed}, {len(done.kept)} unchanged{skipped}; {len(done.video_ids)} {place}")
     return PARTIAL if done.failed else DONE
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,10 +20,12 @@ import torch
 
 from prvr.core.errors import FeatureError, VideoError
 from prvr.core.types import Encoder, VideoFeatures
+from prvr.features.failures import Failures, Stage, failure
 from prvr.features.store import Entry, FeatureStore, StoreHeader
 from prvr.video.decode import sample_frames
 from prvr.video.find import find_videos
 from prvr.video.probe import probe
+from prvr.video.source import NoFrame, shown
 
 
 class Job(NamedTuple):
@@ -33,6 +35,24 @@ class Job(NamedTuple):
     path: Path
     size: int  # bytes
     mtime_ns: int
+    root: Path  # that the id is counted from
+
+
+class Refused(NamedTuple):
+    """A file that could not be read."""
+
+    stage: Stage
+    line: str
+
+
+@dataclass(kw_only=True)
+class Plan:
+    """What is to be done with some paths."""
+
+    jobs: list[Job] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)  # ids of what is there already
+    failed: dict[str, str] = field(default_factory=dict)  # file -> one line why
+    ignored: int = 0
 
 
 @dataclass(kw_only=True)
@@ -60,6 +80,7 @@ class Extraction:
     made: tuple[str, ...]  # video ids encoded now
     kept: tuple[str, ...]  # video ids that were there and had not changed
     failed: dict[str, str] = field(default_factory=dict)  # file -> one line why
+    ignored: int = 0  # files that could not be read before, and that somebody wants left alone
     video_s: float = 0.0
     wall_s: float = 0.0
 
@@ -77,52 +98,54 @@ def extract(
     rate: float = 1.0,
     max_frames: int | None = None,
     workers: int | None = None,
+    retry: Collection[str] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Extraction:
     """Features of every video below `paths`, into the store at `out`.
 
-    Raises FeatureError when the store is of another encoder or rate, is being written by another process, or cannot
-    be written; VideoError when a path does not exist. A KeyboardInterrupt leaves what is finished in place.
+    What cannot be read is kept there (`failures.py`). `retry` names failures by their ids that are tried again, or,
+    empty, means all of them; those that are ignored too. Raises FeatureError when the store is of another encoder or
+    rate, is being written by another process, or cannot be written; VideoError when a path does not exist. A
+    KeyboardInterrupt leaves what is finished in place.
     """
     store = FeatureStore.create(out, StoreHeader(encoder=encoder.spec, rate=rate, max_frames=max_frames))
     with store.writing():
-        jobs, kept, failed = plan(paths, store)
-        progress = Progress(total=len(jobs))
-        _run(jobs, encoder, store, workers or os.cpu_count() or 1, progress, failed, on_progress)
+        failures = Failures(out)
+        todo = plan(paths, store, failures, retry=retry)
+        progress = Progress(total=len(todo.jobs))
+        _run(todo, encoder, store, workers or os.cpu_count() or 1, progress, failures, on_progress)
+        failures.save()
     return Extraction(
         store=store,
         made=tuple(progress.made),
-        kept=tuple(kept),
-        failed=failed,
+        kept=tuple(todo.kept),
+        failed=todo.failed,
+        ignored=todo.ignored,
         video_s=progress.video_s,
         wall_s=progress.wall_s,
     )
 
 
-def plan(paths: Sequence[Path], store: FeatureStore) -> tuple[list[Job], list[str], dict[str, str]]:
-    """What has to be read, what is there already (ids), and what cannot be looked at (file -> why)."""
-    jobs: list[Job] = []
-    kept: list[str] = []
-    failed: dict[str, str] = {}
+def plan(
+    paths: Sequence[Path], store: FeatureStore, failures: Failures, *, retry: Collection[str] | None = None
+) -> Plan:
+    """What has to be read, what is there already, and what cannot be looked at; `failures` learns of the last two."""
+    todo = Plan()
     taken: dict[str, Path] = {}
-    for root in paths:
-        found = find_videos(root)
-        failed.update({problem.partition(":")[0]: problem for problem in found.problems})
-        for path in found.videos:
-            try:
-                stat = path.stat()
-            except OSError as error:
-                failed[str(path)] = f"{path}: cannot be looked at ({error.strerror}); check its permissions"
-                continue
+    again = {} if retry is None else {Path(one.path): Path(one.root) for one in failures.recall(retry)}
+    for start in (*again, *paths):
+        root = again.get(start) or (start if start.is_dir() else start.parent)
+        for path, stat in _found(start, root, failures, todo, must=start not in again):
             job = _job(path, root, stat, store, taken)
             if taken.get(job.video_id) == path.resolve():
                 continue
             taken[job.video_id] = path.resolve()
             if _unchanged(store.entry(job.video_id), job):
-                kept.append(job.video_id)
+                todo.kept.append(job.video_id)
+                failures.drop(path)
             else:
-                jobs.append(job)
-    return jobs, kept, failed
+                todo.jobs.append(job)
+    return todo
 
 
 def encode_video(
@@ -144,38 +167,79 @@ def encode_video(
     return VideoFeatures(torch.cat(features), stamps, max(duration, float(stamps[-1])))
 
 
+def _found(
+    start: Path, root: Path, failures: Failures, todo: Plan, *, must: bool
+) -> Iterator[tuple[Path, os.stat_result]]:
+    """The videos below a path; what cannot be looked at is noted, what is to be left alone is counted.
+
+    Raises VideoError where the path itself cannot be read and `must` be.
+    """
+
+    def note(path: Path, stage: Stage, line: str) -> None:
+        todo.failed[str(path)] = line
+        failures.add(failure(path, root, stage, line))
+
+    try:
+        found = find_videos(start)
+    except VideoError as error:
+        if must:
+            raise
+        if os.path.lexists(start):
+            note(start, "find" if start.is_dir() else "open", str(error))
+        else:
+            failures.drop(start)
+        return
+    failures.mend(start, [path for path, _ in found.problems])
+    for path, line in found.problems:
+        if failures.ignores(path):
+            todo.ignored += 1
+        else:
+            note(path, "find", line)
+    for path in found.videos:
+        try:
+            stat = path.stat()
+        except OSError as error:
+            note(path, "find", f"{shown(path)}: cannot be looked at ({error.strerror}); check its permissions")
+            continue
+        if path != start and failures.ignores(path, (stat.st_size, stat.st_mtime_ns)):
+            todo.ignored += 1
+        else:
+            yield path, stat
+
+
 def _run(
-    jobs: Sequence[Job],
+    todo: Plan,
     encoder: Encoder,
     store: FeatureStore,
     workers: int,
     progress: Progress,
-    failed: dict[str, str],
+    failures: Failures,
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
     """Encode the jobs on several threads: decoding and the encoder both leave Python's lock while they work."""
     stop = threading.Event()
     began = time.perf_counter()
 
-    def work(job: Job) -> float:
-        header = store.header
-        video = encode_video(job.path, encoder, rate=header.rate, max_frames=header.max_frames, stop=stop)
-        store.write(job.video_id, video, source=job.path.resolve(), size=job.size, mtime_ns=job.mtime_ns)
-        return video.duration_s
+    def note(job: Job, done: float | Refused) -> None:
+        if isinstance(done, Refused):
+            todo.failed[str(job.path)] = done.line
+            failures.add(failure(job.path, job.root, done.stage, done.line, (job.size, job.mtime_ns)))
+        else:
+            failures.drop(job.path)
+            progress.video_s += done
+            progress.made.append(job.video_id)
 
     with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
-        waiting: dict[Future[float], Job] = {pool.submit(work, job): job for job in jobs}
+        waiting: dict[Future[float | Refused], Job] = {
+            pool.submit(_read, job, encoder, store, stop): job for job in todo.jobs
+        }
         try:
             while waiting:
                 finished, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in finished:
                     job = waiting.pop(future)
                     progress.current = job.video_id
-                    try:
-                        progress.video_s += future.result()
-                        progress.made.append(job.video_id)
-                    except VideoError as error:
-                        failed[str(job.path)] = str(error)
+                    note(job, future.result())
                     progress.done += 1
                 progress.wall_s = time.perf_counter() - began
                 if on_progress:
@@ -185,6 +249,17 @@ def _run(
             for future in waiting:
                 future.cancel()
             raise
+
+
+def _read(job: Job, encoder: Encoder, store: FeatureStore, stop: threading.Event) -> float | Refused:
+    """One file into the store; -> its seconds, or why there are none."""
+    header = store.header
+    try:
+        video = encode_video(job.path, encoder, rate=header.rate, max_frames=header.max_frames, stop=stop)
+    except VideoError as error:
+        return Refused("decode" if isinstance(error, NoFrame) else "open", str(error))
+    store.write(job.video_id, video, source=job.path.resolve(), size=job.size, mtime_ns=job.mtime_ns)
+    return video.duration_s
 
 
 @contextmanager
@@ -203,12 +278,11 @@ def _job(path: Path, root: Path, stat: os.stat_result, store: FeatureStore, take
 
     A file of the same id, size and time of change as one in the store is that one, wherever the folder lies now.
     """
-    base = root if root.is_dir() else root.parent
-    short = path.relative_to(base).as_posix()
-    long = f"{base.resolve().name}/{short}"
+    short = path.relative_to(root).as_posix()
+    long = f"{root.resolve().name}/{short}"
     here = path.resolve()
     for video_id in (short, long):
-        job = Job(video_id, path, stat.st_size, stat.st_mtime_ns)
+        job = Job(video_id, path, stat.st_size, stat.st_mtime_ns, root)
         owner, entry = taken.get(video_id), store.entry(video_id)
         if owner is None and entry and not _unchanged(entry, job) and Path(entry.source).exists():
             owner = Path(entry.source)

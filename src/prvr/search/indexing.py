@@ -5,7 +5,7 @@ from __future__ import annotations
 import filecmp
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from prvr.core.errors import FeatureError, IndexFolderError
 from prvr.core.files import write_whole
 from prvr.core.types import Bank, Encoder, EncoderSpec, QueryAtVideo, VideoFeatures, VideoTokens
 from prvr.features.extract import Extraction, Progress, extract
+from prvr.features.failures import Failures
 from prvr.features.store import Entry, FeatureStore
 from prvr.index.base import ZERO_SHOT, Cue, Facts, Index, IndexHeader
 from prvr.index.embedded import EmbeddedIndex
@@ -55,6 +56,7 @@ def build_index(
     engine: str | None = None,
     form: Form | None = None,
     soon_s: float | None = None,
+    retry: Collection[str] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Indexing:
     """Every video below `paths` into the index at `folder`.
@@ -62,7 +64,7 @@ def build_index(
     `model` is a run folder; without it the model that the index has, or the bare encoder in a new one. `prune` takes
     out the videos below `paths` whose files are gone; `tags` are given to all that are there. `engine` is a server
     (`qdrant://host:port/collection`) that is to hold the vectors, `form` how a new index keeps them. With `soon_s`
-    what was read can be searched at most about so many seconds later, else when all is read.
+    what was read can be searched at most about so many seconds later, else when all is read. `retry`: as `extract`.
 
     Raises IndexFolderError when the index there is of another encoder, model or form. Stopped at any moment, it keeps
     the features that are finished, and the next call goes on from there.
@@ -83,6 +85,7 @@ def build_index(
         rate=rate,
         max_frames=max_frames,
         workers=workers,
+        retry=retry,
         on_progress=on_progress if soon_s is None else _soon(folder, trained, tags, opened, soon_s, on_progress),
     )
     store, old = extraction.store, (folder / OLD).exists()
@@ -262,6 +265,9 @@ def _header_of(encoder: EncoderSpec, trained: Trained) -> IndexHeader:
 
 def _prune(index: Index, store: FeatureStore, paths: Sequence[Path], there: Sequence[str]) -> list[str]:
     """Take out the videos below `paths` whose files are gone; -> their ids."""
+    failures = Failures(store.folder)
+    failures.prune(paths)
+    failures.save()
     roots, folder = [path.resolve() for path in paths], store.folder.parent
     gone = []
     for video_id in sorted(index.versions.keys() - set(there)):

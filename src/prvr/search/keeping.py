@@ -1,19 +1,22 @@
-"""A library kept up to date: folders are read into it, a video is taken out of it."""
+"""A library kept up to date: folders are read into it, a video is taken out of it, failures are looked after."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from prvr.core.errors import FeatureError, IndexFolderError
 from prvr.encoders.loading import load_encoder
 from prvr.features.extract import Progress
+from prvr.features.failures import Failure, Failures
 from prvr.features.store import FeatureStore
 from prvr.index.opening import header_of, open_index
 from prvr.search.calibration import Calibrated
 from prvr.search.engine import calibrate_folder
 from prvr.search.indexing import Indexing, build_index
+
+__all__ = ["Failure", "failures", "forget", "ignore", "read_into"]
 
 SOON_S = 5.0  # how soon what is read can be searched, while the rest is read
 
@@ -26,6 +29,7 @@ def read_into(
     device: str = "auto",
     prune: bool = False,
     tags: Sequence[str] = (),
+    retry: Collection[str] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> tuple[Indexing, Calibrated]:
     """Every video below `paths` into the index at `folder`, with the encoder that it was made with, then calibrate it.
@@ -36,7 +40,9 @@ def read_into(
     known = header_of(folder)
     name = encoder or (known.encoder.source or known.encoder.name if known else "world")
     loaded = load_encoder(name, device=device)
-    done = build_index(paths, folder, loaded, prune=prune, tags=tags, soon_s=SOON_S, on_progress=on_progress)
+    done = build_index(
+        paths, folder, loaded, prune=prune, tags=tags, soon_s=SOON_S, retry=retry, on_progress=on_progress
+    )
     return done, calibrate_folder(folder, loaded)
 
 
@@ -45,18 +51,47 @@ def forget(folder: Path, video_id: str) -> None:
 
     Raises IndexFolderError when it is not there, or when another process is writing.
     """
-    with ExitStack() as held:
-        store = None
-        try:
-            if (folder / "features").exists():
-                store = FeatureStore.open(folder / "features")
-                held.enter_context(store.writing())
-        except FeatureError as error:
-            raise IndexFolderError(str(error)) from error
-        index = held.enter_context(open_index(folder, write=True))
+    with _writing(folder) as store, open_index(folder, write=True) as index:
         if video_id not in index.versions:
             raise IndexFolderError(f"{video_id}: no such video in the index")
         index.remove(video_id)
         index.save(folder)
         if store:
             store.remove(video_id)
+
+
+def failures(folder: Path) -> list[Failure]:
+    """What could not be read into the index at `folder`, in order of the paths. Raises IndexFolderError."""
+    try:
+        return list(Failures(folder / "features"))
+    except FeatureError as error:
+        raise IndexFolderError(str(error)) from error
+
+
+def ignore(folder: Path, failure_id: str) -> bool:
+    """Leave a file alone that could not be read, until it changes; False: there is no failure of this id.
+
+    Raises IndexFolderError when another process is writing.
+    """
+    with _writing(folder) as store:
+        if store is None:
+            return False
+        known = Failures(store.folder)
+        found = known.ignore(failure_id)
+        if found:
+            known.save()
+        return found
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[FeatureStore | None]:
+    """The features of an index and the only right to write there; None where there are none."""
+    try:
+        with ExitStack() as held:
+            store = None
+            if (folder / "features").exists():
+                store = FeatureStore.open(folder / "features")
+                held.enter_context(store.writing())
+            yield store
+    except FeatureError as error:
+        raise IndexFolderError(str(error)) from error

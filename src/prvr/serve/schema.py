@@ -135,7 +135,29 @@ class Libraries(Page):
 
     data: list[Library]
     indexing: Job | None = Field(default=None, description="Also where there is no library yet.")
+    num_failures: int = Field(default=0, description="Files that could not be read; GET /v1/failures lists them.")
     can_add: bool = False
+
+
+class Failure(Told):
+    """A file, or a folder, that could not be read."""
+
+    object: Literal["failure"] = "failure"
+    id: str
+    file: str = Field(description="The whole path on loopback, else the name.")
+    stage: Literal["find", "open", "decode"] = Field(
+        description="It cannot be looked at; it is no video that opens; no picture of it can be had."
+    )
+    reason: str = Field(description="And what to do.")
+    failed_at: float = Field(description="The last attempt, unix seconds.")
+
+
+class Failures(Page):
+    """What could not be read, in order of the paths."""
+
+    data: list[Failure]
+    num_failures: int = Field(description="How many there are on all pages.")
+    num_ignored: int = Field(description="Beside them; `prvr index --retry` tries these again.")
 
 
 class Video(Told):
@@ -345,6 +367,14 @@ class LibraryRequest(Asked):
     path: Name
     tags: list[Tag] = Field(default_factory=list, max_length=20, description="Given to all of them.")
     prune: bool = Field(default=False, description="Take out the videos below it whose files are gone.")
+
+
+class RetryRequest(Asked):
+    """Failures that are tried again."""
+
+    ids: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(
+        default_factory=list, max_length=1000, description="None: all of them, but the ignored."
+    )
 
 
 class ExportClip(Span):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import difflib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Annotated, Any, TypeVar
@@ -15,6 +15,7 @@ from fastapi import Depends, Path, Request
 from pydantic import AfterValidator, BaseModel
 from starlette.responses import Response
 
+from prvr.core.errors import IndexFolderError
 from prvr.search.holdings import Facts, Holdings
 from prvr.serve.desk import Desk
 from prvr.serve.errors import ApiError
@@ -79,6 +80,19 @@ async def known(server: State, video_id: str) -> Holdings:
         message = f"no video {video_id[:200]!a} in this library; GET /v1/videos lists them"
         raise ApiError(404, "video_unknown", message, param="video_id")
     return holdings
+
+
+@contextlib.contextmanager
+def alone(server: State) -> Iterator[None]:
+    """Inside, something of the index folder is changed. Raises ApiError where somebody else is writing there."""
+    if server.jobs.active("index"):
+        message = "the library is being indexed; wait for it, or cancel that job, then try again"
+        raise ApiError(409, "indexing", message)
+    try:
+        yield
+    except IndexFolderError as error:
+        why = str(error) if server.config.open else "another process is writing to the index; try again later"
+        raise ApiError(409, "index_busy", why) from error
 
 
 def name_of(video_id: str, facts: Facts) -> str:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from prvr.core.errors import IndexFolderError
 from prvr.search.holdings import Facts, Holdings, Where
-from prvr.search.keeping import forget
+from prvr.search.keeping import failures, forget
 from prvr.serve.asking import digest, start_of, token_of
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.schema import EncoderInfo, Job, Libraries, Library, Problem, Video, Videos
-from prvr.serve.state import Server, State, VideoId, address, known, name_of, path_of, told
+from prvr.serve.state import Server, State, VideoId, address, alone, known, name_of, path_of, told
 
 router = APIRouter(prefix="/v1", tags=["library"])
 ORDERS: dict[str, Callable[[tuple[str, Facts]], tuple[object, ...]]] = {
@@ -31,15 +31,17 @@ async def libraries(server: Server) -> Response:
     """The one library that this server searches; none before the first index."""
     job = server.jobs.active("index")
     indexing = Job.model_validate(job.view()) if job else None
+    unread = await asyncio.to_thread(failures, server.config.folder)
+    count = sum(not one.ignored for one in unread)
+    found = partial(Libraries, indexing=indexing, num_failures=count, can_add=server.config.open)
     try:
         holdings = await server.desk.holdings()
     except ApiError as error:
         if error.code != "no_index":
             raise
-        return told(Libraries(data=[], indexing=indexing, can_add=server.config.open))
+        return told(found(data=[]))
     gone = await asyncio.to_thread(holdings.gone)
-    found = _library(server, holdings, len(gone), indexing)
-    return told(Libraries(data=[found], indexing=indexing, can_add=server.config.open))
+    return told(found(data=[_library(server, holdings, len(gone), indexing)]))
 
 
 @router.get("/videos", response_model=Videos, responses=answers(400), summary="List the videos")
@@ -84,14 +86,8 @@ async def video(video_id: VideoId, server: Server) -> Response:
 async def remove(video_id: VideoId, server: Server) -> Response:
     """Its file stays where it is."""
     await known(server, video_id)
-    if server.jobs.active("index"):
-        message = "the library is being indexed; wait for it, or cancel that job, then try again"
-        raise ApiError(409, "indexing", message)
-    try:
+    with alone(server):
         await server.desk.ask(lambda _: forget(server.config.folder, video_id))
-    except IndexFolderError as error:
-        why = str(error) if server.config.open else "another process is writing to the index; try again later"
-        raise ApiError(409, "index_busy", why) from error
     await server.desk.holdings(newest=True)
     return Response(status_code=204)
 

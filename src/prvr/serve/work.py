@@ -74,8 +74,9 @@ def index_folder(
     device: str,
     prune: bool,
     tags: Sequence[str],
+    retry: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Read folders into the index; what is read can be searched while the rest is."""
+    """Read folders, and failures again, into the index; what is read can be searched while the rest is."""
     from prvr.search.keeping import read_into
 
     done, calibrated = read_into(
@@ -85,13 +86,14 @@ def index_folder(
         device=device,
         prune=prune,
         tags=tags,
+        retry=retry,
         on_progress=lambda now: report(
             Step(
                 done=now.done, total=now.total, unit="videos", current=now.current, speed=round(now.realtime, 2) or None
             )
         ),
     )
-    if not done.extraction.video_ids:
+    if paths and not done.extraction.video_ids:
         where, why = ", ".join(map(str, paths)), next(iter(done.extraction.failed.values()), "")
         raise VideoError(f"{where}: no video could be read there; {why or 'give a folder that holds video files'}")
     return {

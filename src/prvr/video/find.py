@@ -17,11 +17,18 @@ VIDEO_SUFFIXES = (
 )  # fmt: skip
 
 
+class Problem(NamedTuple):
+    """A file or folder that could not be looked at."""
+
+    path: Path
+    line: str  # which begins with the path
+
+
 class Found(NamedTuple):
     """What lies below a path, and what could not be looked at."""
 
     videos: list[Path]  # sorted
-    problems: list[str]  # one line each
+    problems: list[Problem]
 
 
 def find_videos(root: Path) -> Found:
@@ -48,7 +55,8 @@ def find_videos(root: Path) -> Found:
         except OSError as error:
             if folder == root:
                 raise VideoError(f"{shown(root)}: the folder cannot be read ({error.strerror}); check it") from None
-            found.problems.append(f"{shown(folder)}: the folder cannot be read ({error.strerror}); it was left out")
+            line = f"{shown(folder)}: the folder cannot be read ({error.strerror}); it was left out"
+            found.problems.append(Problem(folder, line))
             continue
         for entry in entries:
             if entry.name.startswith("."):
@@ -74,9 +82,9 @@ def _sort_in(path: Path, found: Found) -> None:
         regular = stat.S_ISREG(path.stat().st_mode)
     except OSError as error:
         what = "the link leads nowhere" if path.is_symlink() else "cannot be read"
-        found.problems.append(f"{shown(path)}: {what} ({error.strerror}); it was left out")
+        found.problems.append(Problem(path, f"{shown(path)}: {what} ({error.strerror}); it was left out"))
         return
     if regular:
         found.videos.append(path)
     else:
-        found.problems.append(f"{shown(path)}: is not a regular file; it was left out")
+        found.problems.append(Problem(path, f"{shown(path)}: is not a regular file; it was left out"))

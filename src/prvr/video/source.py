@@ -27,6 +27,10 @@ VideoPacket: TypeAlias = "Packet[VideoStream]"
 OPTIONS = {"protocol_whitelist": "file"}
 
 
+class NoFrame(VideoError):
+    """A file that opens as a video, but shows nothing."""
+
+
 class Source(NamedTuple):
     """An open file and the stream of it that is the video."""
 
@@ -129,9 +133,9 @@ def sound_of(container: InputContainer) -> AudioStream | None:
     return next(known, None)
 
 
-def no_frame(path: Path) -> VideoError:
+def no_frame(path: Path) -> NoFrame:
     """The error for a file that opens but shows nothing."""
-    return VideoError(
+    return NoFrame(
         f"{shown(path)}: no frame could be decoded; it is damaged or cut off: check that it plays, or leave it out"
     )
 

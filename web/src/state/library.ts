@@ -9,6 +9,8 @@ export const library = signal<Library | null>(null);
 export const loaded = signal(false);
 export const indexing = signal<Job | null>(null); // running, or ended badly
 export const lastFolder = signal<string | null>(null);
+export const numFailures = signal(0); // files that could not be read
+export const resume = signal<(() => Promise<void>) | null>(null); // starts the last job again
 
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]", "::1"];
 export const isLoopback = LOOPBACK.includes(location.hostname);
@@ -28,6 +30,7 @@ export async function refreshLibrary(): Promise<void> {
     const found = await api.libraries();
     library.value = found.data[0] ?? null;
     canAdd.value = found.can_add;
+    numFailures.value = found.num_failures;
     loaded.value = true;
     const job = found.indexing;
     if (job) watchIndexing(job);
@@ -42,7 +45,7 @@ function watchIndexing(job: Job): void {
   followed = job.id;
   let seen = performance.now();
   stop = follow(job, (news) => {
-    if (news.status === "done") return void settle();
+    if (news.status === "done") return void settle(news);
     indexing.value = news;
     if (ended(news) || performance.now() - seen > 4000) {
       seen = performance.now();
@@ -52,20 +55,28 @@ function watchIndexing(job: Job): void {
 }
 
 /** The server opens what was made a moment after the job has ended: until then it still looks like indexing. */
-async function settle(): Promise<void> {
+async function settle(job: Job): Promise<void> {
   const before = library.value?.generation;
+  const { made, removed, problems } = { made: 0, removed: 0, problems: [], ...job.result };
   for (let turn = 0; turn < SETTLE_TURNS; turn += 1) {
     await refreshLibrary();
     if (library.value && (library.value.generation !== before || turn > 4)) break;
+    if (!made && !removed && turn) break; // nothing is to come
     await new Promise((resolve) => setTimeout(resolve, 600));
   }
   indexing.value = null;
-  say(words.peek().indexDone);
+  say(problems.length ? words.peek().indexDoneBut(problems.length) : words.peek().indexDone);
 }
 
 export async function addFolder(path: string): Promise<void> {
   lastFolder.value = path;
+  resume.value = () => addFolder(path);
   watchIndexing(await api.addFolder(path));
+}
+
+export async function retryFailures(ids: readonly string[]): Promise<void> {
+  resume.value = () => retryFailures(ids);
+  watchIndexing(await api.retryFailures(ids));
 }
 
 export async function pauseIndexing(): Promise<void> {

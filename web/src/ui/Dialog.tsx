@@ -7,11 +7,12 @@ import { Icon } from "./Icon";
 interface Props {
   title: string;
   side?: boolean; // a drawer at the edge
+  wide?: boolean; // for a table
   children: ComponentChildren;
 }
 
 /** The browser's own modal dialog: it keeps the focus inside, closes with Escape and gives the focus back. */
-export function Dialog({ title, side = false, children }: Props) {
+export function Dialog({ title, side = false, wide = false, children }: Props) {
   const element = useRef<HTMLDialogElement>(null);
   useLayoutEffect(() => {
     const from = document.activeElement;
@@ -23,7 +24,7 @@ export function Dialog({ title, side = false, children }: Props) {
   return (
     <dialog
       ref={element}
-      class={side ? "side" : "middle"}
+      class={side ? "side" : wide ? "wide" : "middle"}
       aria-labelledby="dialog-title"
       onClose={() => (dialog.value = null)}
       onClick={(event) => {

@@ -2,8 +2,8 @@
 import { useState } from "preact/hooks";
 import { share } from "../jobs";
 import { length } from "../lib/time";
-import { addFolder, canAdd, indexing, isRunning, lastFolder, pauseIndexing } from "../state/library";
-import { copy, reasonOf } from "../state/messages";
+import { addFolder, canAdd, indexing, isRunning, lastFolder, pauseIndexing, resume } from "../state/library";
+import { copy, reasonOf, sayFailure } from "../state/messages";
 import { words } from "../state/settings";
 import { Icon } from "./Icon";
 import { Prose } from "./Prose";
@@ -112,12 +112,12 @@ export function IndexingBar() {
   const job = indexing.value;
   if (!job) return null;
   if (!isRunning(job)) {
-    const folder = lastFolder.value;
+    const again = resume.value;
     return (
       <section class="indexing ended" aria-label={w.indexing}>
         <p role="status">{job.status === "failed" ? w.indexFailed(job.error?.message ?? "") : w.paused}</p>
-        {folder && (
-          <button type="button" class="small" onClick={() => void addFolder(folder).catch(() => undefined)}>
+        {again && (
+          <button type="button" class="small" onClick={() => void again().catch(sayFailure)}>
             {w.resume}
           </button>
         )}

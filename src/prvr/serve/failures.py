@@ -1,0 +1,115 @@
+"""GET and POST /v1/failures, DELETE /v1/failures/{id}, GET /v1/failures.csv: what could not be read, and what next."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi import Path as InPath
+from starlette.responses import Response
+
+from prvr.search import keeping
+from prvr.serve import work
+from prvr.serve.asking import digest, start_of, token_of
+from prvr.serve.errors import ApiError, answers
+from prvr.serve.libraries import Key, repeated, told_job
+from prvr.serve.schema import Failure, Failures, Job, RetryRequest
+from prvr.serve.state import Server, State, alone, told
+
+router = APIRouter(prefix="/v1", tags=["library"])
+ELSEWHERE = {
+    "find": "cannot be looked at",
+    "open": "is no video that can be read",
+    "decode": "no picture of it could be had",
+}
+UNKNOWN = "no such failure; the file may have been read meanwhile: GET /v1/failures lists them"
+
+
+@router.get("/failures", response_model=Failures, responses=answers(400), summary="List what could not be read")
+async def failures(
+    server: Server,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    page_token: Annotated[str | None, Query(max_length=400)] = None,
+) -> Response:
+    """Kept until it is read, ignored, or gone and pruned. Others than this machine's users see names, no folders."""
+    known = await asyncio.to_thread(keeping.failures, server.config.folder)
+    ours = [one for one in known if not one.ignored]
+    fits = digest("failures")
+    start = start_of(page_token, fits, deepest=len(ours) + 1) if page_token else 0
+    end = start + limit
+    return told(
+        Failures(
+            data=[_failure(server, one) for one in ours[start:end]],
+            has_more=end < len(ours),
+            next_page_token=token_of(end, fits) if end < len(ours) else None,
+            num_failures=len(ours),
+            num_ignored=len(known) - len(ours),
+        )
+    )
+
+
+@router.post(
+    "/failures", status_code=202, response_model=Job, responses=answers(403, 404, 409), summary="Try failures again"
+)
+async def retry(asked: RetryRequest, server: Server, key: Key = None) -> Response:
+    """Some of them, or all: a job like that of `POST /v1/libraries`. From loopback only.
+
+    Those that are gone are dropped.
+    """
+    if not server.config.open:
+        raise ApiError(403, "loopback_only", "files are read on the machine itself: `prvr index --retry`")
+    known = await asyncio.to_thread(keeping.failures, server.config.folder)
+    ours = [one.id for one in known if not one.ignored]
+    ids = sorted(set(asked.ids)) or ours
+    if not ids or not set(ids) <= {one.id for one in known}:
+        raise ApiError(404, "failure_unknown", UNKNOWN, param="ids")
+    config = server.config
+    none: list[Path] = []
+    what = (none, config.folder, config.encoder, config.device, False, (), ids)
+    again = repeated(key, asked)
+    return told_job(server.jobs.start("index", work.index_folder, *what, subject=f"retry {ids}", repeat=again), 202)
+
+
+@router.delete("/failures/{failure_id}", status_code=204, responses=answers(404, 409), summary="Ignore a failure")
+async def ignore(failure_id: Annotated[str, InPath(min_length=1, max_length=64)], server: Server) -> Response:
+    """The file is not tried again until it changes, is named, or `prvr index --retry` asks for it."""
+    with alone(server):
+        if not await asyncio.to_thread(keeping.ignore, server.config.folder, failure_id):
+            raise ApiError(404, "failure_unknown", UNKNOWN, param="failure_id")
+    return Response(status_code=204)
+
+
+@router.get(
+    "/failures.csv",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {}}, "description": "A table, as an attachment."}},
+    summary="What could not be read, as a table",
+)
+async def failures_csv(server: Server) -> Response:
+    """All of it, the ignored too."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(("time", "file", "stage", "reason", "ignored"))
+    for one in await asyncio.to_thread(keeping.failures, server.config.folder):
+        shown = _failure(server, one)
+        when = datetime.fromtimestamp(one.time, UTC).isoformat(timespec="seconds")
+        table.writerow((when, shown.file, shown.stage, shown.reason, "yes" if one.ignored else "no"))
+    headers = {"Content-Disposition": 'attachment; filename="prvr-failures.csv"'}
+    return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _failure(server: State, one: keeping.Failure) -> Failure:
+    """Others than this machine's users see no folders, which a reason may name too."""
+    ours = server.config.open
+    return Failure(
+        id=one.id,
+        file=one.file if ours else PurePath(one.file).name,
+        stage=one.stage,
+        reason=one.reason if ours else ELSEWHERE[one.stage],
+        failed_at=one.time,
+    )

@@ -1,0 +1,125 @@
+"""What could not be read is known afterwards, whatever happened, until it is read, ignored or gone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from prvr.core.errors import VideoError
+from prvr.features.extract import extract
+from prvr.features.failures import FILE, Failures
+from prvr.features.store import FeatureStore
+from tests.features.make import ColourEncoder
+from tests.features.test_extract import paint
+from tests.serve.conftest import until
+from tests.video.make import spoil_packets
+
+STAGES = {"black.mp4": "decode", "junk.mp4": "open", "lost.mp4": "find"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """One good video, and one for each stage at which reading can fail."""
+    root = tmp_path / "videos"
+    paint(root / "deep" / "a.mp4", "red", "green")
+    (root / "junk.mp4").write_text("this is no video")
+    paint(root / "black.mp4", "red")
+    spoil_packets(root / "black.mp4", 0, 100)  # it opens, but shows nothing
+    (root / "lost.mp4").symlink_to("nowhere")
+    return root
+
+
+def kept(out: Path) -> dict[str, str]:
+    """Name -> stage of all failures."""
+    return {Path(one.path).name: one.stage for one in Failures(out)}
+
+
+def test_a_failure_is_kept_until_the_file_is_read(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    extract([root], ColourEncoder(), out)
+    assert kept(out) == STAGES
+    assert [json.loads(line)["path"] for line in (out / FILE).read_text().splitlines()] == [
+        str(root / name) for name in STAGES
+    ]
+    _, junk, lost = Failures(out)
+    assert junk.reason.startswith("is not a video that FFmpeg can read")
+    assert lost.reason.startswith("the link leads nowhere")
+    assert junk.size == 16
+    paint(root / "junk.mp4", "blue")
+    paint(root / "black.mp4", "green")
+    (root / "lost.mp4").unlink()
+    (root / "lost.mp4").symlink_to(root / "deep" / "a.mp4")
+    assert extract([root], ColourEncoder(), out).failed == {}
+    assert kept(out) == {}
+
+
+def test_what_is_ignored_is_left_alone_until_it_changes_or_is_named(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    extract([root], ColourEncoder(), out)
+    known = Failures(out)
+    assert all(known.ignore(one.id) for one in list(known))
+    assert not known.ignore("0" * 16)
+    known.save()
+    quiet = extract([root], ColourEncoder(), out)
+    assert (quiet.failed, quiet.ignored, quiet.video_ids) == ({}, 3, ("deep/a.mp4",))
+    assert all(one.ignored for one in Failures(out))
+    assert list(extract([root / "junk.mp4"], ColourEncoder(), out).failed) == [str(root / "junk.mp4")]  # named
+    (_, junk, _) = known = Failures(out)
+    assert not junk.ignored
+    known.ignore(junk.id)
+    known.save()
+    (root / "junk.mp4").write_text("this is no video either")
+    assert list(extract([root], ColourEncoder(), out).failed) == [str(root / "junk.mp4")]  # changed
+    again = extract([], ColourEncoder(), out, retry=())
+    assert sorted(again.failed) == [str(root / name) for name in STAGES]
+
+
+def test_one_is_tried_again_under_the_id_it_would_have_had(root: Path, tmp_path: Path) -> None:
+    out, bad = tmp_path / "out", root / "deep" / "bad.mp4"
+    bad.write_bytes(b"")
+    extract([root], ColourEncoder(), out)
+    paint(bad, "green")
+    (chosen,) = (one for one in Failures(out) if one.path == str(bad))
+    assert extract([], ColourEncoder(), out, retry=[chosen.id]).made == ("deep/bad.mp4",)
+    assert kept(out) == STAGES
+    (root / "junk.mp4").write_bytes(b"")  # an empty file ends a run that names it, but not one that tries it again
+    with pytest.raises(VideoError, match="is empty"):
+        extract([root / "junk.mp4"], ColourEncoder(), out)
+    assert sorted(extract([], ColourEncoder(), out, retry=()).failed) == [str(root / name) for name in STAGES]
+    for name in STAGES:
+        (root / name).unlink()
+    assert extract([], ColourEncoder(), out, retry=()).failed == {}
+    assert kept(out) == {}
+
+
+def test_a_killed_run_forgets_no_failure(root: Path, tmp_path: Path) -> None:
+    """Kill -9 after the failures and before the end; a line that is cut off costs nothing but itself."""
+    out = tmp_path / "out"
+    for i in range(40):
+        shutil.copy(root / "deep" / "a.mp4", root / "deep" / f"{i}.mp4")
+    code = textwrap.dedent(f"""
+        import time
+        from pathlib import Path
+        from prvr.features.extract import extract
+        from tests.features.make import ColourEncoder
+        stay = lambda progress: time.sleep(60) if progress.done > 1 else None
+        extract([Path({str(root)!r})], ColourEncoder(), Path({str(out)!r}), workers=1, on_progress=stay)
+    """)
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    until(lambda: (out / FILE).exists() and "lost.mp4" in (out / FILE).read_text())
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert "lost.mp4" in kept(out)
+    with (out / FILE).open("a") as file:
+        file.write('{"path": "/cut o')
+    extract([root], ColourEncoder(), out)
+    assert kept(out) == STAGES
+    assert len(FeatureStore.open(out).entries()) == 41
