@@ -73,6 +73,7 @@ export interface Library {
   generation: string;
   bytes: number;
   can_add: boolean;
+  can_reveal: boolean;
 }
 
 export interface Video {
@@ -257,9 +258,9 @@ async function ask<T>(url: string, init: RequestInit = {}): Promise<T> {
   throw error;
 }
 
-function post<T>(url: string, body: unknown, signal?: AbortSignal): Promise<T> {
+function post<T>(url: string, body: unknown, signal?: AbortSignal, method = "POST"): Promise<T> {
   const init: RequestInit = {
-    method: "POST",
+    method,
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
   };
@@ -282,6 +283,8 @@ export const api = {
   videos: (query: string) => ask<List<Video>>(`/v1/videos?${query}`),
   video: (id: string) => ask<Video>(videoUrl(id)),
   removeVideo: (id: string) => ask<undefined>(videoUrl(id), { method: "DELETE" }),
+  locate: (id: string, path: string) => post<Video>(videoUrl(id), { path }, undefined, "PATCH"),
+  reveal: (id: string) => ask<undefined>(`${videoUrl(id)}/reveal`, { method: "POST" }),
   makeProxy: (id: string) => post<Job>(`${videoUrl(id)}/proxy`, {}),
   scores: (id: string, q: string, signal?: AbortSignal) =>
     ask<Scores>(`${videoUrl(id)}/scores?q=${encodeURIComponent(q)}`, signal ? { signal } : {}),

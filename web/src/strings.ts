@@ -149,6 +149,13 @@ const en = {
   removeFromIndex: "Remove from the index",
   removeText: (name: string) =>
     `${name} will not be found any more, until its folder is indexed again. The file itself is not touched.`,
+  locate: "Locate…",
+  locateTitle: (name: string) => `Where is ${name} now?`,
+  locateLabel: "The file, or the folder that it lies in",
+  locateHint: "The whole path. It has to be the very file that was indexed; its name may be another.",
+  locateAction: "Locate",
+  located: (name: string) => `${name} is found again. Nothing had to be read anew.`,
+  reveal: "Reveal in folder",
   removed: (name: string) => `${name} is out of the index. The file itself was not touched.`,
   // player
   play: "Play",
@@ -469,6 +476,13 @@ const de: Strings = {
   removeFromIndex: "Aus dem Index nehmen",
   removeText: (name) =>
     `${name} wird nicht mehr gefunden, bis sein Ordner wieder indiziert wird. Die Datei selbst bleibt unberührt.`,
+  locate: "Suchen …",
+  locateTitle: (name) => `Wo liegt ${name} jetzt?`,
+  locateLabel: "Die Datei oder der Ordner, in dem sie liegt",
+  locateHint: "Der ganze Pfad. Es muss genau die Datei sein, die indiziert wurde; heißen darf sie anders.",
+  locateAction: "Übernehmen",
+  located: (name) => `${name} ist wieder da. Nichts musste neu gelesen werden.`,
+  reveal: "Im Ordner zeigen",
   removed: (name) => `${name} ist nicht mehr im Index. Die Datei selbst blieb unberührt.`,
   play: "Abspielen",
   pauseVideo: "Anhalten",

@@ -51,6 +51,7 @@ class Plan:
 
     jobs: list[Job] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)  # ids of what is there already
+    moved: dict[str, Path] = field(default_factory=dict)  # those whose files lie elsewhere now -> where
     failed: dict[str, str] = field(default_factory=dict)  # file -> one line why
     ignored: int = 0
 
@@ -79,6 +80,7 @@ class Extraction:
     store: FeatureStore
     made: tuple[str, ...]  # video ids encoded now
     kept: tuple[str, ...]  # video ids that were there and had not changed
+    moved: dict[str, Path] = field(default_factory=dict)  # those of them whose files lie elsewhere now -> where
     failed: dict[str, str] = field(default_factory=dict)  # file -> one line why
     ignored: int = 0  # files that could not be read before, and that somebody wants left alone
     video_s: float = 0.0
@@ -119,6 +121,7 @@ def extract(
         store=store,
         made=tuple(progress.made),
         kept=tuple(todo.kept),
+        moved=todo.moved,
         failed=todo.failed,
         ignored=todo.ignored,
         video_s=progress.video_s,
@@ -140,11 +143,11 @@ def plan(
             if taken.get(job.video_id) == path.resolve():
                 continue
             taken[job.video_id] = path.resolve()
-            if _unchanged(store.entry(job.video_id), job):
-                todo.kept.append(job.video_id)
-                failures.drop(path)
+            if (entry := store.entry(job.video_id)) and entry.made_from(job.size, job.mtime_ns):
+                _keep(entry, job, todo, failures)
             else:
                 todo.jobs.append(job)
+    _find_again(todo, store, failures, taken)
     return todo
 
 
@@ -165,6 +168,32 @@ def encode_video(
         times.append(batch.times)
     stamps = torch.cat(times)
     return VideoFeatures(torch.cat(features), stamps, max(duration, float(stamps[-1])))
+
+
+def _keep(entry: Entry, job: Job, todo: Plan, failures: Failures) -> None:
+    """A file that was read before."""
+    todo.kept.append(entry.video_id)
+    failures.drop(job.path)
+    here = job.path.resolve()
+    if str(here) != entry.source and not Path(entry.source).exists():
+        todo.moved[entry.video_id] = here
+
+
+def _find_again(todo: Plan, store: FeatureStore, failures: Failures, taken: Collection[str]) -> None:
+    """A new name for a file that was read before: of its size and time of change, and gone from where it was."""
+    if not any(job.video_id not in store for job in todo.jobs):
+        return
+    gone: dict[tuple[int, int], list[Entry]] = {}
+    for entry in store.entries():
+        if entry.video_id not in taken and not Path(entry.source).exists():
+            gone.setdefault((entry.size, entry.mtime_ns), []).append(entry)
+    jobs, todo.jobs = todo.jobs, []
+    for job in jobs:
+        same = [] if job.video_id in store else gone.pop((job.size, job.mtime_ns), [])
+        if len(same) == 1:  # of two nobody can say which it is
+            _keep(same[0], job, todo, failures)
+        else:
+            todo.jobs.append(job)
 
 
 def _found(
@@ -284,7 +313,7 @@ def _job(path: Path, root: Path, stat: os.stat_result, store: FeatureStore, take
     for video_id in (short, long):
         job = Job(video_id, path, stat.st_size, stat.st_mtime_ns, root)
         owner, entry = taken.get(video_id), store.entry(video_id)
-        if owner is None and entry and not _unchanged(entry, job) and Path(entry.source).exists():
+        if owner is None and entry and not entry.made_from(job.size, job.mtime_ns) and Path(entry.source).exists():
             owner = Path(entry.source)
         if owner is None or owner == here:
             return job
@@ -292,7 +321,3 @@ def _job(path: Path, root: Path, stat: os.stat_result, store: FeatureStore, take
         f"{path}: two other videos are already called {short!r} and {long!r} in {store.folder}; "
         "rename its folder, or give the folder above all of them as the path"
     )
-
-
-def _unchanged(entry: Entry | None, job: Job) -> bool:
-    return entry is not None and (entry.size, entry.mtime_ns) == (job.size, job.mtime_ns)

@@ -48,6 +48,10 @@ class Entry:
     duration_s: float
     num_frames: int
 
+    def made_from(self, size: int, mtime_ns: int) -> bool:
+        """Whether a file of this size and time of change is the one that was read, wherever it lies now."""
+        return (self.size, self.mtime_ns) == (size, mtime_ns)
+
 
 class FeatureStore:
     """Read and write the features of many videos."""

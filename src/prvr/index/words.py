@@ -6,6 +6,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from prvr.index.base import Cue, Video, WordHit
@@ -24,8 +25,9 @@ class Passage(NamedTuple):
 
 
 def passages_of(video: Video) -> Iterator[Passage]:
-    """The name and the cues of a video."""
-    yield Passage(video.video_id, None, video.video_id)
+    """The name and the cues of a video; a file that was renamed has both its names."""
+    name = PurePosixPath(video.facts.path).name
+    yield Passage(video.video_id, None, video.video_id if name in video.video_id else f"{video.video_id} {name}")
     yield from (Passage(video.video_id, cue, cue.text) for cue in video.cues)
 
 

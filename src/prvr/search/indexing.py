@@ -94,7 +94,7 @@ def build_index(
             _keep_model(model, folder / "model")
         removed = _prune(index, store, paths, extraction.video_ids) if prune else []
         wanted = [entry.video_id for entry in store.entries()] if old else extraction.video_ids
-        added = refresh(index, store, trained, wanted, tags=tags)
+        added = refresh(index, store, trained, wanted, tags=tags, moved=extraction.moved)
         index.save(folder)
         if old:
             for path in (folder / OLD, *folder.glob("vectors-*.safetensors")):
@@ -132,23 +132,29 @@ def refresh(
     video_ids: Sequence[str],
     *,
     tags: Sequence[str] = (),
+    moved: Mapping[str, Path] | None = None,
     size: int = 64,
 ) -> list[str]:
-    """Add the videos whose features, subtitles or tags are newer than what the index has; -> their ids.
+    """Add the videos whose features, subtitles, tags or places are newer than what the index has; -> their ids.
 
-    Every `size` of them are on the disk before the next ones are made.
+    `moved` says where the files of some lie now, unless they are still where the index has them. Every `size` of the
+    videos are on the disk before the next ones are made.
     """
     folder = store.folder.parent
     versions = index.versions
     entries = [entry for entry in map(store.entry, video_ids) if entry]
     known = {entry.video_id: index.facts(entry.video_id) for entry in entries if entry.video_id in versions}
-    found = {entry.video_id: _facts(folder, entry, known.get(entry.video_id), tags) for entry in entries}
+    sources = {entry.video_id: str((moved or {}).get(entry.video_id, entry.source)) for entry in entries}
+    found = {
+        entry.video_id: _facts(folder, entry, sources[entry.video_id], known.get(entry.video_id), tags)
+        for entry in entries
+    }
     cues = _cues({video_id: locate(folder, facts.path) for video_id, facts in found.items()})
     stale = [
         (entry.video_id, version, facts)
         for entry, facts in zip(entries, found.values(), strict=True)
         if versions.get(entry.video_id) != (version := _version(entry, cues.get(entry.video_id, [])))
-        or facts.tags != known[entry.video_id].tags
+        or (facts.tags, facts.path) != (known[entry.video_id].tags, known[entry.video_id].path)
     ]
     for at in range(0, len(stale), size):
         chunk = stale[at : at + size]
@@ -292,17 +298,22 @@ def _keep_model(run: Path, copy: Path) -> None:
         ) from error
 
 
-def _facts(folder: Path, entry: Entry, known: Facts | None, tags: Sequence[str]) -> Facts:
+def _facts(folder: Path, entry: Entry, path: str, known: Facts | None, tags: Sequence[str]) -> Facts:
     """Paths are kept relative to the index folder or the one it lies in, so that the two may be moved together."""
-    path = entry.source
-    if known and locate(folder, known.path).exists():
+    if known and (locate(folder, known.path).exists() or not Path(path).exists()):
         path = known.path
     else:
         bases = (folder.resolve(), folder.resolve().parent)
         below = [Path(path).relative_to(base).as_posix() for base in bases if Path(path).is_relative_to(base)]
         path = below[0] if below else path
     every = dict.fromkeys((*(known.tags if known else ()), *tags))
-    return Facts(path=path, duration_s=entry.duration_s, modified=entry.mtime_ns / 1e9, tags=tuple(every))
+    return Facts(
+        path=path,
+        duration_s=entry.duration_s,
+        modified=entry.mtime_ns / 1e9,
+        tags=tuple(every),
+        bias=known.bias if known else 0.0,  # until it is calibrated anew, which only another version is
+    )
 
 
 def _cues(files: Mapping[str, Path]) -> dict[str, list[Cue]]:

@@ -1,22 +1,25 @@
-"""A library kept up to date: folders are read into it, a video is taken out of it, failures are looked after."""
+"""A library kept up to date: folders are read into it, a video is taken out or found again, failures are kept."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 
-from prvr.core.errors import FeatureError, IndexFolderError
+from prvr.core.errors import FeatureError, IndexFolderError, VideoError
 from prvr.encoders.loading import load_encoder
 from prvr.features.extract import Progress
 from prvr.features.failures import Failure, Failures
-from prvr.features.store import FeatureStore
+from prvr.features.store import Entry, FeatureStore
 from prvr.index.opening import header_of, open_index
+from prvr.recipes.runs import Trained
 from prvr.search.calibration import Calibrated
 from prvr.search.engine import calibrate_folder
-from prvr.search.indexing import Indexing, build_index
+from prvr.search.indexing import Indexing, build_index, locate, refresh
+from prvr.video.source import check_file, shown
 
-__all__ = ["Failure", "failures", "forget", "ignore", "read_into"]
+__all__ = ["Failure", "OtherFile", "failures", "forget", "ignore", "read_into", "relocate"]
 
 SOON_S = 5.0  # how soon what is read can be searched, while the rest is read
 
@@ -58,6 +61,51 @@ def forget(folder: Path, video_id: str) -> None:
         index.save(folder)
         if store:
             store.remove(video_id)
+
+
+class OtherFile(VideoError):
+    """A file that is not the one that was read."""
+
+
+def relocate(folder: Path, video_id: str, path: Path, trained: Trained) -> Path:
+    """Tell the index at `folder` where the file of a video lies now, or in which folder; nothing is decoded.
+
+    The file must be as long, and last changed when, the one that was read was. -> Where it lies. Raises OtherFile
+    where it is not that one, VideoError for a path that leads nowhere, IndexFolderError as `forget`.
+    """
+    with _writing(folder) as store, open_index(folder, write=True) as index:
+        if video_id not in index.versions:
+            raise IndexFolderError(f"{video_id}: no such video in the index")
+        entry, before = store.entry(video_id) if store else None, locate(folder, index.facts(video_id).path)
+        if store is None or entry is None:
+            raise VideoError(f"{video_id}: its features are not kept; read it anew with `prvr index {path}`")
+        if before.exists():
+            raise OtherFile(f"{video_id}: is still there as {before}; to read another file too, index its folder")
+        here = (path / before.name if path.is_dir() else path).resolve()
+        check_file(here)
+        _same(here, entry)
+        refresh(index, store, trained, [video_id], moved={video_id: here})
+        index.save(folder)
+        return here
+
+
+def _same(path: Path, entry: Entry) -> None:
+    """Raises OtherFile, which says what differs, unless a file is the one that was read."""
+    found = path.stat()
+    if entry.made_from(found.st_size, found.st_mtime_ns):
+        return
+    if found.st_size != entry.size:
+        why = f"has {found.st_size:,} bytes, not {entry.size:,}"
+    else:
+        now, then = (
+            datetime.fromtimestamp(ns / 1e9).isoformat(" ", "milliseconds")
+            for ns in (found.st_mtime_ns, entry.mtime_ns)
+        )
+        why = f"was changed last {now}, not {then}"
+    raise OtherFile(
+        f"{shown(path)}: is not the file that was read as {entry.video_id}: it {why}; give another path, or read this "
+        f"one as a video of its own with `prvr index` and take {entry.video_id} out"
+    )
 
 
 def failures(folder: Path) -> list[Failure]:

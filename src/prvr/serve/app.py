@@ -9,7 +9,20 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 
-from prvr.serve import errors, exports, failures, health, libraries, pages, plain, search, session, streams, videos
+from prvr.serve import (
+    errors,
+    exports,
+    failures,
+    health,
+    libraries,
+    pages,
+    plain,
+    reveal,
+    search,
+    session,
+    streams,
+    videos,
+)
 from prvr.serve.desk import Desk
 from prvr.serve.errors import answers
 from prvr.serve.jobs import Jobs
@@ -56,7 +69,7 @@ def create_app(desk: Desk, config: ServeConfig) -> FastAPI:
     )
     app.openapi = lambda: app.openapi_schema or described(app, config)  # type: ignore[method-assign]
     errors.install(app)
-    for part in (search, videos, streams, exports, libraries, failures, session, health, plain, pages):
+    for part in (search, videos, streams, reveal, exports, libraries, failures, session, health, plain, pages):
         app.include_router(part.router)
     app.add_middleware(Gate, config=config, doorman=doorman)
     app.add_middleware(Measured, metrics=metrics)  # the outermost

@@ -40,7 +40,7 @@ async def add_folder(asked: LibraryRequest, server: Server, key: Key = None) -> 
     """
     if not server.config.open:
         raise ApiError(403, "loopback_only", "folders are added on the machine itself: `prvr index PATH`")
-    path = await asyncio.to_thread(_folder, asked.path)
+    path = await asyncio.to_thread(whole_path, asked.path)
     what = ([path], server.config.folder, server.config.encoder, server.config.device, asked.prune, asked.tags)
     repeat = repeated(key, asked)
     return told_job(server.jobs.start("index", work.index_folder, *what, subject=f"index {what}", repeat=repeat), 202)
@@ -103,11 +103,11 @@ async def _events(server: State, job_id: str) -> AsyncIterator[str]:
             yield f"event: {'end' if job.ended else 'progress'}\ndata: {text}\n\n"
 
 
-def _folder(text: str) -> Path:
+def whole_path(text: str) -> Path:
     """A folder, or a video file, of this machine. Raises VideoError."""
     path = Path(text).expanduser()
     if not path.is_absolute():
         raise VideoError(f"{text}: is not a whole path; give one that begins with / or ~")
     if not path.exists():
-        raise VideoError(f"{text}: no such folder; check the path")
+        raise VideoError(f"{text}: no such folder or file; check the path")
     return path

@@ -128,6 +128,7 @@ class Library(Told):
     generation: str = Field(description="Another one after every change of the index.")
     bytes: int
     can_add: bool
+    can_reveal: bool = Field(description="There is a file manager that can be opened.")
 
 
 class Libraries(Page):
@@ -367,6 +368,12 @@ class LibraryRequest(Asked):
     path: Name
     tags: list[Tag] = Field(default_factory=list, max_length=20, description="Given to all of them.")
     prune: bool = Field(default=False, description="Take out the videos below it whose files are gone.")
+
+
+class LocateRequest(Asked):
+    """Where the file of a video lies now."""
+
+    path: Name = Field(description="The file, or the folder that it lies in under its old name.")
 
 
 class RetryRequest(Asked):

@@ -1,20 +1,23 @@
-"""GET /v1/libraries, GET /v1/videos, GET and DELETE /v1/videos/{id}: what there is."""
+"""GET /v1/libraries, GET /v1/videos, GET, PATCH and DELETE /v1/videos/{id}: what there is."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from prvr.search.holdings import Facts, Holdings, Where
-from prvr.search.keeping import failures, forget
+from prvr.search.keeping import OtherFile, failures, forget, relocate
 from prvr.serve.asking import digest, start_of, token_of
 from prvr.serve.errors import ApiError, answers
-from prvr.serve.schema import EncoderInfo, Job, Libraries, Library, Problem, Video, Videos
+from prvr.serve.libraries import whole_path
+from prvr.serve.reveal import programs
+from prvr.serve.schema import EncoderInfo, Job, Libraries, Library, LocateRequest, Problem, Video, Videos
 from prvr.serve.state import Server, State, VideoId, address, alone, known, name_of, path_of, told
 
 router = APIRouter(prefix="/v1", tags=["library"])
@@ -80,6 +83,33 @@ async def video(video_id: VideoId, server: Server) -> Response:
     return told(await asyncio.to_thread(_video, server, holdings, video_id, holdings.facts[video_id]))
 
 
+@router.patch(
+    "/videos/{video_id}",
+    response_model=Video,
+    responses=answers(403, 404, 409),
+    summary="Say where the file of a video lies now",
+)
+async def locate(video_id: VideoId, asked: LocateRequest, server: Server) -> Response:
+    """It must be the file that was read: as long, and last changed when. Nothing is read again. From loopback only."""
+    if not server.config.open:
+        raise ApiError(
+            403, "loopback_only", "files are located on the machine itself: `prvr index` of their new folder"
+        )
+    holdings = await known(server, video_id)
+    path = await asyncio.to_thread(whole_path, asked.path)
+    twin = await asyncio.to_thread(_holder, holdings, path, video_id)
+    if twin is not None:
+        message = f"{path}: is in the index already, as {twin}; give another path, or take {video_id} out"
+        raise ApiError(409, "other_file", message, param="path")
+    with alone(server):
+        try:
+            await server.desk.ask(lambda engine: relocate(server.config.folder, video_id, path, engine.trained))
+        except OtherFile as error:
+            raise ApiError(409, "other_file", str(error), param="path") from error
+    await server.desk.holdings(newest=True)
+    return await video(video_id, server)
+
+
 @router.delete(
     "/videos/{video_id}", status_code=204, responses=answers(404, 409), summary="Take a video out of the index"
 )
@@ -117,7 +147,15 @@ def _library(server: State, holdings: Holdings, num_missing: int, indexing: Job 
         generation=holdings.generation,
         bytes=holdings.num_bytes,
         can_add=server.config.open,
+        can_reveal=server.config.open and bool(programs(folder)),
     )
+
+
+def _holder(holdings: Holdings, path: Path, own: str) -> str | None:
+    """Which other video a file is in the index as."""
+    alike = (name for name, facts in holdings.facts.items() if name != own and facts.path.endswith(path.name))
+    there = ((name, holdings.file(name)) for name in alike)
+    return next((name for name, file in there if file and file.exists() and file.samefile(path)), None)
 
 
 def _problem(line: str, *, open_: bool) -> Problem:

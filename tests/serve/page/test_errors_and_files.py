@@ -14,17 +14,23 @@ from prvr.search.indexing import build_index
 from prvr.serve.security import digest_of
 from tests.serve.conftest import config_of
 from tests.serve.page.browser import (
+    MOON,
     MOON_FILM,
     NUM_FILMS,
     PHONE,
     Serve,
     Visitor,
     button,
+    hits,
     is_wide,
     needs_chromium,
     picture,
+    search,
+    showing,
+    until,
 )
 from tests.serve.page.test_access import judged
+from tests.serve.test_moved import program
 
 pytestmark = needs_chromium
 TOKEN = "a token that this test has made up"
@@ -96,3 +102,55 @@ def test_on_a_phone_elsewhere(visit: Visitor, serve: Serve, spoilt: Path, tmp_pa
     picture(page, "errors-phone", tmp_path)
     button(page, "Ignore: cut.mp4").click()
     expect(dialog.get_by_role("rowheader")).to_have_text(["junk.mp4"])
+
+
+def test_a_film_that_lies_elsewhere_is_located(visit: Visitor, serve: Serve, reel: Path, tmp_path: Path) -> None:
+    """By the keyboard, after a wrong path; then it plays, and nothing was read again."""
+    (tmp_path / "elsewhere").mkdir()
+    (reel / "videos" / MOON_FILM).rename(tmp_path / "elsewhere" / "moon.webm")
+    visit.excuse("409|410|404")
+    page = visit(serve(config_of(reel)).url)
+    search(page, MOON)
+    card = page.get_by_role("article").first
+    expect(hits(page).first).to_have_accessible_name(f"{MOON_FILM}, File not found")
+    expect(page.get_by_role("complementary").get_by_role("button", name="Locate…")).to_be_visible()
+    picture(page, "missing", tmp_path)
+    button(page, f"More for {MOON_FILM}").click()
+    expect(page.get_by_role("menuitem", name="Reveal in folder")).to_have_count(0)
+    page.get_by_role("menuitem", name="Locate…").press("Escape")
+    card.get_by_role("button", name="Locate…").press("Enter")
+    dialog = page.get_by_role("dialog", name=f"Where is {MOON_FILM} now?")
+    field = dialog.get_by_role("textbox", name="The file, or the folder that it lies in")
+    expect(field).to_be_focused()
+    page.keyboard.type(str(reel / "videos" / "w0003.webm"))
+    page.keyboard.press("Enter")
+    expect(dialog.get_by_role("alert")).to_contain_text("is in the index already, as w0003.webm")
+    judged(page)
+    picture(page, "locate", tmp_path)
+    field.fill(str(tmp_path / "elsewhere" / "moon.webm"))
+    field.press("Enter")
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("status").filter(has_text="moon.webm is found again")).to_be_visible()
+    expect(hits(page).first).to_contain_text("moon.webm")
+    expect(hits(page).first).to_be_focused()
+    page.keyboard.press("Enter")
+    showing(page, 42, 50, paused=False)
+
+
+def test_a_film_is_shown_in_its_folder(
+    visit: Visitor, serve: Serve, reel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = program(tmp_path, "dbus-send", code=0)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setenv("DISPLAY", ":99")
+    page = visit(serve(config_of(reel)).url)
+    search(page, MOON)
+    button(page, f"More for {MOON_FILM}").click()
+    page.get_by_role("menuitem", name="Reveal in folder").click()
+    until(page, asked.exists, what="the file manager")
+    until(page, lambda: str(reel / "videos" / MOON_FILM) in asked.read_text(), what="its file")
+    monkeypatch.delenv("DISPLAY")
+    page.reload()
+    button(page, f"More for {MOON_FILM}").click()
+    expect(page.get_by_role("menuitem", name="Copy path")).to_be_visible()
+    expect(page.get_by_role("menuitem", name="Reveal in folder")).to_have_count(0)

@@ -216,6 +216,23 @@ export async function removeVideo(id: string, name: string): Promise<void> {
   }
 }
 
+/** The server is told where a video lies now; results and player go on with it. Throws what the server refuses. */
+export async function locateVideo(id: string, place: string): Promise<void> {
+  const { name, path, state } = await api.locate(id, place);
+  const news = { name, path, state };
+  search.hits.value = search.hits.value.map((hit) => (hit.video_id === id ? { ...hit, ...news } : hit));
+  const what = player.opened.value;
+  if (what?.id === id) {
+    const hit = search.hits.value.find(({ video_id }) => video_id === id) ?? null;
+    player.opened.value = null; // or it would only be sought in
+    player.open({ id, name, path, hit: what.hit && hit }, player.now.value, false);
+  }
+  say(words.value.located(name));
+  void refreshLibrary();
+}
+
+export const revealVideo = (id: string): void => void api.reveal(id).catch(sayFailure);
+
 /** Make the page what the address bar says: at the start, and on Back and Forward. */
 async function restore(): Promise<void> {
   const where = parse(location.search);

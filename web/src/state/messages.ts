@@ -10,10 +10,17 @@ export interface Note {
 
 export const note = signal<Note | null>(null);
 export const announcement = signal("");
-export const dialog = signal<"settings" | "help" | "problems" | "export" | "remove" | null>(null);
+export const dialog = signal<"settings" | "help" | "problems" | "export" | "remove" | "locate" | null>(null);
 export const leaving = signal<Hit | null>(null); // the video that `remove` asks about
+export const lost = signal<{ id: string; name: string } | null>(null); // the video that `locate` asks about
 export const menu = signal<{ hit: Hit; anchor: DOMRect; from: HTMLElement } | null>(null);
 export const tip = signal<{ x: number; y: number; text: string; image: string | null } | null>(null);
+
+/** Ask where a video lies now. */
+export function askWhere(id: string, name: string): void {
+  lost.value = { id, name };
+  dialog.value = "locate";
+}
 
 let timer = 0;
 

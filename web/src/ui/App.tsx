@@ -12,6 +12,7 @@ import { CardMenu, Live, Note, Tip } from "./Floating";
 import { Footer } from "./Footer";
 import { Header } from "./Header";
 import { HelpDialog } from "./HelpDialog";
+import { LocateDialog } from "./LocateDialog";
 import { Overview } from "./Overview";
 import { Player } from "./Player";
 import { ProblemsDialog } from "./ProblemsDialog";
@@ -30,6 +31,7 @@ export function App() {
       {dialog.value === "problems" && <ProblemsDialog />}
       {dialog.value === "export" && <ExportDialog />}
       {dialog.value === "remove" && <RemoveDialog />}
+      {dialog.value === "locate" && <LocateDialog />}
       <Tip />
       <Note />
       <Live />

@@ -8,7 +8,7 @@ import { clock, clockSpan } from "../lib/time";
 import type { Row } from "../lib/folds";
 import { folderOf } from "../lib/text";
 import { at, height } from "../lib/pool";
-import { linkTo, playHit, removeVideo } from "../state/actions";
+import { linkTo, playHit } from "../state/actions";
 import { menu, tip } from "../state/messages";
 import { opened } from "../state/player";
 import { answer, manyFolders, toggleFold } from "../state/search";
@@ -16,6 +16,7 @@ import { lessData, words } from "../state/settings";
 import { Bars } from "./Bars";
 import { Confidence } from "./Confidence";
 import { Icon } from "./Icon";
+import { MissingActions } from "./Missing";
 import { Name } from "./Name";
 
 export const STRIP = 28;
@@ -144,9 +145,7 @@ function Missing({ hit }: { hit: Hit }) {
       <p>
         <strong>{w.missing}.</strong> {w.missingText}
       </p>
-      <button type="button" class="small" onClick={() => void removeVideo(hit.video_id, hit.name)}>
-        {w.removeFromIndex}
-      </button>
+      <MissingActions id={hit.video_id} name={hit.name} />
     </div>
   );
 }

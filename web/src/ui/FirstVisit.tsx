@@ -1,12 +1,11 @@
 // No library yet: choose a folder. And what is seen while it is read.
-import { useState } from "preact/hooks";
 import { share } from "../jobs";
 import { length } from "../lib/time";
 import { addFolder, canAdd, indexing, isRunning, lastFolder, pauseIndexing, resume } from "../state/library";
-import { copy, reasonOf, sayFailure } from "../state/messages";
+import { copy, sayFailure } from "../state/messages";
 import { words } from "../state/settings";
 import { Icon } from "./Icon";
-import { Prose } from "./Prose";
+import { PathForm } from "./PathForm";
 
 function Command({ text }: { text: string }) {
   const w = words.value;
@@ -20,58 +19,14 @@ function Command({ text }: { text: string }) {
   );
 }
 
-/** A path on this machine, read by the server; says in its words what is wrong with it. */
+/** Reads a folder into the library. */
 export function FolderForm({ onSent }: { onSent?: () => void }) {
   const w = words.value;
-  const [path, setPath] = useState(lastFolder.value ?? "");
-  const [wrong, setWrong] = useState("");
-  const [busy, setBusy] = useState(false);
-  const send = async (): Promise<void> => {
-    setBusy(true);
-    setWrong("");
-    try {
-      await addFolder(path.trim());
-      onSent?.();
-    } catch (error) {
-      setWrong(reasonOf(error));
-    }
-    setBusy(false);
+  const send = async (path: string): Promise<void> => {
+    await addFolder(path);
+    onSent?.();
   };
-  return (
-    <form
-      class="folder-form"
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (path.trim()) void send();
-      }}
-    >
-      <label for="folder">{w.folderLabel}</label>
-      <div class="row">
-        <input
-          id="folder"
-          type="text"
-          value={path}
-          spellcheck={false}
-          autocomplete="off"
-          aria-describedby={wrong ? "folder-wrong" : "folder-hint"}
-          aria-invalid={wrong !== ""}
-          onInput={(event) => setPath(event.currentTarget.value)}
-        />
-        <button type="submit" class="go" disabled={busy || !path.trim()}>
-          {w.index}
-        </button>
-      </div>
-      {wrong ? (
-        <p id="folder-wrong" class="wrong" role="alert">
-          <Prose text={wrong} />
-        </p>
-      ) : (
-        <p id="folder-hint" class="hint">
-          {w.folderHint}
-        </p>
-      )}
-    </form>
-  );
+  return <PathForm label={w.folderLabel} hint={w.folderHint} action={w.index} first={lastFolder.value} send={send} />;
 }
 
 export function FirstVisit() {

@@ -1,9 +1,9 @@
 // What floats above the page: the menu of a result, the tip at a strip, a note, and what screen readers are told.
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { Hit } from "../api";
-import { bestOf, copyLink, notThis, place, playHit, searchLike } from "../state/actions";
-import { library } from "../state/library";
-import { announcement, copy, dialog, leaving, menu, note, tip } from "../state/messages";
+import { bestOf, copyLink, notThis, place, playHit, revealVideo, searchLike } from "../state/actions";
+import { canAdd, library } from "../state/library";
+import { announcement, askWhere, copy, dialog, leaving, menu, note, tip } from "../state/messages";
 import { asked } from "../state/search";
 import { words } from "../state/settings";
 import { Icon, type IconName } from "./Icon";
@@ -35,6 +35,12 @@ function entriesFor(hit: Hit): Entry[] {
   if (hit.path) {
     const path = folder && !hit.path.startsWith("/") ? `${folder}/${hit.path}` : hit.path;
     entries.push({ icon: "path", label: w.copyPath, run: () => void copy(path, w.pathCopied) });
+  }
+  if (library.value?.can_reveal && hit.state !== "missing" && hit.state !== "features_only") {
+    entries.push({ icon: "folder", label: w.reveal, run: () => revealVideo(hit.video_id) });
+  }
+  if (canAdd.value && hit.state === "missing") {
+    entries.push({ icon: "folder", label: w.locate, run: () => askWhere(hit.video_id, hit.name) });
   }
   const askToRemove = (): void => {
     leaving.value = hit;

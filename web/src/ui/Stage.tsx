@@ -3,11 +3,11 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { api, thumbUrl, videoUrl, type Job } from "../api";
 import { ended, follow, share } from "../jobs";
 import { clock, length } from "../lib/time";
-import { removeVideo } from "../state/actions";
 import { reasonOf } from "../state/messages";
 import * as player from "../state/player";
 import { lessData, words } from "../state/settings";
 import { Icon } from "./Icon";
+import { MissingActions } from "./Missing";
 
 export function Stage() {
   const what = player.opened.value;
@@ -102,9 +102,7 @@ function Still({ fault }: { fault: Fault }) {
           <>
             <h2>{w.missing}</h2>
             <p>{w.missingText}</p>
-            <button type="button" class="small" onClick={() => void removeVideo(what.id, what.name)}>
-              {w.removeFromIndex}
-            </button>
+            <MissingActions id={what.id} name={what.name} />
           </>
         )}
         {fault === "unreadable" && <Said title={w.unreadable} text={w.unreadableText} />}

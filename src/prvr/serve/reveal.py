@@ -1,0 +1,69 @@
+"""POST /v1/videos/{id}/reveal: the system's file manager, opened at a file of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from prvr.serve.errors import ApiError, answers
+from prvr.serve.state import Server, VideoId
+from prvr.serve.streams import file_of
+
+router = APIRouter(prefix="/v1/videos/{video_id}", tags=["media"])
+PATIENCE_S = 3.0  # what still runs then has opened a window
+NAME, PLACE = "org.freedesktop.FileManager1", "/org/freedesktop/FileManager1"
+
+
+@router.post("/reveal", status_code=204, responses=answers(403, 404, 409, 410), summary="Show a file in its folder")
+async def reveal(video_id: VideoId, server: Server) -> Response:
+    """Opens the file manager of the machine that the server runs on. From loopback only, where `can_reveal` says so."""
+    if not server.config.open:
+        raise ApiError(403, "loopback_only", "folders are opened on the machine itself")
+    file = await file_of(server, video_id)
+    if not await asyncio.to_thread(show, file):
+        raise ApiError(409, "no_file_manager", f"no file manager could be opened here; the file is {file}")
+    return Response(status_code=204)
+
+
+def programs(file: Path) -> list[Sequence[str]]:
+    """What opens a file manager at a file here, the best first; none on a machine without a screen."""
+    if sys.platform == "darwin":
+        found: list[Sequence[str]] = [("open", "-R", str(file))]
+    elif os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        uri = file.as_uri()  # quotes, commas and the like are escaped in it
+        found = [
+            ("dbus-send", "--session", "--print-reply", f"--dest={NAME}", PLACE, f"{NAME}.ShowItems",
+             f"array:string:{uri}", "string:"),
+            ("gdbus", "call", "--session", "--dest", NAME, "--object-path", PLACE, "--method", f"{NAME}.ShowItems",
+             f"['{uri}']", ""),
+            ("xdg-open", str(file.parent)),
+        ]  # fmt: skip
+    else:
+        found = []
+    return [words for words in found if shutil.which(words[0])]
+
+
+def show(file: Path) -> bool:
+    """Try one after the other; whether one of them did it."""
+    return any(map(_did, programs(file.resolve())))
+
+
+def _did(words: Sequence[str]) -> bool:
+    """Run a program, without a shell, and whether it went well. It may outlive the server."""
+    quiet = subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+    except OSError:
+        return False
+    try:
+        return process.wait(PATIENCE_S) == 0
+    except subprocess.TimeoutExpired:
+        return True

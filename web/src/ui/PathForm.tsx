@@ -1,0 +1,65 @@
+// A path on the machine of the server, typed in; says in the server's words what is wrong with it.
+import { useState } from "preact/hooks";
+import { reasonOf } from "../state/messages";
+import { Prose } from "./Prose";
+
+interface Props {
+  label: string;
+  hint: string;
+  action: string;
+  first?: string | null; // what stands in it at first
+  focus?: boolean; // in a dialog: here it begins
+  send: (path: string) => Promise<void>;
+}
+
+export function PathForm({ label, hint, action, first, focus = false, send }: Props) {
+  const [path, setPath] = useState(first ?? "");
+  const [wrong, setWrong] = useState("");
+  const [busy, setBusy] = useState(false);
+  const submit = async (): Promise<void> => {
+    setBusy(true);
+    setWrong("");
+    try {
+      await send(path.trim());
+    } catch (error) {
+      setWrong(reasonOf(error));
+    }
+    setBusy(false);
+  };
+  return (
+    <form
+      class="folder-form"
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (path.trim() && !busy) void submit();
+      }}
+    >
+      <label for="path">{label}</label>
+      <div class="row">
+        <input
+          id="path"
+          type="text"
+          value={path}
+          autofocus={focus}
+          spellcheck={false}
+          autocomplete="off"
+          aria-describedby={wrong ? "path-wrong" : "path-hint"}
+          aria-invalid={wrong !== ""}
+          onInput={(event) => setPath(event.currentTarget.value)}
+        />
+        <button type="submit" class="go" disabled={busy || !path.trim()}>
+          {action}
+        </button>
+      </div>
+      {wrong ? (
+        <p id="path-wrong" class="wrong" role="alert">
+          <Prose text={wrong} />
+        </p>
+      ) : (
+        <p id="path-hint" class="hint">
+          {hint}
+        </p>
+      )}
+    </form>
+  );
+}
