@@ -13,10 +13,11 @@ from typing import Any
 from prvr.core.types import Span
 from prvr.search.grammar import Filters, Request, day_of, parse
 from prvr.search.ranking import Feedback
-from prvr.serve import schema
+from prvr.serve import requests
 from prvr.serve.desk import Question
 from prvr.serve.errors import ApiError
-from prvr.serve.schema import DEEPEST, MOST_NEGATIVES, MOST_STEPS, SearchRequest
+from prvr.serve.requests import MOST_NEGATIVES, MOST_STEPS, SearchRequest
+from prvr.serve.schema import DEEPEST, Parsed
 
 
 def question_of(asked: SearchRequest) -> Question:
@@ -54,7 +55,7 @@ def request_of(asked: SearchRequest) -> Request | None:
     return Request(steps=steps, within_s=within, without=without, filters=filters)
 
 
-def filters_of(asked: schema.Filter) -> Filters:
+def filters_of(asked: requests.Filter) -> Filters:
     """Raises ApiError for a date that is none."""
     for name, text in (("after", asked.after), ("before", asked.before)):
         if text is not None and day_of(text) is None:
@@ -71,19 +72,19 @@ def filters_of(asked: schema.Filter) -> Filters:
     )
 
 
-def parsed(question: Question) -> schema.Parsed:
+def parsed(question: Question) -> Parsed:
     """How a question was understood."""
     request, filters = question.request, question.filters
     if request:
         filters = request.filters
-    told = schema.Filter(
+    told = requests.Filter(
         path=filters.path,
         after=filters.after.isoformat() if filters.after else None,
         before=filters.before.isoformat() if filters.before else None,
-        duration=schema.Between(gte=filters.longer_s, lte=filters.shorter_s),
+        duration=requests.Between(gte=filters.longer_s, lte=filters.shorter_s),
         tags=list(filters.tags),
     )
-    return schema.Parsed(
+    return Parsed(
         steps=list(request.steps) if request else [],
         within_s=list(request.within_s) if request else [],
         without=list(request.without) if request else [],
@@ -91,7 +92,7 @@ def parsed(question: Question) -> schema.Parsed:
     )
 
 
-def spans(asked: Sequence[schema.Span]) -> tuple[tuple[str, Span], ...]:
+def spans(asked: Sequence[requests.Span]) -> tuple[tuple[str, Span], ...]:
     """Video ids with seconds."""
     return tuple((span.video_id, (span.start, span.end)) for span in asked)
 

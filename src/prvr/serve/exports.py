@@ -18,7 +18,8 @@ from prvr.serve import work
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import Key, repeated, told_job
 from prvr.serve.media import there
-from prvr.serve.schema import ExportClip, ExportRequest, Job
+from prvr.serve.requests import ExportClip, ExportRequest
+from prvr.serve.schema import Job
 from prvr.serve.state import Server, State, known
 from prvr.serve.streams import gone, sent
 

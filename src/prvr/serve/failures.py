@@ -18,7 +18,8 @@ from prvr.serve import work
 from prvr.serve.asking import digest, start_of, token_of
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import Key, repeated, told_job
-from prvr.serve.schema import Failure, Failures, Job, RetryRequest
+from prvr.serve.requests import RetryRequest
+from prvr.serve.schema import Failure, Failures, Job
 from prvr.serve.state import Server, State, alone, told
 
 router = APIRouter(prefix="/v1", tags=["library"])

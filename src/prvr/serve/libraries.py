@@ -16,7 +16,8 @@ from prvr.core.errors import VideoError
 from prvr.serve import jobs, work
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.jobs import HEARTBEAT_S
-from prvr.serve.schema import Job, Jobs, LibraryRequest
+from prvr.serve.requests import LibraryRequest
+from prvr.serve.schema import Job, Jobs
 from prvr.serve.state import Server, State, told
 
 router = APIRouter(prefix="/v1", tags=["jobs"])

@@ -13,7 +13,8 @@ from prvr.core.errors import QueryError
 from prvr.search.confidence import NOTHING
 from prvr.search.listing import clock
 from prvr.serve.errors import ApiError
-from prvr.serve.schema import Hit, Search, SearchRequest
+from prvr.serve.requests import SearchRequest
+from prvr.serve.schema import Hit, Search
 from prvr.serve.search import find
 from prvr.serve.state import Server
 

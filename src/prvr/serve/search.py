@@ -14,7 +14,8 @@ from prvr.serve.asking import digest, parsed, question_of, request_of, token_of
 from prvr.serve.desk import Answer, Question, step_s
 from prvr.serve.errors import answers
 from prvr.serve.picture import check_picture
-from prvr.serve.schema import Branches, Hit, Moment, Scores, Search, SearchRequest, Usage, Why, Word
+from prvr.serve.requests import SearchRequest
+from prvr.serve.schema import Branches, Hit, Moment, Scores, Search, Usage, Why, Word
 from prvr.serve.state import Server, State, VideoId, address, known, name_of, path_of, told, while_there
 
 PICTURES = ("image/jpeg", "image/png", "image/webp")

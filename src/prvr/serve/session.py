@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from prvr.serve.schema import SessionRequest
+from prvr.serve.requests import SessionRequest
 from prvr.serve.security import COOKIE
 from prvr.serve.state import Server
 

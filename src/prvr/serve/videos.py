@@ -16,8 +16,9 @@ from prvr.search.keeping import OtherFile, failures, forget, relocate
 from prvr.serve.asking import digest, start_of, token_of
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import whole_path
+from prvr.serve.requests import LocateRequest
 from prvr.serve.reveal import programs
-from prvr.serve.schema import EncoderInfo, Job, Libraries, Library, LocateRequest, Problem, Video, Videos
+from prvr.serve.schema import EncoderInfo, Job, Libraries, Library, Problem, Video, Videos
 from prvr.serve.state import Server, State, VideoId, address, alone, known, name_of, path_of, told
 
 router = APIRouter(prefix="/v1", tags=["library"])

@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import av
 import pytest
 from av.filter import Graph
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page
 
 from prvr.serve.settings import ServeConfig
@@ -42,6 +43,7 @@ ARGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
 PATIENCE_MS = 30_000
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 USUAL, DESKTOP, PHONE = (1280, 720), (1440, 900), (390, 844)
 
 Serve = Callable[[ServeConfig], Live]
@@ -151,6 +153,12 @@ def showing(page: Page, low: float, high: float, *, paused: bool | None = None) 
 
     until(page, there, what=f"a picture between {low} and {high} s")
     return film(page)
+
+
+def judged(page: Page) -> None:
+    """Raises AssertionError with everything that axe-core finds."""
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": WCAG}, "resultTypes": ["violations"]})
+    assert found.violations_count == 0, found.generate_report()
 
 
 def picture(page: Page, name: str, folder: Path) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
 from prvr.serve.security import digest_of
@@ -24,6 +23,7 @@ from tests.serve.page.browser import (
     film,
     hits,
     is_wide,
+    judged,
     needs_chromium,
     opened,
     picture,
@@ -34,7 +34,6 @@ from tests.serve.page.browser import (
 )
 
 pytestmark = needs_chromium
-WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 NARROW = (320, 640)  # CSS pixels of a window of 1280 at 400 %
 OUT = "nobody is asked for a token of this length"
 
@@ -103,12 +102,6 @@ def suggestions(page: Page) -> None:
 
 
 STATES = [overview, results, playing, no_match, filtered, menu, settings, shortcuts, export, suggestions]
-
-
-def judged(page: Page) -> None:
-    """Raises AssertionError with everything that axe-core finds."""
-    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": WCAG}, "resultTypes": ["violations"]})
-    assert found.violations_count == 0, found.generate_report()
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -23,13 +23,13 @@ from tests.serve.page.browser import (
     button,
     hits,
     is_wide,
+    judged,
     needs_chromium,
     picture,
     search,
     showing,
     until,
 )
-from tests.serve.page.test_access import judged
 from tests.serve.test_moved import program
 
 pytestmark = needs_chromium

@@ -6,6 +6,7 @@ import json
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -27,12 +28,12 @@ from tests.serve.page.browser import (
     Visitor,
     button,
     hits,
+    judged,
     needs_chromium,
     picture,
     search,
     until,
 )
-from tests.serve.page.test_access import WCAG, Axe
 
 pytestmark = needs_chromium
 SMALL, CUT = "backup/small.mp4", "backup/cut.mp4"
@@ -104,8 +105,7 @@ def test_one_card_for_a_film_and_its_copies(page: Page, tmp_path: Path) -> None:
     assert [shown(page)[0], *shown(page)[3:]] == before
     assert page.get_by_role("article").locator(".rank").all_inner_texts()[:3] == ["1", "2", "3"]
     expect(page.get_by_role("listitem").nth(1)).to_have_attribute("aria-posinset", "2")
-    report = Axe().run(page, options={"runOnly": WCAG})
-    assert not report.response["violations"], report.generate_report()
+    judged(page)
     box = fold.bounding_box()
     assert box is not None
     assert box["height"] >= 24
@@ -172,7 +172,8 @@ def test_the_command_line_and_the_api_say_the_same(library: Path, capsys: pytest
     assert table[2].startswith("    +2 similar: ")
     assert all(Path(name).name in table[2] for name in ALL - {first})
     with asking(config_of(library)) as client:
-        found, token = [], None
+        found: list[dict[str, Any]] = []
+        token = None
         for _ in range(3):
             asked = {"query_text": MOON, "page_limit": 1} | ({"page_token": token} if token else {})
             answer = client.post("/v1/search", json=asked).json()

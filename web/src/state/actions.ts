@@ -225,7 +225,7 @@ export async function locateVideo(id: string, place: string): Promise<void> {
   if (what?.id === id) {
     const hit = search.hits.value.find(({ video_id }) => video_id === id) ?? null;
     player.opened.value = null; // or it would only be sought in
-    player.open({ id, name, path, hit: what.hit && hit }, player.now.value, false);
+    player.open({ ...what, name, path, hit: what.hit && hit }, player.now.value, false);
   }
   say(words.value.located(name));
   void refreshLibrary();
