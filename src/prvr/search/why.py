@@ -43,7 +43,7 @@ class Why(NamedTuple):
 
     video_id: str
     score: float  # of that moment, before anything is taken from it for what must not be seen
-    at_s: tuple[float, ...]  # where each step is seen best, the middle of an instant
+    at_s: tuple[float, ...]  # where each step is seen best, the middle of an instant, seconds
     words: tuple[Word, ...]  # in the order of the sentence
     branches: Branches | None  # None: the score has one branch only
 
@@ -77,7 +77,7 @@ def explain(index: Index, request: Request, video_id: str, *, embed: Callable[[S
     return Why(
         video_id=video_id,
         score=float(whole.mean()),
-        at_s=tuple(((places + 0.5) * GRID_S).tolist()),
+        at_s=tuple(((places + 0.5) * GRID_S).clamp(max=float(row.candidate.bank.spans.max())).tolist()),
         words=tuple(Word(word, step, next(adds) if rest else None) for step, word, rest in parts),
         branches=Branches(*shares) if len(shares) == 2 else None,
     )
