@@ -18,13 +18,13 @@ from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.types import Bank, Span
-from prvr.index.base import Index, unit
+from prvr.index.base import Index
 
 BACK = 50  # how many hits before it one may repeat
 SAME = 0.025  # distance of copies over the usual one (benchmarks/similar.py)
 NEAR = 0.05  # that of their moments, to be looked at closely
 TRIED = 4  # hits that one is compared with closely, those with the most alike moments
-PROBES = 16  # frames of the shorter video, spread over all of it
+PROBES = 8  # frames of the shorter video, spread over all of it
 SHARED = 0.8  # of these that lie inside the longer one at least
 LEAST = 1e-3  # a distance that keeping vectors in few bits makes
 SAMPLE = 32  # videos that tell the usual distance
@@ -47,7 +47,7 @@ def usual_distance(index: Index) -> float:
     nothing, means = torch.zeros(index.header.width), []
     for video_id in ids[:: max(1, len(ids) // SAMPLE)][:SAMPLE]:
         with suppress(IndexFolderError):  # damaged, or taken out meanwhile: the others tell as well
-            means.append(unit(_branch(index.candidate(nothing, video_id).bank)[0]).mean(0))
+            means.append(_branch(index.candidate(nothing, video_id).bank)[0].mean(0))
     if len(means) < 2:
         return 1.0
     stacked = torch.stack(means)  # (V', D)
@@ -82,7 +82,7 @@ def _joined(banks: Sequence[Bank]) -> _Frames:
     sizes = torch.tensor([len(tokens) for tokens, _ in parts])
     owner = torch.arange(len(parts)).repeat_interleave(sizes)
     tokens, spans = (torch.cat(part) for part in zip(*parts, strict=True))
-    return _Frames(unit(tokens), spans, owner, sizes, sizes.cumsum(0) - sizes)
+    return _Frames(tokens, spans, owner, sizes, sizes.cumsum(0) - sizes)
 
 
 def _means(frames: _Frames, moments: Tensor) -> Tensor:
