@@ -14,7 +14,7 @@ from torch import Tensor
 from prvr import Query, SearchEngine
 from prvr.core.types import Span
 from prvr.data.annotations import read_queries
-from prvr.search.moments import Curve, moments, relevance
+from prvr.search.moments import Curves, moments, relevance
 
 
 def overlap(one: Span, other: Span) -> float:
@@ -23,15 +23,14 @@ def overlap(one: Span, other: Span) -> float:
     return shared / (one[1] - one[0] + other[1] - other[0] - shared)
 
 
-def curves_of(engine: SearchEngine, queries: list[Query]) -> list[Curve]:
+def curves_of(engine: SearchEngine, queries: list[Query]) -> Curves:
     """The score over time of each query's own video."""
-    curves = []
+    found = []
     for query in queries:
         candidates = engine.index.search(engine.embed(query.text), k=len(engine.index))
-        own = next(one for one in candidates if one.video_id == query.video_id)
-        duration_s = engine.index.facts(query.video_id).duration_s
-        curves.append(relevance(own, clip_weight=engine.index.header.clip_weight, duration_s=duration_s))
-    return curves
+        found.append(next(one for one in candidates if one.video_id == query.video_id))
+    durations_s = [engine.index.facts(query.video_id).duration_s for query in queries]
+    return relevance(found, clip_weight=engine.index.header.clip_weight, durations_s=durations_s)
 
 
 def overlaps(spans: list[Span], queries: list[Query]) -> Tensor:
@@ -45,10 +44,10 @@ def main(root: Path, split: str) -> None:
     engine = SearchEngine.open(root)
     queries = [query for query in read_queries(root / "annotations" / f"{split}.jsonl") if query.windows]
     curves = curves_of(engine, queries)
-    whole = overlaps([(0.0, float(curve.edges[-1])) for curve in curves], queries).mean()
+    whole = overlaps([(0.0, float(end)) for end in curves.ends[curves.first + curves.sizes - 1]], queries).mean()
     print(f"{len(queries)} queries of {split}; the whole video as the answer has mean IoU {whole:.3f}")
     for height in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
-        best = [moments(curve, height=height)[0] for curve in curves]
+        best = [found[0] for found in moments(curves, height=height)]
         iou = overlaps(best, queries)
         length = torch.tensor([end - start for start, end in best]).mean()
         at = [100 * float((iou >= level).float().mean()) for level in (0.5, 0.7)]

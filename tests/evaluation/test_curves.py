@@ -16,7 +16,7 @@ from prvr.evaluation.curves import (
 )
 from prvr.evaluation.windows import pad
 from prvr.nn.spans import clip_spans
-from prvr.search.moments import Curve, moments, relevance
+from tests.search.slow import Curve, moments, relevance
 
 
 def random_videos(number: int, frames: int, clips: int) -> tuple[VideoBatch, Tensor]:

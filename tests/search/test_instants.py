@@ -9,7 +9,7 @@ from torch import Tensor
 
 from prvr.core.types import Bank, Candidate
 from prvr.search.instants import Instants, in_order, instants, stretch, without
-from prvr.search.moments import relevance
+from tests.search.slow import relevance
 
 
 def timed(rows: list[list[list[float]]]) -> Instants:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 
 from prvr.core.types import Bank, Candidate
-from prvr.search.moments import Curve, moments, per_second, relevance
+from prvr.search.moments import Curves, moments, on_grid, per_second, relevance
+from tests.search import slow
 
 
 def candidate(spans: list[list[float]], scores: list[float], num_frames: int) -> Candidate:
@@ -14,37 +17,44 @@ def candidate(spans: list[list[float]], scores: list[float], num_frames: int) ->
     return Candidate("v", max(scores), torch.tensor(scores), bank)
 
 
+def curve(ends: Sequence[float], values: Sequence[float]) -> Curves:
+    """Of one video."""
+    return Curves(np.array(ends, dtype=np.float32), np.array(values, dtype=np.float32), np.array([len(ends)]))
+
+
 def test_relevance_by_hand() -> None:
     frames = [[0.0, 2.0], [2.0, 4.0], [4.0, 6.0]]
     clips = [[0.0, 4.0], [4.0, 6.0]]
-    curve = relevance(candidate(frames + clips, [0.1, 0.5, 0.3, 0.2, 0.8], 3), clip_weight=0.4, duration_s=6.0)
-    assert curve.edges.tolist() == [0, 2, 4, 6]
+    one = candidate(frames + clips, [0.1, 0.5, 0.3, 0.2, 0.8], 3)
+    found = relevance([one, one], clip_weight=0.4, durations_s=[6.0, 3.0])
     want = [0.6 * 0.1 + 0.4 * 0.2, 0.6 * 0.5 + 0.4 * 0.2, 0.6 * 0.3 + 0.4 * 0.8]
-    torch.testing.assert_close(curve.values, torch.tensor(want))
+    assert found.ends.tolist() == [2, 4, 6, 2, 3]
+    assert found.starts.tolist() == [0, 2, 4, 0, 2]
+    assert found.sizes.tolist() == [3, 2]
+    assert found.values.tolist() == pytest.approx(want + want[:2])
 
 
 def test_the_better_of_two_tokens_that_show_one_instant_counts() -> None:
-    curve = relevance(
-        candidate([[0.0, 2.0], [0.0, 2.0], [2.0, 3.0]], [0.1, 0.7, 0.2], 3), clip_weight=0.0, duration_s=3
+    found = relevance(
+        [candidate([[0.0, 2.0], [0.0, 2.0], [2.0, 3.0]], [0.1, 0.7, 0.2], 3)], clip_weight=0.0, durations_s=[3]
     )
-    torch.testing.assert_close(curve.values, torch.tensor([0.7, 0.2]))
+    assert found.values.tolist() == pytest.approx([0.7, 0.2])
 
 
 def test_moments_by_hand() -> None:
-    edges = torch.arange(11.0)
-    values = torch.tensor([0, 0, 8, 10, 0, 0, 7, 0, 0, 4.0])  # median 0, half height 5
-    assert moments(Curve(edges, values)) == ((2.0, 4.0), (6.0, 7.0))
-    assert moments(Curve(edges, values), most=1) == ((2.0, 4.0),)
-    assert moments(Curve(edges, values), height=0.3) == ((2.0, 4.0), (6.0, 7.0), (9.0, 10.0))
+    one = curve(range(1, 11), [0, 0, 8, 10, 0, 0, 7, 0, 0, 4])  # median 0, half height 5
+    assert moments(one) == [((2.0, 4.0), (6.0, 7.0))]
+    assert moments(one, most=1) == [((2.0, 4.0),)]
+    assert moments(one, height=0.3) == [((2.0, 4.0), (6.0, 7.0), (9.0, 10.0))]
 
 
 def test_a_flat_curve_is_the_whole_video() -> None:
-    assert moments(Curve(torch.tensor([0.0, 1.0, 5.0]), torch.tensor([0.3, 0.3]))) == ((0.0, 5.0),)
+    assert moments(curve([1.0, 5.0], [0.3, 0.3])) == [((0.0, 5.0),)]
 
 
 def test_the_median_is_over_time_not_over_tokens() -> None:
-    edges = torch.tensor([0.0, 10.0, 10.1, 10.2, 10.3])  # one long dull stretch, three short bright ones
-    (found,) = moments(Curve(edges, torch.tensor([0.0, 0.4, 1.0, 0.6])))
+    ends = [10.0, 10.1, 10.2, 10.3]  # one long dull stretch, three short bright ones
+    ((found,),) = moments(curve(ends, [0.0, 0.4, 1.0, 0.6]))
     assert list(found) == pytest.approx([10.1, 10.3])
 
 
@@ -52,7 +62,7 @@ def test_moments_stay_inside_the_video_and_apart() -> None:
     for _ in range(50):
         spans = torch.rand(12, 2).sort(1).values * 40 - 5
         shown = candidate(spans.tolist(), torch.randn(12).tolist(), 8)
-        found = sorted(moments(relevance(shown, clip_weight=0.4, duration_s=30.0)))
+        found = sorted(moments(relevance([shown], clip_weight=0.4, durations_s=[30.0]))[0])
         assert found
         assert found[0][0] >= 0
         assert found[-1][1] <= 30.0
@@ -76,14 +86,37 @@ def test_relevance_equals_the_loop_over_tokens() -> None:
     for _ in range(20):
         spans = torch.rand(12, 2).sort(1).values * 40 - 5
         shown = candidate(spans.tolist(), torch.randn(12).tolist(), 8)
-        curve = relevance(shown, clip_weight=0.4, duration_s=30.0)
-        middles = ((curve.edges[1:] + curve.edges[:-1]) / 2).tolist()
+        found = relevance([shown], clip_weight=0.4, durations_s=[30.0])
+        middles = ((found.ends + found.starts) / 2).tolist()
         want = [slow_relevance(shown, clip_weight=0.4, at=at, duration_s=30.0) for at in middles]
-        torch.testing.assert_close(curve.values, torch.tensor(want))
+        assert found.values.tolist() == pytest.approx(want, rel=1e-5)
 
 
 def test_every_second_is_the_mean_over_it() -> None:
-    curve = Curve(torch.tensor([0.0, 0.5, 2.25, 3.0, 3.4]), torch.tensor([1.0, 0.0, 4.0, 2.0]))
-    assert per_second(curve) == pytest.approx((0.5, 0.0, 3.0, 2.0))
-    long = Curve(torch.arange(21_601) / 2, torch.rand(21_600))
-    torch.testing.assert_close(torch.tensor(per_second(long)), long.values.view(-1, 2).mean(1), rtol=1e-5, atol=1e-6)
+    (found,) = per_second(curve([0.5, 2.25, 3.0, 3.4], [1.0, 0.0, 4.0, 2.0]))
+    assert found == pytest.approx((0.5, 0.0, 3.0, 2.0))
+    values = torch.rand(21_600)
+    (long,) = per_second(on_grid([values], steps_s=[0.5]))
+    torch.testing.assert_close(torch.tensor(long), values.view(-1, 2).mean(1), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("clip_weight", [0.0, 0.4, 1.0])
+def test_an_answer_equals_its_videos_one_by_one(clip_weight: float) -> None:
+    """Of all lengths; frames of equal length and shown twice; equal scores; tokens past the end; a branch missing."""
+    shown, durations = [], [30.0, 0.4, 61.3, 7.0, 13.9, 5.0, 12.3]
+    for number, duration in enumerate(durations):
+        frames, clips = 128 if number == 4 else 3 + 5 * number, 0 if number == 1 else 6
+        place = torch.arange(frames) // (1 + number % 2)
+        even = torch.stack([place, place + 1], 1) * (duration / (int(place.max()) + 1))
+        spans = torch.cat([even, torch.rand(clips, 2).sort(1).values * 1.2 * duration - 1])
+        scores = torch.randn(frames + clips).mul(2).round() / 10
+        shown.append(candidate(spans.tolist(), scores.tolist(), frames))
+    curves = relevance(shown, clip_weight=clip_weight, durations_s=durations)
+    found = zip(np.split(curves.ends, curves.first[1:]), np.split(curves.values, curves.first[1:]), strict=True)
+    for v, (ends, values) in enumerate(found):
+        want = slow.relevance(shown[v], clip_weight=clip_weight, duration_s=durations[v])
+        assert ends.tolist() == want.edges[1:].tolist()
+        assert values.tolist() == want.values.tolist()
+        for most, height in ((1, 0.5), (3, 0.5), (99, 0.2)):
+            assert moments(curves, most=most, height=height)[v] == slow.moments(want, most=most, height=height)
+        assert per_second(curves)[v] == pytest.approx(slow.per_second(want), abs=1e-6)

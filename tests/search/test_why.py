@@ -15,10 +15,10 @@ from prvr.index.base import IndexHeader
 from prvr.index.exact import ExactIndex
 from prvr.search.engine import SearchEngine
 from prvr.search.grammar import parse
-from prvr.search.moments import relevance
 from prvr.search.ranking import named
 from prvr.search.why import MOST_WORDS, explain, without_each
 from tests.search.conftest import Made
+from tests.search.slow import Curve, relevance
 from tests.search.test_engine import engine_of
 
 FUNCTION_WORDS = {"a", "an", "the", "there", "is", "that", "which", "in", "of", "we", "see"}
@@ -85,9 +85,10 @@ def slow_why(engine: SearchEngine, text: str, video_id: str) -> tuple[list[float
     vectors = engine.embed_many([*request.steps, *request.without])
     steps, negatives = vectors[: len(request.steps)], vectors[len(request.steps) :]
     row = named(engine.index, steps, negatives, video_id, within_s=request.within_s, where=None)
-    curve = row.curve or relevance(
-        row.candidate, clip_weight=weight, duration_s=engine.index.facts(video_id).duration_s
-    )
+    duration_s = engine.index.facts(video_id).duration_s
+    curve = relevance(row.candidate, clip_weight=weight, duration_s=duration_s)
+    if row.values is not None:
+        curve = Curve(torch.arange(row.values.shape[1] + 1) * row.step_s, row.values.amax(0))
     if row.places is None:
         best = int(curve.values.argmax())
         places = [float(curve.edges[best : best + 2].mean())]

@@ -143,7 +143,7 @@ class SearchEngine:
         A hit that repeats one of the fifty before it says which, wherever the part begins.
         """
         first = max(0, start - similar.BACK)
-        readings = [self._read(row, ranking.said, facts) for row in ranking.rows[first:stop]]
+        readings = self._read(ranking.rows[first:stop], ranking.said, facts)
         new = readings[start - first :]
         copies: list[int | None] = [None] * len(new)
         if new and len(readings) > 1:
@@ -162,7 +162,7 @@ class SearchEngine:
         steps, negatives = vectors[: len(request.steps)], vectors[len(request.steps) :]
         asked = request.filters.where()
         row = named(self.index, steps, negatives, video_id, within_s=request.within_s, where=asked)
-        return self._read(row).hit(UNKNOWN, self.folder)
+        return self._read([row])[0].hit(UNKNOWN, self.folder)
 
     def why(self, query: str | Request, video_id: str) -> Why:
         """What each word of a query, and each branch, gives the best moment of one named video; see `why.explain`."""
@@ -276,11 +276,14 @@ class SearchEngine:
         return Ranking(rows, judgements, heard)
 
     def _read(
-        self, row: Row, said: Mapping[str, WordHit] = MappingProxyType({}), facts: Mapping[str, Facts] = NO_FACTS
-    ) -> Reading:
-        video_id = row.candidate.video_id
-        known = facts.get(video_id) or self.index.facts(video_id)
-        return read(row, known, said.get(video_id), clip_weight=self.index.header.clip_weight)
+        self,
+        rows: Sequence[Row],
+        said: Mapping[str, WordHit] = MappingProxyType({}),
+        facts: Mapping[str, Facts] = NO_FACTS,
+    ) -> list[Reading]:
+        ids = [row.candidate.video_id for row in rows]
+        known = [facts.get(video_id) or self.index.facts(video_id) for video_id in ids]
+        return read(rows, known, said, clip_weight=self.index.header.clip_weight)
 
     def _usual_distance(self) -> float:
         """See `similar.usual_distance`; measured again when a tenth of the videos has come or gone."""

@@ -49,7 +49,7 @@ def instants(
     inside = (spans.mean(1) / step_s).long().clamp(min=0).minimum(ends[owner] - 1)
     first = torch.where(last > first, first, inside)
     length = (last - first).clamp(min=1)
-    token, instant = covered(first, length)
+    token, instant = map(torch.from_numpy, covered(first.numpy(), length.numpy()))
     num, size = len(banks), int(ends.max())
     row = owner * 2 + branch
     best = _amax(scores[:, token], row[token] * size + instant, 2 * num * size).view(-1, num, 2, size)

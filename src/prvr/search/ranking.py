@@ -13,7 +13,6 @@ from prvr.core.types import Candidate, Span
 from prvr.index.base import Index, Where, WordHit, unit
 from prvr.search.instants import Instants, in_order, instants, stretch, without
 from prvr.search.judge import Judgement
-from prvr.search.moments import Curve
 
 DEPTH = 100  # videos that are looked at again when ranking by more than one vector
 STRENGTH = 0.5  # what a negative takes away, times what it stands above its usual height (benchmarks/grammar.py)
@@ -39,14 +38,6 @@ class Row(NamedTuple):
     values: Tensor | None = None  # (S, G) score of every instant of every step; None: the candidate's own tokens
     places: Tensor | None = None  # (S,) the instant of each step
     step_s: float = 0.0
-
-    @property
-    def curve(self) -> Curve | None:
-        """The best step at every instant."""
-        if self.values is None:
-            return None
-        edges = torch.arange(self.values.shape[1] + 1, dtype=torch.float32) * self.step_s
-        return Curve(edges, self.values.amax(0))
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -76,7 +67,10 @@ class Ranking(NamedTuple):
     def scale(self, most: int) -> tuple[float, float]:
         """The lowest and the highest score of a vector or an instant among the first `most` videos."""
         values = [row.candidate.token_scores if row.values is None else row.values for row in self.rows[:most]]
-        return (min(float(v.min()) for v in values), max(float(v.max()) for v in values)) if values else (0.0, 1.0)
+        if not values:
+            return (0.0, 1.0)
+        low, high = torch.cat([one.flatten() for one in values]).aminmax()
+        return float(low), float(high)
 
 
 def by_vector(index: Index, query: Tensor, *, k: int, where: Where | None) -> list[Row]:
