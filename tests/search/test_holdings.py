@@ -43,7 +43,7 @@ def test_what_there_is(tmp_path: Path) -> None:
     assert (found.model, found.calibrated, found.num_bytes > 0) == ("zero-shot", False, True)
     assert found.file("a.mp4") == tmp_path / "videos" / "a.mp4"
     assert found.file("c.mp4") is None
-    assert found.gone() == {"b.mp4"}
+    assert found.gone() == {"b.mp4": "videos/b.mp4"}
     assert found.meant(None) == 3
     assert found.meant(Where(tags=("x",))) == 2
     exact = ExactIndex.open(tmp_path)

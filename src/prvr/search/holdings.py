@@ -39,10 +39,14 @@ class Holdings:
         path = self.facts[video_id].path
         return locate(self.folder, path) if path else None
 
-    def gone(self) -> frozenset[str]:
-        """The videos whose files are not there; one look at the disk for each."""
-        files = {video_id: self.file(video_id) for video_id in self.facts}
-        return frozenset(video_id for video_id, file in files.items() if file and not file.exists())
+    def gone(self) -> dict[str, str]:
+        """The videos whose files are not there, and the paths that the index has for them; a look at the disk for each.
+
+        What cannot be looked at, for want of a right or of the drive that it is on, is not said to be gone.
+        """
+        places = self.folder, self.folder.absolute().parent
+        files = {video_id: facts.path for video_id, facts in self.facts.items() if facts.path}
+        return {one: path for one, path in files.items() if not any(_there(place / path) for place in places)}
 
     def meant(self, where: Where | None) -> int:
         """How many videos a filter means."""
@@ -91,3 +95,10 @@ def examples(folder: Path, known: Mapping[str, Facts], *, most: int = 6) -> tupl
         if texts:
             return tuple(texts[at * len(texts) // most] for at in range(most)) if len(texts) > most else tuple(texts)
     return ()
+
+
+def _there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:
+        return True

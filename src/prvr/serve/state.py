@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from prvr.core.errors import IndexFolderError
 from prvr.search.holdings import Facts, Holdings
+from prvr.serve.absent import Absent
 from prvr.serve.desk import Desk
 from prvr.serve.errors import ApiError
 from prvr.serve.jobs import Jobs
@@ -38,6 +39,7 @@ class State:
     media: Media
     metrics: Metrics
     doorman: Doorman
+    absent: Absent = field(default_factory=Absent)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set when answers that never end must end
 
 

@@ -44,7 +44,7 @@ async def libraries(server: Server) -> Response:
         if error.code != "no_index":
             raise
         return told(found(data=[]))
-    gone = await asyncio.to_thread(holdings.gone)
+    gone = await server.absent.of(holdings, soon=True)
     return told(found(data=[_library(server, holdings, len(gone), indexing)]))
 
 
@@ -64,7 +64,7 @@ async def videos(
     where = Where(path=path)
     chosen = [item for item in holdings.facts.items() if where.holds(item[1])]
     if missing_only:
-        gone = await asyncio.to_thread(holdings.gone)
+        gone = await server.absent.of(holdings)
         chosen = [item for item in chosen if item[0] in gone]
     chosen.sort(key=ORDERS[sort])
     page, end = chosen[start : start + limit], start + limit
