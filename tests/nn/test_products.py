@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import ctypes
+
 import pytest
 import torch
 from torch import Tensor
 
 from prvr.nn import products
 from prvr.nn.blocks import AttentionBlocks
-from prvr.nn.products import linear
+from prvr.nn.products import linear, rounded
+
+
+class Heap(ctypes.Structure):
+    """What glibc says of its heaps (mallinfo2)."""
+
+    _fields_ = [(f"n{i}", ctypes.c_size_t) for i in range(7)] + [("used", ctypes.c_size_t), ("free", ctypes.c_size_t)]
+    _fields_ += [("top", ctypes.c_size_t)]
 
 
 @pytest.mark.parametrize("num", [1, 3])
@@ -23,6 +32,22 @@ def test_products_of_matrices_and_of_their_views(num: int, onednn: bool, monkeyp
     torch.testing.assert_close(linear(other.mT, x.mT), other.mT @ x)  # views of either side
     torch.testing.assert_close(linear(x, weight.mT.contiguous().mT), want)
     torch.testing.assert_close(linear(x[:, ::2, :10], weight[..., :10]), x[:, ::2, :10] @ weight[..., :10].mT)
+
+
+def test_questions_of_every_length_take_no_memory_for_each() -> None:
+    """oneDNN never forgets a number of rows; here it meets a tenth of them, and finds the same."""
+    look = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    if look is None or not products._ONEDNN:
+        pytest.skip("needs glibc and a processor whose products oneDNN makes")
+    look.restype = Heap
+    weight = torch.randn(1, 136, 72)  # of a size that nothing else has
+    before = look().used
+    with torch.inference_mode():
+        for rows in range(1, 301):
+            x = torch.randn(1, rows, 72)
+            torch.testing.assert_close(linear(x, weight), x @ weight.mT)
+    assert look().used - before < 8e6
+    assert [rounded(rows) for rows in (0, 1, 3, 10, 64, 65, 300)] == [1, 1, 4, 16, 64, 128, 320]
 
 
 def test_double_precision_is_kept() -> None:
