@@ -83,6 +83,8 @@ def test_an_index_uses_the_features_that_lie_in_its_folder(mine: Path, capsys: p
         (["search", "x", "--topk", "3"], 2, "unrecognized arguments: --topk"),
         (["search", "x", "--index", "{nowhere}"], 1, "no index here; make one with `prvr index"),
         (["search", "x", "--index", "{nowhere}", "-k", "0"], 1, "no index here"),
+        (["index", "--failures", "--index", "{nowhere}"], 1, "no index here; make one with `prvr index"),
+        (["index", "--retry", "--index", "{nowhere}"], 1, "no index here"),
         (["extract", "{nowhere}", "--out", "{out}"], 1, "nowhere"),
         (["extract", "{empty}", "--out", "{out}"], 1, "no video could be read below"),
         (["extract", "{empty}", "--out", "{file}/out"], 1, "cannot be written"),

@@ -119,7 +119,7 @@ def test_a_killed_run_forgets_no_failure(root: Path, tmp_path: Path) -> None:
     process.wait()
     assert "lost.mp4" in kept(out)
     with (out / FILE).open("a") as file:
-        file.write('{"path": "/cut o')
+        file.write('[1]\n{"path": "/no/failure"}\n{"path": "/cut o')
     extract([root], ColourEncoder(), out)
     assert kept(out) == STAGES
     assert len(FeatureStore.open(out).entries()) == 41

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from prvr.features.extract import Progress
 from prvr.features.store import FeatureStore
 from prvr.index.opening import header_of, open_index
 from prvr.search import keeping
-from prvr.search.keeping import forget, read_into
+from prvr.search.keeping import failures, forget, read_into
 
 
 def test_what_is_read_can_be_searched_while_the_rest_is(
@@ -32,6 +33,16 @@ def test_what_is_read_can_be_searched_while_the_rest_is(
     assert any(0 < found < 12 for _, found in seen)
     again, _ = read_into([world / "videos"], tmp_path)
     assert (len(again.extraction.kept), again.added) == (12, ())
+
+
+def test_what_could_not_be_read_is_forgotten_where_it_is_gone_and_pruned(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    shutil.copy(world / "videos" / "w0000.webm", tmp_path / "videos")
+    (tmp_path / "videos" / "junk.mp4").write_bytes(b"junk")
+    for prune, left in ((False, 1), (False, 1), (True, 0)):
+        read_into([tmp_path / "videos"], tmp_path, prune=prune)
+        assert len(failures(tmp_path)) == left
+        (tmp_path / "videos" / "junk.mp4").unlink(missing_ok=True)
 
 
 def test_a_video_is_taken_out_and_comes_back(world: Path, tmp_path: Path) -> None:

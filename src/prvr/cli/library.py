@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from prvr.cli.screen import DONE, FAILED, NONE, Parser, device_option, emit, positive, reading_bar, say
 from prvr.cli.videos import bring_encoder, closing, extraction, limits, reading_options, sampling
-from prvr.core.errors import ConfigError, QueryError
+from prvr.core.errors import ConfigError, IndexFolderError, QueryError
+from prvr.core.files import there
 
 if TYPE_CHECKING:
     from prvr.core.types import Hit
@@ -144,6 +145,8 @@ def _failures(args: argparse.Namespace, folder: Path) -> int:
     from prvr.search.keeping import failures
     from prvr.video.source import shown
 
+    if not there(folder):
+        raise IndexFolderError(f"{folder}: no index here; make one with `prvr index PATH --index {folder}`")
     found = failures(folder)
     if args.json:
         emit([{"id": one.id, **vars(one), "path": one.file, "root": shown(Path(one.root))} for one in found])

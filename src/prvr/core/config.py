@@ -12,6 +12,7 @@ import hashlib
 import json
 import types
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from prvr.core.errors import ConfigError
@@ -30,7 +31,7 @@ def from_dict(kind: type[T], values: Mapping[str, Any], *, where: str = "") -> T
 
     Raises ConfigError for an unknown name, a missing required one or a value of the wrong type.
     """
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     known = {
         closest(name, names, what=f"setting {where}{name}"): convert(value, hints[name], where=f"{where}{name}")
@@ -67,6 +68,12 @@ def fingerprint(value: Any, *, length: int = 12) -> str:
     plain = to_dict(value) if dataclasses.is_dataclass(value) else value
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields; worked out once, for a store reads thousands of one kind."""
+    return get_type_hints(kind)
 
 
 def closest(name: str, names: Sequence[str], *, what: str) -> str:
@@ -122,7 +129,7 @@ def _scalar(value: Any, hint: Any, *, where: str) -> Any:
 def _replace(config: T, changes: Mapping[str, Any], *, where: str) -> T:
     """All changes at once, so that two settings which only fit together can be set together."""
     assert dataclasses.is_dataclass(config)
-    hints, names = get_type_hints(type(config)), [field.name for field in dataclasses.fields(config)]
+    hints, names = _hints(type(config)), [field.name for field in dataclasses.fields(config)]  # type: ignore[arg-type]
     values = {}
     for given, change in changes.items():
         path = f"{where}{given}"

@@ -28,6 +28,17 @@ def write_whole(path: Path, content: bytes) -> None:
         raise
 
 
+def there(path: Path) -> bool:
+    """Whether something lies there, be it readable or not."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 @contextlib.contextmanager
 def only_writer(folder: Path, error: type[PrvrError], *, parts: str = ".*.tmp") -> Iterator[None]:
     """Hold the only right to write in a folder, made if it is missing; a killed process lets go of it.

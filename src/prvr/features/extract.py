@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 
 from prvr.core.errors import FeatureError, VideoError
+from prvr.core.files import there
 from prvr.core.types import Encoder, VideoFeatures
 from prvr.features.failures import Failures, Stage, failure
 from prvr.features.store import Entry, FeatureStore, StoreHeader
@@ -175,7 +176,7 @@ def _keep(entry: Entry, job: Job, todo: Plan, failures: Failures) -> None:
     todo.kept.append(entry.video_id)
     failures.drop(job.path)
     here = job.path.resolve()
-    if str(here) != entry.source and not Path(entry.source).exists():
+    if str(here) != entry.source and not there(Path(entry.source)):
         todo.moved[entry.video_id] = here
 
 
@@ -185,7 +186,7 @@ def _find_again(todo: Plan, store: FeatureStore, failures: Failures, taken: Coll
         return
     gone: dict[tuple[int, int], list[Entry]] = {}
     for entry in store.entries():
-        if entry.video_id not in taken and not Path(entry.source).exists():
+        if entry.video_id not in taken and not there(Path(entry.source)):
             gone.setdefault((entry.size, entry.mtime_ns), []).append(entry)
     jobs, todo.jobs = todo.jobs, []
     for job in jobs:
@@ -218,7 +219,8 @@ def _found(
         else:
             failures.drop(start)
         return
-    failures.mend(start, [path for path, _ in found.problems])
+    if start.is_dir():
+        failures.mend(start, [path for path, _ in found.problems])
     for path, line in found.problems:
         if failures.ignores(path):
             todo.ignored += 1
@@ -313,7 +315,7 @@ def _job(path: Path, root: Path, stat: os.stat_result, store: FeatureStore, take
     for video_id in (short, long):
         job = Job(video_id, path, stat.st_size, stat.st_mtime_ns, root)
         owner, entry = taken.get(video_id), store.entry(video_id)
-        if owner is None and entry and not entry.made_from(job.size, job.mtime_ns) and Path(entry.source).exists():
+        if owner is None and entry and not entry.made_from(job.size, job.mtime_ns) and there(Path(entry.source)):
             owner = Path(entry.source)
         if owner is None or owner == here:
             return job

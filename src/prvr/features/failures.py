@@ -14,10 +14,9 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from prvr.core.config import from_dict
-from prvr.core.errors import ConfigError, FeatureError
+from prvr.core.errors import FeatureError
 from prvr.core.files import write_whole
 from prvr.video.source import shown
 
@@ -71,9 +70,10 @@ class Failures:
         except OSError as error:
             raise FeatureError(f"{self._file}: cannot be read ({error.strerror}); check its permissions") from error
         for line in text.splitlines():
-            with suppress(ValueError, AttributeError, ConfigError):
-                failure = from_dict(Failure, json.loads(line))
-                self._known[failure.path] = failure
+            with suppress(ValueError, TypeError):  # cut off, or by another hand
+                found = Failure(**json.loads(line))
+                if found.stage in get_args(Stage):
+                    self._known[found.path] = found
         self._torn = bool(text) and not text.endswith("\n")
 
     def __iter__(self) -> Iterator[Failure]:
@@ -115,13 +115,15 @@ class Failures:
 
     def below(self, path: Path) -> list[Failure]:
         """Those of a path itself and of all below it."""
-        return [one for one in self if Path(one.path).is_relative_to(_place(path))]
+        place = _place(path)
+        return [one for one in self if one.path == place or one.path.startswith(place.rstrip("/") + "/")]
 
     def recall(self, ids: Collection[str] = ()) -> list[Failure]:
         """Those of some ids, or all, to be tried again: they are not ignored any more."""
-        wanted = [replace(one, ignored=False) for one in self if not ids or one.id in ids]
-        self._known |= {one.path: one for one in wanted}
-        return wanted
+        wanted = set(ids)
+        found = [replace(one, ignored=False) for one in self if not wanted or one.id in wanted]
+        self._known |= {one.path: one for one in found}
+        return found
 
     def ignore(self, failure_id: str) -> bool:
         """Leave a file alone from now on; False: there is none of this id. One that is gone is forgotten."""

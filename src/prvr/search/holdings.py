@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from prvr.core.errors import DataError
+from prvr.core.files import there
 from prvr.core.types import EncoderSpec
 from prvr.data.annotations import read_queries
 from prvr.index.base import ZERO_SHOT, Facts, Where
@@ -46,7 +47,7 @@ class Holdings:
         """
         places = self.folder, self.folder.absolute().parent
         files = {video_id: facts.path for video_id, facts in self.facts.items() if facts.path}
-        return {one: path for one, path in files.items() if not any(_there(place / path) for place in places)}
+        return {one: path for one, path in files.items() if not any(there(place / path) for place in places)}
 
     def meant(self, where: Where | None) -> int:
         """How many videos a filter means."""
@@ -95,10 +96,3 @@ def examples(folder: Path, known: Mapping[str, Facts], *, most: int = 6) -> tupl
         if texts:
             return tuple(texts[at * len(texts) // most] for at in range(most)) if len(texts) > most else tuple(texts)
     return ()
-
-
-def _there(file: Path) -> bool:
-    try:
-        return file.exists()
-    except OSError:
-        return True

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from prvr.core.errors import FeatureError, IndexFolderError
-from prvr.core.files import write_whole
+from prvr.core.files import there, write_whole
 from prvr.core.types import Bank, Encoder, EncoderSpec, QueryAtVideo, VideoFeatures, VideoTokens
 from prvr.features.extract import Extraction, Progress, extract
 from prvr.features.failures import Failures
@@ -215,7 +215,7 @@ def repair(folder: Path) -> tuple[list[Damage], list[str]]:
 def locate(folder: Path, path: str) -> Path:
     """`Facts.path` in the index at `folder` -> the file, wherever the folder lies now."""
     inside = folder / path
-    return inside if inside.exists() else folder.absolute().parent / path
+    return inside if there(inside) else folder.absolute().parent / path
 
 
 def banks(trained: Trained, videos: Sequence[VideoFeatures]) -> list[Bank]:
@@ -269,16 +269,16 @@ def _header_of(encoder: EncoderSpec, trained: Trained) -> IndexHeader:
     )
 
 
-def _prune(index: Index, store: FeatureStore, paths: Sequence[Path], there: Sequence[str]) -> list[str]:
+def _prune(index: Index, store: FeatureStore, paths: Sequence[Path], present: Sequence[str]) -> list[str]:
     """Take out the videos below `paths` whose files are gone; -> their ids."""
     failures = Failures(store.folder)
     failures.prune(paths)
     failures.save()
     roots, folder = [path.resolve() for path in paths], store.folder.parent
     gone = []
-    for video_id in sorted(index.versions.keys() - set(there)):
+    for video_id in sorted(index.versions.keys() - set(present)):
         path = locate(folder, index.facts(video_id).path)
-        if not path.exists() and any(path.is_relative_to(root) for root in roots):
+        if not there(path) and any(path.is_relative_to(root) for root in roots):
             index.remove(video_id)
             store.remove(video_id)
             gone.append(video_id)
@@ -300,7 +300,7 @@ def _keep_model(run: Path, copy: Path) -> None:
 
 def _facts(folder: Path, entry: Entry, path: str, known: Facts | None, tags: Sequence[str]) -> Facts:
     """Paths are kept relative to the index folder or the one it lies in, so that the two may be moved together."""
-    if known and (locate(folder, known.path).exists() or not Path(path).exists()):
+    if known and (there(locate(folder, known.path)) or not there(Path(path))):
         path = known.path
     else:
         bases = (folder.resolve(), folder.resolve().parent)

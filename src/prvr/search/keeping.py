@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from prvr.core.errors import FeatureError, IndexFolderError, VideoError
+from prvr.core.files import there
 from prvr.encoders.loading import load_encoder
 from prvr.features.extract import Progress
 from prvr.features.failures import Failure, Failures
@@ -79,7 +80,7 @@ def relocate(folder: Path, video_id: str, path: Path, trained: Trained) -> Path:
         entry, before = store.entry(video_id) if store else None, locate(folder, index.facts(video_id).path)
         if store is None or entry is None:
             raise VideoError(f"{video_id}: its features are not kept; read it anew with `prvr index {path}`")
-        if before.exists():
+        if there(before):
             raise OtherFile(f"{video_id}: is still there as {before}; to read another file too, index its folder")
         here = (path / before.name if path.is_dir() else path).resolve()
         check_file(here)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from prvr.core.errors import VideoError
+from prvr.core.files import there
 from prvr.search.subtitles import SUFFIXES, parse_subtitles, read_text, subtitle_files, vtt
 from prvr.serve.cache import Cache
 from prvr.video.probe import probe
@@ -235,17 +236,6 @@ def mark_of(file: Path) -> Mark | None:
     except OSError:
         return None
     return Mark(str(file), found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else None
-
-
-def there(file: Path) -> bool:
-    """Whether something lies there, be it readable or not."""
-    try:
-        file.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def need(file: Path) -> Mark:

@@ -12,10 +12,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, Response
 
 from prvr.core.errors import VideoError
+from prvr.core.files import there
 from prvr.serve import work
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import told_job
-from prvr.serve.media import PROXY_HEIGHT, need, there
+from prvr.serve.media import PROXY_HEIGHT, need
 from prvr.serve.schema import Job
 from prvr.serve.state import Server, State, VideoId, address, known, while_there
 

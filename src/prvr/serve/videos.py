@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -153,10 +153,11 @@ def _library(server: State, holdings: Holdings, num_missing: int, indexing: Job 
 
 
 def _holder(holdings: Holdings, path: Path, own: str) -> str | None:
-    """Which other video a file is in the index as."""
-    alike = (name for name, facts in holdings.facts.items() if name != own and facts.path.endswith(path.name))
-    there = ((name, holdings.file(name)) for name in alike)
-    return next((name for name, file in there if file and file.exists() and file.samefile(path)), None)
+    """Which other video a file, or that of the old name in a folder, is in the index as."""
+    here = (path / PurePosixPath(holdings.facts[own].path).name if path.is_dir() else path).resolve()
+    alike = (name for name, facts in holdings.facts.items() if name != own and facts.path.endswith(here.name))
+    places = ((name, holdings.file(name)) for name in alike)
+    return next((name for name, file in places if file and file.resolve() == here), None)
 
 
 def _problem(line: str, *, open_: bool) -> Problem:
