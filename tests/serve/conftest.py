@@ -5,6 +5,8 @@ Twelve generated videos with their files, and two dozen of which only features a
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import threading
 import time
@@ -12,8 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
+import httpx
 import pytest
 import torch
 from fastapi import FastAPI
@@ -27,10 +31,13 @@ from prvr.index.opening import open_index
 from prvr.nn.sampling import frame_spans
 from prvr.search.engine import SearchEngine, calibrate_folder
 from prvr.search.indexing import build_index
+from prvr.serve import work
 from prvr.serve.app import create_app
 from prvr.serve.desk import Desk
 from prvr.serve.runner import Server, bound
 from prvr.serve.settings import ServeConfig
+from prvr.serve.work import Step
+from tests.video.make import steps, write_video
 
 FILES, FEATURES_ONLY = 12, 24
 
@@ -129,3 +136,67 @@ def client(library: Path) -> Iterator[TestClient]:
 def live(library: Path) -> Iterator[Live]:
     with serving(config_of(library)) as found:
         yield found
+
+
+def of(video_id: str, rest: str = "") -> str:
+    return f"/v1/videos/{quote(video_id, safe='')}{rest}"
+
+
+def finished(client: Any, job: dict[str, Any]) -> dict[str, Any]:
+    def look() -> bool:
+        nonlocal job
+        job = client.get(job["url"]).json()
+        return job["status"] not in ("queued", "running")
+
+    until(look, seconds=60)
+    return job
+
+
+def events(client: httpx.Client, job: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """All of a job's events, as a browser reads them."""
+    with client.stream("GET", job["events_url"], timeout=60) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        text = "".join(answer.iter_text())
+    found = re.findall(r"^event: (\w+)\ndata: (.*)\n\n", text, re.MULTILINE)
+    return [(name, json.loads(data)) for name, data in found]
+
+
+def read(folder: Path, index: Path, *, prune: bool = False) -> dict[str, Any]:
+    """As a job does it, but in this process."""
+    seen: list[Step] = []
+    found = work.index_folder(seen.append, [folder], index, None, "cpu", prune, ["films"])
+    assert [step.done for step in seen] == sorted(step.done for step in seen)
+    return found
+
+
+@pytest.fixture(scope="session")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files that browsers play, that they do not play, and that will come to harm; the page has films of its own."""
+    folder = tmp_path_factory.mktemp("films")
+    write_video(folder / "plays.mp4", steps(6, 10), sound=True)
+    write_video(folder / "old film.avi", steps(6, 10), codec="mpeg4")
+    write_video(folder / "new.mkv", steps(6, 10), codec="libx265", options={"x265-params": "log-level=none"})
+    write_video(folder / "box.mkv", steps(6, 10), sound="ac3")
+    (folder / "plays.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nhello\n")
+    for name in ("deleted.mp4", "damaged.mp4"):
+        write_video(folder / name, steps(1, 10))
+    for name in ("large.mp4", "goes.mp4", "shrinks.mp4"):
+        write_video(folder / name, steps(1, 10))
+        with (folder / name).open("ab") as file:
+            file.write(bytes(20_000_000))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def served(library: Path, films: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, httpx.Client]]:
+    """A server whose library has the films."""
+    folder = Path(shutil.copytree(library, tmp_path_factory.mktemp("own") / "library"))
+    assert read(films, folder)["made"] == 9
+    with serving(config_of(folder)) as live, httpx.Client(base_url=live.url, timeout=30) as client:
+        yield live, client
+
+
+@pytest.fixture
+def http(served: tuple[Live, httpx.Client]) -> httpx.Client:
+    return served[1]
