@@ -131,7 +131,8 @@ def film(page: Page) -> dict[str, Any]:
     """What the one video element of the page does."""
     return dict(
         page.locator("video").evaluate(
-            "v => ({time: v.currentTime, ready: v.readyState, paused: v.paused, length: v.duration, src: v.currentSrc})"
+            "v => ({time: v.currentTime, ready: v.readyState, seeking: v.seeking, paused: v.paused,"
+            " length: v.duration, src: v.currentSrc})"
         )
     )
 
@@ -149,7 +150,8 @@ def showing(page: Page, low: float, high: float, *, paused: bool | None = None) 
 
     def there() -> bool:
         now = film(page)
-        return low <= now["time"] <= high and now["ready"] >= 3 and (paused is None or now["paused"] == paused)
+        still = now["ready"] >= 3 and not now["seeking"]
+        return low <= now["time"] <= high and still and paused in (None, now["paused"])
 
     until(page, there, what=f"a picture between {low} and {high} s")
     return film(page)

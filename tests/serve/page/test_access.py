@@ -300,6 +300,7 @@ def showing_the_moment(page: Page) -> None:
     page.keyboard.press("ArrowRight")
     showing(page, 44, 46, paused=True)
     page.mouse.move(0, 0)
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 TOO_WIDE = """
