@@ -155,7 +155,7 @@ class Prototypes(Twin):
         seen, runs_of = self.frames(frames), runs(self.clips(clips))
         made, looked = [], []
         for both in zip(seen, runs_of, strict=True):
-            x: Tensor = self.first
+            x = torch.stack([F.layer_norm(row, row.shape) for row in self.first])
             looks = x
             for reader in self.readers:
                 x, looks = reader(x, torch.cat(both))

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, RetrievalModel, VideoTokens
 from prvr.data.folder import DataFolder
+from prvr.models.official import stack_depth, undecayed
 from prvr.models.protoprvr_style import TAUGHT, Draws, ProtoOutputs, ProtoPRVRStyle, ProtoPRVRStyleConfig
 from prvr.nn.attention_layers import reset_parameters
 from prvr.nn.prototypes import FrameDecoder, PrototypeLayer, WordDecoder, looked_at, masked_places
 from prvr.nn.splicing import splice
 from prvr.recipes.protoprvr_style import ProtoLoss, ProtoPRVRStyleSettings, learned
 from prvr.recipes.recipe import load_recipe
+from prvr.recipes.retrieval import bert_adam
 from prvr.recipes.runs import Splits, train_run
 from prvr.training.step import Objective, TwoTower, make_step
 from tests.models.family import (
@@ -337,6 +339,22 @@ def test_prototypes_begin_apart(width: int) -> None:
     others = cosine.masked_select(~torch.eye(30, dtype=torch.bool))
     assert 0.1 < float(others.mean()) < 0.7  # 0: nothing of the video in them; 1: one vector
     assert float((looked[:, :, None] - looked[:, None]).abs().sum(-1).mean()) / 2 > 0.05
+
+
+def test_prototypes_can_leave_where_they_began() -> None:
+    """A step is as long for a large number as for a small one: were they N(0, 1), 80 steps would not turn them."""
+    torch.manual_seed(3)
+    model, given = ProtoPRVRStyle(SMALL), batch()
+    plan = load_recipe("prvr.recipes.protoprvr_style:world").settings
+    began = model.prototypes.detach().clone()
+    optimizer = bert_adam(plan.optim, model, 9, undecayed=undecayed, stacked=stack_depth)
+    drawn, judged = Drawn(model, given), loss()
+    for _ in range(81):  # of the generated world
+        optimizer.zero_grad()
+        torch.autograd.backward(judged(drawn(given), given, 0)[0])
+        optimizer.step()
+    turned = F.cosine_similarity(began, model.prototypes.detach(), dim=1)
+    assert float(turned.max()) < 0.9
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,12 @@ No code was released, and parts of this are our own reconstruction: the blocks t
 words are masked and how two videos are mixed. What is the paper's: prototypes learned for all videos alike and made by
 cross-attention alone, the best one as the score, and what they learn from (`prvr.objectives.prototypes`).
 
-How prototypes and their layers begin is ours too: N(0, 1) and N(0, 1/D), all else as in MS-SL. Were they to begin as
-small as all else, N(0, 0.02²), what they share, the mean of the video, would soon outweigh what sets them apart; equal
+How prototypes and their layers begin is ours too. Prototypes must be as long as the tokens that are added to them: with
+N(0, 0.02²) read as it stands, what they share, the mean of the video, would soon outweigh what sets them apart; equal
 prototypes look at the same places, so nothing would part them again, and a video would be stored as one vector L times.
+And they must be able to move: a step of the optimiser is as long for a large number as for a small one, so that N(0, 1)
+would stay where it began. So they begin N(0, 0.02²), as all else in MS-SL, and are normalised where they are read. The
+matrices of their layers begin as 1: a prototype looks at the tokens it is like, and takes them as they are.
 
 The prototypes stand in the place of the frames, and there is no other branch.
 """
@@ -147,7 +150,6 @@ class ProtoPRVRStyle(nn.Module):
         self.word_decoder = WordDecoder(c.hidden, c.text_width, c.heads, c.dropout)
         self.frame_decoder = FrameDecoder(c.hidden, c.frames)
         reset_parameters(self)
-        nn.init.normal_(self.prototypes)  # as long as the tokens that are added to them
         for layer in self.layers:
             cast(PrototypeLayer, layer).wake()
 
@@ -188,7 +190,7 @@ class ProtoPRVRStyle(nn.Module):
 
     def read(self, seen: VideoTokens) -> tuple[Tensor, Tensor]:
         """What the prototypes make of V videos (V, L, D), and what they looked at last (V, L, T + C (C + 1) / 2)."""
-        x = self.prototypes.expand(len(seen.frames), -1, -1)
+        x = F.layer_norm(self.prototypes, self.prototypes.shape[-1:]).expand(len(seen.frames), -1, -1)
         looked = x.new_empty(0)
         for layer in self.layers:
             x, looked = layer(x, seen)

@@ -34,14 +34,13 @@ class PrototypeLayer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.dropout = Dropout(dropout)
 
-    @torch.no_grad()
     def wake(self) -> None:
-        """Matrices N(0, 1/D), which keep the length of what they are given, whatever the width.
+        """Matrices 1: what is looked at is what is alike, and it is taken as it is, whatever the width.
 
         With the family's N(0, 0.02²) every prototype begins by reading the mean of the video, and few leave it.
         """
         for linear in (self.query, self.key, self.value, self.out):
-            linear.weight.normal_(std=linear.in_features**-0.5)
+            nn.init.eye_(linear.weight)
 
     def forward(self, x: Tensor, video: VideoTokens) -> tuple[Tensor, Tensor]:
         """x (V, L, D), video: frames (V, T, D) and clips (V, C, D) -> (V, L, D), and what each looked at (V, L, T + P).
