@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from prvr.core.errors import ConfigError, EncoderError, IndexFolderError, PrvrError, QueryError, VideoError
+from prvr.serve.headers import HEADERS
 from prvr.serve.jobs import JobRepeated, JobsFull, JobUnknown
 from prvr.serve.schema import Error
 
@@ -122,8 +123,6 @@ async def _ours(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, _: Exception) -> Response:
-    from prvr.serve.security import HEADERS
-
     made = request.scope.get("state", {}).get("request_id", "")
     response = reply(ApiError(500, "internal", f"our mistake; the server's log has more under request {made}"))
     response.raw_headers.extend([*HEADERS, (b"x-request-id", made.encode())])

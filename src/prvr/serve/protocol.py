@@ -17,7 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from prvr.serve.errors import body
-from prvr.serve.security import HEADERS
+from prvr.serve.headers import HEADERS
 from prvr.serve.settings import ServeConfig
 
 

@@ -1,4 +1,4 @@
-"""Who may ask, how often and how much: one gate in front of every route, and the headers of every answer."""
+"""Who may ask, how often and how much: one gate in front of every route."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from prvr.serve.errors import ApiError, reply
+from prvr.serve.headers import HEADERS
 from prvr.serve.settings import ServeConfig, is_loopback
 
 COOKIE = "prvr"
@@ -27,18 +28,6 @@ OPEN_TO_ALL = ("/", "/healthz", "/v1/session")
 WRONG_PER_MINUTE = 10  # tokens of one client
 WRONG_S = 0.3  # that a wrong one takes longer
 MOST_CLIENTS = 10_000  # that are remembered
-CONTENT = (
-    "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; style-src 'self'; script-src 'self'; "
-    "connect-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
-)
-HEADERS = [
-    (b"content-security-policy", CONTENT.encode()),
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
-]
 
 
 class Rate:
