@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+import prvr
 from prvr.core.errors import CheckpointError, ConfigError
 from prvr.core.types import Batch, Outputs
 from prvr.training.feeding import ahead, feed
@@ -22,6 +23,7 @@ from tests.training.make import TwoLines, objective, some_batch
 from tests.training.make import run as run_two_lines
 from tests.training.ranks import make_batch, make_model, make_optimizer, world_objective
 
+HOME = str(Path(prvr.__file__).parent)
 PRECISIONS: tuple[Precision, ...] = ("fp32", "tf32", "bf16")
 
 
@@ -66,7 +68,7 @@ class Crossings(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = func(*args, **(kwargs or {}))
         tensors = [x for x in tree_leaves((args, kwargs, out)) if isinstance(x, Tensor)]
         if len({x.device.type for x in tensors}) > 1:
-            place = [frame for frame in traceback.extract_stack() if "prvr" in frame.filename][-1]
+            place = [frame for frame in traceback.extract_stack() if frame.filename.startswith(HOME)][-1]
             self.found.append(f"{func} in {Path(place.filename).name}")
         return out
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from prvr.serve.security import digest_of
 from tests.serve.conftest import Live, config_of
@@ -195,6 +195,19 @@ def test_a_dialog_keeps_and_returns_the_focus(visit: Visitor, site: Live) -> Non
     expect(button(page, "Settings")).to_be_focused()
 
 
+def test_the_focus_stays_where_it_is_when_the_library_comes(visit: Visitor, site: Live) -> None:
+    page = visit("about:blank")
+    held: list[Route] = []
+    page.route("**/v1/libraries", lambda route: held.append(route))
+    page.goto(site.url)
+    until(page, lambda: held)
+    button(page, "Settings").focus()
+    for route in held:
+        route.continue_()
+    expect(box(page)).to_be_visible()
+    expect(button(page, "Settings")).to_be_focused()
+
+
 def test_focus_can_be_seen(visit: Visitor, site: Live) -> None:
     page = visit(site.url)
     search(page, MOON)
@@ -255,6 +268,19 @@ def test_the_first_hit_plays_by_itself_only_if_that_is_wanted(visit: Visitor, si
     search(page, MOON)
     showing(page, 42, 51, paused=False)
     assert page.locator("video").evaluate("v => v.muted")
+
+
+def test_a_dialog_gives_the_focus_back_however_it_is_left(visit: Visitor, site: Live) -> None:
+    page = visit(site.url)
+    search(page, MOON)
+    more = button(page, "More for w0002.webm")
+    for leave in ("Cancel", "Close"):
+        more.click()
+        page.get_by_role("menuitem", name="Remove from the index").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        button(page, leave).click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(more).to_be_focused()
 
 
 def test_colours_follow_the_system_or_the_choice(visit: Visitor, site: Live) -> None:

@@ -39,36 +39,33 @@ export function App() {
   );
 }
 
+/** The top is the same element all the time, so that nobody who is quick loses the focus when the library is there. */
 function Page() {
+  const bare = locked.value || !loaded.value || empty.value || !library.value?.num_videos;
+  return (
+    <>
+      <Header bare={bare} />
+      {bare ? <Lone /> : <Library />}
+    </>
+  );
+}
+
+function Lone() {
   if (locked.value) {
     return (
-      <>
-        <Header bare />
-        <main class="lone">
-          <TokenForm onIn={() => void enter()} />
-        </main>
-      </>
+      <main class="lone">
+        <TokenForm onIn={() => void enter()} />
+      </main>
     );
   }
-  if (!loaded.value) {
-    return (
-      <>
-        <Header bare />
-        <main class="lone" aria-busy="true" />
-      </>
-    );
-  }
-  if (empty.value || !library.value?.num_videos) {
-    return (
-      <>
-        <Header bare />
-        <IndexingBar />
-        <main class="lone">{empty.value ? <FirstVisit /> : <Reading />}</main>
-        <Footer />
-      </>
-    );
-  }
-  return <Library />;
+  if (!loaded.value) return <main class="lone" aria-busy="true" />;
+  return (
+    <>
+      <IndexingBar />
+      <main class="lone">{empty.value ? <FirstVisit /> : <Reading />}</main>
+      <Footer />
+    </>
+  );
 }
 
 function Library() {
@@ -78,7 +75,6 @@ function Library() {
   const side = watching || (searched && (phase.value === "busy" || hits.value.length > 0));
   return (
     <>
-      <Header />
       <IndexingBar />
       <ChipBar />
       <div class={side ? "split" : "whole"}>

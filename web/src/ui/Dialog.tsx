@@ -16,8 +16,10 @@ export function Dialog({ title, side = false, wide = false, children }: Props) {
   const element = useRef<HTMLDialogElement>(null);
   useLayoutEffect(() => {
     const from = document.activeElement;
-    element.current?.showModal();
+    const shown = element.current;
+    shown?.showModal();
     return () => {
+      shown?.close(); // as long as it is open, nothing behind it takes the focus
       if (from instanceof HTMLElement && from.isConnected) from.focus();
     };
   }, []);
@@ -26,7 +28,9 @@ export function Dialog({ title, side = false, wide = false, children }: Props) {
       ref={element}
       class={side ? "side" : wide ? "wide" : "middle"}
       aria-labelledby="dialog-title"
-      onClose={() => (dialog.value = null)}
+      onClose={() => {
+        if (element.current) dialog.value = null; // else it is gone already, and another may be open
+      }}
       onClick={(event) => {
         if (event.target === element.current) element.current?.close();
       }}
