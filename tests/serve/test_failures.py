@@ -16,7 +16,7 @@ from prvr.core.files import only_writer
 from prvr.encoders.world import load_world_encoder
 from prvr.search.indexing import build_index
 from prvr.serve.security import digest_of
-from tests.serve.conftest import asking, config_of, until
+from tests.serve.conftest import asking, config_of, finished, until
 from tests.serve.test_api_errors import check
 from tests.serve.test_api_security import TOKEN, with_token
 
@@ -36,12 +36,6 @@ def listed(client: TestClient) -> dict[str, Any]:
     return {Path(one["file"]).name: one for one in client.get("/v1/failures").json()["data"]}
 
 
-def ended(client: TestClient, job: dict[str, Any]) -> dict[str, Any]:
-    until(lambda: client.get(job["url"]).json()["status"] in ("done", "failed"), seconds=90)
-    found: dict[str, Any] = client.get(job["url"]).json()
-    return found
-
-
 def test_failures_are_listed_tried_again_and_ignored(spoilt: Path) -> None:
     with asking(config_of(spoilt)) as client:
         assert client.get("/v1/libraries").json()["num_failures"] == 2
@@ -55,11 +49,11 @@ def test_failures_are_listed_tried_again_and_ignored(spoilt: Path) -> None:
         shutil.copy(spoilt / "videos" / "w0001.webm", cut["file"])
         job = client.post("/v1/failures", json={"ids": [cut["id"]]})
         assert job.status_code == 202
-        done = ended(client, job.json())
+        done = finished(client, job.json())
         assert (done["kind"], done["status"], done["result"]["made"]) == ("index", "done", 1)
         until(lambda: client.get("/v1/videos/deep%2Fcut.mp4").status_code == 200)  # the id of a walk from the top
         assert list(listed(client)) == ["junk.mp4"]
-        done = ended(client, client.post("/v1/failures", json={}).json())
+        done = finished(client, client.post("/v1/failures", json={}).json())
         assert [Path(one["file"]).name for one in done["result"]["problems"]] == ["junk.mp4"]
 
         with only_writer(spoilt / "features", IndexFolderError):
@@ -99,6 +93,6 @@ def test_a_first_folder_of_which_nothing_can_be_read(tmp_path: Path) -> None:
     with asking(config_of(tmp_path / "index")) as client:
         assert client.get("/v1/failures").json()["data"] == []
         job = client.post("/v1/libraries", json={"path": str(tmp_path / "videos")}).json()
-        assert ended(client, job)["status"] == "failed"
+        assert finished(client, job)["status"] == "failed"
         assert client.get("/v1/libraries").json()["num_failures"] == 1
         assert list(listed(client)) == ["junk.mp4"]

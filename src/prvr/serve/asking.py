@@ -23,7 +23,7 @@ from prvr.serve.schema import DEEPEST, Parsed
 def question_of(asked: SearchRequest) -> Question:
     """What was asked, and which part of the answer. Raises QueryError, ApiError."""
     question = Question(
-        request=request_of(asked),
+        request=None if asked.like else request_of(asked),
         like=spans([asked.like])[0] if asked.like else None,
         filters=filters_of(asked.filter),
         words=asked.words,
@@ -34,11 +34,9 @@ def question_of(asked: SearchRequest) -> Question:
     return question._replace(start=start, stop=min(start + asked.page_limit, DEEPEST))
 
 
-def request_of(asked: SearchRequest) -> Request | None:
-    """The sentences as the grammar means them, what is in their text before what is beside it; None for `like`."""
+def request_of(asked: SearchRequest) -> Request:
+    """The sentences as the grammar means them, what is in their text before what is beside it; not for `like`."""
     filters = filters_of(asked.filter)
-    if asked.like:
-        return None
     if asked.sequence:
         steps, without = tuple(step.text for step in asked.sequence), tuple(asked.negative)
         within = tuple(step.within_s for step in asked.sequence[1:])

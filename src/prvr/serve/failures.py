@@ -20,7 +20,7 @@ from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import Key, repeated, told_job
 from prvr.serve.requests import RetryRequest
 from prvr.serve.schema import Failure, Failures, Job
-from prvr.serve.state import Server, State, alone, told
+from prvr.serve.state import Server, State, alone, here_only, told
 
 router = APIRouter(prefix="/v1", tags=["library"])
 ELSEWHERE = {
@@ -62,8 +62,7 @@ async def retry(asked: RetryRequest, server: Server, key: Key = None) -> Respons
 
     Those that are gone are dropped.
     """
-    if not server.config.open:
-        raise ApiError(403, "loopback_only", "files are read on the machine itself: `prvr index --retry`")
+    here_only(server, "files are read on the machine itself: `prvr index --retry`")
     known = await asyncio.to_thread(keeping.failures, server.config.folder)
     ours = [one.id for one in known if not one.ignored]
     ids = sorted(set(asked.ids)) or ours

@@ -14,11 +14,11 @@ from starlette.responses import Response, StreamingResponse
 
 from prvr.core.errors import VideoError
 from prvr.serve import jobs, work
-from prvr.serve.errors import ApiError, answers
+from prvr.serve.errors import answers
 from prvr.serve.jobs import HEARTBEAT_S
 from prvr.serve.requests import LibraryRequest
 from prvr.serve.schema import Job, Jobs
-from prvr.serve.state import Server, State, told
+from prvr.serve.state import Server, State, here_only, told
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 Key = Annotated[
@@ -39,8 +39,7 @@ async def add_folder(asked: LibraryRequest, server: Server, key: Key = None) -> 
 
     What is read can be searched while the rest is. Stopped at any moment, it goes on from there next time.
     """
-    if not server.config.open:
-        raise ApiError(403, "loopback_only", "folders are added on the machine itself: `prvr index PATH`")
+    here_only(server, "folders are added on the machine itself: `prvr index PATH`")
     path = await asyncio.to_thread(whole_path, asked.path)
     what = ([path], server.config.folder, server.config.encoder, server.config.device, asked.prune, asked.tags)
     repeat = repeated(key, asked)

@@ -14,7 +14,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from prvr.serve.errors import ApiError, answers
-from prvr.serve.state import Server, VideoId
+from prvr.serve.state import Server, VideoId, here_only
 from prvr.serve.streams import file_of
 
 router = APIRouter(prefix="/v1/videos/{video_id}", tags=["media"])
@@ -25,8 +25,7 @@ NAME, PLACE = "org.freedesktop.FileManager1", "/org/freedesktop/FileManager1"
 @router.post("/reveal", status_code=204, responses=answers(403, 404, 409, 410), summary="Show a file in its folder")
 async def reveal(video_id: VideoId, server: Server) -> Response:
     """Opens the file manager of the machine that the server runs on. From loopback only, where `can_reveal` says so."""
-    if not server.config.open:
-        raise ApiError(403, "loopback_only", "folders are opened on the machine itself")
+    here_only(server, "folders are opened on the machine itself")
     file = await file_of(server, video_id)
     if not await asyncio.to_thread(show, file):
         raise ApiError(409, "no_file_manager", f"no file manager could be opened here; the file is {file}")

@@ -71,7 +71,6 @@ async def scores(request: Request, video_id: VideoId, server: Server, q: Text) -
     """What a strip under the player is drawn from; `range` is that of the same query over the whole library."""
     await known(server, video_id)
     asked = request_of(SearchRequest(query_text=q))
-    assert asked is not None
 
     async def both() -> tuple[types.Hit, Answer]:
         hit = await server.desk.ask(lambda engine: engine.look(asked, video_id))
@@ -101,7 +100,6 @@ async def why(request: Request, video_id: VideoId, server: Server, q: Text) -> R
     """Every word is left out once; of what is seen only, not of names and subtitles."""
     await known(server, video_id)
     asked = request_of(SearchRequest(query_text=q))
-    assert asked is not None
     found = await while_there(request, server.desk.ask(lambda engine: engine.why(asked, video_id)))
     branches = found.branches and Branches(frame=round(found.branches.frame, 6), clip=round(found.branches.clip, 6))
     return told(

@@ -84,6 +84,12 @@ async def known(server: State, video_id: str) -> Holdings:
     return holdings
 
 
+def here_only(server: State, otherwise: str) -> None:
+    """Raises ApiError, which says what to do `otherwise`, where others than this machine's users can ask."""
+    if not server.config.open:
+        raise ApiError(403, "loopback_only", otherwise)
+
+
 @contextlib.contextmanager
 def alone(server: State) -> Iterator[None]:
     """Inside, something of the index folder is changed. Raises ApiError where somebody else is writing there."""

@@ -19,7 +19,7 @@ from prvr.serve.libraries import whole_path
 from prvr.serve.requests import LocateRequest
 from prvr.serve.reveal import programs
 from prvr.serve.schema import EncoderInfo, Job, Libraries, Library, Problem, Video, Videos
-from prvr.serve.state import Server, State, VideoId, address, alone, known, name_of, path_of, told
+from prvr.serve.state import Server, State, VideoId, address, alone, here_only, known, name_of, path_of, told
 
 router = APIRouter(prefix="/v1", tags=["library"])
 ORDERS: dict[str, Callable[[tuple[str, Facts]], tuple[object, ...]]] = {
@@ -92,10 +92,7 @@ async def video(video_id: VideoId, server: Server) -> Response:
 )
 async def locate(video_id: VideoId, asked: LocateRequest, server: Server) -> Response:
     """It must be the file that was read: as long, and last changed when. Nothing is read again. From loopback only."""
-    if not server.config.open:
-        raise ApiError(
-            403, "loopback_only", "files are located on the machine itself: `prvr index` of their new folder"
-        )
+    here_only(server, "files are located on the machine itself: `prvr index` of their new folder")
     holdings = await known(server, video_id)
     path = await asyncio.to_thread(whole_path, asked.path)
     twin = await asyncio.to_thread(_holder, holdings, path, video_id)
