@@ -30,7 +30,7 @@ from prvr.data.world import generate_features, true_similarity, world_queries
 from prvr.encoders.world import load_world_encoder
 from prvr.index.base import ZERO_SHOT, Facts, IndexHeader
 from prvr.index.exact import ExactIndex
-from prvr.recipes.runs import Trained, open_run, zero_shot
+from prvr.runs.runs import Trained, open_run, zero_shot
 from prvr.search import confidence
 from prvr.search.background import letters
 from prvr.search.calibration import calibrate

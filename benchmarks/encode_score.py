@@ -4,7 +4,7 @@ python -m benchmarks.encode_score            # a quarter of QVHighlights' valida
 python -m benchmarks.encode_score --full     # 474 videos x 1,550 queries at the published size: two or three minutes
 python -m benchmarks.encode_score --quick    # 16 videos x 50 queries
 
-The released form encodes as `tests.nn.slow` does, and normalises all tokens anew for each batch of 50 queries. Each
+The released form encodes as `tests.parts.slow` does, and normalises all tokens anew for each batch of 50 queries. Each
 form has a process of its own; CPU seconds of all threads; memory is the peak above what was there before.
 """
 
@@ -23,7 +23,7 @@ from benchmarks.training_step import QVHIGHLIGHTS, Size, apart, forget_peak, mak
 from prvr.core.types import BranchScores, QueryBatch, VideoBatch, VideoTokens
 from prvr.data.dataset import take
 from prvr.evaluation.scoring import encode_queries, encode_videos, score_tokens
-from tests.nn.slow import LoopNetwork
+from tests.parts.slow import LoopNetwork
 
 FULL = replace(QVHIGHLIGHTS, videos=474, queries=1550)
 VIDEOS, QUERIES = 64, 50  # at a time

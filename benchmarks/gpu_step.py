@@ -22,7 +22,7 @@ from benchmarks.training_step import Size, make_batch
 from prvr.core.types import Batch
 from prvr.data.dataset import RetrievalSet
 from prvr.data.sources import QueryTable
-from prvr.recipes import msc
+from prvr.methods.msc import runs as msc
 from prvr.training.feeding import feed
 from prvr.training.step import Precision, Step, make_step
 

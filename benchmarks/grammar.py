@@ -28,7 +28,7 @@ from prvr.data.world.vocabulary import COLOURS, SCENE_WORDS, SHAPE_WORDS
 from prvr.encoders.world import load_world_encoder
 from prvr.index.base import ZERO_SHOT, Cue, Facts, IndexHeader
 from prvr.index.exact import ExactIndex
-from prvr.recipes.runs import zero_shot
+from prvr.runs.runs import zero_shot
 from prvr.search import ranking
 from prvr.search.confidence import separation
 from prvr.search.engine import SearchEngine

@@ -28,9 +28,9 @@ from benchmarks.training_step import apart, forget_peak, peak
 from prvr.core.types import BranchScores, QueryBatch, RetrievalModel, VideoBatch, VideoFeatures, VideoTokens
 from prvr.evaluation.metrics import ranks
 from prvr.evaluation.scoring import encode_queries, encode_videos, score_tokens
-from prvr.nn import proposals
-from prvr.recipes.measure import QUERIES, VIDEOS
-from prvr.recipes.recipe import Recipe, load_recipe
+from prvr.methods.recipe import Recipe, load_recipe
+from prvr.parts import proposals
+from prvr.runs.measure import QUERIES, VIDEOS
 
 SYSTEMS = ("mssl", "bgmnet", "dldkd", "amdnet", "gmmformer", "gmmformer_v2", "protoprvr_style", "arl_style", "msc")
 EVERYTHING = 1 << 40  # products at a time
@@ -114,7 +114,7 @@ def everything(model: RetrievalModel, queries: Tensor, videos: Iterable[VideoTok
 def measure(size: Size) -> Cost:
     """One system in this process."""
     torch.set_num_threads(size.threads)
-    recipe = load_recipe(f"prvr.recipes.{size.system}:tvr")
+    recipe = load_recipe(f"prvr.methods.{size.system}.runs:tvr")
     model = recipe.build(recipe.settings).eval()
     fits = cast(RetrievalModel, model)
     for parameter in model.parameters():

@@ -16,19 +16,19 @@ from torch import Tensor, nn
 
 from benchmarks import loop_losses as loops
 from prvr.core.types import Batch
-from prvr.models.amdnet import AMDNet
-from prvr.models.dldkd import DLDKD, Branch
-from prvr.models.gmmformer import GMMFormer
-from prvr.models.gmmformer_v2 import GMMFormerV2
-from prvr.models.msc import MSC
-from prvr.models.msc_official import to_official
-from prvr.models.mssl import MSSL
-from prvr.nn.attention_layers import AttentionLayers, SequenceEncoder
-from prvr.nn.blocks import InputProjection, Positions
-from prvr.nn.pooling import AttentionPooling
-from prvr.objectives.fade import exponential_fade, soft_label_fade
-from prvr.objectives.tcpl import mean_relation, tcpl_distance
-from tests.nn.slow import LoopAttention, LoopNetwork, loop_cbva, loop_gaussian
+from prvr.methods.amdnet.network import AMDNet
+from prvr.methods.dldkd.fade import exponential_fade, soft_label_fade
+from prvr.methods.dldkd.network import DLDKD, Branch
+from prvr.methods.gmmformer.network import GMMFormer
+from prvr.methods.gmmformer_v2.network import GMMFormerV2
+from prvr.methods.msc.network import MSC
+from prvr.methods.msc.official import to_official
+from prvr.methods.msc.tcpl import mean_relation, tcpl_distance
+from prvr.methods.mssl.network import MSSL
+from prvr.parts.attention_layers import AttentionLayers, SequenceEncoder
+from prvr.parts.blocks import InputProjection, Positions
+from prvr.parts.pooling import AttentionPooling
+from tests.parts.slow import LoopAttention, LoopNetwork, loop_cbva, loop_gaussian
 
 EPOCH = 45
 """Where every part of every loss counts: hard negatives, matched moments, ambiguous pairs, soft labels."""
@@ -251,7 +251,7 @@ class Averaged(Twin):
 
 
 class Mixed(Twin):
-    """GMMFormer v2 and MSC: the network of `tests.nn.slow`."""
+    """GMMFormer v2 and MSC: the network of `tests.parts.slow`."""
 
     def __init__(self, model: MSC, settings: Any) -> None:
         super().__init__(settings)

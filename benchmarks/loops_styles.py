@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from benchmarks import loop_losses as loops
 from benchmarks.loops import Encoder, Layer, Placed, Twin, Words, projection, runs
 from prvr.core.types import Batch
-from prvr.models.arl_style import ARLStyle
-from prvr.models.protoprvr_style import ProtoPRVRStyle
-from prvr.nn.prototypes import PrototypeLayer
+from prvr.methods.arl_style.network import ARLStyle
+from prvr.methods.protoprvr_style.layers import PrototypeLayer
+from prvr.methods.protoprvr_style.network import ProtoPRVRStyle
 
 
 class Judged(NamedTuple):

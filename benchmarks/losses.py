@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.training_step import QVHIGHLIGHTS, apart, forget_peak, make_batch, make_config, peak
-from prvr.nn.prepare import PrepareConfig
-from prvr.objectives.cbva import cbva
-from prvr.objectives.tcpl import tcpl_angle
-from tests.nn.slow import cubic_angle, loop_cbva
+from prvr.methods.msc.cbva import cbva
+from prvr.methods.msc.prepare import PrepareConfig
+from prvr.methods.msc.tcpl import tcpl_angle
+from tests.parts.slow import cubic_angle, loop_cbva
 
 
 @dataclass(frozen=True, kw_only=True)

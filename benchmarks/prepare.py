@@ -25,8 +25,9 @@ from torch import Tensor
 from prvr.core.types import VideoBatch, VideoFeatures
 from prvr.data.dataset import take
 from prvr.data.prepared import prepared_videos
-from prvr.nn.prepare import PrepareConfig, cat_videos, prepare_video, unit_rows
-from tests.nn.slow import loop_average, loop_merge
+from prvr.methods.msc.prepare import PrepareConfig, prepare_video
+from prvr.parts.videos import cat_videos, unit_rows
+from tests.parts.slow import loop_average, loop_merge
 
 BATCH = 128
 

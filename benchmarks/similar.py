@@ -26,7 +26,7 @@ from prvr.encoders.world import load_world_encoder
 from prvr.features.extract import extract
 from prvr.index.base import ZERO_SHOT, Facts, IndexHeader
 from prvr.index.exact import ExactIndex
-from prvr.recipes.runs import open_run, zero_shot
+from prvr.runs.runs import open_run, zero_shot
 from prvr.search import similar
 from prvr.search.engine import SearchEngine
 from prvr.search.indexing import banks

@@ -33,22 +33,22 @@ from benchmarks import loops, loops_styles
 from benchmarks.training_step import apart
 from prvr.core.types import Batch, QueryBatch, VideoFeatures
 from prvr.data.dataset import take
-from prvr.recipes.recipe import Recipe, load_recipe
+from prvr.methods.recipe import Recipe, load_recipe
 
 LARGE = 64  # videos
 STEPS = 137  # an epoch of TVR
 PARTS = {"gmmformer_v2": 4, "msc": 4}  # the loop form's network reads one of so many parts of a large batch
 SYSTEMS: dict[str, tuple[str, Callable[..., loops.Twin]]] = {
-    "mssl": ("prvr.recipes.mssl:tvr", loops.Moments),
-    "dldkd": ("prvr.recipes.dldkd:tvr", loops.Students),
-    "dldkd_plus": ("prvr.recipes.dldkd:tvr_plus", loops.Students),
-    "gmmformer": ("prvr.recipes.gmmformer:tvr", loops.Averaged),
-    "gmmformer_v2": ("prvr.recipes.gmmformer_v2:tvr", loops.Mixed),
-    "amdnet": ("prvr.recipes.amdnet:tvr", loops.Windows),
-    "bgmnet": ("prvr.recipes.bgmnet:tvr", loops.Moments),
-    "protoprvr_style": ("prvr.recipes.protoprvr_style:tvr", loops_styles.Prototypes),
-    "arl_style": ("prvr.recipes.arl_style:tvr", loops_styles.Pair),
-    "msc": ("prvr.recipes.msc:tvr", loops.Mixed),
+    "mssl": ("prvr.methods.mssl.runs:tvr", loops.Moments),
+    "dldkd": ("prvr.methods.dldkd.runs:tvr", loops.Students),
+    "dldkd_plus": ("prvr.methods.dldkd.runs:tvr_plus", loops.Students),
+    "gmmformer": ("prvr.methods.gmmformer.runs:tvr", loops.Averaged),
+    "gmmformer_v2": ("prvr.methods.gmmformer_v2.runs:tvr", loops.Mixed),
+    "amdnet": ("prvr.methods.amdnet.runs:tvr", loops.Windows),
+    "bgmnet": ("prvr.methods.bgmnet.runs:tvr", loops.Moments),
+    "protoprvr_style": ("prvr.methods.protoprvr_style.runs:tvr", loops_styles.Prototypes),
+    "arl_style": ("prvr.methods.arl_style.runs:tvr", loops_styles.Pair),
+    "msc": ("prvr.methods.msc.runs:tvr", loops.Mixed),
 }
 
 

@@ -4,7 +4,7 @@ python -m benchmarks.training_step                    # 32 videos, D = 96: secon
 python -m benchmarks.training_step --qvhighlights     # 128 videos, 425 queries, D = 384: the published size, minutes
 python -m benchmarks.training_step --quick            # 8 videos, once
 
-The released form (`tests.nn.slow`): eight separate blocks one after the other, their Gaussian tables built in every
+The released form (`tests.parts.slow`): eight separate blocks one after the other, their Gaussian tables built in every
 forward, dropout by `torch.nn.Dropout`, (V, N, D, 8) copies of their outputs, all triples of queries in memory, and a
 loop over videos that merges clips anew in every step. At the published size it needs 15 to 17 GB: with less at hand its
 network runs on a quarter of the batch and counts four times, and the table says so. Each form has a process of its own,
@@ -28,14 +28,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch, VideoTokens
-from prvr.models.msc import MSC, MSCConfig
-from prvr.models.msc_official import to_official
-from prvr.nn.merging import segment_clips
-from prvr.nn.prepare import PrepareConfig
-from prvr.nn.scoring import cosine_scores, dot_scores
-from prvr.objectives.objective import Objective
-from prvr.recipes import msc
-from tests.nn.slow import LoopNetwork, cubic_angle, loop_cbva
+from prvr.methods.msc import runs as msc
+from prvr.methods.msc.merging import segment_clips
+from prvr.methods.msc.network import MSC, MSCConfig
+from prvr.methods.msc.official import to_official
+from prvr.methods.msc.prepare import PrepareConfig
+from prvr.parts.objective import Objective
+from prvr.parts.scoring import cosine_scores, dot_scores
+from tests.parts.slow import LoopNetwork, cubic_angle, loop_cbva
 
 FORMS = ("released", "ours", "checkpoint")  # checkpoint: ours, activations made again in the backward pass
 ROOM = 18e9  # bytes that the released form should find free at the published size

@@ -19,8 +19,8 @@ from prvr.encoders.devices import pick_device
 from prvr.encoders.loading import load_encoder
 from prvr.evaluation.report import Report, table
 from prvr.features.extract import extract
-from prvr.recipes.recipe import Recipe, load_recipe
-from prvr.recipes.runs import evaluate_run, open_run, train_run, zero_shot
+from prvr.methods.recipe import Recipe, load_recipe
+from prvr.runs.runs import evaluate_run, open_run, train_run, zero_shot
 from prvr.search.engine import SearchEngine, calibrate_folder
 from prvr.search.indexing import build_index
 from prvr.search.listing import answer
@@ -61,7 +61,7 @@ def run_demo(root: Path, screen: Screen, *, size: str, seed: int, seeds: int, de
     screen.say("Go on:")
     screen.say(f'  {prvr} search "{queries[-1].text}" --index {root}')
     screen.say(f"  {prvr} index ~/Videos --encoder FOLDER-OR-HUB-NAME     your own videos, with a general encoder")
-    screen.say(f"  {prvr} train prvr.recipes.msc:world --data {root} --set loss.cbva=0.2     another experiment")
+    screen.say(f"  {prvr} train prvr.methods.msc.runs:world --data {root} --set loss.cbva=0.2     another experiment")
 
 
 def _make(root: Path, screen: Screen, *, size: str, seed: int) -> None:
@@ -86,7 +86,7 @@ def _learn(root: Path, screen: Screen, *, seeds: int, device: str) -> tuple[dict
     run = root
     for name in ROWS:
         for seed in range(seeds):
-            recipe: Recipe = load_recipe(f"prvr.recipes.msc:{name}").with_settings([f"train.seed={seed}"])
+            recipe: Recipe = load_recipe(f"prvr.methods.msc.runs:{name}").with_settings([f"train.seed={seed}"])
             run = root / "runs" / f"{name}-{seed}"
             began = time.perf_counter()
             with screen.training(recipe.title) as on_training:

@@ -26,7 +26,7 @@ TINY = [
 def test_from_a_folder_to_an_answer(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The whole way with a trained model, through the front door only."""
     run, index = mine / "run", mine / "index"
-    assert main(["train", "prvr.recipes.msc:world", "--data", str(mine), "--out", str(run), *TINY, "--json"]) == 0
+    assert main(["train", "prvr.methods.msc.runs:world", "--data", str(mine), "--out", str(run), *TINY, "--json"]) == 0
     trained = json.loads(capsys.readouterr().out)
     assert trained["epochs"] == 2
     assert main(["evaluate", str(run), "--data", str(mine), "--split", "test", "--json"]) == 0
@@ -96,10 +96,14 @@ def test_an_index_uses_the_features_that_lie_in_its_folder(mine: Path, capsys: p
         (["extract", "{empty}", "--out", "{out}", "--device", "tpu"], 1, "tpu"),
         (["index", "{empty}", "--index", "{out}"], 1, "no video could be read below"),
         (["index", "{empty}", "--index", "{out}", "--model", "{empty}"], 1, "no run here (no config.json)"),
-        (["train", "prvr.recipes.msc:nothing", "--data", "{empty}"], 1, "no recipe 'prvr.recipes.msc:nothing'"),
+        (
+            ["train", "prvr.methods.msc.runs:nothing", "--data", "{empty}"],
+            1,
+            "no recipe 'prvr.methods.msc.runs:nothing'",
+        ),
         (["train", "no.such:thing", "--data", "{empty}"], 1, "no recipe 'no.such:thing'"),
-        (["train", "prvr.recipes.msc:world", "--data", "{empty}"], 1, "no feature store here"),
-        (["train", "prvr.recipes.msc:world", "--data", "{empty}", "--set", "optim.lrr=1"], 1, "did you mean 'lr'"),
+        (["train", "prvr.methods.msc.runs:world", "--data", "{empty}"], 1, "no feature store here"),
+        (["train", "prvr.methods.msc.runs:world", "--data", "{empty}", "--set", "optim.lrr=1"], 1, "did you mean 'lr'"),
         (["evaluate", "zero-shot", "--data", "{empty}"], 1, "no feature store here"),
         (["demo", "--size", "huge", "--out", "{out}"], 1, "--size huge: choose one of tiny, demo"),
     ],
@@ -134,7 +138,7 @@ def test_wrong_data_is_named(mine: Path, capsys: pytest.CaptureFixture[str]) -> 
     train = mine / "annotations" / "train.jsonl"
     queries = read_queries(train)
     write_queries(train, [*queries, type(queries[0])(query_id="x", video_id="ghost.webm", text="a ball")])
-    words = ["train", "prvr.recipes.msc:world", "--data", str(mine), "--out", str(mine / "run"), *TINY]
+    words = ["train", "prvr.methods.msc.runs:world", "--data", str(mine), "--out", str(mine / "run"), *TINY]
     assert main(words) == 1
     assert "annotated videos have no features" in (line := capsys.readouterr().err)
     assert "'ghost.webm'" in line
@@ -149,7 +153,7 @@ def test_wrong_data_is_named(mine: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_damaged_or_foreign_run_is_refused(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = mine / "run"
-    words = ["train", "prvr.recipes.msc:world", "--data", str(mine), "--out", str(run), *TINY]
+    words = ["train", "prvr.methods.msc.runs:world", "--data", str(mine), "--out", str(run), *TINY]
     assert main(words) == 0
     assert main([*words, "--set", "optim.lr=0.5"]) == 1
     assert "holds a run of other settings" in capsys.readouterr().err

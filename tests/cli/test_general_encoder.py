@@ -64,7 +64,7 @@ def test_a_model_indexes_with_the_encoder_it_was_trained_on(
 ) -> None:
     run, index = tmp_path / "run", tmp_path / "index"
     small = [*("--set", "model.hidden=16"), *("--set", "train.epochs=1"), *("--set", "batch_videos=8")]
-    assert main(["train", "prvr.recipes.msc:world", "--data", str(mine), "--out", str(run), *small]) == 0
+    assert main(["train", "prvr.methods.msc.runs:world", "--data", str(mine), "--out", str(run), *small]) == 0
     words = ["index", str(few), "--index", str(index), "--model", str(run)]
     assert main([*words, "--encoder", str(clip_folder)]) == 1
     assert "index with `--encoder world`" in capsys.readouterr().err
@@ -74,6 +74,6 @@ def test_a_model_indexes_with_the_encoder_it_was_trained_on(
     assert main(["index", str(few), "--index", str(index)]) == 0, "the index remembers its model"
     assert "0 videos read now, 2 unchanged" in capsys.readouterr().err
     other = [*("--set", "train.seed=1"), *small]
-    assert main(["train", "prvr.recipes.msc:world", "--data", str(mine), "--out", str(run) + "2", *other]) == 0
+    assert main(["train", "prvr.methods.msc.runs:world", "--data", str(mine), "--out", str(run) + "2", *other]) == 0
     assert main([*words[:-1], str(run) + "2"]) == 1
     assert "scores of the two cannot be compared" in capsys.readouterr().err.splitlines()[-1]

@@ -21,7 +21,7 @@ SMALL = [
 def test_two_processes_train_what_one_does_and_only_the_first_speaks(
     mine: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["train", "prvr.recipes.msc:world", "--data", str(mine), *SMALL]
+    words = ["train", "prvr.methods.msc.runs:world", "--data", str(mine), *SMALL]
     assert main([*words, "--out", str(mine / "one")]) == 0
     alone = capsys.readouterr().out
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

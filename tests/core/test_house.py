@@ -12,37 +12,25 @@ import prvr
 
 SRC = Path(prvr.__file__).parent
 
-ABOVE_RECIPES = {
-    "core",
-    "video",
-    "encoders",
-    "features",
-    "data",
-    "nn",
-    "models",
-    "objectives",
-    "training",
-    "evaluation",
-}
+BENCH = {"core", "video", "encoders", "features", "data", "parts", "methods", "training", "evaluation"}
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
     "video": {"core"},
     "encoders": {"core"},
     "features": {"core", "video", "encoders"},
     "data": {"core", "features"},
-    "nn": {"core"},
-    "models": {"core", "nn"},
-    "objectives": {"core", "nn"},
+    "parts": {"core"},
+    "methods": {"core", "data", "parts", "training"},
     "training": {"core"},
     "evaluation": {"core"},
-    "recipes": ABOVE_RECIPES,
+    "runs": BENCH,
     "index": {"core"},
-    "search": ABOVE_RECIPES | {"recipes", "index"},
-    "reproduce": ABOVE_RECIPES | {"recipes"},
+    "search": BENCH | {"runs", "index"},
+    "reproduce": BENCH | {"runs"},
     "serve": {"core", "video", "search"},
-    "cli": ABOVE_RECIPES | {"recipes", "index", "search", "serve", "reproduce", "demo", "doctor"},
-    "demo": ABOVE_RECIPES | {"recipes", "index", "search"},
-    "doctor": ABOVE_RECIPES | {"recipes", "index", "search"},
+    "cli": BENCH | {"runs", "index", "search", "serve", "reproduce", "demo", "doctor"},
+    "demo": BENCH | {"runs", "index", "search"},
+    "doctor": BENCH | {"runs", "index", "search"},
     "__main__": {"cli"},
     "__init__": {"core", "search"},
 }

@@ -9,7 +9,8 @@ from prvr.core.errors import DataError
 from prvr.core.types import Query, TextFeatures
 from prvr.data.dataset import RetrievalSet
 from prvr.data.sources import StoreSource, unit_queries
-from prvr.nn.prepare import PrepareConfig, cat_videos, prepare_video
+from prvr.methods.msc.prepare import PrepareConfig, prepare_video
+from prvr.parts.videos import cat_videos
 from tests.features.make import ColourEncoder, some_features, store_with
 
 SENTENCES = {"a": ["red", "green blue"], "b": ["blue"], "c": ["red red red", "green", "blue green"], "d": ["red blue"]}

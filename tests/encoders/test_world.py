@@ -26,7 +26,7 @@ from prvr.encoders.world import (
     sentence_rows,
     words_of,
 )
-from prvr.recipes.world_encoder import clip_loss, draw, held_out_recall, main
+from prvr.reproduce.world_encoder import clip_loss, draw, held_out_recall, main
 
 TEXTS = ["A red ball bounces.", "There is a dotted azure donut that orbits a white star over and over at sea.", "Up"]
 

@@ -15,7 +15,7 @@ from prvr.evaluation.curves import (
     relevance_curves,
 )
 from prvr.evaluation.windows import pad
-from prvr.nn.spans import clip_spans
+from prvr.parts.spans import clip_spans
 from tests.search.slow import Curve, moments, relevance
 
 

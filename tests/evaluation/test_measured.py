@@ -17,9 +17,9 @@ from prvr.evaluation.correlation import cosine_matrix, spearman
 from prvr.evaluation.intervals import compare
 from prvr.evaluation.measured import Measured
 from prvr.evaluation.metrics import Recalls, ranks
-from prvr.nn.scoring import cosine_scores
-from prvr.recipes import measure
-from prvr.recipes.measure import About, measured
+from prvr.parts.scoring import cosine_scores
+from prvr.runs import measure
+from prvr.runs.measure import About, measured
 
 E, D, V, Q, T, C = 6, 4, 30, 70, 36, 4
 

@@ -55,7 +55,7 @@ def whole() -> Report:
         intervals=bootstrap(ranks, resamples=20),
         intervals_video=bootstrap(ranks, video_of_query=torch.tensor([0, 0, 1, 1]), resamples=20),
         protocol="published",
-        recipe="prvr.recipes.msc:tvr",
+        recipe="prvr.methods.msc.runs:tvr",
         settings="0123456789ab",
         features="clip@abc",
         data="ba9876543210",

@@ -20,12 +20,13 @@ from prvr.core.types import (
 from prvr.data.dataset import RetrievalSet
 from prvr.data.sources import QueryTable
 from prvr.evaluation.scoring import best_cosine, encode_queries, score_library
-from prvr.nn import proposals, scoring
-from prvr.nn.spans import TokenSpans
-from prvr.recipes.measure import measure
-from prvr.recipes.recipe import load_recipe
-from tests.models.family import roused
-from tests.nn.make import video_features
+from prvr.methods.recipe import load_recipe
+from prvr.parts import proposals, scoring
+from prvr.parts.spans import TokenSpans
+from prvr.runs.measure import measure
+from tests.methods.family import roused
+from tests.methods.names import named
+from tests.parts.make import video_features
 
 E, D = 6, 4
 
@@ -191,7 +192,7 @@ def test_every_system_scores_in_pieces_as_at_once(system: str, monkeypatch: pyte
     """Towers and scores a few videos, a few queries and a few products at a time, against all of each at once."""
     target, *settings = system.split()
     target = target if ":" in target else f"{target}:tvr"
-    recipe = load_recipe(f"prvr.recipes.{target}").with_settings(settings if system in BARE else [*SMALL, *settings])
+    recipe = load_recipe(named(target)).with_settings(settings if system in BARE else [*SMALL, *settings])
     library = [video_features(torch.randn(length, 12)) for length in (150, 30, 7, 128, 2)]
     words = nn.functional.normalize(torch.randn(6, 4, 12), dim=2)
     asked = QueryBatch(words=words, valid=torch.arange(4) < torch.arange(6)[:, None] % 4 + 1, sentence=words[:, 0])

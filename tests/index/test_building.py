@@ -14,7 +14,7 @@ from prvr.index.base import Cue, Where
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import open_index
 from prvr.index.segments import Form
-from prvr.recipes.runs import zero_shot
+from prvr.runs.runs import zero_shot
 from prvr.search.indexing import Indexing, build_index, locate, repair, verify
 from tests.features.make import ColourEncoder
 from tests.features.test_extract import paint

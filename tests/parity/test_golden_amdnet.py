@@ -11,16 +11,16 @@ from torch import Tensor
 
 from prvr.core.types import Batch, QueryBatch, VideoBatch
 from prvr.data.dataset import take
-from prvr.models.amdnet import AMDNet, AMDNetConfig, from_official, official_names, prepare_means
-from prvr.models.official import export_weights
-from prvr.nn.anchors import window_masks
-from prvr.nn.prepare import cat_videos
-from prvr.nn.scoring import cosine_scores
-from prvr.objectives.anchors import mask_diversity, moment_relevance
-from prvr.objectives.nce import query_nce, video_nce
-from prvr.recipes.amdnet import AMDNetLoss, AMDNetSettings, activitynet_clip_b, objective, tvr_clip_b
-from tests.nn.make import video_features
+from prvr.methods.amdnet.loss import mask_diversity, moment_relevance
+from prvr.methods.amdnet.network import AMDNet, AMDNetConfig, from_official, official_names, prepare_means
+from prvr.methods.amdnet.runs import AMDNetLoss, AMDNetSettings, activitynet_clip_b, objective, tvr_clip_b
+from prvr.methods.amdnet.windows import window_masks
+from prvr.methods.official import export_weights
+from prvr.parts.nce import query_nce, video_nce
+from prvr.parts.scoring import cosine_scores
+from prvr.parts.videos import cat_videos
 from tests.parity.arrays import Arrays, close
+from tests.parts.make import video_features
 
 MASKS = 5e-5  # the description's tolerance of masks
 NARROW = 5e-4  # what one bit of a place moves the mask of a narrow window by in float32

@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 
 from prvr.core.types import Batch, Outputs
-from prvr.models.bgmnet import BGMNet, BGMNetConfig, from_official, official_names, prepare_interpolated
-from prvr.nn.prepare import cat_videos
-from prvr.nn.proposals import proposal_scores, window_bounds, window_table
-from prvr.nn.uniform import UniformConfig
-from prvr.objectives.anchoring import alignment, anchored, own_moments
-from prvr.objectives.matching import place_in_video
-from prvr.objectives.nce import query_nce, video_nce
-from prvr.objectives.pairs import pair_nce
-from prvr.recipes.bgmnet import BGMNetLoss, BGMNetSettings, objective
-from tests.nn.make import video_features
+from prvr.methods.bgmnet.network import BGMNet, BGMNetConfig, from_official, official_names, prepare_interpolated
+from prvr.methods.bgmnet.runs import BGMNetLoss, BGMNetSettings, objective
+from prvr.methods.mssl.anchoring import alignment, anchored, own_moments
+from prvr.methods.mssl.pairs import pair_nce
+from prvr.parts.matching import place_in_video
+from prvr.parts.nce import query_nce, video_nce
+from prvr.parts.proposals import proposal_scores, window_bounds, window_table
+from prvr.parts.uniform import UniformConfig
+from prvr.parts.videos import cat_videos
 from tests.parity.arrays import Arrays, close
 from tests.parity.retrieval import (
     check_full_size,
@@ -33,6 +32,7 @@ from tests.parity.retrieval import (
     read_batch,
     sizes,
 )
+from tests.parts.make import video_features
 
 MATCHING = {"on": True, "off": False}
 TERMS = {

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from prvr.nn.prepare import unit_rows
-from prvr.nn.sampling import at_most, average_positions, interpolate_positions, position_edges
-from prvr.objectives.fade import exponential_fade, linear_fade, sigmoid_fade, soft_label_fade
+from prvr.methods.dldkd.fade import exponential_fade, linear_fade, sigmoid_fade, soft_label_fade
+from prvr.parts.sampling import at_most, average_positions, interpolate_positions, position_edges
+from prvr.parts.videos import unit_rows
 from prvr.training.bert_adam import BertAdam, Schedule, warmup_cosine, warmup_linear
 from tests.parity.arrays import Arrays, close
 

@@ -17,18 +17,18 @@ from torch import Tensor
 
 from prvr.core.types import Batch, QueryBatch, Teacher, VideoBatch
 from prvr.evaluation.scoring import score_tokens
-from prvr.models.dldkd import DLDKD, DLDKDConfig, from_official, official_names
-from prvr.models.official import export_weights
-from prvr.nn.prepare import cat_videos, unit_rows
-from prvr.nn.sampling import at_most
-from prvr.nn.scoring import best_cosine, best_token
-from prvr.nn.uniform import UniformConfig, prepare_frames
-from prvr.objectives.distillation import frame_distillation, own_cosines, soft_nce
-from prvr.objectives.nce import query_nce, video_nce
-from prvr.recipes import dldkd as recipes
-from tests.nn.make import video_features
+from prvr.methods.dldkd import runs as recipes
+from prvr.methods.dldkd.distillation import frame_distillation, own_cosines, soft_nce
+from prvr.methods.dldkd.network import DLDKD, DLDKDConfig, from_official, official_names
+from prvr.methods.official import export_weights
+from prvr.parts.nce import query_nce, video_nce
+from prvr.parts.sampling import at_most
+from prvr.parts.scoring import best_cosine, best_token
+from prvr.parts.uniform import UniformConfig, prepare_frames
+from prvr.parts.videos import cat_videos, unit_rows
 from tests.parity.arrays import Arrays, close
 from tests.parity.retrieval import check_loss, check_triplet, file_order, full_sizes, pieces
+from tests.parts.make import video_features
 
 DOT = 5e-5  # absolute tolerance of dot products, as the arrays' description has it
 

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from prvr.core.types import Batch, Outputs
-from prvr.models import gmmformer, gmmformer_v2
-from prvr.models.official import Places, export_weights
-from prvr.objectives.diversity import focal_diversity, query_diversity
-from prvr.objectives.matching import optimal_matching
-from prvr.objectives.objective import Objective
-from prvr.recipes import gmmformer as recipe_v1
-from prvr.recipes import gmmformer_v2 as recipe_v2
+from prvr.methods.gmmformer import network as gmmformer
+from prvr.methods.gmmformer import runs as recipe_v1
+from prvr.methods.gmmformer_v2 import network as gmmformer_v2
+from prvr.methods.gmmformer_v2 import runs as recipe_v2
+from prvr.methods.official import Places, export_weights
+from prvr.parts.diversity import focal_diversity, query_diversity
+from prvr.parts.matching import optimal_matching
+from prvr.parts.objective import Objective
 from tests.parity.arrays import Arrays, close
 from tests.parity.retrieval import read_batch
 

@@ -17,9 +17,10 @@ from prvr.core.types import Batch, FeatureSpec, Outputs, QueryAtVideo, Retrieval
 from prvr.data.dataset import take
 from prvr.data.folder import DataFolder
 from prvr.evaluation.scoring import score_tokens
-from prvr.nn.scoring import cosine_scores
-from prvr.recipes.recipe import load_recipe
-from prvr.recipes.runs import import_run, open_run
+from prvr.methods.recipe import load_recipe
+from prvr.parts.scoring import cosine_scores
+from prvr.runs.runs import import_run, open_run
+from tests.methods.names import named
 from tests.parity import (
     test_golden_amdnet,
     test_golden_dldkd,
@@ -109,6 +110,6 @@ def test_an_imported_checkpoint_ranks_as_its_authors_code(case: Case, golden: Pa
     video, text = (weights[f"{side}.net.1.weight"].shape[1] for side in case.sides)
     spec = FeatureSpec(name="authors' features", revision="0", video_width=video, text_width=text)
     data = cast(DataFolder, SimpleNamespace(spec=spec, reported="test"))
-    recipe = load_recipe(f"prvr.recipes.{case.recipe}").with_settings(case.settings)
+    recipe = load_recipe(named(case.recipe)).with_settings(case.settings)
     import_run(tmp_path / "official.ckpt", recipe, data, tmp_path / "run")
     case.check(open_run(tmp_path / "run").model, file)

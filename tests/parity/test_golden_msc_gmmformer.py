@@ -14,12 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from prvr.models.msc import MSC, MSCConfig
-from prvr.models.msc_official import from_official, to_official
-from prvr.nn.attention import attention_probabilities
-from prvr.nn.gaussian import OFFICIAL_WIDTHS, gaussian_table, gaussian_tables
-from prvr.nn.masked import key_bias
-from prvr.nn.merging import (
+from prvr.methods.msc.cbva import average_segments, cbva
+from prvr.methods.msc.merging import (
     connected_share,
     direct_share,
     level_of,
@@ -28,15 +24,20 @@ from prvr.nn.merging import (
     merge_neighbours,
     segment_clips,
 )
-from prvr.nn.mixture import GaussianMixture
-from prvr.nn.prepare import PrepareConfig, prepare_video, unit_rows
-from prvr.nn.sampling import average_positions
-from prvr.objectives.cbva import average_segments, cbva
-from prvr.objectives.nce import query_nce, video_nce
-from prvr.objectives.tcpl import relative_distances, tcpl_angle, tcpl_distance
-from prvr.objectives.triplet import query_triplet, video_triplet
-from tests.nn.make import video_features
+from prvr.methods.msc.mixture import GaussianMixture
+from prvr.methods.msc.network import MSC, MSCConfig
+from prvr.methods.msc.official import from_official, to_official
+from prvr.methods.msc.prepare import PrepareConfig, prepare_video
+from prvr.methods.msc.tcpl import relative_distances, tcpl_angle, tcpl_distance
+from prvr.parts.attention import attention_probabilities
+from prvr.parts.gaussian import OFFICIAL_WIDTHS, gaussian_table, gaussian_tables
+from prvr.parts.masked import key_bias
+from prvr.parts.nce import query_nce, video_nce
+from prvr.parts.sampling import average_positions
+from prvr.parts.triplet import query_triplet, video_triplet
+from prvr.parts.videos import unit_rows
 from tests.parity.arrays import Arrays, close
+from tests.parts.make import video_features
 
 LADDER, LEVELS = PrepareConfig().schedule, PrepareConfig().levels
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from prvr.core.types import Batch, QueryBatch, VideoBatch
-from prvr.models.msc import MSC, MSCConfig
-from prvr.models.msc_official import from_official, to_official
-from prvr.nn.merging import connected_share, level_of, segment_clips
-from prvr.nn.pooling import last_valid
-from prvr.nn.prepare import PrepareConfig, prepare_video
-from prvr.recipes.msc import LossConfig, MSCSettings, objective
-from tests.nn.make import video_features
+from prvr.methods.msc.merging import connected_share, level_of, segment_clips
+from prvr.methods.msc.network import MSC, MSCConfig
+from prvr.methods.msc.official import from_official, to_official
+from prvr.methods.msc.prepare import PrepareConfig, prepare_video
+from prvr.methods.msc.runs import LossConfig, MSCSettings, objective
+from prvr.parts.pooling import last_valid
 from tests.parity.arrays import Arrays, close
+from tests.parts.make import video_features
 
 LEVELS = PrepareConfig().levels
 

@@ -9,16 +9,15 @@ import torch
 from torch import Tensor
 
 from prvr.core.types import Batch
-from prvr.models.mssl import MSSL, MSSLConfig, from_official, official_names
-from prvr.nn.prepare import cat_videos
-from prvr.nn.proposals import proposal_scores, window_table
-from prvr.nn.uniform import UniformConfig, prepare_uniform
-from prvr.objectives.anchoring import anchored
-from prvr.objectives.nce import query_nce, video_nce
-from prvr.objectives.pairs import pair_nce
-from prvr.recipes.mssl import MSSLSettings, learned, objective
-from prvr.recipes.retrieval import RetrievalLoss
-from tests.nn.make import video_features
+from prvr.methods.family import RetrievalLoss
+from prvr.methods.mssl.anchoring import anchored
+from prvr.methods.mssl.network import MSSL, MSSLConfig, from_official, official_names
+from prvr.methods.mssl.pairs import pair_nce
+from prvr.methods.mssl.runs import MSSLSettings, learned, objective
+from prvr.parts.nce import query_nce, video_nce
+from prvr.parts.proposals import proposal_scores, window_table
+from prvr.parts.uniform import UniformConfig, prepare_uniform
+from prvr.parts.videos import cat_videos
 from tests.parity.arrays import Arrays, close
 from tests.parity.retrieval import (
     check_full_size,
@@ -33,6 +32,7 @@ from tests.parity.retrieval import (
     read_batch,
     sizes,
 )
+from tests.parts.make import video_features
 
 TERMS = ("nce_clip", "triplet_clip", "nce_frame", "triplet_frame")
 DOT = 5e-5  # absolute tolerance of dot products, as the arrays' description has it

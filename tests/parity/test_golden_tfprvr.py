@@ -17,13 +17,13 @@ from torch import Tensor
 
 from prvr.core.types import QueryBatch, VideoBatch, VideoFeatures
 from prvr.evaluation.metrics import Recalls, ranks
-from prvr.models.tfprvr import LONGEST, TFPRVR, MomentConfig, find_moments, prepare_moments
-from prvr.nn.moment_graph import affinity, moments_of, segment_vectors, segments_of, smooth_by_graph
-from prvr.nn.scoring import cosine_scores
-from prvr.nn.trajectory import cut_strength, levels_of, turning
-from prvr.nn.wavelets import Wavelet, bands, depth_of
-from tests.nn.make import video_features
+from prvr.methods.tfprvr.moment_graph import affinity, moments_of, segment_vectors, segments_of, smooth_by_graph
+from prvr.methods.tfprvr.network import LONGEST, TFPRVR, MomentConfig, find_moments, prepare_moments
+from prvr.methods.tfprvr.trajectory import cut_strength, levels_of, turning
+from prvr.methods.tfprvr.wavelets import Wavelet, bands, depth_of
+from prvr.parts.scoring import cosine_scores
 from tests.parity.arrays import Arrays
+from tests.parts.make import video_features
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,14 @@ from prvr.core.types import FeatureSpec, QueryBatch, VideoFeatures
 from prvr.data.benchmarks import open_annotations
 from prvr.data.folder import DataFolder
 from prvr.data.simulate import SimulateConfig, simulate
-from prvr.recipes import msc, published
-from prvr.recipes.recipe import Recipe, load_recipe
+from prvr.methods.msc import runs as msc
+from prvr.methods.recipe import Recipe, load_recipe
+from prvr.reproduce import published
 from prvr.reproduce.efficiency import multiply_adds, parameters
 from prvr.reproduce.systems import SYSTEMS, choose, recipe_for, value_of
-from tests.recipes.test_teacher import write_teacher
+from tests.methods.names import named
 from tests.reproduce.make import qvhighlights
+from tests.runs.test_teacher import write_teacher
 
 WIDTH = 16  # of frames and of words, which share no space all the same: they are simulated
 SMALL = [word for setting in ("model.hidden=16", "model.heads=2", "batch_videos=5") for word in ("--set", setting)]
@@ -196,7 +198,7 @@ def test_each_system_suits_any_data(system: Any) -> None:
         recipe.fit(recipe.settings, data_of(24).spec)
         if recipe.objective is None:
             continue
-        same = msc.world() if benchmark == "own" else load_recipe(f"prvr.recipes.msc:{benchmark}")
+        same = msc.world() if benchmark == "own" else load_recipe(f"prvr.methods.msc.runs:{benchmark}")
         train = same.settings.train
         assert (recipe.settings.train.seed, recipe.settings.train.patience) == (train.seed, train.patience)
         assert recipe.settings.train.epochs == 3
@@ -223,7 +225,7 @@ def test_multiply_adds_of_the_published_networks() -> None:
         words=torch.randn(1, 9, 512), valid=torch.ones(1, 9, dtype=torch.bool), sentence=torch.randn(1, 512)
     )
     for title, flops, number in (("msc", 2.78, 32_142_880), ("mssl", 0.37, 4_574_592)):
-        recipe = load_recipe(f"prvr.recipes.{title}:qvhighlights")
+        recipe = load_recipe(named(f"{title}:qvhighlights"))
         model = recipe.build(recipe.settings).eval()
         counted = multiply_adds(cast(Any, model), recipe.prepare(recipe.settings, [video]), query)
         assert parameters(model) == number

@@ -11,7 +11,7 @@ import pytest
 from prvr.cli import main
 from prvr.data.folder import DataFolder
 from prvr.evaluation.measured import Measured
-from prvr.recipes import published
+from prvr.reproduce import published
 from tests.reproduce.make import SMALL, qvhighlights
 
 SETTINGS = [word for setting in SMALL for word in ("--set", setting)]
@@ -72,7 +72,7 @@ def test_the_clean_protocol_holds_a_part_of_train_out(
     pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    words = ["train", "prvr.recipes.msc:qvhighlights", "--data", str(pack), "--out", str(run), *SETTINGS]
+    words = ["train", "prvr.methods.msc.runs:qvhighlights", "--data", str(pack), "--out", str(run), *SETTINGS]
     assert main([*words, "--protocol", "clean"]) == 0
     assert json.loads((run / "config.json").read_text())["selected_on"] == "10% of train, held out"
     capsys.readouterr()
@@ -108,7 +108,7 @@ def test_what_has_no_data_is_said(pack: Path, out: Path, capsys: pytest.CaptureF
 
 def test_another_teacher_changes_table3c_alone(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = next((pack / "TextData").glob("*.h5"))
-    words = ["train", "prvr.recipes.msc:qvhighlights", "--data", str(pack), *SETTINGS]
+    words = ["train", "prvr.methods.msc.runs:qvhighlights", "--data", str(pack), *SETTINGS]
     assert main([*words, "--teacher", str(text), "--out", str(tmp_path / "run"), "--json"]) == 0
 
 

@@ -11,7 +11,7 @@ import torch
 from prvr.core.types import Bank, Query
 from prvr.data.world import iter_world, world_queries
 from prvr.encoders.world import WorldEncoder, load_world_encoder
-from prvr.nn.sampling import frame_spans
+from prvr.parts.sampling import frame_spans
 
 VIDEOS = 48
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from prvr.data.folder import DataFolder
-from prvr.recipes.recipe import load_recipe
-from prvr.recipes.runs import untrained
+from prvr.methods.recipe import load_recipe
+from prvr.runs.runs import untrained
 from prvr.search.indexing import banks
+from tests.methods.names import named
 
 SYSTEMS = ("msc", "gmmformer", "gmmformer_v2", "dldkd", "protoprvr_style", "arl_style")
 
@@ -18,7 +19,7 @@ SYSTEMS = ("msc", "gmmformer", "gmmformer_v2", "dldkd", "protoprvr_style", "arl_
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_vector_is_of_unit_length_and_of_some_seconds(system: str, world: Path) -> None:
     data = DataFolder(world)
-    trained = untrained(load_recipe(f"prvr.recipes.{system}:world"), data.spec)
+    trained = untrained(load_recipe(named(f"{system}:world")), data.spec)
     entries = data.store.entries()[:3]
     made = banks(trained, [data.store.read(entry.video_id) for entry in entries])
     for bank, entry in zip(made, entries, strict=True):

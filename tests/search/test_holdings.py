@@ -14,7 +14,7 @@ from prvr.encoders.world import load_world_encoder
 from prvr.index.base import ZERO_SHOT, Facts, IndexHeader, Where
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
-from prvr.recipes.runs import zero_shot
+from prvr.runs.runs import zero_shot
 from prvr.search.engine import SearchEngine
 from prvr.search.holdings import examples, holdings, opening
 

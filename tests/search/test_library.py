@@ -12,7 +12,7 @@ import torch
 from prvr import Library, PrvrError, SearchEngine
 from prvr.core.errors import IndexFolderError, QueryError, VideoError
 from prvr.index.exact import ExactIndex
-from prvr.recipes.runs import zero_shot
+from prvr.runs.runs import zero_shot
 from prvr.search import engine as engine_module
 from prvr.search import indexing
 from prvr.search.engine import check_query

@@ -28,7 +28,7 @@ from prvr.data.world import iter_world
 from prvr.encoders.world import load_world_encoder
 from prvr.index.base import Facts
 from prvr.index.opening import open_index
-from prvr.nn.sampling import frame_spans
+from prvr.parts.sampling import frame_spans
 from prvr.search.engine import SearchEngine, calibrate_folder
 from prvr.search.indexing import build_index
 from prvr.serve import work

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from prvr.core.errors import CheckpointError, PrvrError
 from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch
-from prvr.models.msc import MSC, MSCConfig
-from prvr.models.msc_official import stack_depth, undecayed
-from prvr.recipes import msc
+from prvr.methods.msc import runs as msc
+from prvr.methods.msc.network import MSC, MSCConfig
+from prvr.methods.msc.official import stack_depth, undecayed
 from prvr.training.bert_adam import BertAdam, decay_groups
 from prvr.training.checkpoint import save_weights
 from prvr.training.distributed import ALONE, Ranks, joined

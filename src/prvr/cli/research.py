@@ -28,7 +28,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
     train = verbs.add_parser("train", help="train a recipe on annotated features")
-    train.add_argument("recipe", help="package.module:function, such as prvr.recipes.msc:world")
+    train.add_argument("recipe", help="package.module:function, such as prvr.methods.msc.runs:world")
     _data(train)
     _teacher_option(train)
     train.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE)")
@@ -105,7 +105,7 @@ def _add_import(verbs: argparse._SubParsersAction[Parser]) -> None:
     _data(bring)
     bring.add_argument(
         "--recipe",
-        default="prvr.recipes.msc:qvhighlights",
+        default="prvr.methods.msc.runs:qvhighlights",
         help="whose authors' it is, and its settings (default: %(default)s)",
     )
     bring.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
@@ -138,8 +138,8 @@ def _protocol(parser: Parser) -> None:
 def run_train(args: argparse.Namespace) -> int:
     """Train a recipe."""
     from prvr.data.folder import DataFolder
-    from prvr.recipes.recipe import load_recipe
-    from prvr.recipes.runs import train_run
+    from prvr.methods.recipe import load_recipe
+    from prvr.runs.runs import train_run
     from prvr.training.distributed import is_first
 
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]
@@ -167,8 +167,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     """Measure a run."""
     from prvr.data.folder import DataFolder
     from prvr.evaluation.report import comparison_table, interval_table, table
-    from prvr.recipes.runs import evaluate_run, open_run, untrained
-    from prvr.recipes.zero_shot import max_over_frames
+    from prvr.methods.zero_shot.runs import max_over_frames
+    from prvr.runs.runs import evaluate_run, open_run, untrained
 
     data = DataFolder(args.data, args.features)
     bare = args.what == "zero-shot"
@@ -273,8 +273,8 @@ def run_compare(args: argparse.Namespace) -> int:
 def run_import(args: argparse.Namespace) -> int:
     """An authors' checkpoint to a run folder."""
     from prvr.data.folder import DataFolder
-    from prvr.recipes.recipe import load_recipe
-    from prvr.recipes.runs import import_run
+    from prvr.methods.recipe import load_recipe
+    from prvr.runs.runs import import_run
 
     recipe = load_recipe(args.recipe).with_settings(args.settings)
     trained = import_run(args.checkpoint, recipe, DataFolder(args.data, args.features), args.out)

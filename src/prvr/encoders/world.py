@@ -2,7 +2,7 @@
 
 It stands where CLIP stands, so that the whole way can be walked without a network: frozen, one frame at a time (no
 motion), words in and out in the same form. On real pictures it is worthless, and its spec says so. Its weights lie
-beside this file; `prvr.recipes.world_encoder` made them.
+beside this file; `prvr.reproduce.world_encoder` made them.
 """
 
 from __future__ import annotations
@@ -255,7 +255,7 @@ def read_world_encoder(path: Path, *, device: str = "cpu") -> WorldEncoder:
     except FileNotFoundError as error:
         raise EncoderError(
             f"{path}: the weights of the world encoder are missing; install the package again, or make them with "
-            "`python -m prvr.recipes.world_encoder --out FILE`"
+            "`python -m prvr.reproduce.world_encoder --out FILE`"
         ) from error
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         why = str(error).splitlines()[0]

@@ -20,15 +20,15 @@ from prvr.core.types import QueryAtVideo
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
 from prvr.evaluation.report import Report
-from prvr.recipes import published
-from prvr.recipes.recipe import Recipe
-from prvr.recipes.runs import Trained, load_split
+from prvr.methods.recipe import Recipe
+from prvr.reproduce import published
 from prvr.reproduce.efficiency import library, multiply_adds, parameters, query_costs, stored_bytes
 from prvr.reproduce.figures import panels, save
 from prvr.reproduce.lab import Lab
 from prvr.reproduce.sheet import Cell, Line, Sheet
 from prvr.reproduce.systems import DEFAULT, SMALL, System, has, recipe_for
 from prvr.reproduce.tables import NAMES, RECALLS, device_name, notes_of, recall_cells
+from prvr.runs.runs import Trained, load_split
 
 MOST_VIDEOS = 474
 """Videos of the library that a query is timed against, at most: those of QVHighlights, as in the paper's Table 6."""

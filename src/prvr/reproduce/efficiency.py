@@ -23,10 +23,10 @@ from prvr.data.dataset import RetrievalSet, take
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
 from prvr.evaluation.scoring import encode_videos, guided_scores
-from prvr.nn.mixture import TokenAttention
-from prvr.recipes.measure import VIDEOS
-from prvr.recipes.recipe import Recipe, Settings, load_recipe
-from prvr.recipes.runs import Splits
+from prvr.methods.msc.mixture import TokenAttention
+from prvr.methods.recipe import Recipe, Settings, load_recipe
+from prvr.runs.measure import VIDEOS
+from prvr.runs.runs import Splits
 
 _RUNS = 5  # a figure is the median of so many, as the paper averages over 5
 _MB = 1e6
@@ -173,7 +173,7 @@ def _counted(model: RetrievalModel, run: Callable[[], object]) -> int:
 
 
 def _onednn() -> dict[Any, Any]:
-    """The product that `prvr.nn.products` calls where PyTorch has it, and whose operations PyTorch does not count."""
+    """The product that `prvr.parts.products` calls where PyTorch has it; PyTorch does not count its operations."""
     if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         return {}
 

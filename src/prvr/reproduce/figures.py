@@ -18,14 +18,14 @@ from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
 from prvr.evaluation.curves import Curves, TokenScores, peaks, relevance_curves
 from prvr.evaluation.scoring import encode_queries, score_tokens
-from prvr.nn.spans import spans_of
-from prvr.recipes import msc_tables
-from prvr.recipes.measure import queries_of
-from prvr.recipes.recipe import Recipe
-from prvr.recipes.runs import Trained, load_split
+from prvr.methods.recipe import Recipe
+from prvr.parts.spans import spans_of
+from prvr.reproduce import msc_tables
 from prvr.reproduce.efficiency import library
 from prvr.reproduce.lab import Lab
 from prvr.reproduce.tables import base_recipe
+from prvr.runs.measure import queries_of
+from prvr.runs.runs import Trained, load_split
 from prvr.video.decode import sample_frames
 
 _PAIRS_OF = 150  # videos whose tokens are compared pair by pair in figure 1

@@ -16,8 +16,8 @@ from prvr.core.files import write_whole
 from prvr.data.folder import DataFolder
 from prvr.evaluation.measured import Measured
 from prvr.evaluation.report import Report
-from prvr.recipes.recipe import Recipe
-from prvr.recipes.runs import Trained, evaluate_run, open_run, train_run, untrained
+from prvr.methods.recipe import Recipe
+from prvr.runs.runs import Trained, evaluate_run, open_run, train_run, untrained
 from prvr.training.loop import TrainProgress
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from prvr.core.config import closest
 from prvr.core.errors import ConfigError
 from prvr.data.folder import DataFolder
-from prvr.recipes.recipe import Recipe, load_recipe
+from prvr.methods.recipe import Recipe, load_recipe
 from prvr.reproduce.tables import NAMES, base_recipe
 
 DEFAULT = "activitynet"  # whose settings stand in where a benchmark has none, as authors do for QVHighlights
@@ -27,7 +27,7 @@ class System:
     """One row of the comparison."""
 
     name: str  # on the command line
-    title: str  # as in `prvr.recipes.published`
+    title: str  # as in `prvr.reproduce.published`
     target: str  # `package.module:function`; {} stands for the benchmark, a function without it suits all data
     reconstructed: bool = False  # parts of it were never published; ours are our own
 
@@ -38,19 +38,19 @@ class System:
 
 
 SYSTEMS = (
-    System(name="zero-shot", title="zero-shot", target="prvr.recipes.zero_shot:max_over_frames"),
-    System(name="trace", title="zero-shot + TRACE", target="prvr.recipes.trace:max_over_frames"),
-    System(name="tf-prvr", title="TF-PRVR", target="prvr.recipes.tfprvr:moments"),
-    System(name="ms-sl", title="MS-SL", target="prvr.recipes.mssl:{}"),
-    System(name="dl-dkd", title="DL-DKD", target="prvr.recipes.dldkd:{}"),
-    System(name="dl-dkd++", title="DL-DKD++", target="prvr.recipes.dldkd:{}_plus"),
-    System(name="gmmformer", title="GMMFormer", target="prvr.recipes.gmmformer:{}"),
-    System(name="amdnet", title="AMDNet", target="prvr.recipes.amdnet:{}"),
-    System(name="bgm-net", title="BGM-Net", target="prvr.recipes.bgmnet:{}"),
-    System(name="gmmformer-v2", title="GMMFormer v2", target="prvr.recipes.gmmformer_v2:{}"),
-    System(name="protoprvr", title="ProtoPRVR", target="prvr.recipes.protoprvr_style:{}", reconstructed=True),
-    System(name="arl", title="ARL", target="prvr.recipes.arl_style:{}", reconstructed=True),
-    System(name="msc", title="MSC", target="prvr.recipes.msc:{}"),
+    System(name="zero-shot", title="zero-shot", target="prvr.methods.zero_shot.runs:max_over_frames"),
+    System(name="trace", title="zero-shot + TRACE", target="prvr.methods.trace.runs:max_over_frames"),
+    System(name="tf-prvr", title="TF-PRVR", target="prvr.methods.tfprvr.runs:moments"),
+    System(name="ms-sl", title="MS-SL", target="prvr.methods.mssl.runs:{}"),
+    System(name="dl-dkd", title="DL-DKD", target="prvr.methods.dldkd.runs:{}"),
+    System(name="dl-dkd++", title="DL-DKD++", target="prvr.methods.dldkd.runs:{}_plus"),
+    System(name="gmmformer", title="GMMFormer", target="prvr.methods.gmmformer.runs:{}"),
+    System(name="amdnet", title="AMDNet", target="prvr.methods.amdnet.runs:{}"),
+    System(name="bgm-net", title="BGM-Net", target="prvr.methods.bgmnet.runs:{}"),
+    System(name="gmmformer-v2", title="GMMFormer v2", target="prvr.methods.gmmformer_v2.runs:{}"),
+    System(name="protoprvr", title="ProtoPRVR", target="prvr.methods.protoprvr_style.runs:{}", reconstructed=True),
+    System(name="arl", title="ARL", target="prvr.methods.arl_style.runs:{}", reconstructed=True),
+    System(name="msc", title="MSC", target="prvr.methods.msc.runs:{}"),
 )
 
 

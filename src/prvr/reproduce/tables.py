@@ -12,14 +12,15 @@ from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
 from prvr.evaluation.collapse import Similarity
 from prvr.evaluation.report import Report
-from prvr.recipes import msc, msc_tables, published
-from prvr.recipes.published import Row
-from prvr.recipes.recipe import Recipe, load_recipe
-from prvr.recipes.runs import load_split
-from prvr.recipes.zero_shot import max_over_frames
+from prvr.methods.msc import runs as msc
+from prvr.methods.recipe import Recipe, load_recipe
+from prvr.methods.zero_shot.runs import max_over_frames
+from prvr.reproduce import msc_tables, published
 from prvr.reproduce.efficiency import library, multiply_adds, parameters, query_costs, step_cost
 from prvr.reproduce.lab import Lab
+from prvr.reproduce.published import Row
 from prvr.reproduce.sheet import Cell, Line, Sheet, cells
+from prvr.runs.runs import load_split
 
 P = TypeVar("P")
 
@@ -35,7 +36,7 @@ NAMES = {
 def base_recipe(benchmark: str, data: DataFolder) -> Recipe:
     """The full method for a benchmark; for any other data the generated world's, as wide as its features."""
     if benchmark in NAMES:
-        return load_recipe(f"prvr.recipes.msc:{benchmark}")
+        return load_recipe(f"prvr.methods.msc.runs:{benchmark}")
     widths = [f"model.video_width={data.spec.video_width}", f"model.text_width={data.spec.text_width}"]
     return msc.world().with_settings(widths)
 
@@ -212,7 +213,7 @@ def table_a1(lab: Lab) -> Sheet:
     lines, notes = [], []
     for benchmark in ("tvr", "activitynet", "charades"):
         data = lab.folder(benchmark)
-        rows = msc_tables.table_a1(load_recipe(f"prvr.recipes.msc:{benchmark}"))
+        rows = msc_tables.table_a1(load_recipe(f"prvr.methods.msc.runs:{benchmark}"))
         for title, printed in published.TABLE_A1[benchmark].items():
             reports = lab.reports(rows[title], data) if data else []
             lines.append(Line(f"{NAMES[benchmark]}, τ = {title}", recall_cells(reports, printed)))
@@ -271,7 +272,7 @@ def _systems(
     lines, notes = [], []
     for benchmark in benchmarks:
         data = lab.folder(benchmark)
-        method = load_recipe(f"prvr.recipes.msc:{benchmark}")
+        method = load_recipe(f"prvr.methods.msc.runs:{benchmark}")
         ours = {"MSC": method}
         if data and data.spec.comparable:
             ours["zero-shot"] = max_over_frames()

@@ -19,7 +19,7 @@ from prvr.encoders.loading import load_encoder
 from prvr.index.base import ZERO_SHOT, Facts, Index, IndexHeader, Where, WordHit, unit
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import open_index
-from prvr.recipes.runs import Trained, open_run, zero_shot
+from prvr.runs.runs import Trained, open_run, zero_shot
 from prvr.search import similar
 from prvr.search.calibration import Calibrated, calibrate
 from prvr.search.confidence import CONFIDENT, RELATED, UNCALIBRATED

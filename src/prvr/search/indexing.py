@@ -23,8 +23,8 @@ from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import OLD, OpenIndex, header_of, make_index, open_index
 from prvr.index.segments import Form
 from prvr.index.upkeep import Damage, mend_catalogue
-from prvr.nn.spans import TokenSpans, spans_of
-from prvr.recipes.runs import CONFIG, Trained, open_run, zero_shot
+from prvr.parts.spans import TokenSpans, spans_of
+from prvr.runs.runs import CONFIG, Trained, open_run, zero_shot
 from prvr.search.subtitles import SUFFIXES, read_cues
 from prvr.training.loop import WEIGHTS
 

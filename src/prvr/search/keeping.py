@@ -14,7 +14,7 @@ from prvr.features.extract import Progress
 from prvr.features.failures import Failure, Failures
 from prvr.features.store import Entry, FeatureStore
 from prvr.index.opening import header_of, open_index
-from prvr.recipes.runs import Trained
+from prvr.runs.runs import Trained
 from prvr.search.calibration import Calibrated
 from prvr.search.engine import calibrate_folder
 from prvr.search.indexing import Indexing, build_index, locate, refresh

@@ -20,7 +20,7 @@ from prvr.encoders.world import load_world_encoder
 from prvr.features.store import FeatureStore
 from prvr.index.base import Facts
 from prvr.index.opening import header_of, make_index
-from prvr.recipes.runs import zero_shot
+from prvr.runs.runs import zero_shot
 from prvr.search.engine import calibrate_folder
 from prvr.search.indexing import banks, build_index
 from tests.serve.conftest import Live, config_of, serving

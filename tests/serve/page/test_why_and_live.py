@@ -15,7 +15,7 @@ from prvr.core.types import Bank
 from prvr.features.store import FeatureStore
 from prvr.index.base import Facts
 from prvr.index.opening import header_of, make_index
-from prvr.recipes.runs import zero_shot
+from prvr.runs.runs import zero_shot
 from prvr.search.engine import SearchEngine
 from prvr.search.indexing import banks
 from prvr.serve.security import digest_of

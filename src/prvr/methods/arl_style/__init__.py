@@ -1,0 +1,1 @@
+"""ARL-style: our reconstruction of ARL (arXiv 2506.07471)."""

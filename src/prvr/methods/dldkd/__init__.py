@@ -1,0 +1,1 @@
+"""DL-DKD (ICCV 2023) and DL-DKD++."""

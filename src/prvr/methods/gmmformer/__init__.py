@@ -1,0 +1,1 @@
+"""GMMFormer (AAAI 2024)."""

@@ -1,0 +1,1 @@
+"""GMMFormer v2."""

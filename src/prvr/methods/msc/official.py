@@ -1,0 +1,108 @@
+"""The authors' parameter names and ours, in one place.
+
+They keep eight separate attention blocks; ours are stacked. `MAP` says for each of their tensors in which of ours it
+lies, and at which index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor
+
+from prvr.methods.official import Official, Place, Sizes, family_sizes
+
+_NUM_BLOCKS = 8
+_BLOCK = (("output.layer1", "up"), ("output.layer2", "down"), ("norm1", "norm1"), ("norm2", "norm2"))
+_PLAIN = {
+    "weight_token": "weight_token",
+    "modular_vector_mapping.weight": "query_pooling.score.weight",
+    "vproj_clip.weight": "alignment.weight",
+    "vproj_clip.bias": "alignment.bias",
+}
+
+
+def official_names() -> dict[str, Place]:
+    """Each of the authors' parameter names -> where it lies in ours."""
+    places: dict[str, Place] = {theirs: (ours, ()) for theirs, ours in _PLAIN.items()}
+    for branch in ("query", "frame", "clip"):
+        places |= _input(branch)
+    places |= _block("query_encoder", "query_block", 0)
+    for theirs, ours in (("clip_encoder", "clip_mixture"), ("frame_encoder_1", "frame_mixture")):
+        for k in range(_NUM_BLOCKS):
+            places |= _block(f"{theirs}.attn{k}", f"{ours}.blocks", k)
+        places |= _reader(theirs, ours)
+    return places
+
+
+def from_official(state: Mapping[str, Tensor], *, where: str = "this state dict") -> dict[str, Tensor]:
+    """The authors' weights under our names and in our shapes. Raises CheckpointError when they are of another."""
+    return OFFICIAL.read(state, where=where)
+
+
+def to_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our weights (or gradients, under the same names) as the authors name and shape them; views where possible."""
+    return OFFICIAL.write(state)
+
+
+def stack_depth(name: str) -> int:
+    """How many leading axes of our parameter count tensors that the authors keep apart; they clip each one's gradient.
+
+    2 for queries, keys and values of all blocks, 1 for the other parts of the blocks, else 0.
+    """
+    indices = dict(official_names().values())
+    return len(indices.get(name, ()))
+
+
+def undecayed(name: str) -> bool:
+    """Which of our parameters the authors spare from weight decay.
+
+    Those are biases, and the norms of input projections and positions; norms inside the blocks do decay.
+    """
+    return name.endswith(("bias", "input.norm.weight", "positions.norm.weight"))
+
+
+def _input(branch: str) -> dict[str, Place]:
+    names = {
+        f"{branch}_pos_embed.position_embeddings.weight": f"{branch}_positions.weight",
+        f"{branch}_pos_embed.LayerNorm": f"{branch}_positions.norm",
+        f"{branch}_input_proj.LayerNorm": f"{branch}_input.norm",
+        f"{branch}_input_proj.net.1": f"{branch}_input.linear",
+    }
+    return {a: (b, ()) for theirs, ours in names.items() for a, b in _both(theirs, ours)}
+
+
+def _block(theirs: str, ours: str, k: int) -> dict[str, Place]:
+    places: dict[str, Place] = {}
+    for kind in ("weight", "bias"):
+        for i, part in enumerate(("query", "key", "value")):
+            places[f"{theirs}.self.{part}.{kind}"] = (f"{ours}.qkv_{kind}", (i, k))
+        for a, b in _BLOCK:
+            places[f"{theirs}.{a}.{kind}"] = (f"{ours}.{b}_{kind}", (k,))
+    return places
+
+
+def _reader(theirs: str, ours: str) -> dict[str, Place]:
+    names = {f"{theirs}.ca.self.{part}": f"{ours}.reader.{part}" for part in ("query", "key", "value")}
+    names |= {f"{theirs}.ca.{a}": f"{ours}.reader.{b}" for a, b in _BLOCK}
+    names |= {f"{theirs}.layer1": f"{ours}.mix_hidden", f"{theirs}.layer2": f"{ours}.mix_out"}
+    return {a: (b, ()) for key, value in names.items() for a, b in _both(key, value)}
+
+
+def _both(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
+    """A layer -> its weight and its bias; a name that is a weight already stays alone."""
+    if theirs.endswith(".weight"):
+        yield theirs, ours
+    else:
+        yield from ((f"{theirs}.{kind}", f"{ours}.{kind}") for kind in ("weight", "bias"))
+
+
+SIZES: Sizes = family_sizes() | {"clips": ("clip_encoder.layer2.weight", 0)}
+OFFICIAL = Official(
+    system="MSC",
+    places=official_names(),
+    sizes=SIZES,
+    vectors=("weight_token",),
+    said={"n_heads": ("model.heads",), "sft_factor": ("model.sft_factor",), "clip_scale_w": ("model.clip_weight",)},
+    implied={"alignment": "linear"},
+)

@@ -1,0 +1,1 @@
+"""TF-PRVR (NeurIPS 2026)."""

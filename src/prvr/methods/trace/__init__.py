@@ -1,0 +1,1 @@
+"""TRACE scoring (arXiv 2609.08999)."""

@@ -1,1 +1,0 @@
-"""One file a published method: its settings and its network."""

@@ -1,1 +1,0 @@
-"""Parts of networks, without method names: attention, pooling, token merging, scoring."""

@@ -1,1 +1,0 @@
-"""Pure loss terms, the mining of negatives, and the named weighted sum."""

@@ -1,0 +1,1 @@
+"""What methods share, without their names: attention, pooling, sampling, scoring, losses."""

@@ -1,1 +1,0 @@
-"""A function a run: method x benchmark -> `Recipe`."""

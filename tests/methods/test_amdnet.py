@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from prvr.core.errors import CheckpointError, ConfigError, FeatureError
+from prvr.core.types import Batch, FeatureSpec, QueryBatch, RetrievalModel, VideoBatch
+from prvr.data.dataset import take
+from prvr.methods.amdnet import runs as amdnet
+from prvr.methods.amdnet.loss import mask_diversity, moment_relevance
+from prvr.methods.amdnet.network import AMDNet, AMDNetConfig, from_official, official_names, prepare_means, undecayed
+from prvr.methods.amdnet.runs import AMDNetSettings, objective
+from prvr.methods.amdnet.windows import window_masks
+from prvr.methods.official import export_weights, stack_depth
+from prvr.methods.recipe import load_recipe
+from prvr.parts.videos import cat_videos
+from prvr.runs.runs import untrained
+from prvr.search.indexing import banks
+from prvr.training.step import TwoTower
+from tests.parts.make import video_features
+
+SMALL = AMDNetConfig(video_width=10, text_width=6, hidden=16, heads=4, frames=9, input_dropout=0.0, dropout=0.0)
+
+
+def network(config: AMDNetConfig = SMALL) -> AMDNet:
+    """With weights large enough that every part of it matters."""
+    torch.manual_seed(5)
+    model = AMDNet(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    return model.eval()
+
+
+def queries_of(sentence: Tensor) -> QueryBatch:
+    return QueryBatch(words=sentence[:, None], valid=torch.ones(len(sentence), 1, dtype=torch.bool), sentence=sentence)
+
+
+def batch(lengths: tuple[int, ...] = (30, 9, 4), queries: int = 7) -> Batch:
+    videos = [prepare_means(video_features(torch.randn(n, SMALL.video_width)), SMALL.frames) for n in lengths]
+    return Batch(
+        videos=cat_videos(videos),
+        queries=queries_of(torch.randn(queries, SMALL.text_width)),
+        video_of_query=torch.arange(queries) % len(lengths),
+    )
+
+
+def test_windows_by_hand() -> None:
+    """With a width of 0.9 σ is 0.1, so that a place one tenth away has exp(-1/2)."""
+    places, valid = torch.linspace(0, 1, 11), torch.ones(1, 11, dtype=torch.bool)
+    mask = window_masks(torch.tensor([[0.5]]), torch.tensor([[0.9]]), places, valid)[0, 0]
+    torch.testing.assert_close(mask[4:7], torch.tensor([0.60653, 1.0, 0.60653]), atol=1e-5, rtol=0)
+    between = window_masks(torch.tensor([[0.55]]), torch.tensor([[0.0]]), places, valid)[0, 0]
+    assert bool(between.isfinite().all())
+    assert sorted(between.tolist())[-2:] == pytest.approx([1.0, 1.0], abs=1e-2)
+    cut = window_masks(torch.tensor([[0.95]]), torch.tensor([[0.9]]), places, torch.arange(11)[None] < 8)[0, 0]
+    assert cut.argmax() == 7
+    assert not cut[8:].any()
+    assert cut[7] == 1
+
+
+def test_windows_pass_their_gradient_through_the_scaling() -> None:
+    centre, width = torch.rand(2, 3).double().requires_grad_(), (0.2 + torch.rand(2, 3).double()).requires_grad_()
+    places, valid = torch.linspace(0, 1, 9).double(), torch.ones(2, 9, dtype=torch.bool)
+    assert torch.autograd.gradcheck(lambda c, w: window_masks(c, w, places, valid), (centre, width))
+
+
+def test_diversity_by_hand() -> None:
+    """Two windows that share nothing and have a sum of squares of 1/2 and 1: (1/2 - 0.15)² + (1 - 0.15)²."""
+    masks = torch.tensor([[[0.0, 1.0, 1.0], [0.5, 0.0, 0.0]], [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0]]])
+    found = mask_diversity(masks, diagonal=0.15)
+    torch.testing.assert_close(found, torch.tensor([0.35**2 + 0.85**2, 2 * 0.35**2 + 2 * 0.5**2]))
+
+
+def test_relevance_by_hand() -> None:
+    query = torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    whole, moments = torch.tensor([[0.6, 0.8]]), torch.tensor([[[3.0, 0.0], [1.0, 1.0]]])
+    found = moment_relevance(query, whole, moments, torch.zeros(3, dtype=torch.int64), margin=0.5)
+    torch.testing.assert_close(found, torch.tensor([0.1, 0.5 + 0.8 - 0.5**0.5, 0.1]))
+
+
+def test_shapes_scores_and_one_of_each() -> None:
+    model, given = network(), batch()
+    outputs = model(given)
+    assert outputs.video.frames.shape == (3, 9, 16)
+    assert outputs.moments.shape == (3, 4, 16)
+    assert outputs.masks.shape == (3, 4, 9)
+    assert outputs.whole.shape == (3, 16)
+    want = torch.stack([F.cosine_similarity(q, outputs.video.frames, dim=-1).amax(1) for q in outputs.query])
+    torch.testing.assert_close(outputs.cosine.fused(model.clip_weight), want)
+    fits: RetrievalModel = model
+    assert fits.clip_weight == 0
+    assert isinstance(model, TwoTower)
+    assert not model.needs_query
+    one = model(batch((5,), queries=1))
+    assert one.cosine.frame.shape == (1, 1)
+    total, parts = objective(AMDNetSettings(model=SMALL))(one, batch((5,), queries=1), 0)
+    assert bool(total.isfinite())
+    assert float(parts["nce"]) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_company_and_order_change_nothing() -> None:
+    model, given = network(), batch()
+    whole = model.encode_videos(given.videos)
+    back = torch.tensor([2, 0, 1])
+    for got, want in zip(model.encode_videos(take(given.videos, back)), whole, strict=True):
+        torch.testing.assert_close(got, want[back])
+    alone = model.encode_videos(take(given.videos, back[:1]))
+    torch.testing.assert_close(alone.frames[0], whole.frames[2])
+    queries = model.encode_queries(given.queries)
+    torch.testing.assert_close(model.encode_queries(queries_of(given.queries.sentence.flip(0))).flip(0), queries)
+
+
+def test_padding_changes_nothing_values_or_gradients() -> None:
+    model = network(replace(SMALL, frames=12))
+    given = batch()
+    x = given.videos
+    padded = VideoBatch(
+        **vars(x)
+        | {
+            "frames": torch.cat([x.frames, torch.full_like(x.frames[:, :3], 7.0)], dim=1),
+            "frame_valid": F.pad(x.frame_valid, (0, 3)),
+        }
+    )
+    gradients = []
+    for videos in (x, padded):
+        outputs = model(replace(given, videos=videos))
+        assert not outputs.video.frames[:, 9:].any()
+        total, _ = objective(AMDNetSettings(model=SMALL))(outputs, given, 0)
+        gradients.append((total, *torch.autograd.grad(total, list(model.parameters()))))
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-4, rtol=1e-4)
+
+
+def test_training_draws_two_samples_of_a_query() -> None:
+    given = batch()
+    for draws in (1, 2):
+        model = network(replace(SMALL, dropout=0.3, input_dropout=0.3, query_draws=draws)).train()
+        torch.manual_seed(0)
+        outputs = model(given)
+        own = F.cosine_similarity(outputs.query[:, None], outputs.video.frames[given.video_of_query], dim=2).amax(1)
+        ranked = outputs.cosine.frame.gather(1, given.video_of_query[:, None])[:, 0]
+        assert torch.allclose(own, ranked, atol=1e-5) == (draws == 1)
+
+
+def test_every_parameter_learns_and_a_few_steps_help() -> None:
+    given, settings = batch(), AMDNetSettings(model=SMALL)
+    recipe = amdnet.recipe("here", "AMDNet", settings)
+    model = recipe.build(settings).eval()
+    assert recipe.optimizer is not None
+    optimizer = recipe.optimizer(replace(settings, optim=replace(settings.optim, lr=3e-3)), model, 4)
+    losses = []
+    for _ in range(40):
+        total, _ = objective(settings)(model(given), given, 0)
+        optimizer.zero_grad()
+        torch.autograd.backward(total)
+        assert all(parameter.grad is not None for parameter in model.parameters())
+        optimizer.step()
+        losses.append(float(total.detach()))
+    assert losses[-1] < losses[0] - 0.1
+    assert losses[1] == losses[0]  # the first step has a rate of 0
+
+
+def test_raw_videos_keep_their_lengths_and_their_seconds() -> None:
+    features = torch.arange(12.0).view(6, 2) * 10
+    made = prepare_means(video_features(features, rate=2.0), 3)
+    torch.testing.assert_close(made.frames[0], torch.stack([features[:2].mean(0), features[2:4].mean(0), features[4]]))
+    assert made.frame_spans.tolist() == [[[0, 1], [1, 2], [2, 2.5]]]
+    with pytest.raises(FeatureError, match="no frames"):
+        prepare_means(video_features(torch.zeros(0, 2)), 3)
+
+
+def test_an_index_can_serve_it() -> None:
+    recipe = load_recipe("prvr.methods.amdnet.runs:activitynet_clip_b").with_settings(
+        ["model.video_width=10", "model.text_width=6", "model.hidden=16"]
+    )
+    trained = untrained(recipe, FeatureSpec(name="made up", revision="0", video_width=10, text_width=6))
+    videos = [video_features(torch.randn(n, 10)) for n in (40, 3)]
+    tokens = trained.model.encode_videos(trained.prepare(videos)).frames
+    for bank, want in zip(banks(trained, videos), tokens, strict=True):
+        torch.testing.assert_close(bank.tokens, F.normalize(want, dim=1))
+        assert bank.num_frames == len(bank.spans) == 32
+        assert trained.width == 16
+
+
+def test_official_names_lead_there_and_back() -> None:
+    state = network().state_dict()
+    theirs = export_weights(state, official_names())
+    assert len(theirs) == 37
+    back = from_official(theirs)
+    assert back.keys() == state.keys()
+    assert all(torch.equal(back[name], state[name]) for name in state)
+    with pytest.raises(CheckpointError, match="AMDNet: it lacks 'clip_encoder.fc_gauss.bias'"):
+        from_official({name: value for name, value in theirs.items() if name != "clip_encoder.fc_gauss.bias"})
+    for name, (ours, index) in official_names().items():
+        assert undecayed(ours) == ("bias" in name or "LayerNorm.weight" in name), name
+        assert stack_depth(ours) == len(index)
+
+
+def test_settings_and_features_are_judged() -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"heads": 3}, "heads"),
+        ({"hidden": 0}, "hidden"),
+        ({"frames": 129}, "frames"),
+        ({"dropout": 1.0}, "dropout"),
+    ]
+    for setting, name in wrong:
+        with pytest.raises(ConfigError, match=name):
+            replace(SMALL, **setting)
+    with pytest.raises(ConfigError, match=r"one sentence vector of 6 numbers"):
+        network().encode_queries(queries_of(torch.randn(2, 5)))
+    wide = cat_videos([prepare_means(video_features(torch.randn(4, 10)), 12)])
+    with pytest.raises(ConfigError, match="12 frames, but model.frames=9"):
+        network().encode_videos(wide)
+    recipe = load_recipe("prvr.methods.amdnet.runs:tvr")
+    with pytest.raises(ConfigError, match="words of pack are 512 wide"):
+        recipe.fit(recipe.settings, FeatureSpec(name="pack", revision="0", video_width=768, text_width=512))
+
+
+@pytest.mark.parametrize(
+    ("name", "hidden", "lr", "epochs", "patience", "dropout", "nce", "seed"),
+    [
+        ("tvr", 384, 3e-4, 200, 15, 0.2, 0.04, 9527),
+        ("activitynet", 256, 2.5e-4, 100, 15, 0.2, 0.02, 3407),
+        ("charades", 256, 2.5e-4, 100, 10, 0.15, 0.02, 3407),
+    ],
+)
+def test_recipes_are_as_released(
+    name: str, hidden: int, lr: float, epochs: int, patience: int, dropout: float, nce: float, seed: int
+) -> None:
+    settings = load_recipe(f"prvr.methods.amdnet.runs:{name}").settings
+    model, train = settings.model, settings.train
+    assert (model.hidden, settings.optim.lr, train.epochs, train.patience) == (hidden, lr, epochs, patience)
+    assert settings.optim.schedule_epochs == epochs
+    assert (model.dropout, model.input_dropout, settings.loss.nce, train.seed) == (dropout, dropout, nce, seed)
+    loss = settings.loss
+    assert (loss.diversity, loss.diversity_diagonal, loss.relevance, loss.relevance_margin) == (1, 0.15, 25, 0.02)
+    own = load_recipe(f"prvr.methods.amdnet.runs:{name}_clip_b").settings
+    assert replace(own, model=replace(own.model, video_width=768, text_width=768)) == settings
