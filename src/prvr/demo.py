@@ -20,7 +20,9 @@ from prvr.encoders.loading import load_encoder
 from prvr.evaluation.report import Report, table
 from prvr.features.extract import extract
 from prvr.methods.recipe import Recipe, load_recipe
-from prvr.runs.runs import evaluate_run, open_run, train_run, zero_shot
+from prvr.ranker.ranker import open_run, zero_shot
+from prvr.runs.measure import evaluate_run
+from prvr.runs.train import train_run
 from prvr.search.engine import SearchEngine, calibrate_folder
 from prvr.search.indexing import build_index
 from prvr.search.listing import answer
@@ -82,7 +84,7 @@ def _learn(root: Path, screen: Screen, *, seeds: int, device: str) -> tuple[dict
     """Train every row of the table and measure it; -> reports by row, and the run folder of the last row."""
     data = DataFolder(root)
     bare = zero_shot(data.store.header.encoder)
-    reports = {bare.recipe.title: [evaluate_run(bare, data, "test", device=device).report]}
+    reports = {bare.title: [evaluate_run(bare, data, "test", device=device).report]}
     run = root
     for name in ROWS:
         for seed in range(seeds):

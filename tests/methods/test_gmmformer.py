@@ -14,7 +14,7 @@ from prvr.methods.gmmformer.network import GMMFormer, GMMFormerConfig, from_offi
 from prvr.methods.gmmformer.runs import GMMFormerLoss, GMMFormerSettings, objective
 from prvr.methods.official import export_weights, stack_depth, undecayed
 from prvr.parts.gaussian import gaussian_table
-from prvr.training.bert_adam import published_undecayed
+from prvr.parts.bert_adam import published_undecayed
 from prvr.training.step import Objective, TwoTower
 from tests.methods.family import (
     CLIPS,

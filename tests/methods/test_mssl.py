@@ -15,7 +15,7 @@ from prvr.methods.mssl.network import MSSL, MSSLConfig, from_official, official_
 from prvr.methods.mssl.runs import MSSLSettings, learned
 from prvr.methods.official import export_weights, stack_depth, undecayed
 from prvr.parts import proposals
-from prvr.training.bert_adam import published_undecayed
+from prvr.parts.bert_adam import published_undecayed
 from prvr.training.step import Objective, TwoTower, make_step
 from tests.methods.family import (
     CLIPS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from prvr.training.bert_adam import BertAdam, warmup_linear
+from prvr.parts.bert_adam import BertAdam, warmup_linear
 from tests.parity.arrays import Arrays
 
 

@@ -17,7 +17,7 @@ from prvr.methods.msc import runs as msc
 from prvr.methods.recipe import Recipe, load_recipe
 from prvr.runs.runs import Splits, Trained, evaluate_run, load_split, open_run, train_run, zero_shot
 from prvr.methods.zero_shot.runs import max_over_frames
-from prvr.training.checkpoint import load_weights
+from prvr.core.weights import load_weights
 
 SMALL = ["model.hidden=16", "model.heads=2", "batch_videos=4", "train.epochs=3", "loss.hard_from_epoch=1"]
 

@@ -18,7 +18,7 @@ from prvr.parts.videos import unit_rows
 from prvr.parts.sampling import average_positions
 from prvr.methods.recipe import Recipe, load_recipe
 from prvr.runs.runs import Splits, open_run
-from prvr.training.checkpoint import load_weights
+from prvr.core.weights import load_weights
 from tests.reproduce.make import qvhighlights
 
 WIDTH = 12  # of the teacher; the student's frames are 24 wide and its words 16

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from prvr.core.types import Batch, BranchScores, Outputs, QueryBatch, VideoBatch, VideoTokens
-from prvr.training.bert_adam import BertAdam
-from prvr.training.loop import TrainConfig, TrainProgress, TrainResult, train
+from prvr.parts.bert_adam import BertAdam
+from prvr.training.loop import TrainProgress, TrainResult, train
+from prvr.core.method import TrainConfig
 
 VIDEOS, FRAMES, CLIPS, WORDS, E, D = 4, 6, 2, 3, 5, 8
 

@@ -25,10 +25,11 @@ from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch
 from prvr.methods.msc import runs as msc
 from prvr.methods.msc.network import MSC, MSCConfig
 from prvr.methods.msc.official import stack_depth, undecayed
-from prvr.training.bert_adam import BertAdam, decay_groups
-from prvr.training.checkpoint import save_weights
+from prvr.parts.bert_adam import BertAdam, decay_groups
+from prvr.core.weights import save_weights
 from prvr.training.distributed import ALONE, Ranks, joined
-from prvr.training.loop import Objective, TrainConfig, TrainResult, train
+from prvr.training.loop import Objective, TrainResult, train
+from prvr.core.method import TrainConfig
 from prvr.training.step import make_step
 
 E, T, C, W = 6, 8, 4, 5

@@ -13,17 +13,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prvr.core.errors import CheckpointError
-from prvr.training.bert_adam import BertAdam
-from prvr.training.checkpoint import (
-    load_state,
-    load_weights,
-    put_weights,
-    read_metadata,
-    read_notes,
-    restore,
-    save_state,
-    save_weights,
-)
+from prvr.parts.bert_adam import BertAdam
+from prvr.training.checkpoint import load_state, read_notes, restore, save_state
+from prvr.core.weights import load_weights, put_weights, read_metadata, save_weights
 
 OPTIMIZERS: dict[str, Callable[[Iterator[nn.Parameter]], Optimizer]] = {
     "BertAdam": lambda p: BertAdam(p, lr=0.1, total_steps=9),
@@ -141,7 +133,7 @@ def test_a_kill_in_the_middle_of_writing_leaves_what_was_there(tmp_path: Path) -
     code = f"""
 import os, signal, torch
 from pathlib import Path
-from prvr.training.checkpoint import save_weights
+from prvr.core.weights import save_weights
 os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # the bytes are written, the name is not yet given
 save_weights(Path({str(path)!r}), {{"w": torch.zeros(3)}}, {{}})
 """

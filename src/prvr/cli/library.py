@@ -84,7 +84,7 @@ def run_index(args: argparse.Namespace) -> int:
 def _index(args: argparse.Namespace, folder: Path) -> int:
     from prvr.index.opening import header_of
     from prvr.index.segments import Form
-    from prvr.runs.runs import open_run
+    from prvr.ranker.ranker import open_run
     from prvr.search.engine import calibrate_folder
     from prvr.search.indexing import build_index
 

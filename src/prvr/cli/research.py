@@ -139,7 +139,7 @@ def run_train(args: argparse.Namespace) -> int:
     """Train a recipe."""
     from prvr.data.folder import DataFolder
     from prvr.methods.recipe import load_recipe
-    from prvr.runs.runs import train_run
+    from prvr.runs.train import train_run
     from prvr.training.distributed import is_first
 
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]
@@ -168,7 +168,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from prvr.data.folder import DataFolder
     from prvr.evaluation.report import comparison_table, interval_table, table
     from prvr.methods.zero_shot.runs import max_over_frames
-    from prvr.runs.runs import evaluate_run, open_run, untrained
+    from prvr.ranker.ranker import open_run
+    from prvr.runs.measure import evaluate_run, untrained
 
     data = DataFolder(args.data, args.features)
     bare = args.what == "zero-shot"
@@ -178,7 +179,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     path = args.out or (None if bare else Path(args.what) / "reports" / f"{split}.json")
     if path:
         found.save(path)
-    rows = {trained.recipe.title: [found.report]}
+    rows = {trained.title: [found.report]}
     if args.json:
         emit(found.report.to_dict())
     else:
@@ -188,7 +189,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if args.against:
         other = open_run(args.against)
         theirs = evaluate_run(other, data, split, device=args.device)
-        title = f"{trained.recipe.title} - {other.recipe.title}"
+        title = f"{trained.title} - {other.title}"
         print(f"\n{comparison_table(title, theirs.against(found))}")
     return DONE
 
@@ -274,11 +275,11 @@ def run_import(args: argparse.Namespace) -> int:
     """An authors' checkpoint to a run folder."""
     from prvr.data.folder import DataFolder
     from prvr.methods.recipe import load_recipe
-    from prvr.runs.runs import import_run
+    from prvr.runs.imports import import_run
 
     recipe = load_recipe(args.recipe).with_settings(args.settings)
     trained = import_run(args.checkpoint, recipe, DataFolder(args.data, args.features), args.out)
-    say(f"{args.out}: {trained.recipe.title}, {trained.features.name}")
+    say(f"{args.out}: {trained.title}, {trained.features.name}")
     say(f"Next: prvr evaluate {args.out} --data {args.data}")
     return DONE
 

@@ -6,10 +6,10 @@ width, H heads. B is a batch of images in front of an encoder. Masks are bool, T
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:  # whoever only reads video files needs no torch
     from torch import Tensor
@@ -165,32 +165,43 @@ class VideoFeatures(NamedTuple):
 
 
 class TensorRecord:
-    """A frozen dataclass of tensors that moves to a device in one call."""
+    """A frozen dataclass of tensors, all of which can be changed in one call."""
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The same record with every tensor changed."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+        return type(self)(**{name: _changed(value, change) for name, value in values.items()})
 
     def to(self, device: str) -> Self:
         """The same record on another device."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
-        moved = {name: v.to(device) if hasattr(v, "to") else v for name, v in values.items()}
-        return type(self)(**moved)
+        return self.each(lambda tensor: tensor.to(device))
+
+
+def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if value is None:
+        return None
+    return value.each(change) if isinstance(value, TensorRecord) else change(value)
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoBatch(TensorRecord):
-    """V videos in the form that models read.
+class Videos(TensorRecord):
+    """V videos in the form that one method reads; a method's own record adds its tensors, V first in each.
 
-    Built once per video from frozen features by the recipe's `prepare`; nothing in it changes between epochs.
+    Built once per video from frozen features by the method's `prepare`; nothing in it changes between epochs.
     """
 
-    frames: Tensor  # (V, T, E) unit length
-    frame_valid: Tensor  # (V, T) bool
-    clips: Tensor  # (V, C, E) unit length
-    clip_size: Tensor  # (V, C) float, frames merged into each clip
-    slot: Tensor  # (V, T) int64, the clip each frame went to
-    segment: Tensor  # (V, C) int64, the segment each clip belongs to (adaptive CBVA)
-    frame_spans: Tensor  # (V, T, 2) float32 seconds
+    frame_valid: Tensor  # (V, T) bool, which of the places that a video is cut to are there
+    frame_spans: Tensor  # (V, T, 2) float32 seconds of those places
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self.frame_valid)
+
+    def take(self, rows: Tensor) -> Self:
+        """The given videos."""
+        return self.each(lambda tensor: tensor[rows])
+
+
+VideosRead = TypeVar("VideosRead", bound=Videos, covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,10 +225,10 @@ class Teacher(TensorRecord):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Batch(TensorRecord):
+class Batch(TensorRecord, Generic[VideosRead]):
     """Videos with all their queries: one training step."""
 
-    videos: VideoBatch
+    videos: VideosRead
     queries: QueryBatch
     video_of_query: Tensor  # (Q,) int64, row -> position of its video in `videos`
     teacher: Teacher | None = None  # an encoder other than the one that made the features, where there is one
@@ -245,24 +256,33 @@ class BranchScores(NamedTuple):
         return clip_weight * self.clip + (1 - clip_weight) * self.frame
 
 
-class Embedded(NamedTuple):
-    """What the two towers make of a batch, before anything is compared: all that ranks of a joint batch exchange."""
-
-    query: Tensor  # (Q, D) pooled query, not normalised
-    video: VideoTokens
-    aligned_frames: Tensor  # (V, T, D) frames after the alignment head (CBVA)
-    aligned_clips: Tensor  # (V, C, D) clips after the alignment head (CBVA)
+QuerySide = TypeVar("QuerySide")
+VideoSide = TypeVar("VideoSide")
 
 
-class Outputs(NamedTuple):
-    """What a model says about a batch; objectives read this and the batch, never the model."""
+class Made(NamedTuple, Generic[QuerySide, VideoSide]):
+    """What a network makes of each side of a batch, before anything is compared: all that losses read of it.
 
-    query: Tensor  # (Q, D) pooled query, not normalised
-    video: VideoTokens
-    cosine: BranchScores  # (Q, V) each: what retrieval ranks by
-    dot: BranchScores  # (Q, V) each: what InfoNCE reads
-    aligned_frames: Tensor  # (V, T, D) frames after the alignment head (CBVA)
-    aligned_clips: Tensor  # (V, C, D) clips after the alignment head (CBVA)
+    Either side is a tensor or a method's own NamedTuple of tensors. The first axis is Q on the one side and V on the
+    other, so that several processes can exchange their rows without knowing what they are.
+    """
+
+    queries: QuerySide
+    videos: VideoSide
+
+
+class Loss(NamedTuple):
+    """What a step learns from."""
+
+    total: Tensor  # a scalar, with its gradient
+    terms: Mapping[str, Tensor]  # scalars by name, unweighted and without gradient: the columns of a run's log
+
+
+class TokenSpans(NamedTuple):
+    """Seconds of every token that a model makes of V videos, in the order of its `VideoTokens`."""
+
+    frames: Tensor  # (V, T, 2)
+    clips: Tensor  # (V, C, 2)
 
 
 class RetrievalModel(Protocol):
@@ -277,8 +297,12 @@ class RetrievalModel(Protocol):
         """-> (Q, D)."""
         ...
 
-    def encode_videos(self, videos: VideoBatch) -> VideoTokens:
-        """-> tokens of both branches."""
+    def encode_videos(self, videos: Any) -> VideoTokens:
+        """V videos in the model's own form (`Videos`) -> tokens of both branches."""
+        ...
+
+    def token_spans(self, videos: Any) -> TokenSpans:
+        """Seconds of those tokens."""
         ...
 
 

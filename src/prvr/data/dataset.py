@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from prvr.core.config import fingerprint
 from prvr.core.errors import DataError
-from prvr.core.types import Batch, Query, Teacher, VideoBatch
+from prvr.core.method import Prepared
+from prvr.core.types import Batch, Query, Teacher, Videos
 from prvr.data.annotations import group_by_video
-from prvr.data.prepared import Prepare, prepared_queries, prepared_videos
+from prvr.data.prepared import prepared_queries, prepared_videos
 from prvr.data.sources import FeatureSource, QueryTable
 
 
@@ -24,7 +26,7 @@ class RetrievalSet:
     name: str
     items: tuple[Query, ...]  # Q
     video_ids: tuple[str, ...]  # V, in order of first appearance
-    videos: VideoBatch
+    videos: Videos
     queries: QueryTable
     video_of_query: Tensor  # (Q,) int64
     digest: str  # of the queries and the features; the same data, the same digest
@@ -32,11 +34,10 @@ class RetrievalSet:
 
     @classmethod
     def build(
-        cls, name: str, items: Sequence[Query], source: FeatureSource, prepare: Prepare, *, cache: Path, key: str
+        cls, name: str, items: Sequence[Query], source: FeatureSource, prepared: Prepared, *, cache: Path
     ) -> RetrievalSet:
-        """Queries in the order of `items`, and their videos as `prepare` makes them.
+        """Queries in the order of `items`, and their videos as `prepared` says, kept below the folder `cache`.
 
-        Prepared videos are kept below the folder `cache`; `key` names all that `prepare` depends on but the features.
         Raises DataError for a video that is annotated but has no features.
         """
         groups = group_by_video(items)
@@ -47,14 +48,14 @@ class RetrievalSet:
                 f"(first: {missing[0]!r}); extract them with `prvr extract`, or remove their lines"
             )
         videos, stamp = list(groups), source.stamp(list(groups))
-        of_videos = fingerprint([key, videos, stamp], length=24)
+        of_videos = fingerprint([prepared.key, videos, stamp], length=24)
         of_queries = fingerprint([[item.query_id, item.text] for item in items] + [[source.spec.revision]], length=24)
         position = {video_id: v for v, video_id in enumerate(groups)}
         return cls(
             name=name,
             items=tuple(items),
             video_ids=tuple(videos),
-            videos=prepared_videos(cache / f"videos-{of_videos}", videos, source.read, prepare),
+            videos=prepared_videos(cache / f"videos-{of_videos}", videos, source.read, prepared),
             queries=prepared_queries(cache / f"queries-{of_queries}", lambda: source.texts(items)),
             video_of_query=torch.tensor([position[item.video_id] for item in items]),
             digest=fingerprint([of_queries, videos, source.spec.revision]),
@@ -63,7 +64,7 @@ class RetrievalSet:
     def __len__(self) -> int:
         return len(self.video_ids)
 
-    def select(self, videos: Tensor) -> Batch:
+    def select(self, videos: Tensor) -> Batch[Any]:
         """videos (v,) positions -> those videos with all their queries, words cut to the longest among them."""
         place = torch.full((len(self),), -1)
         place[videos] = torch.arange(len(videos))
@@ -71,19 +72,14 @@ class RetrievalSet:
         rows = (column >= 0).nonzero().squeeze(1)
         teacher = self.teacher
         return Batch(
-            videos=take(self.videos, videos),
+            videos=self.videos.take(videos),
             queries=self.queries.batch(rows),
             video_of_query=column[rows],
             teacher=teacher and Teacher(frames=teacher.frames[videos], sentence=teacher.sentence[rows]),
         )
 
-    def batches(self, size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
+    def batches(self, size: int, *, seed: int, epoch: int) -> Iterator[Batch[Any]]:
         """All videos once, `size` at a time, in an order that follows from (seed, epoch) alone."""
         order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
         for chunk in torch.split(order, size):
             yield self.select(chunk)
-
-
-def take(videos: VideoBatch, rows: Tensor) -> VideoBatch:
-    """The given rows of every tensor."""
-    return replace(videos, **{name: value[rows] for name, value in vars(videos).items()})

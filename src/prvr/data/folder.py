@@ -15,10 +15,10 @@ from functools import cached_property
 from pathlib import Path
 
 from prvr.core.errors import FeatureError
+from prvr.core.method import Prepared
 from prvr.core.types import Encoder, EncoderSpec, FeatureSpec, Query
 from prvr.data.benchmarks import Annotations, open_annotations
 from prvr.data.dataset import RetrievalSet
-from prvr.data.prepared import Prepare
 from prvr.data.sources import FeatureSource, PackSource, StoreSource
 from prvr.data.teachers import Resample, TeacherSource, open_teacher, taught
 from prvr.features.packs import packs_at
@@ -84,9 +84,9 @@ class DataFolder:
         """Queries of `train`, `val` or `test`. Raises DataError naming the file that is missing or wrong."""
         return self.annotations.queries(split)
 
-    def load(self, name: str, items: Sequence[Query], prepare: Prepare, *, key: str) -> RetrievalSet:
-        """Queries and their videos, ready for a model; `key` names all that `prepare` depends on but the features."""
-        return RetrievalSet.build(name, items, self.source, prepare, cache=self.root / "prepared", key=key)
+    def load(self, name: str, items: Sequence[Query], prepared: Prepared) -> RetrievalSet:
+        """Queries and their videos, ready for a model."""
+        return RetrievalSet.build(name, items, self.source, prepared, cache=self.root / "prepared")
 
     def taught(self, items: RetrievalSet, resample: Resample) -> RetrievalSet:
         """What is learned from, with what the teacher makes of it, where there is one.

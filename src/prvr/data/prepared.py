@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prvr.core.types import VideoBatch, VideoFeatures
+from prvr.core.method import Prepared
+from prvr.core.types import VideoFeatures, Videos
 from prvr.data.sources import QueryTable
 
 
@@ -28,28 +29,25 @@ class Frames:
     frames: Tensor  # (V, T, E)
 
 
-R = TypeVar("R", VideoBatch, QueryTable, Frames)
-
-Prepare = Callable[[Sequence[VideoFeatures]], VideoBatch]
-"""A recipe's way from frozen features to what its model reads."""
+R = TypeVar("R", Videos, QueryTable, Frames)
 
 _VIDEOS = 32  # prepared at a time
 
 
 def prepared_videos(
-    folder: Path, video_ids: Sequence[str], read: Callable[[str], VideoFeatures], prepare: Prepare
-) -> VideoBatch:
+    folder: Path, video_ids: Sequence[str], read: Callable[[str], VideoFeatures], prepared: Prepared
+) -> Videos:
     """V videos as a model reads them, mapped from `folder`, which is filled first if it is not there.
 
     Videos that come out of different length stay in memory, as does everything where the disk is full or read-only.
     """
-    found = _open(folder, VideoBatch)
+    found = _open(folder, prepared.kind)
     if found is not None:
         return found
     with suppress(OSError, _DifferentLengthsError):
-        _write(folder, len(video_ids), _in_parts(video_ids, read, prepare))
-        found = _open(folder, VideoBatch)
-    return found if found is not None else prepare([read(video_id) for video_id in video_ids])
+        _write(folder, len(video_ids), _in_parts(video_ids, read, prepared))
+        found = _open(folder, prepared.kind)
+    return found if found is not None else prepared.make([read(video_id) for video_id in video_ids])
 
 
 def prepared_queries(folder: Path, make: Callable[[], QueryTable]) -> QueryTable:
@@ -80,9 +78,9 @@ class _DifferentLengthsError(Exception):
     """Two videos of different length: nothing that one array can hold."""
 
 
-def _in_parts(video_ids: Sequence[str], read: Callable[[str], VideoFeatures], prepare: Prepare) -> Iterator[VideoBatch]:
+def _in_parts(video_ids: Sequence[str], read: Callable[[str], VideoFeatures], prepared: Prepared) -> Iterator[Videos]:
     for at in range(0, len(video_ids), _VIDEOS):
-        yield prepare([read(video_id) for video_id in video_ids[at : at + _VIDEOS]])
+        yield prepared.make([read(video_id) for video_id in video_ids[at : at + _VIDEOS]])
 
 
 def _open(folder: Path, kind: type[R]) -> R | None:
@@ -94,9 +92,7 @@ def _open(folder: Path, kind: type[R]) -> R | None:
     return kind(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
-def _write(
-    folder: Path, rows: int | None, parts: Iterator[VideoBatch] | Iterator[QueryTable] | Iterator[Frames]
-) -> None:
+def _write(folder: Path, rows: int | None, parts: Iterator[Videos] | Iterator[QueryTable] | Iterator[Frames]) -> None:
     """Records end to end, `rows` of them in all (None: what the first one has). Raises OSError for a full disk."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from prvr.core.types import BranchScores, QueryAtVideo, QueryBatch, RetrievalModel, VideoBatch, VideoTokens
+from prvr.core.types import BranchScores, QueryAtVideo, QueryBatch, RetrievalModel, Videos, VideoTokens
 
 PRODUCTS = 1 << 24
 """How many cosines are held at a time by default: 64 MiB."""
@@ -21,7 +21,7 @@ def encode_queries(model: RetrievalModel, queries: Iterable[QueryBatch], *, devi
 
 
 @torch.no_grad()
-def encode_videos(model: RetrievalModel, videos: Iterable[VideoBatch], *, device: str = "cpu") -> Iterator[VideoTokens]:
+def encode_videos(model: RetrievalModel, videos: Iterable[Videos], *, device: str = "cpu") -> Iterator[VideoTokens]:
     """Batches of videos -> their tokens on `device`, a batch at a time, so that a library need not fit in memory."""
     for batch in videos:
         yield model.encode_videos(batch.to(device))
@@ -92,7 +92,7 @@ def score_tokens(
 
 def score_library(
     model: RetrievalModel,
-    videos: Iterable[VideoBatch],
+    videos: Iterable[Videos],
     queries: Iterable[QueryBatch],
     *,
     device: str = "cpu",

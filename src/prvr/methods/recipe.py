@@ -1,6 +1,7 @@
 """What a run is made of, and how one is found by name.
 
-A recipe is what an importable function returns; there is no registry, so a private method stands on equal footing::
+A recipe is a method with settings, and with what it learns from: what an importable function returns. There is no
+registry, so a private method stands on equal footing::
 
     prvr train my_lab.runs:msc_wide --data DIR --set optim.lr=3e-4
 """
@@ -9,31 +10,44 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from prvr.core.config import fingerprint, override, to_dict
+from prvr.core.config import override
 from prvr.core.errors import ConfigError
-from prvr.core.types import FeatureSpec, VideoBatch, VideoFeatures
+from prvr.core.method import Cut, Learn, Method, Network, Prepared, RankSettings, TrainConfig
+from prvr.core.types import FeatureSpec
 from prvr.methods.official import Official
-from prvr.training.loop import Objective, TrainConfig
+
+Terms = TypeVar("Terms")  # settings of what is learned from
 
 
-class Settings(Protocol):
-    """A frozen dataclass of frozen dataclasses; these fields are what every trained method has."""
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """BertAdam, as the authors use it."""
 
-    @property
-    def batch_videos(self) -> int:
-        """Videos a step, each with all its queries."""
-        ...
+    lr: float = 2.5e-4
+    warmup: float = 0.01  # share of all steps
+    schedule_epochs: int = 100  # the rate falls to 0 over so many epochs
+    weight_decay: float = 0.01
 
-    @property
-    def train(self) -> TrainConfig:
-        """The loop: epochs, patience, seed."""
-        ...
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise ConfigError(f"optim.lr={self.lr}: must be positive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(RankSettings[Network, Cut], Generic[Network, Cut, Terms]):
+    """All of a run."""
+
+    loss: Terms
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    batch_videos: int = 128  # videos a step, each with all its queries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,24 +56,31 @@ class Recipe:
 
     target: str  # `package.module:function`, where it comes from
     title: str  # how a table names it
-    settings: Any  # a frozen dataclass, see `Settings`
-    fit: Callable[[Any, FeatureSpec], None]  # ConfigError unless the settings suit the features
-    width: Callable[[Any, FeatureSpec], int]  # D of the vectors that the model makes
-    prepare: Callable[[Any, Sequence[VideoFeatures]], VideoBatch]
-    build: Callable[[Any], nn.Module]
-    objective: Callable[[Any], Objective] | None = None  # None: there is nothing to train
+    method: Method[Any, Any]
+    settings: Any  # RankSettings, or RunSettings where there is something to train
+    objective: Callable[[Any], Learn] | None = None  # of the settings; None: there is nothing to train
     optimizer: Callable[[Any, nn.Module, int], Optimizer] | None = None  # (settings, model, steps an epoch)
     trainable: Callable[[Any, FeatureSpec], None] | None = None  # ConfigError unless they suit training as well
     official: Official | None = None  # how its authors' checkpoints are read; None: none of theirs are known
 
     @property
-    def prepared_by(self) -> str:
-        """Changes with whatever `prepare` depends on, so that prepared videos can be kept from run to run.
+    def prepared(self) -> Prepared:
+        """How its network's videos are prepared."""
+        return self.method.prepared(self.settings.prepare)
 
-        Settings that have a group `prepare` promise that nothing else in them is read.
-        """
-        how = f"{self.prepare.__module__}.{self.prepare.__qualname__}"
-        return fingerprint([how, to_dict(getattr(self.settings, "prepare", self.settings))])
+    def fit(self, features: FeatureSpec) -> None:
+        """Raises ConfigError unless the settings suit the features, and videos the places that the network has."""
+        self.method.fit(self.settings.model, features)
+        for name in ("frames", "clips"):
+            made, most = (getattr(group, name, 0) for group in (self.settings.prepare, self.settings.model))
+            if isinstance(made, int) and isinstance(most, int) and 0 < most < made:
+                raise ConfigError(f"prepare.{name}={made}, but model.{name}={most}; add `--set model.{name}={made}`")
+
+    def build(self) -> nn.Module:
+        """The network as it begins; its first weights follow from the run's seed."""
+        if isinstance(self.settings, RunSettings):
+            torch.manual_seed(self.settings.train.seed)
+        return self.method.build(self.settings.model)
 
     def with_settings(self, assignments: Sequence[str]) -> Recipe:
         """`["optim.lr=3e-4"]` -> a changed copy. Raises ConfigError that suggests what exists."""
@@ -78,3 +99,11 @@ def load_recipe(target: str) -> Recipe:
     if not isinstance(recipe, Recipe):
         raise ConfigError(f"{target}: returns {type(recipe).__name__}, not a Recipe; name a function that returns one")
     return recipe
+
+
+def untrained(
+    run: Callable[[], Recipe], method: Method[Any, Any], settings: RankSettings[Any, Any], title: str = ""
+) -> Recipe:
+    """A recipe of which nothing is learned; `run` is the function that makes it."""
+    target = f"{run.__module__}:{run.__qualname__}"
+    return Recipe(target=target, title=title or method.title, method=method, settings=settings)

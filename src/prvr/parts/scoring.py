@@ -41,7 +41,15 @@ def dot_scores(query: Tensor, video: VideoTokens, *, chunk: int | None = None) -
     )
 
 
+def own_cosines(query: Tensor, tokens: Tensor, video_of_query: Tensor) -> Tensor:
+    """Each query with every token of its own video: query (Q, D), tokens (V, N, D), video_of_query (Q,) -> (Q, N)."""
+    unit = F.normalize(tokens, dim=-1)[video_of_query]
+    return torch.einsum("qd,qnd->qn", F.normalize(query, dim=-1), unit)
+
+
 def _best(query: Tensor, tokens: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    if not tokens.shape[1]:  # a branch without tokens
+        return query.new_full((len(query), len(tokens)), -torch.inf), valid.new_zeros(len(query), len(tokens)).long()
     sims = query @ tokens.flatten(0, 1).T  # (Q, VN)
     sims = sims.view(len(query), *valid.shape).masked_fill(~valid, -torch.inf)
     score, winner = sims.max(dim=-1)

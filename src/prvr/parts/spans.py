@@ -1,40 +1,19 @@
-"""Which seconds a model's tokens stand for, where they are not simply the frames and the clips of the batch."""
+"""Which seconds a model's tokens stand for."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from prvr.core.types import VideoBatch
+from prvr.core.types import TokenSpans, Videos
 
 
-class TokenSpans(NamedTuple):
-    """Seconds of every token that a model makes of V videos, in the order of its `VideoTokens`."""
-
-    frames: Tensor  # (V, N, 2)
-    clips: Tensor  # (V, C, 2)
+def frames_alone(videos: Videos) -> TokenSpans:
+    """A token a place, and no clips."""
+    return TokenSpans(frames=videos.frame_spans, clips=videos.frame_spans[:, :0])
 
 
-def spans_of(model: object, videos: VideoBatch) -> TokenSpans:
-    """When a model's tokens are: as its `token_spans` says, or those of the frames and clips that it reads."""
-    own: Callable[[VideoBatch], TokenSpans] | None = getattr(model, "token_spans", None)
-    return own(videos) if own else TokenSpans(frames=videos.frame_spans, clips=clip_spans(videos))
-
-
-def clip_spans(videos: VideoBatch) -> Tensor:
-    """What each clip covers: from the first frame that went to it to the last -> (V, C, 2) seconds."""
-    shape = videos.clip_size.shape
-    start, end = videos.frame_spans[..., 0], videos.frame_spans[..., 1]
-    start, end = start.where(videos.frame_valid, torch.inf), end.where(videos.frame_valid, -torch.inf)
-    first = start.new_full(shape, torch.inf).scatter_reduce(1, videos.slot, start, "amin")
-    last = end.new_full(shape, -torch.inf).scatter_reduce(1, videos.slot, end, "amax")
-    return torch.stack([first, last], 2)
-
-
-def whole_spans(videos: VideoBatch) -> Tensor:
+def whole_spans(videos: Videos) -> Tensor:
     """From the first frame's start to the last one's end -> (V, 1, 2)."""
     start, end = videos.frame_spans.unbind(-1)
     first = start.where(videos.frame_valid, torch.inf).amin(1)
@@ -42,7 +21,7 @@ def whole_spans(videos: VideoBatch) -> Tensor:
     return torch.stack([first, last], dim=-1)[:, None]
 
 
-def equal_spans(videos: VideoBatch, count: int) -> Tensor:
+def equal_spans(videos: Videos, count: int) -> Tensor:
     """Each video's frames in `count` equal stretches, which share a frame where there are too few -> (V, count, 2)."""
     frames = videos.frame_valid.sum(1, keepdim=True)  # (V, 1)
     place = torch.arange(count, device=frames.device)

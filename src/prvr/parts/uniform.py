@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prvr.core.errors import ConfigError, FeatureError
-from prvr.core.types import VideoBatch, VideoFeatures
+from prvr.core.errors import ConfigError
+from prvr.core.types import VideoFeatures
 from prvr.parts.sampling import at_most, average_positions, frame_spans, position_spans
-from prvr.parts.videos import unit_rows
+from prvr.parts.videos import ClipVideos, FrameVideos, cat_videos, check_frames, unit_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,49 +28,42 @@ class UniformConfig:
                 raise ConfigError(f"prepare.{name}={getattr(self, name)}: must be at least 1")
 
 
-def prepare_uniform(video: VideoFeatures, config: UniformConfig) -> VideoBatch:
-    """One video's frozen features -> a batch of one: T frames, of which the video's own are valid, and C clips.
+def prepare_frames(videos: Sequence[VideoFeatures], config: UniformConfig) -> FrameVideos:
+    """Frozen features of V videos -> T frames, of which each video's own are valid.
+
+    Raises FeatureError for a video without frames.
+    """
+    return cat_videos([_frames(video, config.frames) for video in videos])
+
+
+def prepare_uniform(videos: Sequence[VideoFeatures], config: UniformConfig) -> ClipVideos:
+    """Frozen features of V videos -> the same frames, and C clips.
 
     Every clip is there, also where a video has fewer frames than clips; `clip_size` is then below 1. Raises
     FeatureError for a video without frames.
     """
-    frames, valid, spans = _frames(video, config.frames)
-    count, clips = int(valid.sum()), torch.arange(config.clips)
-    slot = torch.arange(config.frames) * config.clips // count
-    return VideoBatch(
-        frames=frames[None],
-        frame_valid=valid[None],
-        clips=unit_rows(average_positions(video.features.float(), config.clips))[None],
-        clip_size=torch.full((1, config.clips), count / config.clips),
-        slot=slot.clamp(max=config.clips - 1)[None],
-        segment=clips[None],
-        frame_spans=spans[None],
-    )
+    framed = prepare_frames(videos, config)
+    clips = [unit_rows(average_positions(video.features.float(), config.clips)) for video in videos]
+    return with_clips(framed, torch.stack(clips))
 
 
-def prepare_frames(video: VideoFeatures, config: UniformConfig) -> VideoBatch:
-    """The same for a model whose two branches both read the frames: clip t is frame t, without features of its own."""
-    frames, valid, spans = _frames(video, config.frames)
-    places = torch.arange(config.frames)[None]
-    return VideoBatch(
-        frames=frames[None],
-        frame_valid=valid[None],
-        clips=frames.new_zeros(1, config.frames, 1),
-        clip_size=valid[None].float(),
-        slot=places,
-        segment=places,
-        frame_spans=spans[None],
-    )
+def with_clips(videos: FrameVideos, clips: Tensor) -> ClipVideos:
+    """The same videos with clips (V, C, E), which stand for equal stretches of their frames."""
+    counts = videos.frame_valid.sum(1, keepdim=True)
+    return ClipVideos(**vars(videos), clips=clips, clip_size=(counts / clips.shape[1]).expand(clips.shape[:2]))
 
 
-def _frames(video: VideoFeatures, most: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Unit frames (T, E) padded to `most`, which are there (T,), and their seconds (T, 2)."""
-    if not len(video.features):
-        raise FeatureError("a video has no frames in the feature store; extract it again")
+def _frames(video: VideoFeatures, most: int) -> FrameVideos:
+    """One video, padded to `most` places."""
+    check_frames(video)
     frames = unit_rows(at_most(video.features.float(), most))
     short = most - len(frames)
     if len(video.features) <= most:
         spans = frame_spans(video.times, video.duration_s)
     else:
         spans = position_spans(video.times, video.duration_s, most)
-    return F.pad(frames, (0, 0, 0, short)), torch.arange(most) < len(frames), F.pad(spans, (0, 0, 0, short))
+    return FrameVideos(
+        frames=F.pad(frames, (0, 0, 0, short))[None],
+        frame_valid=(torch.arange(most) < len(frames))[None],
+        frame_spans=F.pad(spans, (0, 0, 0, short))[None],
+    )

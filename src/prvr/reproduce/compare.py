@@ -21,6 +21,7 @@ from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
 from prvr.evaluation.report import Report
 from prvr.methods.recipe import Recipe
+from prvr.ranker.ranker import Ranker
 from prvr.reproduce import published
 from prvr.reproduce.efficiency import library, multiply_adds, parameters, query_costs, stored_bytes
 from prvr.reproduce.figures import panels, save
@@ -28,7 +29,7 @@ from prvr.reproduce.lab import Lab
 from prvr.reproduce.sheet import Cell, Line, Sheet
 from prvr.reproduce.systems import DEFAULT, SMALL, System, has, recipe_for
 from prvr.reproduce.tables import NAMES, RECALLS, device_name, notes_of, recall_cells
-from prvr.runs.runs import Trained, load_split
+from prvr.runs.measure import load_split
 
 MOST_VIDEOS = 474
 """Videos of the library that a query is timed against, at most: those of QVHighlights, as in the paper's Table 6."""
@@ -146,7 +147,7 @@ def _outcome(lab: Lab, system: System, recipe: Recipe, data: DataFolder) -> Outc
     device, reports = pick_device(lab.device).name, lab.reports(recipe, data)
     first = lab.recipes(recipe)[0]
 
-    def costs(trained: Trained) -> dict[str, float]:
+    def costs(trained: Ranker) -> dict[str, float]:
         return _costs(trained, data, device)
 
     found = dict(lab.kept(f"costs-{device}", first, data, costs))
@@ -155,9 +156,9 @@ def _outcome(lab: Lab, system: System, recipe: Recipe, data: DataFolder) -> Outc
 
 
 @torch.no_grad()
-def _costs(trained: Trained, data: DataFolder, device: str) -> dict[str, float]:
+def _costs(trained: Ranker, data: DataFolder, device: str) -> dict[str, float]:
     """What is measured here and once; the time of an epoch lies in the runs' logs."""
-    model, items = trained.model, load_split(trained.recipe, data, data.reported)
+    model, items = trained.model, load_split(trained.prepared, data, data.reported)
     queries = items.queries.batch(torch.arange(min(_QUERIES, len(items.queries))))
     counted = multiply_adds(model, items.videos, queries)
     tokens = library(model, items, device=device, most=MOST_VIDEOS)

@@ -18,15 +18,16 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.utils.flop_counter import FlopCounterMode
 
-from prvr.core.types import Batch, Embedded, QueryAtVideo, QueryBatch, RetrievalModel, VideoBatch, VideoTokens
-from prvr.data.dataset import RetrievalSet, take
+from prvr.core.types import Batch, Made, QueryAtVideo, QueryBatch, RetrievalModel, Videos, VideoTokens
+from prvr.data.dataset import RetrievalSet
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
 from prvr.evaluation.scoring import encode_videos, guided_scores
 from prvr.methods.msc.mixture import TokenAttention
-from prvr.methods.recipe import Recipe, Settings, load_recipe
+from prvr.methods.recipe import Recipe, load_recipe
 from prvr.runs.measure import VIDEOS
-from prvr.runs.runs import Splits
+from prvr.runs.train import Splits
+from prvr.training.step import make_step
 
 _RUNS = 5  # a figure is the median of so many, as the paper averages over 5
 _MB = 1e6
@@ -55,16 +56,16 @@ def parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def multiply_adds(model: RetrievalModel, videos: VideoBatch, queries: QueryBatch) -> int:
+def multiply_adds(model: RetrievalModel, videos: Videos, queries: QueryBatch) -> int:
     """Multiply-accumulates of one video's way through the network: what the paper calls FLOPs (half the operations).
 
     The way to ranking or that to the loss, whichever is longer: clips are aligned for the loss alone (MSC), proposals
     are made for ranking alone (MS-SL). As the formulas have it, whatever short cuts the code takes.
     """
-    video = take(videos, torch.arange(1))
+    video = videos.take(torch.arange(1))
     one = QueryBatch(words=queries.words[:1], valid=queries.valid[:1], sentence=queries.sentence[:1])
     ranked = _counted(model, lambda: model.encode_videos(video))
-    embed: Callable[[Batch], Embedded] | None = getattr(model, "embed", None)
+    embed: Callable[[Batch[Any]], Made[Any, Any]] | None = getattr(model, "embed", None)
     if embed is None:
         return ranked
     batch = Batch(videos=video, queries=one, video_of_query=torch.zeros(1, dtype=torch.int64))
@@ -87,7 +88,7 @@ def library(model: RetrievalModel, items: RetrievalSet, *, device: str, most: in
     """Tokens of the first `most` videos of a split (None: of all), on the CPU."""
     cast(nn.Module, model).to(device)
     rows = torch.split(torch.arange(len(items))[:most], VIDEOS)
-    found = encode_videos(model, (take(items.videos, some) for some in rows), device=device)
+    found = encode_videos(model, (items.videos.take(some) for some in rows), device=device)
     parts = [VideoTokens(*(x.cpu() for x in part)) for part in found]
     return VideoTokens(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
@@ -189,23 +190,23 @@ def step_cost(recipe: Recipe, data: DataFolder, *, device: str) -> StepCost:
         return pool.submit(_step, recipe.target, recipe.settings, data, pick_device(device).name).result()
 
 
-def _step(target: str, settings: Settings, data: DataFolder, device: str) -> StepCost:
+def _step(target: str, settings: Any, data: DataFolder, device: str) -> StepCost:
     recipe = replace(load_recipe(target), settings=settings)
     assert recipe.objective is not None
     assert recipe.optimizer is not None
     items = Splits(recipe, data).train
     batch = items.select(torch.arange(min(settings.batch_videos, len(items)))).to(device)
     steps = -(-len(items) // settings.batch_videos)
-    model = recipe.build(settings).to(device).train()
-    objective, optimizer = recipe.objective(settings), recipe.optimizer(settings, model, steps)
+    model = recipe.build().to(device).train()
+    optimizer = recipe.optimizer(settings, model, steps)
+    step = make_step(model, recipe.objective(settings), device=device)
     times = []
     for _ in range(2):
         began = time.perf_counter()
-        loss, _ = objective(model(batch), batch, settings.train.epochs)  # late enough for every term
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = step(batch, settings.train.epochs, 0)  # late enough for every term
         optimizer.step()
-        float(loss)  # waits for a GPU
+        float(loss.total)  # waits for a GPU
         times.append(time.perf_counter() - began)
     peak = torch.cuda.max_memory_allocated() if device == "cuda" else _peak_resident()
     return StepCost(time_s=times[-1], peak_mb=peak / _MB, steps=steps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -13,19 +13,19 @@ from torch.nn.functional import normalize
 
 from prvr.core.errors import ConfigError, PrvrError, VideoError
 from prvr.core.types import Query, VideoTokens
-from prvr.data.dataset import RetrievalSet, take
+from prvr.data.dataset import RetrievalSet
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
 from prvr.evaluation.curves import Curves, TokenScores, peaks, relevance_curves
 from prvr.evaluation.scoring import encode_queries, score_tokens
 from prvr.methods.recipe import Recipe
-from prvr.parts.spans import spans_of
+from prvr.parts.videos import ClipVideos
+from prvr.ranker.ranker import Ranker
 from prvr.reproduce import msc_tables
 from prvr.reproduce.efficiency import library
 from prvr.reproduce.lab import Lab
 from prvr.reproduce.tables import base_recipe
-from prvr.runs.measure import queries_of
-from prvr.runs.runs import Trained, load_split
+from prvr.runs.measure import load_split, queries_of
 from prvr.video.decode import sample_frames
 
 _PAIRS_OF = 150  # videos whose tokens are compared pair by pair in figure 1
@@ -45,7 +45,7 @@ class _Seen(NamedTuple):
     """One system on the reported split."""
 
     title: str
-    trained: Trained
+    trained: Ranker
     items: RetrievalSet
     queries: Tensor  # (Q, D)
     tokens: VideoTokens  # of all V videos
@@ -63,7 +63,8 @@ def figure1(lab: Lab, path: Path, _: Wanted) -> str:
     for column, seen in enumerate(systems):
         texts = _pairs(seen.items.queries.sentence, seen.queries, seen.items.video_of_query)
         few = torch.arange(min(_PAIRS_OF, len(seen.items)))
-        clips, valid = seen.items.videos.clips[few], seen.tokens.clip_valid[few]
+        given = cast(ClipVideos, seen.items.videos)  # MSC's, which Figure 1 is about
+        clips, valid = given.clips[few], seen.tokens.clip_valid[few]
         videos = _pairs(clips[valid], seen.tokens.clips[few][valid], few[:, None].expand_as(valid)[valid])
         for row, (what, pairs) in enumerate((("queries", texts), ("clips", videos))):
             gap = _draw_pairs(axes[row][column], pairs, f"{seen.title}: {what}")
@@ -104,7 +105,7 @@ def _systems(lab: Lab) -> list[_Seen]:
 
 def _see(lab: Lab, data: DataFolder, title: str, recipe: Recipe) -> _Seen:
     one = lab.recipes(recipe)[0]
-    trained, items = lab.run(one, data), load_split(one, data, data.reported)
+    trained, items = lab.run(one, data), load_split(one.prepared, data, data.reported)
     device = pick_device(lab.device).name
     model = trained.model
     queries = encode_queries(model, queries_of(items), device=device)
@@ -165,11 +166,11 @@ def _chosen(systems: Sequence[_Seen], wanted: Wanted) -> int:
 
 def _curve(seen: _Seen, q: int, v: int) -> tuple[Curves, float]:
     """Relevance of one video over time for one query, and the video's length in seconds."""
-    video = take(seen.items.videos, torch.tensor([v]))
+    video = seen.items.videos.take(torch.tensor([v]))
     duration = float(video.frame_spans[..., 1].max())
     query, weight = normalize(seen.queries[q], dim=0), seen.trained.model.clip_weight
     frames, clips = (normalize(x[v], dim=1) @ query for x in (seen.tokens.frames, seen.tokens.clips))
-    spans = spans_of(seen.trained.model, video)
+    spans = seen.trained.model.token_spans(video)
     branches = [
         TokenScores(frames[None], spans.frames, seen.tokens.frame_valid[v][None], 1 - weight),
         TokenScores(clips[None], spans.clips, seen.tokens.clip_valid[v][None], weight),

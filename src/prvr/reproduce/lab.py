@@ -17,7 +17,9 @@ from prvr.data.folder import DataFolder
 from prvr.evaluation.measured import Measured
 from prvr.evaluation.report import Report
 from prvr.methods.recipe import Recipe
-from prvr.runs.runs import Trained, evaluate_run, open_run, train_run, untrained
+from prvr.ranker.ranker import Ranker, open_run
+from prvr.runs.measure import evaluate_run, untrained
+from prvr.runs.train import train_run
 from prvr.training.loop import TrainProgress
 
 
@@ -51,7 +53,7 @@ class Lab:
         first = changed.settings.train.seed
         return [changed.with_settings([f"train.seed={first + i}"]) for i in range(self.seeds)]
 
-    def run(self, recipe: Recipe, data: DataFolder) -> Trained:
+    def run(self, recipe: Recipe, data: DataFolder) -> Ranker:
         """One recipe, trained unless it is already."""
         if recipe.objective is None:
             return untrained(recipe, data.spec)
@@ -63,7 +65,7 @@ class Lab:
                 f"{recipe.title}, seed {recipe.settings.train.seed}: {result.new_epochs} epochs, best "
                 f"{result.best:.1f} at epoch {result.best_epoch}, in {folder}"
             )
-        return open_run(folder)
+        return open_run(folder, method=recipe.method)
 
     def measured(self, recipe: Recipe, data: DataFolder) -> list[Measured]:
         """One recipe measured on the reported split, once a seed."""
@@ -83,7 +85,7 @@ class Lab:
         return found
 
     def kept(
-        self, what: str, recipe: Recipe, data: DataFolder, make: Callable[[Trained], Mapping[str, float]]
+        self, what: str, recipe: Recipe, data: DataFolder, make: Callable[[Ranker], Mapping[str, float]]
     ) -> Mapping[str, float]:
         """Numbers of one trained recipe, made once and then read; `what` names the folder that they lie in.
 

@@ -1,8 +1,8 @@
 """The rows of the paper's tables as recipes: title -> what to train.
 
-Each function takes the recipe of a benchmark, the full method as `prvr.methods.msc.runs` (or a private module) makes it,
-and changes only what the row is about. Titles are those of the published numbers in `prvr.reproduce.published`. The paper
-has Tables 1 to 3 on QVHighlights, Table A1 on the three others.
+Each function takes the recipe of a benchmark, the full method as `prvr.methods.msc.runs` (or a private module) makes
+it, and changes only what the row is about. Titles are those of the published numbers in `prvr.reproduce.published`. The
+paper has Tables 1 to 3 on QVHighlights, Table A1 on the three others.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from prvr.methods.msc.loss import MSCSettings
 from prvr.methods.msc.merging import merge_steps
-from prvr.methods.msc.runs import MSCSettings, without_tcpl
+from prvr.methods.msc.runs import without_tcpl
 from prvr.methods.recipe import Recipe
 
 TEACHERS = ("CLIP-B", "CLIP-L", "OpenCLIP-B", "OpenCLIP-L")

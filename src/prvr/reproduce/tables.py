@@ -20,7 +20,7 @@ from prvr.reproduce.efficiency import library, multiply_adds, parameters, query_
 from prvr.reproduce.lab import Lab
 from prvr.reproduce.published import Row
 from prvr.reproduce.sheet import Cell, Line, Sheet, cells
-from prvr.runs.runs import load_split
+from prvr.runs.measure import load_split
 
 P = TypeVar("P")
 
@@ -88,7 +88,7 @@ def table6(lab: Lab) -> Sheet:
     benchmark, data = lab.only()
     device = pick_device(lab.device).name
     recipe = _first(lab, base_recipe(benchmark, data))
-    items = load_split(recipe, data, data.reported)
+    items = load_split(recipe.prepared, data, data.reported)
     model = lab.run(recipe, data).model
     sizes = [size for size in published.TABLE6_VIDEOS if size <= len(items)] or [len(items)]
     tokens = library(model, items, device=device)
@@ -125,8 +125,8 @@ def table7(lab: Lab) -> Sheet:
     benchmark, data = lab.only()
     device = pick_device(lab.device).name
     recipe = _first(lab, base_recipe(benchmark, data))
-    items = load_split(recipe, data, data.reported)
-    model = recipe.build(recipe.settings).eval()
+    items = load_split(recipe.prepared, data, data.reported)
+    model = recipe.build().eval()
     step = step_cost(recipe, data, device=device)
     logged = lab.epoch_seconds(recipe, data)
     ours = {

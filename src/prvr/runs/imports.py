@@ -21,9 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from prvr.core.errors import CheckpointError, ConfigError
+from prvr.data.folder import DataFolder
 from prvr.methods.official import Official
 from prvr.methods.recipe import Recipe
-from prvr.training.checkpoint import put_weights
+from prvr.ranker.ranker import CONFIG, Ranker, open_run
+from prvr.runs.train import describe, described
+from prvr.core.weights import WEIGHTS, put_weights, save_weights
 
 # Settings of MS-SL, DL-DKD and BGM-Net; schedules inside the optimisers of GMMFormer, AMDNet and MSC. Their code is
 # neither needed nor run: torch's reader puts an empty mapping where it would look for the class, and fills that.
@@ -52,6 +55,28 @@ _DAMAGED = (  # what torch raises on a file that it cannot make sense of
 )
 
 
+def import_run(checkpoint: Path, recipe: Recipe, data: DataFolder, folder: Path) -> Ranker:
+    """A network that the authors of the recipe's system trained, as a run folder for the features in `data`.
+
+    Raises CheckpointError for a file that is not one, for a folder that holds a run, and for features of other widths;
+    ConfigError where the features do not suit it.
+    """
+    if (folder / CONFIG).exists():
+        raise CheckpointError(f"{folder}: holds a run already; choose another folder")
+    settings, weights = import_official(checkpoint, recipe)
+    reads, found = ((x.video_width, x.text_width) for x in (settings.model, data.spec))
+    if reads != found:
+        raise CheckpointError(
+            f"{checkpoint}: reads frames {reads[0]} and words {reads[1]} wide, but those of {data.spec.name} are "
+            f"{found[0]} and {found[1]} wide; name the features that it was trained on with --features"
+        )
+    chosen = replace(recipe, settings=settings)
+    chosen.fit(data.spec)
+    describe(folder, described(chosen, data.spec, selected_on=data.reported, selected_by=None))  # as its authors do
+    save_weights(folder / WEIGHTS, weights, {"imported": checkpoint.name})
+    return open_run(folder, method=recipe.method)
+
+
 def import_official(path: Path, recipe: Recipe) -> tuple[Any, dict[str, Tensor]]:
     """The settings and weights of a network that the authors of a recipe's system trained.
 
@@ -73,7 +98,7 @@ def import_official(path: Path, recipe: Recipe) -> tuple[Any, dict[str, Tensor]]
     sizes = {ours: _size(state, *shown, path) for ours, shown in official.sizes.items()}
     model = replace(recipe.settings.model, **sizes, **official.implied)
     settings = replace(recipe.settings, model=model)
-    network = recipe.build(settings)
+    network = recipe.method.build(settings.model)
     _check_shapes(state, official, network, path)
     weights = official.read(state, where=str(path))
     put_weights(network, weights, where=str(path))

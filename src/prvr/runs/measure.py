@@ -9,9 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from prvr.core.types import BranchScores, FeatureSpec, Query, QueryBatch, RetrievalModel, VideoBatch, VideoTokens
-from prvr.data.dataset import RetrievalSet, take
+from prvr.core.config import fingerprint, to_dict
+from prvr.core.errors import CheckpointError
+from prvr.core.method import Prepared
+from prvr.core.types import BranchScores, FeatureSpec, Query, QueryBatch, RetrievalModel, Videos, VideoTokens
+from prvr.data.dataset import RetrievalSet
+from prvr.data.folder import DataFolder
 from prvr.data.world import true_similarity
+from prvr.encoders.devices import pick_device
 from prvr.evaluation.collapse import TokenStatistics, query_sums, similarity
 from prvr.evaluation.correlation import cosine_matrix, rank_correlation, spearman
 from prvr.evaluation.curves import (
@@ -29,7 +34,8 @@ from prvr.evaluation.ratios import by_ratio
 from prvr.evaluation.report import Protocol, Report, versions
 from prvr.evaluation.scoring import encode_queries, score_library, score_tokens
 from prvr.evaluation.windows import Windows, coverage, pad
-from prvr.parts.spans import spans_of
+from prvr.methods.recipe import Recipe
+from prvr.ranker.ranker import Ranker, ranker_of
 
 VIDEOS = 64  # encoded at a time
 QUERIES = 256
@@ -53,6 +59,47 @@ class About:
         if self.selected_on is None:
             return None
         return "published" if self.selected_on == self.split else "clean"
+
+
+def evaluate_run(ranker: Ranker, data: DataFolder, split: str, *, device: str = "auto") -> Measured:
+    """Measure on one split. Raises CheckpointError when the features are not those it was trained on."""
+    if not data.spec.same_as(ranker.features):
+        raise CheckpointError(
+            f"{ranker.title}: was trained on features of {ranker.features.name}, but {data.source.place} "
+            f"holds those of {data.spec.name}; bring the first, or train anew"
+        )
+    items = load_split(ranker.prepared, data, split)
+    # `val` and `test` of a benchmark are one split where its authors have one: what counts is what is in it
+    chosen = split if items.digest == ranker.selected_by else ranker.selected_on
+    about = About(
+        split=split,
+        selected_on=chosen,
+        seed=ranker.settings["train"]["seed"] if "train" in ranker.settings else None,
+        recipe=ranker.recipe,
+        settings=fingerprint(ranker.settings),
+        features=data.spec,
+    )
+    return measured(ranker.model, items, about, device=pick_device(device).name)
+
+
+def load_split(prepared: Prepared, data: DataFolder, split: str) -> RetrievalSet:
+    """One split with its videos as a network reads them."""
+    return data.load(split, data.queries(split), prepared)
+
+
+def untrained(recipe: Recipe, features: FeatureSpec) -> Ranker:
+    """A recipe as it is before training, on some features. Raises ConfigError when it does not suit them."""
+    recipe.fit(features)
+    settings = to_dict(recipe.settings)
+    return ranker_of(
+        recipe.method,
+        recipe.settings,
+        features,
+        recipe.build(),
+        title=recipe.title,
+        recipe=recipe.target,
+        settings=settings,
+    )
 
 
 def recalls(model: RetrievalModel, items: RetrievalSet, *, device: str) -> Mapping[str, float]:
@@ -139,10 +186,10 @@ def meanings_known(items: Sequence[Query]) -> bool:
     return all(item.attributes for item in items)
 
 
-def videos_of(items: RetrievalSet) -> Iterator[VideoBatch]:
+def videos_of(items: RetrievalSet) -> Iterator[Videos]:
     """The videos of a split, some at a time."""
     for rows in torch.split(torch.arange(len(items)), VIDEOS):
-        yield take(items.videos, rows)
+        yield items.videos.take(rows)
 
 
 def queries_of(items: RetrievalSet) -> Iterator[QueryBatch]:
@@ -177,7 +224,7 @@ class _Watched:
             at += len(batch)
             yield tokens
 
-    def _find(self, rows: Tensor, video: Tensor, batch: VideoBatch, tokens: VideoTokens) -> None:
+    def _find(self, rows: Tensor, video: Tensor, batch: Videos, tokens: VideoTokens) -> None:
         """Moments of the queries `rows` (q,), which speak of `video` (q,) of this batch."""
         end = batch.frame_spans[..., 1].where(batch.frame_valid, 0.0).amax(1)[video]
         duration = self.duration_s[rows].where(self.duration_s[rows] > 0, end)
@@ -188,7 +235,7 @@ class _Watched:
         rows, video, duration, stretch = rows[known], video[known], duration[known], stretch[known]
         self.duration_s[rows] = duration
         queries, clip_weight = self._queries[rows.to(self._queries.device)], self._model.clip_weight
-        frames, clips = spans_of(self._model, batch)
+        frames, clips = self._model.token_spans(batch)
         branches = [
             (tokens.frames, tokens.frame_valid, frames, 1 - clip_weight),
             (tokens.clips, tokens.clip_valid, clips, clip_weight),

@@ -19,7 +19,7 @@ from prvr.encoders.loading import load_encoder
 from prvr.index.base import ZERO_SHOT, Facts, Index, IndexHeader, Where, WordHit, unit
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import open_index
-from prvr.runs.runs import Trained, open_run, zero_shot
+from prvr.ranker.ranker import Ranker, open_run, zero_shot
 from prvr.search import similar
 from prvr.search.calibration import Calibrated, calibrate
 from prvr.search.confidence import CONFIDENT, RELATED, UNCALIBRATED
@@ -49,7 +49,7 @@ NO_FACTS: Mapping[str, Facts] = MappingProxyType({})
 class SearchEngine:
     """An index with the encoder and the model that made it."""
 
-    def __init__(self, index: Index, folder: Path, encoder: Encoder, trained: Trained) -> None:
+    def __init__(self, index: Index, folder: Path, encoder: Encoder, trained: Ranker) -> None:
         self.index = index
         self.folder = folder  # that the paths of the videos are relative to
         self.encoder = encoder
@@ -187,7 +187,7 @@ class SearchEngine:
                     raise QueryError(str(error).replace(f"{folder}/", "the ")) from error
         if self.trained.fingerprint:
             raise QueryError(
-                f"{picture}: the model of this index ({self.trained.recipe.title}) reads sentences only; describe the "
+                f"{picture}: the model of this index ({self.trained.title}) reads sentences only; describe the "
                 "picture in words, or index with the bare encoder: `prvr index PATH --index ANOTHER`"
             )
         try:
@@ -359,7 +359,7 @@ def calibrate_folder(folder: Path, encoder: Encoder, *, home: Sequence[str | Que
         return SearchEngine(index, folder, encoder, _model_of(folder, index.header)).calibrate(home)
 
 
-def _model_of(folder: Path, header: IndexHeader) -> Trained:
+def _model_of(folder: Path, header: IndexHeader) -> Ranker:
     """The model that an index was made with. Raises IndexFolderError when another lies in its folder."""
     if header.model == ZERO_SHOT:
         return zero_shot(header.encoder)

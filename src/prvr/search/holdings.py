@@ -71,7 +71,7 @@ def holdings(engine: SearchEngine) -> Holdings:
         generation=generation,
         facts=facts,
         encoder=engine.encoder.spec,
-        model=f"{trained.recipe.title}@{trained.fingerprint[:6]}" if trained.fingerprint else ZERO_SHOT,
+        model=f"{trained.title}@{trained.fingerprint[:6]}" if trained.fingerprint else ZERO_SHOT,
         calibrated=engine.judge is not None,
         num_bytes=num_bytes,
         problems=problems,

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
-
-from prvr.core.errors import FeatureError, IndexFolderError
+from prvr.core.errors import IndexFolderError
 from prvr.core.files import there, write_whole
-from prvr.core.types import Bank, Encoder, EncoderSpec, QueryAtVideo, VideoFeatures, VideoTokens
+from prvr.core.types import Encoder, EncoderSpec, QueryAtVideo
+from prvr.core.weights import WEIGHTS
 from prvr.features.extract import Extraction, Progress, extract
 from prvr.features.failures import Failures
 from prvr.features.store import Entry, FeatureStore
@@ -23,12 +22,10 @@ from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import OLD, OpenIndex, header_of, make_index, open_index
 from prvr.index.segments import Form
 from prvr.index.upkeep import Damage, mend_catalogue
-from prvr.parts.spans import TokenSpans, spans_of
-from prvr.runs.runs import CONFIG, Trained, open_run, zero_shot
+from prvr.ranker.ranker import CONFIG, Ranker, open_run, zero_shot
 from prvr.search.subtitles import SUFFIXES, read_cues
-from prvr.training.loop import WEIGHTS
 
-__all__ = ["Indexing", "banks", "build_index", "locate", "open_index", "refresh", "repair", "verify"]
+__all__ = ["Indexing", "build_index", "locate", "open_index", "refresh", "repair", "verify"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +105,12 @@ def build_index(
         )
 
 
-def _fitting(model: Path | None, encoder: Encoder) -> Trained:
+def _fitting(model: Path | None, encoder: Encoder) -> Ranker:
     """The model of a run folder, or the bare encoder. Raises IndexFolderError where it cannot serve this index."""
     trained = open_run(model) if model else zero_shot(encoder.spec)
     if isinstance(trained.model, QueryAtVideo):
         raise IndexFolderError(
-            f"{model}: {trained.recipe.title} needs the query at the video, so no index of vectors can serve it; it "
+            f"{model}: {trained.title} needs the query at the video, so no index of vectors can serve it; it "
             "can only re-rank: index with a model that makes a fixed bank of vectors, or without --model, and measure "
             "this one with `prvr evaluate`"
         )
@@ -128,7 +125,7 @@ def _fitting(model: Path | None, encoder: Encoder) -> Trained:
 def refresh(
     index: Index,
     store: FeatureStore,
-    trained: Trained,
+    trained: Ranker,
     video_ids: Sequence[str],
     *,
     tags: Sequence[str] = (),
@@ -159,14 +156,14 @@ def refresh(
     for at in range(0, len(stale), size):
         chunk = stale[at : at + size]
         videos = [store.read(video_id) for video_id, _, _ in chunk]
-        for (video_id, version, facts), bank in zip(chunk, banks(trained, videos), strict=True):
+        for (video_id, version, facts), bank in zip(chunk, trained.banks(videos), strict=True):
             index.add(video_id, bank, version=version, facts=facts, cues=cues.get(video_id, []))
     return [video_id for video_id, _, _ in stale]
 
 
 def _soon(
     folder: Path,
-    trained: Trained,
+    trained: Ranker,
     tags: Sequence[str],
     opened: Callable[[], OpenIndex],
     every_s: float,
@@ -218,37 +215,13 @@ def locate(folder: Path, path: str) -> Path:
     return inside if there(inside) else folder.absolute().parent / path
 
 
-def banks(trained: Trained, videos: Sequence[VideoFeatures]) -> list[Bank]:
-    """Frozen features of some videos -> the vectors that each is searched by."""
-    batch, model = trained.prepare(videos), trained.model
-    with torch.inference_mode():
-        tokens = model.encode_videos(batch)
-    if not torch.isfinite(tokens.frames).all():
-        raise FeatureError("features hold numbers that are not finite; delete the feature store and extract again")
-    spans = spans_of(model, batch)
-    return [bank_of(tokens, spans, v, clip_weight=model.clip_weight) for v in range(len(videos))]
-
-
-def bank_of(tokens: VideoTokens, spans: TokenSpans, v: int, *, clip_weight: float) -> Bank:
-    """One of V videos -> the unit vectors of the branches that have a weight, with their spans."""
-    parts, times = [], []
-    for x, valid, seconds, weight in (
-        (tokens.frames[v], tokens.frame_valid[v], spans.frames[v], 1 - clip_weight),
-        (tokens.clips[v], tokens.clip_valid[v], spans.clips[v], clip_weight),
-    ):
-        parts.append(x[valid] if weight else x[:0])
-        times.append(seconds[valid] if weight else seconds[:0])
-    vectors = torch.nn.functional.normalize(torch.cat(parts), dim=-1, eps=1e-12)
-    return Bank(vectors.float(), torch.cat(times).float(), len(parts[0]))
-
-
 def _model_of(folder: Path) -> Path | None:
     """Where the model of an index lies; None for a bare encoder, or where there is no index yet."""
     header = header_of(folder)
     return None if header is None or header.model == ZERO_SHOT else folder / "model"
 
 
-def _header(folder: Path, encoder: Encoder, trained: Trained) -> IndexHeader:
+def _header(folder: Path, encoder: Encoder, trained: Ranker) -> IndexHeader:
     """What the index is to be made with. Raises IndexFolderError when there is one that was made otherwise."""
     header, ours = _header_of(encoder.spec, trained), header_of(folder)
     if ours is not None and (not ours.encoder.same_as(header.encoder) or ours.model != header.model):
@@ -260,7 +233,7 @@ def _header(folder: Path, encoder: Encoder, trained: Trained) -> IndexHeader:
     return header
 
 
-def _header_of(encoder: EncoderSpec, trained: Trained) -> IndexHeader:
+def _header_of(encoder: EncoderSpec, trained: Ranker) -> IndexHeader:
     return IndexHeader(
         encoder=encoder,
         model=trained.fingerprint or ZERO_SHOT,

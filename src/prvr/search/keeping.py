@@ -14,7 +14,7 @@ from prvr.features.extract import Progress
 from prvr.features.failures import Failure, Failures
 from prvr.features.store import Entry, FeatureStore
 from prvr.index.opening import header_of, open_index
-from prvr.runs.runs import Trained
+from prvr.ranker.ranker import Ranker
 from prvr.search.calibration import Calibrated
 from prvr.search.engine import calibrate_folder
 from prvr.search.indexing import Indexing, build_index, locate, refresh
@@ -68,7 +68,7 @@ class OtherFile(VideoError):
     """A file that is not the one that was read."""
 
 
-def relocate(folder: Path, video_id: str, path: Path, trained: Trained) -> Path:
+def relocate(folder: Path, video_id: str, path: Path, trained: Ranker) -> Path:
     """Tell the index at `folder` where the file of a video lies now, or in which folder; nothing is decoded.
 
     The file must be as long, and last changed when, the one that was read was. -> Where it lies. Raises OtherFile

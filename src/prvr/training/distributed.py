@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -26,7 +26,6 @@ from torch import Tensor, nn
 
 from prvr.core.errors import CheckpointError, ConfigError, PrvrError
 from prvr.core.types import Batch
-from prvr.training.feeding import each
 
 T = TypeVar("T")
 
@@ -189,7 +188,7 @@ class Deal:
         return torch.empty_like(dealt).index_copy_(0, self.order, dealt)
 
 
-def deal(batch: Batch, size: int) -> tuple[Deal, Deal]:
+def deal(batch: Batch[Any], size: int) -> tuple[Deal, Deal]:
     """Videos in consecutive parts that differ by one at most, and queries with their videos -> videos, queries.
 
     For a batch on the host no device is asked how much each rank has.
@@ -204,12 +203,12 @@ def deal(batch: Batch, size: int) -> tuple[Deal, Deal]:
     return videos, queries
 
 
-def share(batch: Batch, videos: Deal, queries: Deal, rank: int) -> Batch:
+def share(batch: Batch[Any], videos: Deal, queries: Deal, rank: int) -> Batch[Any]:
     """What one rank embeds; never empty, so that every rank takes part in every weight's gradient."""
     first = sum(videos.counts[:rank])
     last = max(videos.counts[rank], 1) - 1
     return Batch(
-        videos=each(batch.videos, lambda x: videos.own(rank, x)),
-        queries=each(batch.queries, lambda x: queries.own(rank, x)),
+        videos=batch.videos.each(lambda x: videos.own(rank, x)),
+        queries=batch.queries.each(lambda x: queries.own(rank, x)),
         video_of_query=(queries.own(rank, batch.video_of_query) - first).clamp(0, last),
     )

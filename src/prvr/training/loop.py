@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,37 +24,15 @@ from torch.optim import Optimizer
 
 from prvr.core.errors import CheckpointError, ConfigError, DataError
 from prvr.core.files import only_writer
+from prvr.core.method import Learn, TrainConfig
 from prvr.core.types import Batch
-from prvr.training.checkpoint import load_state, restore, save_state, save_weights
+from prvr.core.weights import WEIGHTS, save_weights
+from prvr.training.checkpoint import load_state, restore, save_state
 from prvr.training.distributed import ALONE, Ranks
 from prvr.training.feeding import feed
 from prvr.training.log import EpochRecord, RunLog
-from prvr.training.run_folder import LAST, WEIGHTS, Standing, has_best, read_standing
-from prvr.training.step import Objective, Precision, Step, far_apart, make_step
-
-__all__ = ["LAST", "WEIGHTS", "Objective", "TrainConfig", "TrainProgress", "TrainResult", "train"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """How long to train, what is best, and how the device computes."""
-
-    epochs: int = 100
-    patience: int = 10  # epochs without improvement that are borne; one more ends the run
-    seed: int = 9527
-    primary: str = "SumR"  # the validation metric that the best weights have most of
-    precision: Precision = "fp32"  # of the two towers; losses, weights and the optimiser are fp32 always
-    compile: bool = False  # the towers by torch.compile: the same values, after minutes of compiling
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise ConfigError(f"train.epochs={self.epochs}: must be at least 1")
-        if self.patience < 0:
-            raise ConfigError(f"train.patience={self.patience}: must not be negative; 0 stops at the first setback")
-        if not self.primary:
-            raise ConfigError("train.primary: must name a validation metric, such as SumR")
-        if self.precision not in get_args(Precision):
-            raise ConfigError(f"train.precision={self.precision}: choose one of {', '.join(get_args(Precision))}")
+from prvr.training.run_folder import LAST, Standing, has_best, read_standing
+from prvr.training.step import Step, far_apart, make_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +69,8 @@ class _Losses(NamedTuple):
 def train(
     model: nn.Module,
     *,
-    objective: Objective,
-    batches: Callable[[int], Iterable[Batch]],
+    learn: Learn,
+    batches: Callable[[int], Iterable[Batch[Any]]],
     optimizer: Optimizer,
     validate: Callable[[nn.Module], Mapping[str, float]],
     folder: Path,
@@ -121,7 +99,7 @@ def train(
         return _result(standing, new_epochs=0)
     step = make_step(
         model.to(device),
-        objective,
+        learn,
         device=device,
         precision=config.precision,
         compiled=config.compile,
@@ -142,7 +120,7 @@ class _Run(NamedTuple):
 
     model: nn.Module
     step: Step
-    batches: Callable[[int], Iterable[Batch]]
+    batches: Callable[[int], Iterable[Batch[Any]]]
     optimizer: Optimizer
     validate: Callable[[nn.Module], Mapping[str, float]]
     folder: Path
@@ -252,11 +230,11 @@ def _steps(run: _Run, epoch: int, tick: Callable[[int], None]) -> _Losses:
     rows: list[Tensor] = []
     for step, batch in enumerate(feed(run.batches(epoch), run.device)):
         run.optimizer.zero_grad(set_to_none=True)
-        loss, parts = run.step(batch, epoch, step)
+        loss = run.step(batch, epoch, step)
         run.optimizer.step()
-        assert not names or names == tuple(parts), f"the objective's terms changed: {names}, then {tuple(parts)}"
-        names = tuple(parts)
-        rows.append(torch.stack([part.detach().float() for part in (*parts.values(), loss)]))
+        assert not names or names == tuple(loss.terms), f"the terms changed: {names}, then {tuple(loss.terms)}"
+        names = tuple(loss.terms)
+        rows.append(torch.stack([part.detach().float() for part in (*loss.terms.values(), loss.total)]))
         tick(step + 1)
     if not rows:
         raise DataError(f"{run.folder}: epoch {epoch} has no batches; the training split is empty")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from prvr.core.errors import CheckpointError
-from prvr.training.checkpoint import read_metadata, read_notes
+from prvr.core.weights import WEIGHTS, read_metadata
+from prvr.training.checkpoint import read_notes
 
-WEIGHTS = "model.safetensors"
 LAST = "last.safetensors"
 
 

@@ -7,45 +7,47 @@ import hashlib
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, Embedded, Outputs, VideoTokens
+from prvr.core.method import Learn, Precision
+from prvr.core.types import Batch, Loss, Made
 from prvr.training.distributed import ALONE, Deal, Ranks, deal, share
 from prvr.training.feeding import send, send_batch
 
-Objective = Callable[[Outputs, Batch, int], tuple[Tensor, dict[str, Tensor]]]
-"""(outputs, batch, epoch) -> the loss and its parts by name, the same names in every step."""
+Side = TypeVar("Side")
 
-Step = Callable[[Batch, int, int], tuple[Tensor, dict[str, Tensor]]]
-"""(batch on the host, epoch, step of the epoch) -> the loss and its parts; every weight has its gradient afterwards.
+Step = Callable[[Batch[Any], int, int], Loss]
+"""(batch on the host, epoch, step of the epoch) -> the loss; every weight has its gradient afterwards.
 
 Nothing in it waits for the device.
 """
 
-Precision = Literal["fp32", "tf32", "bf16"]
+
+class Embeds(Protocol):
+    """What a step needs of a network: each side of a batch, read apart. Losses read no weight."""
+
+    def embed(self, batch: Batch[Any]) -> Made[Any, Any]:
+        """What the network makes of V videos and of Q queries."""
+        ...
 
 
 @runtime_checkable
-class TwoTower(Protocol):
-    """A model that reads queries and videos apart, and that reads no weight to compare them."""
+class Remembers(Protocol):
+    """A network that keeps something of every batch for those to come."""
 
-    def embed(self, batch: Batch) -> Embedded:
-        """What each tower makes of its side."""
-        ...
-
-    def compare(self, embedded: Embedded) -> Outputs:
-        """Every query against every video."""
+    def remember(self, made: Made[Any, Any]) -> None:
+        """Take note of a batch; every process is given the whole of it."""
         ...
 
 
 def make_step(
     model: nn.Module,
-    objective: Objective,
+    learn: Learn,
     *,
     device: str = "cpu",
     precision: Precision = "fp32",
@@ -53,79 +55,84 @@ def make_step(
     seed: int = 0,
     ranks: Ranks = ALONE,
 ) -> Step:
-    """The step of a run.
-
-    In fp32 on one process the model's forward runs and the loss goes backward: any model will do. Everything else needs
-    two towers. Raises ConfigError for a model that has not, and where nothing can be compiled.
-    """
-    if precision == "fp32" and ranks.alone:
-        forward = _compiled(model, device) if compiled else model
-
-        def step(batch: Batch, epoch: int, _: int) -> tuple[Tensor, dict[str, Tensor]]:
-            here = send_batch(batch, device)
-            loss, parts = objective(forward(here), here, epoch)
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss, parts
-
-        return step
-    if not isinstance(model, TwoTower):
-        why = f"training on {ranks.size} processes" if precision == "fp32" else f"train.precision={precision}"
+    """The step of a run. Raises ConfigError for a model without `embed`, and where nothing can be compiled."""
+    if not callable(getattr(model, "embed", None)):
         raise ConfigError(
-            f"{why} needs a model with `embed` and `compare`, as prvr.training.step.TwoTower says, and "
-            f"{type(model).__name__} has not both; write them, or train in fp32 on one process"
+            f"{type(model).__name__}: has no `embed`, so it cannot be trained; write it as "
+            "prvr.training.step.Embeds says: a batch in, what the network makes of each side out"
         )
-    embed = _compiled(_Embed(model), device) if compiled else _Embed(model)
-    return _CutStep(embed, model.compare, objective, device, precision, seed, ranks)
+    embed: nn.Module = _Embed(model)
+    step = _Step(_compiled(embed, device) if compiled else embed, model, learn, device, precision, seed, ranks)
+    return step.whole if precision == "fp32" and ranks.alone else step.cut
 
 
-class _CutStep:
-    """Cut where the towers meet: towers forward, losses forward and backward in fp32, towers backward.
+class _Step:
+    """Either the loss goes backward through everything; or the step is cut where the two sides meet.
 
-    Losses read differences of products, which lose half their digits: they stay exact whatever the towers compute in.
-    And what lies at the cut is all that several ranks exchange.
+    Cut, the network goes forward, losses forward and backward in fp32, the network backward. Losses read differences of
+    products, which lose half their digits: they stay exact whatever the network computes in. And what lies at the cut
+    is all that several ranks exchange.
     """
 
     def __init__(
         self,
         embed: nn.Module,
-        compare: Callable[[Embedded], Outputs],
-        objective: Objective,
+        model: nn.Module,
+        learn: Learn,
         device: str,
         precision: Precision,
         seed: int,
         ranks: Ranks,
     ) -> None:
-        self.embed, self.compare, self.objective, self.device = embed, compare, objective, device
+        self.embed, self.model, self.learn, self.device = embed, model, learn, device
         self.precision, self.seed, self.ranks = precision, seed, ranks
 
-    def __call__(self, batch: Batch, epoch: int, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def whole(self, batch: Batch[Any], epoch: int, _: int) -> Loss:
+        """In fp32, on one process."""
+        here = send_batch(batch, self.device)
+        return self._learned(self.embed(here), here, epoch)
+
+    def cut(self, batch: Batch[Any], epoch: int, step: int) -> Loss:
+        """In any precision, on any number of processes."""
         videos, queries = (Deal(part.counts, send(part.order, self.device)) for part in deal(batch, self.ranks.size))
-        deals = (queries, *[videos] * 6)  # of what `_flat` yields
         here = send_batch(batch, self.device)
         mine = here if self.ranks.alone else share(here, videos, queries, self.ranks.rank)
         with self._own_draws(epoch, step), _matmuls(self.precision), self._autocast():
-            own = _flat(self.embed(mine))
-        joint = [self._join(x, part) for x, part in zip(own, deals, strict=True)]
-        loss, parts = self.objective(self.compare(_folded(joint)), here, epoch)
-        loss.backward()  # type: ignore[no-untyped-call]
+            own: Made[Any, Any] = self.embed(mine)
+        met: list[tuple[Tensor, Tensor, Deal]] = []  # rows of this rank, those of all, and how they were dealt
+        joint = Made(self._join(own.queries, queries, met), self._join(own.videos, videos, met))
+        loss = self._learned(joint, here, epoch)
         ends = [
             (x, part.own_gradient(self.ranks.rank, y.grad).to(x.dtype))
-            for x, y, part in zip(own, joint, deals, strict=True)
-            if y.grad is not None  # None: the objective did not read it
+            for x, y, part in met
+            if y.grad is not None  # None: the loss did not read it
         ]
         with _matmuls(self.precision):
             torch.autograd.backward([x for x, _ in ends], [flow for _, flow in ends])
         self.ranks.add_gradients(self.embed.parameters())
-        return loss, parts
+        return loss
 
-    def _join(self, own: Tensor, part: Deal) -> Tensor:
+    def _learned(self, made: Made[Any, Any], batch: Batch[Any], epoch: int) -> Loss:
+        loss = self.learn(made, batch, epoch)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        if isinstance(self.model, Remembers):
+            self.model.remember(made)
+        return loss
+
+    def _join(self, side: Side, part: Deal, met: list[tuple[Tensor, Tensor, Deal]]) -> Side:
         """Rows of all ranks in the order of the batch, cut off from what made them; no coarser than fp32."""
-        joint = own.detach()
-        if not self.ranks.alone:
-            joint = part.restore(self.ranks.gather(joint, part.counts))
-        if not own.requires_grad:  # a mask
+
+        def join(own: Tensor) -> Tensor:
+            joint = own.detach()
+            if not self.ranks.alone:
+                joint = part.restore(self.ranks.gather(joint, part.counts))
+            if not own.requires_grad:  # a mask
+                return joint
+            joint = joint.to(torch.promote_types(joint.dtype, torch.float32)).requires_grad_()
+            met.append((own, joint, part))
             return joint
-        return joint.to(torch.promote_types(joint.dtype, torch.float32)).requires_grad_()
+
+        return on_every_tensor(side, join)
 
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
         kind = torch.device(self.device).type
@@ -133,7 +140,7 @@ class _CutStep:
 
     @contextlib.contextmanager
     def _own_draws(self, epoch: int, step: int) -> Iterator[None]:
-        """Ranks drop out different things; what the objective draws afterwards is the same for all."""
+        """Ranks drop out different things; what losses draw afterwards is the same for all."""
         if self.ranks.alone:
             yield
             return
@@ -145,26 +152,28 @@ class _CutStep:
 class _Embed(nn.Module):
     """`embed` in the place of the forward, which is what can be compiled."""
 
-    def __init__(self, model: TwoTower) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, batch: Batch) -> Embedded:
-        return self.model.embed(batch)
+    def forward(self, batch: Batch[Any]) -> Made[Any, Any]:
+        made: Made[Any, Any] = self.model.embed(batch)  # type: ignore[operator]
+        return made
+
+
+def on_every_tensor(side: Side, change: Callable[[Tensor], Tensor]) -> Side:
+    """A tensor, or NamedTuples of tensors as deep as they go, with every tensor changed; None stays."""
+    if isinstance(side, Tensor):
+        return change(side)  # type: ignore[return-value]
+    if side is None:
+        return side
+    assert isinstance(side, tuple), f"one side of what a network makes is a tensor or a NamedTuple, not {type(side)}"
+    return type(side)(*(on_every_tensor(part, change) for part in side))
 
 
 def far_apart(*numbers: int) -> int:
     """A seed that is far from those of neighbouring numbers."""
     return int.from_bytes(hashlib.sha256(":".join(map(str, numbers)).encode()).digest()[:8], "big") >> 1
-
-
-def _flat(embedded: Embedded) -> tuple[Tensor, ...]:
-    return embedded.query, *embedded.video, embedded.aligned_frames, embedded.aligned_clips
-
-
-def _folded(tensors: Sequence[Tensor]) -> Embedded:
-    query, *video, aligned_frames, aligned_clips = tensors
-    return Embedded(query, VideoTokens(*video), aligned_frames, aligned_clips)
 
 
 @contextlib.contextmanager

@@ -1,12 +1,68 @@
-"""What the spans that a network draws for itself should be: different from each other, and worth more than the whole
-(AMDNet).
-"""
+"""What AMDNet learns from: InfoNCE, windows that differ, and moments that are worth more than the whole."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from prvr.core.types import Batch, BranchScores, Made
+from prvr.methods.amdnet.network import AMDNetConfig, MeansConfig, VideoParts, ranked
+from prvr.methods.family import check_weights, compare, nce_term
+from prvr.methods.recipe import RunSettings
+from prvr.parts.objective import Objective, weighted
+from prvr.parts.towers import TwiceRead
+from prvr.parts.videos import FrameVideos
+
+
+@dataclass(frozen=True, kw_only=True)
+class AMDNetLoss:
+    """Weights of the terms and what they read; a weight of 0 leaves a term out."""
+
+    nce: float = 0.02
+    diversity: float = 1.0
+    diversity_diagonal: float = 0.15  # λ, the wanted sum of squares of a window; 0.15: about half of the video
+    relevance: float = 25.0
+    relevance_margin: float = 0.02  # δ
+
+    def __post_init__(self) -> None:
+        check_weights(self, "nce", "diversity", "diversity_diagonal", "relevance", "relevance_margin")
+
+
+Settings = RunSettings[AMDNetConfig, MeansConfig, AMDNetLoss]
+
+
+class Seen(NamedTuple):
+    """What the terms read."""
+
+    query: Tensor  # (Q, D) as it is compared with the moments, not normalised
+    video: VideoParts
+    cosine: BranchScores  # (Q, V) each; there are no clips
+    dot: BranchScores
+
+
+def see(made: Made[TwiceRead, VideoParts], batch: Batch[Any], epoch: int) -> Seen:
+    """Every query against every video; no weight is read."""
+    found = compare(Made(made.queries.query, ranked(made.videos)), batch, epoch)
+    return Seen(made.queries.again, made.videos, found.cosine, found.dot)
+
+
+def objective(settings: Settings) -> Objective[Made[TwiceRead, VideoParts], Seen]:
+    """The terms whose weight is not 0, by the names that the log shows."""
+    loss = settings.loss
+
+    def diversity(seen: Seen, _: Batch[FrameVideos], __: int) -> Tensor:
+        return mask_diversity(seen.video.masks, diagonal=loss.diversity_diagonal).mean()
+
+    def relevance(seen: Seen, batch: Batch[FrameVideos], _: int) -> Tensor:
+        video, truth = seen.video, batch.video_of_query
+        return moment_relevance(seen.query, video.whole, video.moments, truth, margin=loss.relevance_margin).mean()
+
+    return weighted(see, {"nce": partial(nce_term, "frame"), "diversity": diversity, "relevance": relevance}, loss)
 
 
 def mask_diversity(masks: Tensor, *, diagonal: float) -> Tensor:

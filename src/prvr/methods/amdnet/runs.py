@@ -9,94 +9,46 @@ It reads one sentence vector a query, of the space of a CLIP-type encoder. Featu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import cast
 
-from torch import Tensor
+from prvr.core.method import TrainConfig
+from prvr.methods.amdnet.loss import AMDNetLoss, Settings, objective
+from prvr.methods.amdnet.network import METHOD, AMDNetConfig, MeansConfig
+from prvr.methods.amdnet.official import OFFICIAL, undecayed
+from prvr.methods.family import trained
+from prvr.methods.recipe import OptimConfig, Recipe
 
-from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, Outputs, VideoBatch, VideoFeatures
-from prvr.methods.amdnet.loss import mask_diversity, moment_relevance
-from prvr.methods.amdnet.network import OFFICIAL, AMDNet, AMDNetConfig, AMDOutputs, prepare_means, undecayed
-from prvr.methods.family import OptimConfig, nce_term, trained, weighted
-from prvr.methods.needs import check_sentences
-from prvr.methods.recipe import Recipe
-from prvr.parts.objective import Objective
-from prvr.parts.videos import cat_videos
-from prvr.training.loop import TrainConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeansConfig:
-    """How a video is cut."""
-
-    frames: int = 32  # means of equal stretches; frames repeat where there are fewer
-
-    def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise ConfigError(f"prepare.frames={self.frames}: must be at least 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class AMDNetLoss:
-    """Weights of the terms and what they read; a weight of 0 leaves a term out."""
-
-    nce: float = 0.02
-    diversity: float = 1.0
-    diversity_diagonal: float = 0.15  # λ, the wanted sum of squares of a window; 0.15: about half of the video
-    relevance: float = 25.0
-    relevance_margin: float = 0.02  # δ
-
-    def __post_init__(self) -> None:
-        for name in ("nce", "diversity", "diversity_diagonal", "relevance", "relevance_margin"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"loss.{name}={getattr(self, name)}: must not be negative")
-
-
-@dataclass(frozen=True, kw_only=True)
-class AMDNetSettings:
-    """All of a run."""
-
-    model: AMDNetConfig
-    prepare: MeansConfig = field(default_factory=MeansConfig)
-    loss: AMDNetLoss = field(default_factory=AMDNetLoss)
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    train: TrainConfig = field(default_factory=lambda: TrainConfig(patience=15, seed=3407))
-    batch_videos: int = 128
+recipe = partial(trained, METHOD, objective, undecayed=undecayed, official=OFFICIAL)
+"""(the function that makes it, settings, a title) -> any settings as a Recipe."""
 
 
 def qvhighlights() -> Recipe:
-    """AMDNet on QVHighlights: SlowFast and CLIP-B frames side by side, CLIP-B sentences."""
-    model = AMDNetConfig(video_width=2816, text_width=512, hidden=256)
-    return recipe("prvr.methods.amdnet.runs:qvhighlights", "AMDNet", AMDNetSettings(model=model))
+    """QVHighlights: SlowFast and CLIP-B frames side by side, CLIP-B sentences."""
+    return recipe(qvhighlights, _settings(AMDNetConfig(video_width=2816, text_width=512, hidden=256)))
 
 
 def tvr() -> Recipe:
-    """AMDNet on TVR: CLIP-L/14 frames and sentences."""
-    settings = AMDNetSettings(
+    """TVR: CLIP-L/14 frames and sentences."""
+    settings = Settings(
         model=AMDNetConfig(video_width=768, text_width=768),
+        prepare=MeansConfig(),
         loss=AMDNetLoss(nce=0.04),
         optim=OptimConfig(lr=3e-4, schedule_epochs=200),
         train=TrainConfig(epochs=200, patience=15, seed=9527),
     )
-    return recipe("prvr.methods.amdnet.runs:tvr", "AMDNet", settings)
+    return recipe(tvr, settings)
 
 
 def activitynet() -> Recipe:
-    """AMDNet on ActivityNet Captions: CLIP-L/14 frames and sentences."""
-    model = AMDNetConfig(video_width=768, text_width=768, hidden=256)
-    return recipe("prvr.methods.amdnet.runs:activitynet", "AMDNet", AMDNetSettings(model=model))
+    """ActivityNet Captions: CLIP-L/14 frames and sentences."""
+    return recipe(activitynet, _settings(AMDNetConfig(video_width=768, text_width=768, hidden=256)))
 
 
 def charades() -> Recipe:
-    """AMDNet on Charades-STA: CLIP-L/14 frames and sentences."""
-    settings = AMDNetSettings(
-        model=AMDNetConfig(video_width=768, text_width=768, hidden=256, input_dropout=0.15, dropout=0.15),
-        train=TrainConfig(patience=10, seed=3407),
-    )
-    return recipe("prvr.methods.amdnet.runs:charades", "AMDNet", settings)
+    """Charades-STA: CLIP-L/14 frames and sentences."""
+    model = AMDNetConfig(video_width=768, text_width=768, hidden=256, input_dropout=0.15, dropout=0.15)
+    return recipe(charades, _settings(model, patience=10))
 
 
 def tvr_clip_b() -> Recipe:
@@ -114,39 +66,11 @@ def charades_clip_b() -> Recipe:
     return _with_clip_b(charades())
 
 
-def recipe(target: str, title: str, settings: AMDNetSettings) -> Recipe:
-    """Any AMDNet settings as a Recipe; `target` is the function that makes it."""
-    return trained(
-        target,
-        title,
-        settings,
-        AMDNet,
-        objective,
-        fit=check_sentences,
-        prepare=_prepare,
-        undecayed=undecayed,
-        official=OFFICIAL,
-    )
-
-
-def objective(settings: AMDNetSettings) -> Objective:
-    """The terms whose weight is not 0, by the names that the log shows."""
-    loss = settings.loss
-
-    def diversity(outputs: Outputs, _: Batch, __: int) -> Tensor:
-        return mask_diversity(cast(AMDOutputs, outputs).masks, diagonal=loss.diversity_diagonal).mean()
-
-    def relevance(outputs: Outputs, batch: Batch, _: int) -> Tensor:
-        seen, truth = cast(AMDOutputs, outputs), batch.video_of_query
-        return moment_relevance(seen.query, seen.whole, seen.moments, truth, margin=loss.relevance_margin).mean()
-
-    return weighted({"nce": partial(nce_term, "frame"), "diversity": diversity, "relevance": relevance}, loss)
+def _settings(model: AMDNetConfig, *, patience: int = 15) -> Settings:
+    train = TrainConfig(patience=patience, seed=3407)
+    return Settings(model=model, prepare=MeansConfig(), loss=AMDNetLoss(), train=train)
 
 
 def _with_clip_b(clip_l: Recipe) -> Recipe:
     model = replace(clip_l.settings.model, video_width=512, text_width=512)
-    return recipe(f"{clip_l.target}_clip_b", f"{clip_l.title}, CLIP-B/32", replace(clip_l.settings, model=model))
-
-
-def _prepare(settings: AMDNetSettings, videos: Sequence[VideoFeatures]) -> VideoBatch:
-    return cat_videos([prepare_means(video, settings.prepare.frames) for video in videos])
+    return recipe(f"{clip_l.target}_clip_b", replace(clip_l.settings, model=model), f"{clip_l.title}, CLIP-B/32")

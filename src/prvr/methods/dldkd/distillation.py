@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from prvr.parts.nce import own_pairs
 
 _TINY = 1e-12  # added to soft labels before their logarithm, as released
-
-
-def own_cosines(query: Tensor, tokens: Tensor, video_of_query: Tensor) -> Tensor:
-    """Each query with every token of its own video: query (Q, D), tokens (V, N, D), video_of_query (Q,) -> (Q, N)."""
-    unit = F.normalize(tokens, dim=-1)[video_of_query]
-    return torch.einsum("qd,qnd->qn", F.normalize(query, dim=-1), unit)
 
 
 def frame_distillation(student: Tensor, teacher: Tensor, valid: Tensor, *, temperature: float) -> Tensor:

@@ -6,75 +6,66 @@ averages of equal length, and clips and frames weigh 0.7 : 0.3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
-from torch import Tensor
-
-from prvr.core.types import Batch, Outputs, VideoBatch
-from prvr.methods.msc import official as msc_official
-from prvr.methods.msc.network import MSC, MSCConfig
-from prvr.methods.official import Official, Place
-from prvr.parts.spans import TokenSpans, equal_spans
+from prvr.core.method import Method
+from prvr.core.types import Batch, Made, TokenSpans, VideoTokens
+from prvr.methods.msc.network import MixtureConfig, MixtureTowers
+from prvr.parts.needs import check_widths, hidden_width
+from prvr.parts.spans import equal_spans
+from prvr.parts.towers import TwiceRead
+from prvr.parts.uniform import UniformConfig, prepare_uniform
+from prvr.parts.videos import ClipVideos
 
 
 @dataclass(frozen=True, kw_only=True)
-class GMMFormerV2Config(MSCConfig):
-    """MSC's settings with what was released for GMMFormer v2."""
+class GMMFormerV2Config(MixtureConfig):
+    """The network's sizes and parts; the defaults are what was released."""
 
-    max_words: int = 30
-    clip_weight: float = 0.7
-    sized_attention: Literal["blocks", "none"] = "none"
-    alignment: Literal["linear", "none"] = "none"
     query_draws: Literal[1, 2] = 2  # samples of dropout a query: one to be ranked and, as released, one to be diverse
 
 
-class GMMFormerV2(MSC):
-    """The two towers; fits `RetrievalModel`, and its forward makes what objectives read.
+class GMMFormerV2(MixtureTowers):
+    """The two towers; fits `RetrievalModel`.
 
     In the released code zero vectors behind a short video take part in the ranking, so that no frame score is below 0;
     here padding is not there.
     """
 
-    needs_query: ClassVar[bool] = False
     config: GMMFormerV2Config
 
     def __init__(self, config: GMMFormerV2Config) -> None:
         super().__init__(config)
+        self.reset_parameters()
 
-    def token_spans(self, videos: VideoBatch) -> TokenSpans:
-        """Seconds of the tokens that `encode_videos` makes."""
+    def encode_videos(self, videos: ClipVideos) -> VideoTokens:
+        """-> tokens of both branches, zero where there is padding. Raises ConfigError for more than `config` says."""
+        return self.mix_videos(videos)
+
+    def token_spans(self, videos: ClipVideos) -> TokenSpans:
+        """Seconds of those tokens."""
         return TokenSpans(frames=videos.frame_spans, clips=equal_spans(videos, videos.clips.shape[1]))
 
-    def forward(self, batch: Batch) -> Outputs:
-        """Videos with all their queries -> what objectives read.
+    def embed(self, batch: Batch[ClipVideos]) -> Made[TwiceRead, VideoTokens]:
+        """Queries, read twice while training, and videos.
 
-        The authors encode the queries a second time for the diversity and the matching loss, so that in training
-        another sample of dropout is made diverse than is ranked; `query_draws` = 1 reads one sample twice, as `embed`
-        must.
+        The authors encode the queries a second time for the diversity and the matching loss, so that another sample of
+        dropout is made diverse than is ranked; `query_draws` = 1 reads one sample twice.
         """
-        outputs = super().forward(batch)
-        if self.training and self.config.query_draws > 1:
-            return outputs._replace(query=self.encode_queries(batch.queries))
-        return outputs
+        tokens = self.encode_videos(batch.videos)
+        again = self.training and self.config.query_draws > 1
+        return Made(TwiceRead.of(self.encode_queries, batch.queries, again=again), tokens)
 
 
-def official_names() -> dict[str, Place]:
-    """Each of the authors' parameter names -> where it lies in ours."""
-    return {name: place for name, place in msc_official.official_names().items() if not name.startswith("vproj_clip")}
-
-
-def from_official(state: Mapping[str, Tensor], *, where: str = "this state dict") -> dict[str, Tensor]:
-    """The authors' weights under our names and in our shapes. Raises CheckpointError when they are of another."""
-    return OFFICIAL.read(state, where=where)
-
-
-OFFICIAL = Official(
-    system="GMMFormer v2",
-    places=official_names(),
-    sizes=msc_official.SIZES,
-    vectors=("weight_token",),
-    said={**msc_official.OFFICIAL.said, "map_size": ("prepare.clips",)},
-    implied={"alignment": "none"},
+METHOD = Method(
+    name="prvr.methods.gmmformer_v2.network:METHOD",
+    title="GMMFormer v2",
+    network=GMMFormerV2Config,
+    build=GMMFormerV2,
+    cut=UniformConfig,
+    videos=ClipVideos,
+    prepare=prepare_uniform,
+    width=hidden_width,
+    fit=check_widths,
 )

@@ -6,90 +6,41 @@ differs. For QVHighlights no settings were published: they are those of Activity
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from functools import partial
 
-from torch import Tensor
-
-from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, Outputs
-from prvr.methods.family import (
-    OptimConfig,
-    RetrievalLoss,
-    on_i3d,
-    on_world,
-    retrieval_terms,
-    trained,
-    weighted,
-)
-from prvr.methods.gmmformer_v2.network import OFFICIAL, GMMFormerV2, GMMFormerV2Config
+from prvr.methods.family import on_i3d, on_world, trained
+from prvr.methods.gmmformer_v2.loss import GMMFormerV2Loss, Settings, objective
+from prvr.methods.gmmformer_v2.network import METHOD, GMMFormerV2Config
+from prvr.methods.gmmformer_v2.official import OFFICIAL
 from prvr.methods.msc.official import stack_depth, undecayed
-from prvr.methods.recipe import Recipe
-from prvr.parts.diversity import focal_diversity
-from prvr.parts.matching import optimal_matching
-from prvr.parts.objective import Objective
+from prvr.methods.recipe import OptimConfig, Recipe
 from prvr.parts.uniform import UniformConfig
-from prvr.training.loop import TrainConfig
 
-
-@dataclass(frozen=True, kw_only=True)
-class GMMFormerV2Loss(RetrievalLoss):
-    """The retrieval loss, the diversity of a video's queries, and their assignment to its clips."""
-
-    diversity: float = 0.003
-    diversity_margin: float = 0.2
-    diversity_scale: float = 32.0
-    diversity_power: float = 1.0
-    matching: float = 0.11  # reads videos with several queries; 0 where every video of a batch has one
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("diversity", "diversity_power", "matching"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"loss.{name}={getattr(self, name)}: must not be negative")
-
-
-@dataclass(frozen=True, kw_only=True)
-class GMMFormerV2Settings:
-    """All of a run."""
-
-    model: GMMFormerV2Config
-    prepare: UniformConfig = field(default_factory=UniformConfig)
-    loss: GMMFormerV2Loss = field(default_factory=GMMFormerV2Loss)
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
-    batch_videos: int = 128
+recipe = partial(trained, METHOD, objective, undecayed=undecayed, stacked=stack_depth, official=OFFICIAL)
+"""(the function that makes it, settings, a title) -> any settings as a Recipe."""
 
 
 def qvhighlights() -> Recipe:
-    """GMMFormer v2 on QVHighlights: SlowFast and CLIP-B frames side by side, CLIP-B words."""
-    settings = GMMFormerV2Settings(model=replace(_clip_model(0.31, 0.6), video_width=2816, text_width=512))
-    return recipe("prvr.methods.gmmformer_v2.runs:qvhighlights", "GMMFormer v2", settings)
+    """QVHighlights: SlowFast and CLIP-B frames side by side, CLIP-B words."""
+    return recipe(qvhighlights, _settings(0.31, 0.6, video_width=2816, text_width=512))
 
 
 def tvr() -> Recipe:
-    """GMMFormer v2 on TVR: CLIP-L/14 frames and words."""
-    settings = GMMFormerV2Settings(
-        model=_clip_model(0.2, 0.09),
-        loss=GMMFormerV2Loss(
-            nce_clip=0.05, nce_frame=0.04, margin=0.1, diversity=8e-5, diversity_margin=0.15, matching=0.09
-        ),
-        optim=OptimConfig(lr=3e-4),
+    """TVR: CLIP-L/14 frames and words."""
+    loss = GMMFormerV2Loss(
+        nce_clip=0.05, nce_frame=0.04, margin=0.1, diversity=8e-5, diversity_margin=0.15, matching=0.09
     )
-    return recipe("prvr.methods.gmmformer_v2.runs:tvr", "GMMFormer v2", settings)
+    return recipe(tvr, _settings(0.2, 0.09, loss=loss, optim=OptimConfig(lr=3e-4)))
 
 
 def activitynet() -> Recipe:
-    """GMMFormer v2 on ActivityNet Captions: CLIP-L/14 frames and words."""
-    settings = GMMFormerV2Settings(model=_clip_model(0.31, 0.6))
-    return recipe("prvr.methods.gmmformer_v2.runs:activitynet", "GMMFormer v2", settings)
+    """ActivityNet Captions: CLIP-L/14 frames and words."""
+    return recipe(activitynet, _settings(0.31, 0.6))
 
 
 def charades() -> Recipe:
-    """GMMFormer v2 on Charades-STA: CLIP-L/14 frames and words."""
-    settings = GMMFormerV2Settings(
-        model=_clip_model(0.25, 0.6), loss=GMMFormerV2Loss(matching=0.1), optim=OptimConfig(lr=2e-4)
-    )
-    return recipe("prvr.methods.gmmformer_v2.runs:charades", "GMMFormer v2", settings)
+    """Charades-STA: CLIP-L/14 frames and words."""
+    return recipe(charades, _settings(0.25, 0.6, loss=GMMFormerV2Loss(matching=0.1), optim=OptimConfig(lr=2e-4)))
 
 
 def tvr_i3d() -> Recipe:
@@ -108,51 +59,27 @@ def charades_i3d() -> Recipe:
 
 
 def world() -> Recipe:
-    """GMMFormer v2 on the generated world: a small network."""
-    settings = GMMFormerV2Settings(
-        model=GMMFormerV2Config(video_width=128, text_width=128, hidden=96, max_words=32),
-        loss=GMMFormerV2Loss(hard_from_epoch=2),
+    """The generated world: a small network."""
+    model = GMMFormerV2Config(video_width=128, text_width=128, hidden=96, max_words=32)
+    settings = Settings(model=model, prepare=UniformConfig(), loss=GMMFormerV2Loss(hard_from_epoch=2))
+    return recipe(world, on_world(settings))
+
+
+def _settings(
+    dropout: float,
+    sft_factor: float,
+    *,
+    video_width: int = 768,
+    text_width: int = 768,
+    loss: GMMFormerV2Loss | None = None,
+    optim: OptimConfig | None = None,
+) -> Settings:
+    model = GMMFormerV2Config(
+        video_width=video_width,
+        text_width=text_width,
+        max_words=77,
+        input_dropout=dropout,
+        dropout=dropout,
+        sft_factor=sft_factor,
     )
-    return recipe("prvr.methods.gmmformer_v2.runs:world", "GMMFormer v2", on_world(settings))
-
-
-def recipe(target: str, title: str, settings: GMMFormerV2Settings) -> Recipe:
-    """Any GMMFormer v2 settings as a Recipe; `target` is the function that makes it."""
-    return trained(
-        target,
-        title,
-        settings,
-        GMMFormerV2,
-        objective,
-        undecayed=undecayed,
-        stacked=stack_depth,
-        official=OFFICIAL,
-    )
-
-
-def objective(settings: GMMFormerV2Settings) -> Objective:
-    """The terms whose weight is not 0, by the names that the log shows."""
-    loss = settings.loss
-
-    def diversity(outputs: Outputs, batch: Batch, _: int) -> Tensor:
-        return focal_diversity(
-            outputs.query,
-            batch.video_of_query,
-            margin=loss.diversity_margin,
-            scale=loss.diversity_scale,
-            power=loss.diversity_power,
-        ).mean()
-
-    def matching(outputs: Outputs, batch: Batch, _: int) -> Tensor:
-        """Over all matched pairs of the batch; where no video has several captions there is nothing to match."""
-        video = outputs.video
-        far, matched = optimal_matching(outputs.query, video.clips, video.clip_valid, batch.video_of_query)
-        return far.sum() / matched.sum().clamp(min=1)
-
-    return weighted(retrieval_terms(loss) | {"diversity": diversity, "matching": matching}, loss)
-
-
-def _clip_model(dropout: float, sft_factor: float) -> GMMFormerV2Config:
-    return GMMFormerV2Config(
-        video_width=768, text_width=768, max_words=77, input_dropout=dropout, dropout=dropout, sft_factor=sft_factor
-    )
+    return Settings(model=model, prepare=UniformConfig(), loss=loss or GMMFormerV2Loss(), optim=optim or OptimConfig())

@@ -5,31 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, Outputs
+from prvr.core.types import Batch, BranchScores, Made, VideoTokens
+from prvr.methods.family import RetrievalLoss, check_weights, compare, retrieval_terms
 from prvr.methods.msc.cbva import Pool, cbva
 from prvr.methods.msc.merging import segment_clips
-from prvr.methods.msc.prepare import PrepareConfig
+from prvr.methods.msc.network import Aligned, MSCConfig
+from prvr.methods.msc.prepare import MSCVideos, PrepareConfig
 from prvr.methods.msc.tcpl import Over, mean_relation, tcpl_angle, tcpl_distance
 from prvr.methods.msc.vcpl import retrieved_segments, spread_segments
-from prvr.parts.nce import query_nce, video_nce
-from prvr.parts.objective import Objective, Term
-from prvr.parts.triplet import query_triplet, video_triplet
+from prvr.methods.recipe import RunSettings
+from prvr.parts.objective import Objective, Term, weighted
 from prvr.parts.videos import unit_rows
-
-Branch = Literal["frame", "clip"]
 
 Relation = Callable[["LossConfig", Tensor, Tensor], Tensor]
 """(settings, student (Q, D), teacher (Q, E)) -> how far their relations differ, a scalar."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossConfig:
+class LossConfig(RetrievalLoss):
     """Weights of the terms and the settings that they read; a weight of 0 leaves a term out.
 
     The defaults are what was released. Where the paper's text differs, a comment says so: it is what
@@ -39,9 +38,6 @@ class LossConfig:
     nce_clip: float = 0.02  # paper (Eq. 1): 1
     nce_frame: float = 0.04  # paper (Eq. 1): 1
     nce_similarity: Literal["dot", "cosine"] = "dot"  # paper: one similarity, and so one best token, for both terms
-    margin: float = 0.2  # of the triplet terms, in cosine
-    hard_from_epoch: int = 20  # random negatives before, hard ones from here on
-    hard_pool: int = 20  # hardest videos among which a query's negative is drawn
     tcpl_distance: float = 15.0  # λ_E
     tcpl_angle: float = 30.0  # λ_A
     tcpl_delta: float = 1.0  # of the Huber loss; the paper gives none
@@ -58,60 +54,57 @@ class LossConfig:
     vcpl_tokens: int = 4  # of each video, where they are spread
 
     def __post_init__(self) -> None:
-        weights = ("nce_clip", "nce_frame", "tcpl_distance", "tcpl_angle", "cbva", "vcpl_distance", "vcpl_angle")
-        for name in (*weights, "margin"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"loss.{name}={getattr(self, name)}: must not be negative")
-        for name in ("hard_pool", "vcpl_tokens"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"loss.{name}={getattr(self, name)}: must be at least 1")
+        super().__post_init__()
+        check_weights(self, "tcpl_distance", "tcpl_angle", "cbva", "vcpl_distance", "vcpl_angle")
+        if self.vcpl_tokens < 1:
+            raise ConfigError(f"loss.vcpl_tokens={self.vcpl_tokens}: must be at least 1")
         if not self.tcpl_delta > 0:
             raise ConfigError(f"loss.tcpl_delta={self.tcpl_delta}: must be positive")
 
 
-def make_objective(loss: LossConfig, prepare: PrepareConfig) -> Objective:
+class Seen(NamedTuple):
+    """What the terms read."""
+
+    query: Tensor  # (Q, D) pooled query, not normalised
+    video: VideoTokens
+    cosine: BranchScores  # (Q, V) each: what retrieval ranks by
+    dot: BranchScores  # (Q, V) each: what InfoNCE reads
+    aligned_frames: Tensor  # (V, T, D) as CBVA reads them
+    aligned_clips: Tensor  # (V, C, D)
+
+
+def see(made: Made[Tensor, Aligned], batch: Batch[MSCVideos], epoch: int) -> Seen:
+    """Every query against every video; no weight is read."""
+    query, video = made
+    return Seen(*compare(Made(query, video.tokens), batch, epoch), video.frames, video.clips)
+
+
+MSCSettings = RunSettings[MSCConfig, PrepareConfig, LossConfig]
+
+
+def objective(settings: MSCSettings) -> Objective[Made[Tensor, Aligned], Seen]:
     """The terms whose weight is not 0, by the names that the log shows."""
-    terms: dict[str, Term] = {
-        "nce_clip": partial(_nce, loss, "clip"),
-        "nce_frame": partial(_nce, loss, "frame"),
-        "triplet_clip": partial(_triplet, loss, "clip"),
-        "triplet_frame": partial(_triplet, loss, "frame"),
+    loss, prepare = settings.loss, settings.prepare
+    terms: dict[str, Term[Seen]] = {
+        **retrieval_terms(loss, nce=loss.nce_similarity),
         "tcpl_distance": partial(_tcpl, loss, _distances),
         "tcpl_angle": partial(_tcpl, loss, _angles),
         "cbva": partial(_cbva, loss, prepare),
     }
     if loss.vcpl != "none":
-        terms |= {
-            "vcpl_distance": partial(_vcpl, loss, _distances),
-            "vcpl_angle": partial(_vcpl, loss, _angles),
-        }
-    weights = {name: getattr(loss, name, 1.0) for name in terms}  # the triplets have no weight of their own
-    used = {name: weight for name, weight in weights.items() if weight}
-    return Objective(terms={name: terms[name] for name in used}, weights=used)
+        terms |= {"vcpl_distance": partial(_vcpl, loss, _distances), "vcpl_angle": partial(_vcpl, loss, _angles)}
+    return weighted(see, terms, loss)
 
 
-def _nce(loss: LossConfig, branch: Branch, outputs: Outputs, batch: Batch, _: int) -> Tensor:
-    scores: Tensor = getattr(outputs.dot if loss.nce_similarity == "dot" else outputs.cosine, branch)
-    return query_nce(scores, batch.video_of_query).mean() + video_nce(scores, batch.video_of_query).mean()
-
-
-def _triplet(loss: LossConfig, branch: Branch, outputs: Outputs, batch: Batch, epoch: int) -> Tensor:
-    scores: Tensor = getattr(outputs.cosine, branch)
-    hard, truth = epoch >= loss.hard_from_epoch, batch.video_of_query
-    by_query = query_triplet(scores, truth, margin=loss.margin, pool=loss.hard_pool if hard else None)
-    by_video = video_triplet(scores, truth, margin=loss.margin, pool=1 if hard else None)
-    return by_query.mean() + by_video.mean()
-
-
-def _tcpl(loss: LossConfig, relation: Relation, outputs: Outputs, batch: Batch, _: int) -> Tensor:
+def _tcpl(loss: LossConfig, relation: Relation, seen: Seen, batch: Batch[MSCVideos], _: int) -> Tensor:
     """The teacher is the encoder that made the features, or another one where the batch has it."""
     taught = batch.queries.sentence if batch.teacher is None else unit_rows(batch.teacher.sentence)
-    return relation(loss, outputs.query, taught)
+    return relation(loss, seen.query, taught)
 
 
-def _vcpl(loss: LossConfig, relation: Relation, outputs: Outputs, batch: Batch, _: int) -> Tensor:
+def _vcpl(loss: LossConfig, relation: Relation, seen: Seen, batch: Batch[MSCVideos], _: int) -> Tensor:
     """Both branches, added up."""
-    return torch.stack([relation(loss, *pair) for pair in _chosen(loss, outputs, batch)]).sum()
+    return torch.stack([relation(loss, *pair) for pair in _chosen(loss, seen, batch)]).sum()
 
 
 def _distances(loss: LossConfig, student: Tensor, teacher: Tensor) -> Tensor:
@@ -123,24 +116,24 @@ def _angles(loss: LossConfig, student: Tensor, teacher: Tensor) -> Tensor:
     return tcpl_angle(student, teacher, delta=loss.tcpl_delta).mean()
 
 
-def _chosen(loss: LossConfig, outputs: Outputs, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+def _chosen(loss: LossConfig, seen: Seen, batch: Batch[MSCVideos]) -> list[tuple[Tensor, Tensor]]:
     """The tokens of each branch that VCPL relates, and what the frozen encoder saw there."""
-    video, videos = outputs.video, batch.videos
+    video, videos = seen.video, batch.videos
     branches = [(video.frames, videos.frames, video.frame_valid), (video.clips, videos.clips, video.clip_valid)]
     if loss.vcpl == "spread":
         return [spread_segments(*branch, count=loss.vcpl_tokens) for branch in branches]
     truth = batch.video_of_query
-    return [retrieved_segments(*branch, query=outputs.query, video_of_query=truth) for branch in branches]
+    return [retrieved_segments(*branch, query=seen.query, video_of_query=truth) for branch in branches]
 
 
-def _cbva(loss: LossConfig, prepare: PrepareConfig, outputs: Outputs, batch: Batch, _: int) -> Tensor:
+def _cbva(loss: LossConfig, prepare: PrepareConfig, seen: Seen, batch: Batch[MSCVideos], _: int) -> Tensor:
     videos, segment = batch.videos, batch.videos.segment
     if loss.cbva_merges_by == "aligned" and len(prepare.levels) > 1:
-        clips, number = outputs.aligned_clips.detach(), segment.amax(1) + 1
+        clips, number = seen.aligned_clips.detach(), segment.amax(1) + 1
         segment = segment_clips(clips, videos.clip_size, number, prepare.levels, pairing=prepare.pairing)
     return cbva(
-        outputs.aligned_frames,
-        outputs.aligned_clips,
+        seen.aligned_frames,
+        seen.aligned_clips,
         slot=videos.slot,
         segment=segment,
         clip_size=videos.clip_size,

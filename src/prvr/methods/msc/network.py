@@ -6,64 +6,57 @@ Query and videos are encoded apart; a video's score is its best token's cosine, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, Embedded, Outputs, QueryBatch, VideoBatch, VideoTokens
+from prvr.core.method import Method
+from prvr.core.types import Batch, Made, QueryBatch, TokenSpans, VideoTokens
 from prvr.methods.msc.mixture import GaussianMixture
+from prvr.methods.msc.prepare import MSCVideos, PrepareConfig, prepare_videos
 from prvr.parts.blocks import AttentionBlocks, InputProjection, Positions
 from prvr.parts.gaussian import OFFICIAL_WIDTHS
 from prvr.parts.masked import key_bias
+from prvr.parts.needs import check_widths, hidden_width
 from prvr.parts.pooling import AttentionPooling
-from prvr.parts.scoring import cosine_scores, dot_scores
+from prvr.parts.towers import BranchConfig
+from prvr.parts.videos import ClipVideos, check_length
 
 
 @dataclass(frozen=True, kw_only=True)
-class MSCConfig:
-    """The network's sizes and parts; the defaults are what was released."""
+class MixtureConfig(BranchConfig):
+    """Two towers whose videos go through mixtures of Gaussian blocks (GMMFormer v2, which MSC was built on)."""
 
-    video_width: int  # E of the frame features
-    text_width: int  # E of the word features
-    hidden: int = 384  # D
-    heads: int = 4
-    max_words: int = 77  # longer queries are cut
-    frames: int = 128  # positions of the frame branch, at most
-    clips: int = 32  # tokens of the clip branch, at most
     input_dropout: float = 0.2  # of input projections and positions
     dropout: float = 0.2  # inside the blocks
     sft_factor: float = 0.6  # temperature of the mixture over the blocks
     widths: tuple[float | None, ...] = OFFICIAL_WIDTHS  # one block each; none = no Gaussian
     checkpoint: bool = False  # make activations again when gradients need them: less memory, more time, same values
-    clip_weight: float = 0.4  # share of the clip branch in the score
-    sized_attention: Literal["blocks", "none"] = "blocks"  # where a clip counts as often as it has frames (ToMe)
-    alignment: Literal["linear", "none"] = "linear"  # what CBVA reads tokens through; paper: the tokens that are ranked
 
     def __post_init__(self) -> None:
-        for name in ("video_width", "text_width", "hidden", "heads", "max_words", "frames", "clips"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"model.{name}={getattr(self, name)}: must be at least 1")
-        if self.hidden % self.heads:
-            raise ConfigError(f"model.heads={self.heads}: does not divide model.hidden={self.hidden} into equal heads")
-        if self.clips > self.frames:
-            raise ConfigError(f"model.clips={self.clips}: cannot be more than model.frames={self.frames}")
-        for name in ("input_dropout", "dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"model.{name}={getattr(self, name)}: must be from 0 to below 1")
+        super().__post_init__()
         if not self.sft_factor > 0:
             raise ConfigError(f"model.sft_factor={self.sft_factor}: must be positive")
         if not self.widths or any(width is not None and width <= 0 for width in self.widths):
             raise ConfigError(f"model.widths={self.widths}: needs one positive width, or none, for each block")
-        if not 0 <= self.clip_weight <= 1:
-            raise ConfigError(f"model.clip_weight={self.clip_weight}: must be from 0 to 1")
 
 
-class MSC(nn.Module):
-    """The two towers; fits `RetrievalModel`, and its forward makes what objectives read."""
+@dataclass(frozen=True, kw_only=True)
+class MSCConfig(MixtureConfig):
+    """The network's sizes and parts; the defaults are what was released."""
 
-    def __init__(self, config: MSCConfig) -> None:
+    max_words: int = 77  # longer queries are cut
+    clip_weight: float = 0.4  # share of the clip branch in the score
+    sized_attention: Literal["blocks", "none"] = "blocks"  # where a clip counts as often as it has frames (ToMe)
+    alignment: Literal["linear", "none"] = "linear"  # what CBVA reads tokens through; paper: the tokens that are ranked
+
+
+class MixtureTowers(nn.Module):
+    """Words through one attention block, frames and clips through a Gaussian mixture each."""
+
+    def __init__(self, config: MixtureConfig) -> None:
         super().__init__()
         self.config = config
         c = config
@@ -78,9 +71,6 @@ class MSC(nn.Module):
         self.clip_positions = Positions(c.frames, c.hidden, c.input_dropout)  # as many rows as for frames, as released
         self.clip_mixture = _mixture(c, c.clips)
         self.weight_token = nn.Parameter(torch.empty(c.hidden))  # reads the blocks of both branches
-        # CBVA alone reads tokens through it
-        self.alignment = nn.Linear(c.hidden, c.hidden) if c.alignment == "linear" else nn.Identity()
-        self.reset_parameters()
 
     @property
     def clip_weight(self) -> float:
@@ -109,22 +99,14 @@ class MSC(nn.Module):
         pooled: Tensor = self.query_pooling(*self.encode_words(queries))
         return pooled
 
-    def encode_videos(self, videos: VideoBatch) -> VideoTokens:
-        """-> tokens of both branches, zero where there is padding.
+    def mix_videos(self, videos: ClipVideos, size: Tensor | None = None) -> VideoTokens:
+        """-> tokens of both branches, zero where there is padding; size (V, C): how often a clip counts.
 
         A video may have fewer positions than the config says, but not more: ConfigError.
         """
-        for name, x, most in (
-            ("frames", videos.frames, self.config.frames),
-            ("clips", videos.clips, self.config.clips),
-        ):
-            if x.shape[1] > most:
-                raise ConfigError(
-                    f"videos of {x.shape[1]} {name}, but model.{name}={most}; "
-                    f"prepare them with {most}, or add `--set model.{name}={x.shape[1]}`"
-                )
+        check_length(videos.frames, self.config.frames, "frames")
+        check_length(videos.clips, self.config.clips, "clips")
         clip_valid = videos.clip_size > 0
-        size = videos.clip_size if self.config.sized_attention == "blocks" else None
         frames = self.frame_positions(self.frame_input(videos.frames))
         clips = self.clip_positions(self.clip_input(videos.clips))
         return VideoTokens(
@@ -134,34 +116,47 @@ class MSC(nn.Module):
             clip_valid=clip_valid,
         )
 
-    def embed(self, batch: Batch) -> Embedded:
-        """Videos with all their queries, each read by its tower alone."""
-        video = self.encode_videos(batch.videos)
-        return Embedded(
-            query=self.encode_queries(batch.queries),
-            video=video,
-            aligned_frames=self.alignment(video.frames),
-            aligned_clips=self.alignment(video.clips),
-        )
 
-    def compare(self, embedded: Embedded) -> Outputs:
-        """Every query against every video; no weight is read."""
-        query, video, aligned_frames, aligned_clips = embedded
-        return Outputs(
-            query=query,
-            video=video,
-            cosine=cosine_scores(query, video),
-            dot=dot_scores(query, video),
-            aligned_frames=aligned_frames,
-            aligned_clips=aligned_clips,
-        )
+class Aligned(NamedTuple):
+    """What MSC makes of V videos: tokens that rank, and the same as CBVA reads them."""
 
-    def forward(self, batch: Batch) -> Outputs:
-        """Videos with all their queries -> what objectives read."""
-        return self.compare(self.embed(batch))
+    tokens: VideoTokens
+    frames: Tensor  # (V, T, D)
+    clips: Tensor  # (V, C, D)
 
 
-def _mixture(config: MSCConfig, length: int) -> GaussianMixture:
+class MSC(MixtureTowers):
+    """The two towers; fits `RetrievalModel`."""
+
+    config: MSCConfig
+
+    def __init__(self, config: MSCConfig) -> None:
+        super().__init__(config)
+        # CBVA alone reads tokens through it
+        self.alignment = nn.Linear(config.hidden, config.hidden) if config.alignment == "linear" else nn.Identity()
+        self.reset_parameters()
+
+    def encode_videos(self, videos: MSCVideos) -> VideoTokens:
+        """-> tokens of both branches, zero where there is padding. Raises ConfigError for more than `config` says."""
+        return self.mix_videos(videos, videos.clip_size if self.config.sized_attention == "blocks" else None)
+
+    def token_spans(self, videos: MSCVideos) -> TokenSpans:
+        """Seconds of those tokens; a clip lasts from the first frame that went to it to the last."""
+        shape = videos.clip_size.shape
+        start, end = videos.frame_spans[..., 0], videos.frame_spans[..., 1]
+        start, end = start.where(videos.frame_valid, torch.inf), end.where(videos.frame_valid, -torch.inf)
+        first = start.new_full(shape, torch.inf).scatter_reduce(1, videos.slot, start, "amin")
+        last = end.new_full(shape, -torch.inf).scatter_reduce(1, videos.slot, end, "amax")
+        return TokenSpans(frames=videos.frame_spans, clips=torch.stack([first, last], 2))
+
+    def embed(self, batch: Batch[MSCVideos]) -> Made[Tensor, Aligned]:
+        """Queries (Q, D), and videos with what CBVA reads of them."""
+        tokens = self.encode_videos(batch.videos)
+        query = self.encode_queries(batch.queries)
+        return Made(query, Aligned(tokens, self.alignment(tokens.frames), self.alignment(tokens.clips)))
+
+
+def _mixture(config: MixtureConfig, length: int) -> GaussianMixture:
     return GaussianMixture(
         config.hidden,
         config.heads,
@@ -171,3 +166,16 @@ def _mixture(config: MSCConfig, length: int) -> GaussianMixture:
         dropout=config.dropout,
         checkpoint=config.checkpoint,
     )
+
+
+METHOD = Method(
+    name="prvr.methods.msc.network:METHOD",
+    title="MSC",
+    network=MSCConfig,
+    build=MSC,
+    cut=PrepareConfig,
+    videos=MSCVideos,
+    prepare=prepare_videos,
+    width=hidden_width,
+    fit=check_widths,
+)

@@ -6,9 +6,7 @@ lies, and at which index.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
-from torch import Tensor
+from collections.abc import Iterator
 
 from prvr.methods.official import Official, Place, Sizes, family_sizes
 
@@ -33,16 +31,6 @@ def official_names() -> dict[str, Place]:
             places |= _block(f"{theirs}.attn{k}", f"{ours}.blocks", k)
         places |= _reader(theirs, ours)
     return places
-
-
-def from_official(state: Mapping[str, Tensor], *, where: str = "this state dict") -> dict[str, Tensor]:
-    """The authors' weights under our names and in our shapes. Raises CheckpointError when they are of another."""
-    return OFFICIAL.read(state, where=where)
-
-
-def to_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our weights (or gradients, under the same names) as the authors name and shape them; views where possible."""
-    return OFFICIAL.write(state)
 
 
 def stack_depth(name: str) -> int:

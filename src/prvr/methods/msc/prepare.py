@@ -1,7 +1,8 @@
-"""Frozen features -> what a model reads. Everything here is static: it is done once for each video."""
+"""Frozen features -> what MSC reads. Everything here is static: it is done once for each video."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -9,8 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from prvr.core.errors import ConfigError, FeatureError
-from prvr.core.types import VideoBatch, VideoFeatures
+from prvr.core.errors import ConfigError
+from prvr.core.types import VideoFeatures
 from prvr.methods.msc.merging import (
     Alike,
     LevelRule,
@@ -23,7 +24,15 @@ from prvr.methods.msc.merging import (
     segment_clips,
 )
 from prvr.parts.sampling import average_positions, position_spans
-from prvr.parts.videos import unit_rows
+from prvr.parts.videos import ClipVideos, cat_videos, check_frames, unit_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class MSCVideos(ClipVideos):
+    """V videos as frames, as clips that were merged from them, and as segments that the clips make up."""
+
+    slot: Tensor  # (V, T) int64, the clip that each frame went to
+    segment: Tensor  # (V, C) int64, the segment that each clip belongs to (adaptive CBVA)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +76,13 @@ class PrepareConfig:
             raise ConfigError(f"prepare.similarity_threshold={self.similarity_threshold}: is a cosine, from -1 to 1")
 
 
-def prepare_video(video: VideoFeatures, config: PrepareConfig) -> VideoBatch:
-    """One video's frozen features -> a batch of one. Raises FeatureError for a video without frames."""
-    if not len(video.features):
-        raise FeatureError("a video has no frames in the feature store; extract it again")
+def prepare_videos(videos: Sequence[VideoFeatures], config: PrepareConfig) -> MSCVideos:
+    """Frozen features of V videos -> what MSC reads. Raises FeatureError for a video without frames."""
+    return cat_videos([_prepared(video, config) for video in videos])
+
+
+def _prepared(video: VideoFeatures, config: PrepareConfig) -> MSCVideos:
+    check_frames(video)
     positions = average_positions(video.features.float(), config.frames)[None]  # (1, T, E)
     if config.clips == "uniform":
         merged = _uniform(video.features.float(), config)
@@ -79,7 +91,7 @@ def prepare_video(video: VideoFeatures, config: PrepareConfig) -> VideoBatch:
     clips = unit_rows(merged.tokens)
     share = connected_share if config.omega == "connected" else direct_share
     num_segments = level_of(share(clips, config.similarity_threshold), config.levels, rule=config.level_rule)
-    return VideoBatch(
+    return MSCVideos(
         frames=unit_rows(positions),
         frame_valid=torch.ones(positions.shape[:2], dtype=torch.bool),
         clips=clips,

@@ -6,56 +6,56 @@ one each, so that the sum of their cosines is as high as it can be.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prvr.core.types import BranchScores, Outputs
+from prvr.core.types import BranchScores, Made
+from prvr.methods.mssl.network import Guides
 from prvr.parts.matching import assign, place_in_video
-from prvr.parts.proposals import guided_means, window_table, window_valid
+from prvr.parts.proposals import guided_means, proposal_scores, window_table, window_valid
 
 
-class AnchoredOutputs(Outputs):
-    """`Outputs` once it is settled which moment each query is about: frame scores (Q, Q), and the moments.
+class Anchored(NamedTuple):
+    """What the terms read, once it is settled which moment each query is about.
 
     Column k of a frame score is what the frames of the video of query k look like from the moment of query k.
     """
 
-    @property
-    def anchors(self) -> Tensor:
-        """(Q, D) the moment of each query."""
-        return self.aligned_clips
+    query: Tensor  # (Q, D) pooled query, not normalised
+    anchors: Tensor  # (Q, D) the moment of each query
+    cosine: BranchScores  # frame (Q, Q), clip (Q, V)
+    dot: BranchScores  # the same
 
 
-def anchored(outputs: Outputs, video_of_query: Tensor, *, matching: bool) -> AnchoredOutputs:
+def anchored(made: Made[Tensor, Guides], video_of_query: Tensor, *, matching: bool) -> Anchored:
     """Settle the moments, greedily or by `matching`, and score by them.
 
-    outputs: clips (V, C, D) that make C (C + 1) / 2 moments, frames (V, T, D) what is seen at each frame,
-    aligned_frames (V, T, D) where it is seen, aligned_clips (V, C, D) what clips look for; clip scores (Q, V).
-    video_of_query (Q,). Matched moments take the place of the best ones in the score of a query with its own video.
+    Queries (Q, D), C clips a video, which make C (C + 1) / 2 moments, video_of_query (Q,). Matched moments take the
+    place of the best ones in the score of a query with its own video.
     """
-    query, video = outputs.query, outputs.video
-    place = place_in_video(video_of_query)
+    query, video = made
+    best, place = proposal_scores(query, video.clips, video.clip_valid), place_in_video(video_of_query)
     table = window_table(video.clips.shape[1], video.clips)  # (P, C)
     rows = query.new_zeros(len(video.clips), int(place.max()) + 1, query.shape[1])
     rows = rows.index_put((video_of_query, place), query)  # (V, R, D) queries by video
     moment = own_moments(rows, video.clips, video.clip_valid, table, matching=matching, place=(video_of_query, place))
     shares = table.new_zeros(*rows.shape[:2], table.shape[1]).index_put((video_of_query, place), table[moment])
-    looked = guided_means(shares @ outputs.aligned_clips, outputs.aligned_frames, video.frames, video.frame_valid)
+    looked = guided_means(shares @ video.looks_for, video.frames, video.values, video.frame_valid)
     anchors, seen = (x[video_of_query, place] for x in (shares @ video.clips, looked))  # (Q, D) each
     unit, unit_anchors = F.normalize(query, dim=1), F.normalize(anchors, dim=1)
-    cosine, dot = outputs.cosine.clip, outputs.dot.clip
+    cosine, dot = best.cosine, best.dot
     if matching:
         own = video_of_query[:, None]
         cosine = cosine.scatter(1, own, (unit * unit_anchors).sum(1, keepdim=True))
         dot = dot.scatter(1, own, (query * anchors).sum(1, keepdim=True))
-    return AnchoredOutputs(
+    return Anchored(
         query=query,
-        video=video,
+        anchors=anchors,
         cosine=BranchScores(frame=unit @ F.normalize(seen, dim=1).T, clip=cosine),
         dot=BranchScores(frame=query @ seen.T, clip=dot),
-        aligned_frames=outputs.aligned_frames,
-        aligned_clips=anchors,
     )
 
 

@@ -1,67 +1,104 @@
-"""What a video's prototypes must give back, where they must look, and that they differ (ProtoPRVR, our reconstruction).
-
-Diversity and guidance have the paper's form; what exactly is read back, and from where, is ours.
-"""
+"""What ProtoPRVR-style learns from: retrieval by prototypes, and what they must give back."""
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
 from torch import Tensor
 
+from prvr.core.errors import ConfigError
+from prvr.core.types import Batch, BranchScores, Made
+from prvr.methods.family import check_weights, compare, nce_term, triplet_term
+from prvr.methods.protoprvr_style.network import ProtoPRVRStyleConfig, Stored, Told, ranked
+from prvr.methods.protoprvr_style.terms import (
+    frames_missed,
+    guided_attention,
+    prototype_overlap,
+    prototypes_used,
+    words_missed,
+)
+from prvr.methods.recipe import RunSettings
+from prvr.parts.objective import Objective, Term, weighted
+from prvr.parts.uniform import UniformConfig
+from prvr.parts.videos import ClipVideos
 
-def words_missed(guesses: Tensor, words: Tensor, places: Tensor) -> Tensor:
-    """How far each guessed word is from the one that was hidden, squared.
 
-    guesses (Q, M, E), words (Q, W, E), places (Q, M) int64 in the sentence, -1 = none. Returns (Q, M), not averaged, 0
-    where there was none.
+@dataclass(frozen=True, kw_only=True)
+class ProtoLoss:
+    """Weights of the terms and what they read; a weight of 0 leaves a term out. All but the form is ours."""
+
+    nce: float = 0.04  # of InfoNCE on dot products; the triplets on cosines have weight 1
+    margin: float = 0.2  # of the triplet term, in cosine
+    hard_from_epoch: int = 20  # random negatives before, hard ones from here on
+    hard_pool: int = 20  # hardest videos among which a query's negative is drawn
+    words: float = 0.1  # hidden words, guessed from the best prototype
+    frames: float = 1.0  # frames, rebuilt from all prototypes
+    attention: float = 0.1  # in mixed videos the best prototype looks at the query's own
+    attention_margin: float = 0.1  # β: a share of 1 - β is enough
+    diversity: float = 1.0  # prototypes differ
+    best_from_epoch: int = 5  # the best prototype is noise before, so `words` and `attention` begin here
+
+    def __post_init__(self) -> None:
+        check_weights(self, "nce", "margin", "hard_from_epoch", "words", "frames", "attention", "diversity")
+        if self.hard_pool < 1:
+            raise ConfigError(f"loss.hard_pool={self.hard_pool}: must be at least 1")
+        if not 0 <= self.attention_margin < 1:
+            raise ConfigError(f"loss.attention_margin={self.attention_margin}: must be from 0 to below 1")
+
+
+Settings = RunSettings[ProtoPRVRStyleConfig, UniformConfig, ProtoLoss]
+
+
+class Seen(NamedTuple):
+    """What the terms read."""
+
+    asked: Told
+    video: Stored
+    cosine: BranchScores  # (Q, V) each; there are no clips
+    dot: BranchScores
+
+
+def see(made: Made[Told, Stored], batch: Batch[Any], epoch: int) -> Seen:
+    """Every query against the best prototype of every video; no weight is read."""
+    found = compare(Made(made.queries.query, ranked(made.videos.prototypes)), batch, epoch)
+    return Seen(made.queries, made.videos, found.cosine, found.dot)
+
+
+def objective(settings: Settings) -> Objective[Made[Told, Stored], Seen]:
+    """The terms whose weight is not 0, by the names that the log shows.
+
+    Beside them stands how many prototypes the queries use: training may collapse onto few.
     """
-    hidden = words.gather(1, places.clamp(min=0)[..., None].expand(-1, -1, words.shape[2]))
-    return (guesses - hidden).square().sum(2).masked_fill(places < 0, 0.0)
+    loss = settings.loss
 
+    def words(seen: Seen, batch: Batch[ClipVideos], epoch: int) -> Tensor:
+        missed = words_missed(seen.asked.guesses, batch.queries.words, seen.asked.places)
+        return missed.sum() / (seen.asked.places >= 0).sum() * (epoch >= loss.best_from_epoch)
 
-def frames_missed(rebuilt: Tensor, frames: Tensor, valid: Tensor) -> Tensor:
-    """How far rebuilt frames are from those that were there: the mean square over their D numbers.
+    def frames(seen: Seen, _: Batch[ClipVideos], __: int) -> Tensor:
+        video = seen.video
+        return (frames_missed(video.rebuilt, video.frames, video.valid).sum(1) / video.valid.sum(1)).mean()
 
-    rebuilt, frames (V, T, D), valid (V, T). Returns (V, T), not averaged, 0 where there is none. The frames get no
-    gradient.
-    """
-    return (rebuilt - frames.detach()).square().mean(2).masked_fill(~valid, 0.0)
+    def attention(seen: Seen, batch: Batch[ClipVideos], epoch: int) -> Tensor:
+        video, own = seen.video, batch.video_of_query
+        missed = guided_attention(seen.asked.query, video.mixed, video.share, own, margin=loss.attention_margin)
+        mixed = (video.share[:, 0] >= 0)[own]
+        return (missed * mixed).sum() / mixed.sum().clamp(min=1) * (epoch >= loss.best_from_epoch)
 
+    def diversity(seen: Seen, _: Batch[ClipVideos], __: int) -> Tensor:
+        return prototype_overlap(seen.video.prototypes).mean()
 
-def guided_attention(
-    query: Tensor, prototypes: Tensor, share: Tensor, video_of_query: Tensor, *, margin: float
-) -> Tensor:
-    """Of two videos in one, the prototype that a query likes best should have looked at the query's own.
+    def used(seen: Seen, batch: Batch[ClipVideos], _: int) -> Tensor:
+        return prototypes_used(seen.asked.query, seen.video.prototypes, batch.video_of_query)
 
-    -ln(share + margin), 0 from a share of 1 - margin on. query (Q, D), prototypes (V, L, D) of the mixture that each
-    video is part of, share (V, L) of what they looked at that lies in it, video_of_query (Q,). Returns (Q,), not
-    averaged.
-    """
-    cosine = torch.einsum("qd,qld->ql", query, F.normalize(prototypes, dim=2)[video_of_query])
-    own = share[video_of_query].gather(1, cosine.argmax(1, keepdim=True)).squeeze(1)
-    return -(own + margin).clamp(min=1e-6, max=1.0).log()
-
-
-def prototype_overlap(prototypes: Tensor) -> Tensor:
-    """How alike a video's prototypes are: |max(0, cosines of any two)| / (L (L - 1)), the Frobenius norm.
-
-    prototypes (V, L, D). Returns (V,), not averaged; 0 for a single one.
-    """
-    unit, number = F.normalize(prototypes, dim=2), prototypes.shape[1]
-    same = torch.eye(number, dtype=torch.bool, device=unit.device)
-    alike = (unit @ unit.mT).clamp(min=0).masked_fill(same, 0.0)
-    length: Tensor = torch.linalg.vector_norm(alike, dim=(1, 2))
-    return length / max(number * (number - 1), 1)
-
-
-@torch.no_grad()
-def prototypes_used(query: Tensor, prototypes: Tensor, video_of_query: Tensor) -> Tensor:
-    """How many prototypes the queries find in their own videos, as if used evenly: exp(entropy of the winners).
-
-    query (Q, D), prototypes (V, L, D), video_of_query (Q,) -> a scalar from 1 to L.
-    """
-    cosine = torch.einsum("qd,qld->ql", query, F.normalize(prototypes, dim=2)[video_of_query])
-    winners = F.one_hot(cosine.argmax(1), prototypes.shape[1])
-    entropy: Tensor = torch.special.entr(winners.to(query).mean(0)).sum()
-    return entropy.exp()
+    terms: dict[str, Term[Seen]] = {
+        "nce": partial(nce_term, "frame"),
+        "triplet": partial(triplet_term, loss, "frame"),
+        "words": words,
+        "frames": frames,
+        "attention": attention,
+        "diversity": diversity,
+    }
+    return weighted(see, terms, loss, watched={"prototypes_used": used})

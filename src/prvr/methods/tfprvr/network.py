@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from prvr.core.errors import ConfigError, FeatureError
-from prvr.core.types import QueryBatch, VideoBatch, VideoFeatures, VideoTokens
+from prvr.core.method import Method
+from prvr.core.types import FeatureSpec, QueryBatch, TokenSpans, VideoFeatures, VideoTokens
 from prvr.methods.tfprvr.moment_graph import (
     Moments,
     affinity,
@@ -32,8 +33,11 @@ from prvr.methods.tfprvr.moment_graph import (
 )
 from prvr.methods.tfprvr.trajectory import cut_strength, levels_of, turning
 from prvr.methods.tfprvr.wavelets import FAMILIES, Wavelet
+from prvr.methods.zero_shot.network import Nothing, frames_as_tokens
+from prvr.parts.needs import check_common_space
 from prvr.parts.sampling import frame_spans
-from prvr.parts.videos import cat_videos
+from prvr.parts.spans import frames_alone
+from prvr.parts.videos import FrameVideos, cat_videos, check_frames
 
 LONGEST = 1.25  # c; moments of released settings are at most about 1 long, longer ones than this are shortened to it
 _SHORTEST = 1e-12  # frames shorter than this point nowhere
@@ -62,9 +66,10 @@ class MomentConfig:
 
 
 class TFPRVR(nn.Module):
-    """Fits `RetrievalModel` for videos that `prepare_moments` made; its clip branch is one mean token per video."""
+    """Fits `RetrievalModel` for videos that `prepare_moments` made; there is no clip branch."""
 
-    needs_query: ClassVar[bool] = False
+    def __init__(self, _: Nothing | None = None) -> None:
+        super().__init__()
 
     @property
     def clip_weight(self) -> float:
@@ -75,29 +80,27 @@ class TFPRVR(nn.Module):
         """The encoder's sentence embedding, of unit length, and a zero -> (Q, E + 1)."""
         return F.pad(F.normalize(queries.sentence, dim=-1), (0, 1))
 
-    def encode_videos(self, videos: VideoBatch) -> VideoTokens:
+    def encode_videos(self, videos: FrameVideos) -> VideoTokens:
         """The moments as they are -> tokens (V, M, E + 1) of unit length."""
-        return VideoTokens(
-            frames=videos.frames,
-            frame_valid=videos.frame_valid,
-            clips=videos.clips,
-            clip_valid=videos.clip_size > 0,
-        )
+        return frames_as_tokens(videos)
+
+    def token_spans(self, videos: FrameVideos) -> TokenSpans:
+        """Seconds of the moments."""
+        return frames_alone(videos)
 
 
-def prepare_moments(videos: Sequence[VideoFeatures], config: MomentConfig) -> VideoBatch:
+def prepare_moments(videos: Sequence[VideoFeatures], config: MomentConfig) -> FrameVideos:
     """Frozen features of V videos -> their moments, each in the place of a frame and with its span in seconds.
 
     frames (V, M, E + 1), of unit length as the module says. Raises FeatureError for a video without frames, for
     numbers that are not finite and for frames that are zero.
     """
     for video in videos:
-        _check(video.features)
+        _check(video)
     lengths = torch.tensor([len(video.features) for video in videos])
     order = lengths.argsort(stable=True)  # alike lengths are padded to each other
     parts = [_prepared([videos[v] for v in rows], config) for rows in _parts(order.tolist(), lengths.tolist())]
-    joined, back = cat_videos(parts), order.argsort()
-    return VideoBatch(**{name: value[back] for name, value in vars(joined).items()})
+    return cat_videos(parts).take(order.argsort())
 
 
 def find_moments(frames: Tensor, lengths: Tensor, config: MomentConfig) -> Moments:
@@ -135,7 +138,7 @@ def lift(vectors: Tensor) -> Tensor:
     return torch.cat([inner, rest], dim=-1)
 
 
-def _prepared(videos: Sequence[VideoFeatures], config: MomentConfig) -> VideoBatch:
+def _prepared(videos: Sequence[VideoFeatures], config: MomentConfig) -> FrameVideos:
     """Videos of about the same length -> their moments."""
     lengths = torch.tensor([len(video.features) for video in videos])
     frames = pad_sequence([F.normalize(video.features.double(), dim=1) for video in videos], batch_first=True)
@@ -144,14 +147,9 @@ def _prepared(videos: Sequence[VideoFeatures], config: MomentConfig) -> VideoBat
     found = find_moments(frames, lengths, config)
     start = spans[..., 0].gather(1, found.span[..., 0].where(found.valid, 0))
     end = spans[..., 1].gather(1, (found.span[..., 1] - 1).where(found.valid, 0))
-    mean = F.normalize(frames.sum(1, keepdim=True), dim=2)
-    return VideoBatch(
+    return FrameVideos(
         frames=lift(found.vectors).float().masked_fill(~found.valid[..., None], 0.0),
         frame_valid=found.valid,
-        clips=lift(mean).float(),
-        clip_size=lengths[:, None].float(),
-        slot=torch.zeros_like(found.valid, dtype=torch.int64),
-        segment=torch.zeros(len(videos), 1, dtype=torch.int64),
         frame_spans=torch.stack([start, end], 2).masked_fill(~found.valid[..., None], 0.0),
     )
 
@@ -168,10 +166,27 @@ def _parts(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
         yield rows
 
 
-def _check(features: Tensor) -> None:
-    if not len(features):
-        raise FeatureError("a video has no frames in the feature store; extract it again")
+def _check(video: VideoFeatures) -> None:
+    check_frames(video)
+    features = video.features
     if not torch.isfinite(features).all():
         raise FeatureError("features hold numbers that are not finite; delete the feature store and extract again")
     if bool((features.double().norm(dim=1) < _SHORTEST).any()):
         raise FeatureError("a video has frames whose features are all zero, which point nowhere; extract it again")
+
+
+def _width(_: Nothing, features: FeatureSpec) -> int:
+    return features.video_width + 1  # see the top of this file
+
+
+METHOD = Method(
+    name="prvr.methods.tfprvr.network:METHOD",
+    title="TF-PRVR",
+    network=Nothing,
+    build=TFPRVR,
+    cut=MomentConfig,
+    videos=FrameVideos,
+    prepare=prepare_moments,
+    width=_width,
+    fit=check_common_space,
+)

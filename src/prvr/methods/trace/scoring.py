@@ -33,9 +33,9 @@ class TraceConfig:
 
     def __post_init__(self) -> None:
         if self.temperature < 0.05:
-            raise ConfigError(f"trace.temperature={self.temperature}: must be at least 0.05, where float32 still holds")
+            raise ConfigError(f"model.temperature={self.temperature}: must be at least 0.05, where float32 still holds")
         if self.registers < 1:
-            raise ConfigError(f"trace.registers={self.registers}: must be at least 1")
+            raise ConfigError(f"model.registers={self.registers}: must be at least 1")
 
 
 class Trace(NamedTuple):

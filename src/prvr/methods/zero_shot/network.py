@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
-from prvr.core.errors import FeatureError
-from prvr.core.types import QueryBatch, VideoBatch, VideoFeatures, VideoTokens
+from prvr.core.method import Method
+from prvr.core.types import FeatureSpec, QueryBatch, TokenSpans, VideoFeatures, VideoTokens
+from prvr.parts.needs import check_common_space
 from prvr.parts.sampling import frame_spans
-from prvr.parts.videos import unit_rows
+from prvr.parts.spans import frames_alone
+from prvr.parts.videos import FrameVideos, cat_videos, check_frames, unit_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nothing:
+    """There is nothing to set."""
 
 
 class ZeroShot(nn.Module):
-    """Fits `RetrievalModel`; its clip branch is one mean token per video, for whoever asks for branches."""
+    """Fits `RetrievalModel`; there is no clip branch."""
+
+    def __init__(self, _: Nothing | None = None) -> None:
+        super().__init__()
 
     @property
     def clip_weight(self) -> float:
@@ -23,31 +36,47 @@ class ZeroShot(nn.Module):
         """The encoder's sentence embedding -> (Q, E)."""
         return queries.sentence
 
-    def encode_videos(self, videos: VideoBatch) -> VideoTokens:
-        """The frames as they are -> T frame tokens and the clips of the batch."""
-        return VideoTokens(
-            frames=videos.frames,
-            frame_valid=videos.frame_valid,
-            clips=videos.clips,
-            clip_valid=videos.clip_size > 0,
-        )
+    def encode_videos(self, videos: FrameVideos) -> VideoTokens:
+        """The frames as they are."""
+        return frames_as_tokens(videos)
+
+    def token_spans(self, videos: FrameVideos) -> TokenSpans:
+        """Seconds of the frames."""
+        return frames_alone(videos)
 
 
-def prepare_raw(video: VideoFeatures) -> VideoBatch:
-    """Every frame of one video as it was sampled, and their mean as the only clip.
+def frames_as_tokens(videos: FrameVideos) -> VideoTokens:
+    """V videos -> their frames (V, T, E), and no clips."""
+    return VideoTokens(videos.frames, videos.frame_valid, videos.frames[:, :0], videos.frame_valid[:, :0])
 
-    Raises FeatureError for a video without frames.
-    """
-    if not len(video.features):
-        raise FeatureError("a video has no frames in the feature store; extract it again")
-    num_frames = len(video.features)
-    frames = unit_rows(video.features.float())[None]  # (1, T, E)
-    return VideoBatch(
-        frames=frames,
-        frame_valid=torch.ones(1, num_frames, dtype=torch.bool),
-        clips=unit_rows(frames.mean(dim=1, keepdim=True)),
-        clip_size=torch.tensor([[float(num_frames)]]),
-        slot=torch.zeros(1, num_frames, dtype=torch.int64),
-        segment=torch.zeros(1, 1, dtype=torch.int64),
+
+def prepare_raw(videos: Sequence[VideoFeatures], _: Nothing) -> FrameVideos:
+    """Every frame of V videos as it was sampled. Raises FeatureError for a video without frames."""
+    return cat_videos([_raw(video) for video in videos])
+
+
+def encoder_width(_: object, features: FeatureSpec) -> int:
+    """Vectors are as wide as the encoder's."""
+    return features.video_width
+
+
+def _raw(video: VideoFeatures) -> FrameVideos:
+    check_frames(video)
+    return FrameVideos(
+        frames=unit_rows(video.features.float())[None],
+        frame_valid=torch.ones(1, len(video.features), dtype=torch.bool),
         frame_spans=frame_spans(video.times, video.duration_s)[None],
     )
+
+
+METHOD = Method(
+    name="prvr.methods.zero_shot.network:METHOD",
+    title="zero-shot",
+    network=Nothing,
+    build=ZeroShot,
+    cut=Nothing,
+    videos=FrameVideos,
+    prepare=prepare_raw,
+    width=encoder_width,
+    fit=check_common_space,
+)

@@ -1,4 +1,4 @@
-"""What systems need of features beyond their widths, and how to get it where it is not there."""
+"""What methods need of features beyond their widths, and how to get it where it is not there."""
 
 from __future__ import annotations
 
@@ -6,9 +6,25 @@ from typing import Any
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import FeatureSpec
-from prvr.methods.family import check_widths
 
 _GET = "bring those of a CLIP-type encoder (`prvr extract VIDEOS --encoder NAME`, or a published CLIP pack)"
+
+
+def check_widths(model: Any, features: FeatureSpec) -> None:
+    """Raises ConfigError unless a network of these settings reads features of this width."""
+    for name, kind in (("video_width", "frames"), ("text_width", "words")):
+        found, expected = getattr(features, name), getattr(model, name)
+        if found != expected:
+            raise ConfigError(
+                f"{kind} of {features.name} are {found} wide, but the model expects {expected}; "
+                f"add `--set model.{name}={found}`"
+            )
+
+
+def hidden_width(model: Any, _: FeatureSpec) -> int:
+    """D of a network whose vectors are as wide as it is."""
+    width: int = model.hidden
+    return width
 
 
 def apart(features: FeatureSpec) -> str:
@@ -24,7 +40,7 @@ def apart(features: FeatureSpec) -> str:
     return f"{features.name}: words come from a model that has never seen a picture"
 
 
-def check_common_space(features: FeatureSpec) -> None:
+def check_common_space(_: Any, features: FeatureSpec) -> None:
     """Raises ConfigError unless frames and sentences may be compared without training."""
     if why := apart(features):
         raise ConfigError(
@@ -32,9 +48,9 @@ def check_common_space(features: FeatureSpec) -> None:
         )
 
 
-def check_sentences(settings: Any, features: FeatureSpec) -> None:
+def check_sentences(model: Any, features: FeatureSpec) -> None:
     """Raises ConfigError unless the network's widths fit and each query has a vector for the whole sentence."""
-    check_widths(settings, features)
+    check_widths(model, features)
     if features.sentence_vector is False:
         raise ConfigError(
             f"{features.name}: has words alone and no sentence vector, which is all that this system reads of a query; "

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
-from prvr.training.bert_adam import BertAdam, decay_groups, published_undecayed, warmup_cosine, warmup_linear
+from prvr.parts.bert_adam import BertAdam, decay_groups, published_undecayed, warmup_cosine, warmup_linear
 
 
 def test_the_schedule_by_hand() -> None:
@@ -60,7 +60,7 @@ class Slow:
 @pytest.mark.parametrize("cached", [1, 10, 1 << 16])
 def test_all_at_once_equals_one_at_a_time(monkeypatch: pytest.MonkeyPatch, cached: int) -> None:
     """Long and short gradients, tensors that miss steps, more steps than planned, in pieces of any size."""
-    monkeypatch.setattr("prvr.training.bert_adam._CACHED", cached)
+    monkeypatch.setattr("prvr.parts.bert_adam._CACHED", cached)
     start = [torch.randn(shape, dtype=torch.float64) for shape in ((4, 3), (5,), (), (2, 2), (3,))]
     slow = Slow([p.clone() for p in start], lr=0.02, total=12, warmup=0.25, decay=0.01)
     fast = [nn.Parameter(p.clone()) for p in start]

@@ -1,0 +1,94 @@
+"""Weights on disk: safetensors files, whole or not at all, never pickle.
+
+`model.safetensors` holds weights by parameter name; its metadata are plain texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from prvr.core.errors import CheckpointError
+from prvr.core.files import write_whole
+
+WEIGHTS = "model.safetensors"
+_MARK = "prvr"
+_WEIGHTS = "weights 1"
+
+
+def save_weights(path: Path, weights: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """A state dict and what to know about it -> one file. Raises CheckpointError when it cannot be written."""
+    assert _MARK not in metadata, f"{_MARK!r} is the mark of the format itself"
+    write_tensors(path, dict(weights), dict(metadata), _WEIGHTS)
+
+
+def load_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """-> state dict on the CPU, metadata. Raises CheckpointError for a missing, truncated or foreign file."""
+    return read_tensors(path, _WEIGHTS)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The metadata of `load_weights`, without reading the weights."""
+    return read_tensors(path, _WEIGHTS, tensors=False)[1]
+
+
+def put_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: str) -> None:
+    """Fill a model. Raises CheckpointError, with the first difference, when they are those of another model."""
+    own = model.state_dict()
+    shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted(shapes.keys() | found.keys()):
+        if shapes.get(name) != found.get(name):
+            raise CheckpointError(
+                f"{where}: holds the weights of another model ({name} is {found.get(name, 'not there')}, expected "
+                f"{shapes.get(name, 'none')}); open it with the recipe and settings it was trained with"
+            )
+    model.load_state_dict(dict(weights))
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], kind: str) -> None:
+    """Tensors and texts -> one file of some `kind`, which it says. Raises CheckpointError when it cannot be written."""
+    # Copies, since safetensors refuses tensors that share memory (tied weights).
+    content = save({name: _plain(tensor) for name, tensor in tensors.items()}, {**metadata, _MARK: kind})
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be written ({error.strerror}); what was there before stays. "
+            "Free some space or choose another folder, then run the same command again"
+        ) from error
+
+
+def read_tensors(path: Path, kind: str, *, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """What `write_tensors` wrote. Raises CheckpointError for a missing, truncated or foreign file."""
+    what = kind.partition(" ")[0]
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = dict(file.metadata() or {})
+            names = list(file.keys()) if tensors else []
+            loaded: dict[str, Tensor] = {name: file.get_tensor(name) for name in names}
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path}: there is no such file; train with `prvr train RECIPE --data DIR --out {path.parent}`"
+        ) from error
+    except (OSError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(
+            f"{path}: the {what} cannot be read ({reason}); take the file from a copy, or train into another folder"
+        ) from error
+    if metadata.get(_MARK) != kind:
+        raise CheckpointError(
+            f"{path}: is no file of {what} that this prvr wrote "
+            f"(its mark is {metadata.get(_MARK, 'missing')!r}, expected {kind!r}); give the folder of a run"
+        )
+    del metadata[_MARK]
+    return loaded, metadata
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

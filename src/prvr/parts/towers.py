@@ -1,0 +1,83 @@
+"""What two towers share: their sizes, judged once, and queries that are read twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+from torch import Tensor
+
+from prvr.core.errors import ConfigError
+from prvr.core.types import QueryBatch
+from prvr.parts.attention_layers import SequenceEncoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowerConfig:
+    """Sizes of two towers of attention layers. Every whole number is at least 1, every dropout a rate."""
+
+    video_width: int  # E of the frame features
+    text_width: int  # E of the word features
+    hidden: int = 384  # D
+    heads: int = 4
+    frames: int = 128  # positions of the frame branch, at most
+    input_dropout: float = 0.1  # of input projections and positions
+    dropout: float = 0.1  # inside the attention layers
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+                raise ConfigError(f"model.{field.name}={value}: must be at least 1")
+            if field.name.endswith("dropout") and not 0 <= value < 1:
+                raise ConfigError(f"model.{field.name}={value}: must be from 0 to below 1")
+        if self.hidden % self.heads:
+            raise ConfigError(f"model.heads={self.heads}: does not divide model.hidden={self.hidden} into equal heads")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordsConfig(TowerConfig):
+    """The same of a network that reads words."""
+
+    max_words: int = 30  # longer queries are cut
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchConfig(WordsConfig):
+    """The same with a second branch of fewer tokens."""
+
+    clips: int = 32  # tokens of the clip branch, at most
+    clip_weight: float = 0.7  # share of the clip branch in the score
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.clips > self.frames:
+            raise ConfigError(f"model.clips={self.clips}: cannot be more than model.frames={self.frames}")
+        check_share("clip_weight", self.clip_weight)
+
+
+def sequence_encoder(config: WordsConfig, length: int) -> SequenceEncoder:
+    """Positions and one attention layer for sequences of at most `length`."""
+    return SequenceEncoder(
+        config.hidden, config.heads, length, input_dropout=config.input_dropout, dropout=config.dropout
+    )
+
+
+def check_share(name: str, value: float) -> None:
+    """Raises ConfigError unless a setting of the model is from 0 to 1."""
+    if not 0 <= value <= 1:
+        raise ConfigError(f"model.{name}={value}: must be from 0 to 1")
+
+
+class TwiceRead(NamedTuple):
+    """Queries as they are ranked, and as another loss reads them."""
+
+    query: Tensor  # (Q, D)
+    again: Tensor  # (Q, D) another sample of dropout, or the same
+
+    @classmethod
+    def of(cls, encode: Callable[[QueryBatch], Tensor], queries: QueryBatch, *, again: bool) -> TwiceRead:
+        """Q queries, read a second time where `again` says so."""
+        query = encode(queries)
+        return cls(query, encode(queries) if again else query)

@@ -1,0 +1,57 @@
+"""Which code a folder may name: methods of prvr, and of packages that the user trusts by name. Nothing is called."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from prvr.core.errors import CheckpointError
+from prvr.core.method import Method
+
+_OWN = "prvr.methods"
+_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+_BEFORE = re.compile(r"prvr\.recipes\.([a-z_0-9]+):\w+", re.ASCII)  # what runs said until methods had folders
+
+
+def named_in(config: Mapping[str, Any]) -> str:
+    """The method that the config of a run names. Raises KeyError where it names none."""
+    if "method" in config:
+        return str(config["method"])
+    before = _BEFORE.fullmatch(str(config["recipe"]))
+    if before is None:
+        raise KeyError("method")
+    return f"{_OWN}.{before[1]}.network:METHOD"
+
+
+def find_method(name: str, *, trust: Collection[str] = (), where: str = "") -> Method[Any, Any]:
+    """`prvr.methods.msc.network:METHOD` -> the value that stands there.
+
+    A module is only imported below `prvr.methods`, or in one of the packages `trust`, which the user has named. Raises
+    CheckpointError for any other name, and for one at which there is no method.
+    """
+    place = f"{where}: " if where else ""
+    module, _, value = name.partition(":")
+    package = module.partition(".")[0]
+    if not _NAME.fullmatch(name):
+        raise CheckpointError(f"{place}{name!r} is no name of a method; it is written as package.module:NAME")
+    if not module.startswith(f"{_OWN}.") and package not in trust:
+        raise CheckpointError(
+            f"{place}is of the method {name}, which is code outside prvr, and opening it would run that code; "
+            f"if you know the package {package} and trust it, add `--trust {package}`"
+        )
+    here = str(Path.cwd())
+    if package in trust and here not in sys.path:
+        sys.path.append(
+            here
+        )  # a package in the folder that one works in, as pytest finds it; last, so it hides nothing
+    try:
+        found = getattr(importlib.import_module(module), value)
+    except (ImportError, AttributeError) as error:
+        raise CheckpointError(f"{place}there is no method {name} ({error}); is its package installed?") from error
+    if not isinstance(found, Method):
+        raise CheckpointError(f"{place}{name} is a {type(found).__name__}, not a Method")
+    return found
