@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from prvr.core.types import Batch, QueryBatch, VideoBatch
+from prvr.core.types import Batch, QueryBatch
 from prvr.methods.msc.merging import connected_share, level_of, segment_clips
 from prvr.methods.msc.network import MSCConfig
-from prvr.methods.msc.prepare import PrepareConfig
+from prvr.methods.msc.prepare import MSCVideos, PrepareConfig
 
 
 def their_network(weights: Mapping[str, Tensor], *, heads: int, sft_factor: float) -> MSCConfig:
@@ -29,15 +29,15 @@ def their_network(weights: Mapping[str, Tensor], *, heads: int, sft_factor: floa
     )
 
 
-def their_batch(arrays: Mapping[str, Tensor], *, threshold: float) -> Batch:
-    """A batch as they collate it; segments are made from the features, as `prepare_video` does."""
+def their_batch(arrays: Mapping[str, Tensor], *, threshold: float) -> Batch[MSCVideos]:
+    """A batch as they collate it; segments are made from the features, as `prepare_videos` does."""
     levels = PrepareConfig().levels
     clips, size = arrays["clip_video_features"], arrays["merge_size"]
     number = level_of(connected_share(clips, threshold), levels)
     words, valid = arrays["text_feat"], arrays["text_mask"] > 0
     frames = arrays["frame_video_features"]
     return Batch(
-        videos=VideoBatch(
+        videos=MSCVideos(
             frames=frames,
             frame_valid=arrays["videos_mask"] > 0,
             clips=clips,

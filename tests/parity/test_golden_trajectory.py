@@ -15,12 +15,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from prvr.core.types import Batch
-from prvr.methods.family import OptimConfig, bert_adam
+from prvr.core.types import Batch, Loss
+from prvr.methods.family import bert_adam
+from prvr.methods.msc.loss import LossConfig, MSCSettings, objective
 from prvr.methods.msc.network import MSC
-from prvr.methods.msc.official import from_official, stack_depth, to_official, undecayed
-from prvr.methods.msc.prepare import PrepareConfig
-from prvr.methods.msc.runs import LossConfig, MSCSettings, objective
+from prvr.methods.msc.official import OFFICIAL, stack_depth, undecayed
+from prvr.methods.msc.prepare import MSCVideos, PrepareConfig
+from prvr.methods.recipe import OptimConfig
 from tests.parity.arrays import Arrays
 from tests.parity.msc import their_batch, their_network
 
@@ -44,11 +45,11 @@ class Walk:
     weights: dict[str, Tensor]  # after the last step, by the authors' names
 
 
-def loss_and_terms(settings: MSCSettings, model: MSC, batch: Batch, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
+def loss_and_terms(settings: MSCSettings, model: MSC, batch: Batch[MSCVideos], epoch: int) -> Loss:
     """One step up to its loss, and the weighted terms by name: all that this file knows of how a step is made."""
     learned = objective(settings)
-    total, parts = learned(model(batch), batch, epoch)
-    return total, {name: learned.weights[name] * part.detach() for name, part in parts.items()}
+    total, terms = learned(model.embed(batch), batch, epoch)
+    return Loss(total, {name: learned.weights[name] * term for name, term in terms.items()})
 
 
 def their_settings(weights: dict[str, Tensor], meta: dict[str, Any]) -> MSCSettings:
@@ -69,7 +70,7 @@ def walk(inputs: Arrays, meta: dict[str, Any], patch: pytest.MonkeyPatch) -> Wal
     weights = inputs.below("sd/")
     settings = their_settings(weights, meta)
     model = MSC(settings.model).double()
-    model.load_state_dict(from_official(weights))
+    model.load_state_dict(OFFICIAL.read(weights))
     model.frame_mixture.tables.copy_(inputs["gauss/frame"])
     model.clip_mixture.tables.copy_(inputs["gauss/clip"])
     optimizer = bert_adam(settings.optim, model, meta["steps"], undecayed=undecayed, stacked=stack_depth)
@@ -88,9 +89,11 @@ def walk(inputs: Arrays, meta: dict[str, Any], patch: pytest.MonkeyPatch) -> Wal
             found = {
                 name: p.grad if p.grad is not None else torch.zeros_like(p) for name, p in model.named_parameters()
             }
-            gradient = {name: value.clone() for name, value in to_official(found).items()}
+            gradient = {name: value.clone() for name, value in OFFICIAL.write(found).items()}
         optimizer.step()
-    return Walk({name: torch.stack(values) for name, values in log.items()}, gradient, to_official(model.state_dict()))
+    return Walk(
+        {name: torch.stack(values) for name, values in log.items()}, gradient, OFFICIAL.write(model.state_dict())
+    )
 
 
 def in_float64(arrays: dict[str, Tensor]) -> dict[str, Tensor]:
