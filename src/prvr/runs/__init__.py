@@ -1,0 +1,1 @@
+"""The bench: train, measure and import what a method's functions describe."""

@@ -1,0 +1,151 @@
+"""A recipe trained on the split `train`, into a folder that says what it is of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, cast
+
+from torch import nn
+
+from prvr.core.config import to_dict
+from prvr.core.errors import CheckpointError, ConfigError
+from prvr.core.files import write_whole
+from prvr.core.types import Batch, FeatureSpec, Query, RetrievalModel
+from prvr.data.benchmarks import hold_out
+from prvr.data.dataset import RetrievalSet
+from prvr.data.folder import DataFolder
+from prvr.encoders.devices import pick_device
+from prvr.methods.recipe import Recipe
+from prvr.parts.sampling import average_positions
+from prvr.ranker.ranker import CONFIG
+from prvr.runs.measure import recalls
+from prvr.training.distributed import joined
+from prvr.training.loop import TrainProgress, TrainResult, train
+
+HELD_OUT = 0.1  # share of the training videos that chooses the epoch under the clean protocol
+
+
+def train_run(
+    recipe: Recipe,
+    data: DataFolder,
+    folder: Path,
+    *,
+    clean: bool = False,
+    device: str = "auto",
+    on_progress: Callable[[TrainProgress], None] | None = None,
+) -> TrainResult:
+    """Train a recipe on the split `train`; goes on where it was interrupted.
+
+    The epoch is chosen on `val`, which the four benchmarks also report on (the published protocol), or, `clean`, on a
+    seeded part of the training videos that is held out. Raises ConfigError for a recipe that has nothing to train or
+    does not fit the features, DataError and FeatureError for data that do not fit together, CheckpointError for a
+    folder that holds another run.
+    """
+    recipe.fit(data.spec)
+    if recipe.objective is None or recipe.optimizer is None:
+        raise ConfigError(f"{recipe.target}: has nothing to train; measure it with `prvr evaluate zero-shot`")
+    if recipe.trainable:
+        recipe.trainable(recipe.settings, data.spec)
+    settings, where = recipe.settings, pick_device(device).name
+    splits = Splits(recipe, data, clean=clean)
+    model = recipe.build()
+    with joined(where) as ranks:
+        # prepared before any epoch is seeded: bringing an encoder draws random numbers
+        num_videos = ranks.from_first(splits.prepare)
+        config = described(recipe, data.spec, selected_on=splits.selected_on, selected_by=splits.val.digest)
+        ranks.from_first(partial(describe, folder, config))
+        return train(
+            model,
+            learn=recipe.objective(settings),
+            batches=partial(_epoch, splits, settings),
+            optimizer=recipe.optimizer(settings, model, -(-num_videos // settings.batch_videos)),
+            validate=partial(_validate, splits=splits, device=where),
+            folder=folder,
+            config=settings.train,
+            metadata={
+                "recipe": recipe.target,
+                "features": " taught by ".join(f"{x.name} {x.revision}" for x in (data.spec, data.spec.teacher) if x),
+                "settings": json.dumps(_lasting(settings)),
+                "selected_on": splits.selected_on,
+            },
+            device=where,
+            on_progress=on_progress,
+            ranks=ranks,
+        )
+
+
+class Splits:
+    """What training reads: the queries learned from, and those that choose the epoch; prepared when first asked for."""
+
+    def __init__(self, recipe: Recipe, data: DataFolder, *, clean: bool = False) -> None:
+        self._recipe, self._data = recipe, data
+        self._seed = recipe.settings.train.seed
+        self._clean = clean
+
+    @property
+    def selected_on(self) -> str:
+        """The queries that choose the epoch, for people and for reports."""
+        return f"{HELD_OUT:.0%} of train, held out" if self._clean else self._data.chooses
+
+    def prepare(self) -> int:
+        """Bring both to the disk, where other processes find them; -> videos to learn from."""
+        return len(self.train) if len(self.val) else 0
+
+    @cached_property
+    def train(self) -> RetrievalSet:
+        """What is learned from."""
+        items = self._data.queries("train")
+        kept = hold_out(items, share=HELD_OUT, seed=self._seed)[0] if self._clean else items
+        return self._data.taught(self._load("train", kept), average_positions)
+
+    @cached_property
+    def val(self) -> RetrievalSet:
+        """What chooses the epoch."""
+        if not self._clean:
+            return self._load(self._data.chooses, self._data.queries(self._data.chooses))
+        held_out = hold_out(self._data.queries("train"), share=HELD_OUT, seed=self._seed)[1]
+        return self._load("train, held out", held_out)
+
+    def _load(self, name: str, items: Sequence[Query]) -> RetrievalSet:
+        return self._data.load(name, items, self._recipe.prepared)
+
+
+def described(recipe: Recipe, features: FeatureSpec, *, selected_on: str, selected_by: str | None) -> dict[str, Any]:
+    """What a run's folder says of itself: `ranker.open_run` reads the method and its settings, people the rest."""
+    return {
+        "recipe": recipe.target,
+        "method": recipe.method.name,
+        "title": recipe.title,
+        "settings": to_dict(recipe.settings),
+        "features": to_dict(features),
+        "selected_on": selected_on,
+        "selected_by": selected_by,
+    }
+
+
+def describe(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write down what a run is of, unless it is. Raises CheckpointError where that cannot be written."""
+    if (folder / CONFIG).exists():
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / CONFIG, json.dumps(config, indent=1).encode())
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+
+
+def _epoch(splits: Splits, settings: Any, epoch: int) -> Iterator[Batch[Any]]:
+    return splits.train.batches(settings.batch_videos, seed=settings.train.seed, epoch=epoch)
+
+
+def _validate(model: nn.Module, *, splits: Splits, device: str) -> Mapping[str, float]:
+    return recalls(cast(RetrievalModel, model), splits.val, device=device)
+
+
+def _lasting(settings: Any) -> dict[str, Any]:
+    """The settings that make a run what it is; how long it goes on may change."""
+    values = to_dict(settings)
+    return {**values, "train": {k: v for k, v in values["train"].items() if k not in ("epochs", "patience")}}
