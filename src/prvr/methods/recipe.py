@@ -8,7 +8,6 @@ registry, so a private method stands on equal footing::
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
@@ -19,6 +18,7 @@ from torch.optim import Optimizer
 
 from prvr.core.config import override
 from prvr.core.errors import ConfigError
+from prvr.core.lookup import look_up
 from prvr.core.method import Cut, Learn, Method, Network, Prepared, RankSettings, TrainConfig
 from prvr.core.types import FeatureSpec
 from prvr.methods.official import Official
@@ -90,7 +90,7 @@ class Recipe:
 def load_recipe(target: str) -> Recipe:
     """`prvr.methods.msc.runs:world` -> the Recipe that it returns. Raises ConfigError naming what is missing."""
     try:
-        build = pkgutil.resolve_name(target)
+        build = look_up(target)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
             f"no recipe {target!r} ({error}); write it as package.module:function, such as prvr.methods.msc.runs:world"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 from prvr.core.errors import CheckpointError
+from prvr.core.lookup import look_up
 from prvr.core.method import Method
 
 _OWN = "prvr.methods"
@@ -34,7 +32,7 @@ def find_method(name: str, *, trust: Collection[str] = (), where: str = "") -> M
     CheckpointError for any other name, and for one at which there is no method.
     """
     place = f"{where}: " if where else ""
-    module, _, value = name.partition(":")
+    module = name.partition(":")[0]
     package = module.partition(".")[0]
     if not _NAME.fullmatch(name):
         raise CheckpointError(f"{place}{name!r} is no name of a method; it is written as package.module:NAME")
@@ -43,13 +41,8 @@ def find_method(name: str, *, trust: Collection[str] = (), where: str = "") -> M
             f"{place}is of the method {name}, which is code outside prvr, and opening it would run that code; "
             f"if you know the package {package} and trust it, add `--trust {package}`"
         )
-    here = str(Path.cwd())
-    if package in trust and here not in sys.path:
-        sys.path.append(
-            here
-        )  # a package in the folder that one works in, as pytest finds it; last, so it hides nothing
     try:
-        found = getattr(importlib.import_module(module), value)
+        found = look_up(name)
     except (ImportError, AttributeError) as error:
         raise CheckpointError(f"{place}there is no method {name} ({error}); is its package installed?") from error
     if not isinstance(found, Method):

@@ -21,12 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from prvr.core.errors import CheckpointError, ConfigError
+from prvr.core.weights import WEIGHTS, put_weights, save_weights
 from prvr.data.folder import DataFolder
 from prvr.methods.official import Official
 from prvr.methods.recipe import Recipe
 from prvr.ranker.ranker import CONFIG, Ranker, open_run
 from prvr.runs.train import describe, described
-from prvr.core.weights import WEIGHTS, put_weights, save_weights
 
 # Settings of MS-SL, DL-DKD and BGM-Net; schedules inside the optimisers of GMMFormer, AMDNet and MSC. Their code is
 # neither needed nor run: torch's reader puts an empty mapping where it would look for the class, and fills that.
