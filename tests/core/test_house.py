@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import prvr
+from prvr.index.database import FILE
+from prvr.index.opening import ENGINE, OLD
 
 SRC = Path(prvr.__file__).parent
 
@@ -61,6 +63,33 @@ def test_every_room_is_in_the_table() -> None:
         if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert rooms == set(MAY_IMPORT)
+
+
+def test_only_the_index_knows_its_engines_apart_and_its_files() -> None:
+    """Others ask through `Index` and `opening`: no look at what an index is, and no name of a file that lies in it."""
+    files = {FILE, ENGINE, OLD, "segments", "nearest"}
+    wrong = []
+    for path in SRC.rglob("*.py"):
+        if path.relative_to(SRC).parts[0] == "index":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Name("isinstance"), args=[_, kinds]):
+                    names = {part.id if isinstance(part, ast.Name) else "" for part in ast.walk(kinds)}
+                    found = any(name.endswith("Index") for name in names)
+                case ast.Call(
+                    func=ast.Name("getattr" | "hasattr"), args=[ast.Name(whom) | ast.Attribute(attr=whom), *_]
+                ):
+                    found = whom == "index"
+                case ast.BinOp(op=ast.Div(), right=ast.Constant(str(name))):
+                    found = name in files
+                case ast.Constant(str(text)):
+                    found = "." in text and text in files
+                case _:
+                    found = False
+            if found:
+                wrong.append(f"{path}:{node.lineno}: {ast.unparse(node)}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_only_the_command_line_prints() -> None:

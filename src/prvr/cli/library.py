@@ -192,7 +192,7 @@ def run_search(args: argparse.Namespace) -> int:
     engine = SearchEngine.open(args.index or index_folder(), encoder=args.encoder, device=args.device)
     answers = _answers(engine, args)
     _say_unknown(engine, args.query)
-    for problem in getattr(engine.index, "problems", ()):
+    for problem in engine.index.problems:
         say(problem)
     if args.json:
         rows = [[_hit(rank, hit) for rank, hit in enumerate(hits, 1)] for _, hits in answers]

@@ -1,4 +1,4 @@
-"""What every engine behind the index answers to: five verbs, one header, and what an answer needs beside them."""
+"""What every engine behind the index answers to."""
 
 from __future__ import annotations
 
@@ -101,11 +101,30 @@ class WordHit(NamedTuple):
 
 
 class Index(Protocol):
-    """Five verbs (add, remove, search, save, len) and what an answer needs; text becomes a vector before it arrives."""
+    """Whatever is asked of an index; text becomes a vector before it arrives.
+
+    Written with `add`, `remove`, `put_bias`, `put_note` and `save`; read with `search`, `score_all`, `candidate` and
+    `words` by what videos show and say, and with the others by what is known of them and of the index.
+    """
 
     @property
     def header(self) -> IndexHeader:
         """What the vectors have in common."""
+        ...
+
+    @property
+    def generation(self) -> str:
+        """Another one after every change, whoever made it."""
+        ...
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """Damage that was met so far, one line each; what is sound answers all the same."""
+        ...
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the index on this machine's disk; 0 where it lies in memory, or a server holds it."""
         ...
 
     @property
@@ -137,6 +156,10 @@ class Index(Protocol):
 
     def facts(self, video_id: str) -> Facts:
         """What is known of one video. Raises IndexFolderError when it is not there."""
+        ...
+
+    def all_facts(self) -> Mapping[str, Facts]:
+        """What is known of every video, in order of their ids."""
         ...
 
     def candidate(self, query: Tensor, video_id: str) -> Candidate:

@@ -119,10 +119,6 @@ class Catalogue:
         """Id -> version of every video."""
         return dict(self.sql.execute("SELECT video_id, version FROM video ORDER BY video_id"))
 
-    def seconds(self) -> float:
-        """How long all videos take."""
-        return float(self.sql.execute("SELECT total(duration_s) FROM video").fetchone()[0])
-
     def notes(self) -> dict[str, str]:
         """All notes by their names."""
         return dict(self.sql.execute("SELECT name, text FROM note"))

@@ -121,7 +121,7 @@ class EmbeddedIndex:
     @property
     @until_sound
     def generation(self) -> str:
-        """Another one after every commit, whoever made it."""
+        """Another one after every change, whoever made it."""
         with self._sql() as catalogue:
             return catalogue.meta("generation")
 
@@ -260,12 +260,6 @@ class EmbeddedIndex:
     def num_bytes(self) -> int:
         """Bytes of all files of the index on the disk."""
         return sum(path.stat().st_size for part in (FILE, "segments/*", "nearest/*") for path in self.folder.glob(part))
-
-    def bytes_per_hour(self) -> float:
-        """Bytes on the disk for an hour of video; 0 where no duration is known."""
-        with self._sql() as catalogue:
-            seconds = catalogue.seconds()
-        return self.num_bytes / seconds * 3600 if seconds else 0.0
 
     @until_sound
     def verify(self) -> list[upkeep.Damage]:

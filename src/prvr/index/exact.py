@@ -36,10 +36,14 @@ class _Joined(NamedTuple):
 class ExactIndex:
     """All vectors in memory, compared with one matrix product."""
 
+    problems: Sequence[str] = ()  # memory is not damaged
+    num_bytes = 0  # on the disk
+
     def __init__(self, header: IndexHeader) -> None:
         self.header = header
         self._videos: dict[str, Video] = {}
         self._notes: dict[str, str] = {}
+        self._changes = 0
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -49,6 +53,11 @@ class ExactIndex:
             index._videos = {video.video_id: video for video in saved.videos()}
             index._notes = dict(saved.notes())
         return index
+
+    @property
+    def generation(self) -> str:
+        """Another one after every change."""
+        return str(self._changes)
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -64,12 +73,12 @@ class ExactIndex:
         """
         check_bank(video_id, bank, self.header)
         self._videos[video_id] = Video(video_id, bank, version, facts, tuple(cues))
-        self.__dict__.pop("_joined", None)
+        self._changed()
 
     def remove(self, video_id: str) -> None:
         """Forget one video; nothing happens if it is not there."""
         self._videos.pop(video_id, None)
-        self.__dict__.pop("_joined", None)
+        self._changed()
 
     def search(self, query: Tensor, *, k: int, where: Where | None = None) -> list[Candidate]:
         """query (D,) -> the k best videos, best first; equal scores in order of their ids."""
@@ -101,6 +110,10 @@ class ExactIndex:
         """What is known of one video. Raises IndexFolderError when it is not there."""
         return self._video(video_id).facts
 
+    def all_facts(self) -> dict[str, Facts]:
+        """What is known of every video, in order of their ids."""
+        return {video.video_id: video.facts for video in self.videos()}
+
     def candidate(self, query: Tensor, video_id: str) -> Candidate:
         """query (D,) -> one named video, scored. Raises IndexFolderError when it is not there."""
         bank = self._video(video_id).bank
@@ -129,6 +142,7 @@ class ExactIndex:
         for video_id in bias.keys() & self._videos.keys():
             video = self._videos[video_id]
             self._videos[video_id] = video._replace(facts=replace(video.facts, bias=bias[video_id]))
+        self._changes += 1
 
     def note(self, name: str) -> str | None:
         """A text kept with the index."""
@@ -137,6 +151,12 @@ class ExactIndex:
     def put_note(self, name: str, text: str) -> None:
         """Keep a text with the index; replaces what was there under this name."""
         self._notes[name] = text
+        self._changes += 1
+
+    def _changed(self) -> None:
+        """Other vectors than before."""
+        self._changes += 1
+        self.__dict__.pop("_joined", None)
 
     @cached_property
     def _joined(self) -> _Joined:

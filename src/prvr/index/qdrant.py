@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 from urllib.parse import urlsplit
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ def point_id(name: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"prvr:{name}"))
 
 
-HEADER = point_id("")  # the point that holds the header and the notes, and no vector
+HEADER = point_id("")  # the point that holds the header, the notes and the generation, and no vector
 
 
 class Points(Protocol):
@@ -69,7 +69,10 @@ class Points(Protocol):
 
 
 class QdrantIndex:
-    """Five verbs over a collection."""
+    """An index over a collection."""
+
+    problems: Sequence[str] = ()  # the server looks after its own files
+    num_bytes = 0  # on this machine
 
     def __init__(self, points: Points, header: IndexHeader | None = None) -> None:
         self._points = points
@@ -98,6 +101,11 @@ class QdrantIndex:
         return cls(ServerPoints.at(address, collection, header.width if header else None), header)
 
     @property
+    def generation(self) -> str:
+        """Another one after every change, whoever made it."""
+        return str(self._header().get("generation", ""))
+
+    @property
     def versions(self) -> Mapping[str, str]:
         """Every video's `version`, as it was given to `add`."""
         found = self._videos(keys=("video_id", "version"))
@@ -121,10 +129,12 @@ class QdrantIndex:
         }
         vectors = {name: rows.tolist() for name, rows in branches.items() if len(rows)}
         self._points.upsert({"id": point_id(video_id), "vector": vectors, "payload": payload})
+        self._changed()
 
     def remove(self, *video_ids: str) -> None:
         """Forget videos; nothing happens for those that are not there."""
         self._points.delete([point_id(video_id) for video_id in video_ids])
+        self._changed()
 
     def search(self, query: Tensor, *, k: int, where: Where | None = None) -> list[Candidate]:
         """query (D,) -> the k best videos, best first; equal scores in order of their ids."""
@@ -148,6 +158,11 @@ class QdrantIndex:
     def facts(self, video_id: str) -> Facts:
         """What is known of one video. Raises IndexFolderError when it is not there."""
         return _facts(self._point(video_id, vectors=False)["payload"])
+
+    def all_facts(self) -> dict[str, Facts]:
+        """What is known of every video, in order of their ids."""
+        found = [one["payload"] for one in self._videos(keys=("video_id", *to_dict(UNKNOWN)))]
+        return {one["video_id"]: _facts(one) for one in sorted(found, key=lambda one: str(one["video_id"]))}
 
     def candidate(self, query: Tensor, video_id: str) -> Candidate:
         """query (D,) -> one named video, scored. Raises IndexFolderError when it is not there."""
@@ -178,18 +193,28 @@ class QdrantIndex:
         """Set `Facts.bias` of some videos."""
         for video_id in bias.keys() & self.versions.keys():
             self._points.set_payload(point_id(video_id), {"bias": bias[video_id]})
+        self._changed()
 
     def note(self, name: str) -> str | None:
         """A text kept with the index."""
-        return self._notes().get(name)
+        found: str | None = self._header()["notes"].get(name)
+        return found
 
     def put_note(self, name: str, text: str) -> None:
         """Keep a text with the index; replaces what was there under this name."""
-        self._points.set_payload(HEADER, {"notes": {**self._notes(), name: text}})
+        self._changed(notes={**self._header()["notes"], name: text})
 
-    def _notes(self) -> dict[str, str]:
+    def _header(self) -> Json:
+        """What is kept beside the videos. Raises IndexFolderError when it was deleted meanwhile."""
         found = self._points.retrieve(HEADER, vectors=False)
-        return dict(found["payload"]["notes"]) if found else {}
+        if found is None:
+            raise IndexFolderError("the index is no longer in this collection; make it with `prvr index PATH`")
+        payload: Json = found["payload"]
+        return payload
+
+    def _changed(self, **beside: Json) -> None:
+        """Say that there is something new, after it is there."""
+        self._points.set_payload(HEADER, {"generation": uuid4().hex, **beside})
 
     def _request(self, direction: Tensor, k: int, filter_: Json) -> Json:
         """A search as Qdrant reads it: by one branch, or the best by clips scored by both."""

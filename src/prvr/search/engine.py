@@ -17,7 +17,6 @@ from prvr.core.types import Encoder, Hit, Query, Span, TextFeatures
 from prvr.data.sources import unit_queries
 from prvr.encoders.loading import load_encoder
 from prvr.index.base import ZERO_SHOT, Facts, Index, IndexHeader, Where, WordHit, unit
-from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import open_index
 from prvr.runs.runs import Trained, open_run, zero_shot
 from prvr.search import similar
@@ -238,8 +237,8 @@ class SearchEngine:
 
     @property
     def generation(self) -> str:
-        """Another one when the index has changed; where a server holds it, when the number of its videos has."""
-        return self.index.generation if isinstance(self.index, EmbeddedIndex) else str(len(self.index))
+        """Another one when the index has changed."""
+        return self.index.generation
 
     def _answer(
         self,

@@ -23,7 +23,7 @@ from prvr.core.types import Hit, Span
 from prvr.search.confidence import CONFIDENT, LABELS, NOTHING
 from prvr.search.engine import SearchEngine
 from prvr.search.grammar import Filters, Request
-from prvr.search.holdings import Holdings, Where, holdings, opening
+from prvr.search.holdings import Holdings, Where, holdings, is_index, opening
 from prvr.search.ranking import Feedback, Ranking
 from prvr.serve.errors import ApiError
 
@@ -289,11 +289,6 @@ def pooled(hit: Hit) -> Hit:
         return hit
     values = tuple(max(hit.relevance[at : at + step]) for at in range(0, len(hit.relevance), step))
     return replace(hit, relevance=values)
-
-
-def is_index(folder: Path) -> bool:
-    """Whether an index lies in a folder, of whatever state."""
-    return any((folder / name).exists() for name in ("index.db", "engine", "index.json"))
 
 
 def _rankings(engine: SearchEngine, questions: Sequence[Question]) -> list[Ranking]:
