@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from prvr.core.errors import IndexFolderError
-from prvr.index.base import Cue, Where
+from prvr.core.facts import Where
+from prvr.index.base import Cue
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import exists, header_of, open_index
 from prvr.index.segments import Form

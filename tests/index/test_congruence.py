@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
+from prvr.core.facts import Where
 from prvr.core.types import Candidate
 from prvr.index import view
-from prvr.index.base import Index, Video, Where
+from prvr.index.base import Index, Video
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 from prvr.index.qdrant import QdrantIndex

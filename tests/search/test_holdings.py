@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from prvr.core.facts import Facts, Where
 from prvr.core.types import Bank, Hit, Query
 from prvr.data.annotations import write_queries
 from prvr.encoders.world import load_world_encoder
-from prvr.index.base import ZERO_SHOT, Facts, IndexHeader, Where
+from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 from prvr.runs.runs import zero_shot

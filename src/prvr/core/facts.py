@@ -56,3 +56,6 @@ class Where:
     def over(self, other: Where | None) -> Where:
         """The same, and what `other` says of the parts that are not given here."""
         return replace(other or self, **{name: value for name, value in vars(self).items() if value not in (None, ())})
+
+
+EVERY = Where()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
+from prvr.core.facts import UNKNOWN, Facts, Where
 from prvr.core.types import Bank, Candidate, EncoderSpec
 
 VERSION = 2
@@ -29,57 +29,12 @@ class IndexHeader:
     version: int = VERSION  # of the format on disk
 
 
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What is known of a video beside its vectors."""
-
-    path: str = ""  # relative to the library's root where it lies below it
-    duration_s: float = 0.0
-    modified: float = 0.0  # unix seconds, of the file
-    tags: tuple[str, ...] = ()
-    bias: float = 0.0  # what confidence subtracts from the score; ranking here does not
-
-
-UNKNOWN = Facts()
-
-
 class Cue(NamedTuple):
     """What is said in a video, and when."""
 
     start_s: float
     end_s: float
     text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Where:
-    """Which videos to look at; all parts that are given must hold."""
-
-    path: str | None = None  # substring, or a pattern if it has * ? or [; upper and lower case are alike
-    after: float | None = None  # unix seconds, of `modified`
-    before: float | None = None
-    longer_s: float | None = None
-    shorter_s: float | None = None
-    tags: tuple[str, ...] = ()  # all of them
-
-    @property
-    def folded(self) -> str | None:
-        """The path as it is compared: lower case, a substring made a pattern."""
-        if self.path is None:
-            return None
-        text = self.path.casefold()
-        return text if any(sign in text for sign in "*?[") else f"*{text}*"
-
-    def holds(self, facts: Facts) -> bool:
-        """Whether one video is meant; the definition that every engine's own filter must equal."""
-        return (
-            (self.folded is None or fnmatch.fnmatchcase(facts.path.casefold(), self.folded))
-            and (self.after is None or facts.modified >= self.after)
-            and (self.before is None or facts.modified < self.before)
-            and (self.longer_s is None or facts.duration_s >= self.longer_s)
-            and (self.shorter_s is None or facts.duration_s < self.shorter_s)
-            and set(self.tags) <= set(facts.tags)
-        )
 
 
 class Video(NamedTuple):

@@ -23,10 +23,11 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
+from prvr.core.facts import UNKNOWN, Facts, Where
 from prvr.core.files import only_writer
 from prvr.core.types import Bank, Candidate
 from prvr.index import nearest, upkeep
-from prvr.index.base import UNKNOWN, Cue, Facts, IndexHeader, Video, Where, WordHit, check_bank, fits, unit
+from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, fits, unit
 from prvr.index.catalogue import Catalogue, Row, bank_of, seal
 from prvr.index.database import FILE, PART, explained
 from prvr.index.merging import merge_alike
@@ -316,7 +317,7 @@ class EmbeddedIndex:
             return self._view
 
     def _meant(self, where: Where | None) -> Longs | None:
-        if where is None or where == Where():
+        if not where:
             return None
         with self._sql() as catalogue:
             return catalogue.meant(where)

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
+from prvr.core.facts import UNKNOWN, Facts, Where
 from prvr.core.types import Bank, BranchScores, Candidate
-from prvr.index.base import UNKNOWN, Cue, Facts, IndexHeader, Video, Where, WordHit, check_bank, unit
+from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, unit
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.segments import Form
 from prvr.index.words import fold, informative, passages_of, rank_words
@@ -125,7 +126,7 @@ class ExactIndex:
         """queries (B, D) -> ids in order, and the fused score of every video (B, V)."""
         ids, tokens, group = self._joined
         scores = self._fuse(tokens @ unit(queries).T, group, len(ids))
-        if where is None:
+        if not where:
             return ids, scores
         meant = [v for v, video_id in enumerate(ids) if where.holds(self._videos[video_id].facts)]
         return [ids[v] for v in meant], scores[:, meant]
@@ -134,7 +135,7 @@ class ExactIndex:
         """The k videos whose names or subtitles hold most of a text, best first."""
         passages = [passage for video in self.videos() for passage in passages_of(video)]
         frequency = Counter(word for passage in passages for word in set(fold(passage.text)))
-        meant = [passage for passage in passages if where is None or where.holds(self.facts(passage.video_id))]
+        meant = [passage for passage in passages if not where or where.holds(self.facts(passage.video_id))]
         return rank_words(informative(fold(text), frequency, len(passages)), meant, k=k)
 
     def put_bias(self, bias: Mapping[str, float]) -> None:

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import IndexFolderError
+from prvr.core.facts import UNKNOWN, Facts, Where
 from prvr.core.types import Bank, BranchScores, Candidate
-from prvr.index.base import UNKNOWN, Cue, Facts, IndexHeader, Video, Where, WordHit, check_bank, fits, unit
+from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, fits, unit
 from prvr.index.qdrant_server import Json, ServerPoints
 from prvr.index.words import fold, informative, passages_of, rank_words
 
@@ -185,7 +186,7 @@ class QdrantIndex:
         empty = Bank(torch.empty(0, self.header.width), torch.empty(0, 2), 0)
         videos = [Video(one["video_id"], empty, "", _facts(one), _cues(one)) for one in found]
         frequency = Counter(word for v in videos for passage in passages_of(v) for word in set(fold(passage.text)))
-        meant = (video for video in videos if where is None or where.holds(video.facts))
+        meant = (video for video in videos if not where or where.holds(video.facts))
         passages = (passage for video in meant for passage in passages_of(video))
         return rank_words(informative(wanted, frequency, total), passages, k=k)
 
@@ -230,7 +231,7 @@ class QdrantIndex:
     def _filter(self, where: Where | None) -> Json:
         """A filter as Qdrant reads it; paths are compared here, since it has no patterns."""
         found: Json = {"must": [], "must_not": [{"has_id": [HEADER]}]}
-        if where is None:
+        if not where:
             return found
         for key, low, high in (
             ("modified", where.after, where.before),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -13,10 +12,11 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError, QueryError, VideoError
+from prvr.core.facts import Facts, Where
 from prvr.core.types import Encoder, Hit, Query, Span, TextFeatures
 from prvr.data.sources import unit_queries
 from prvr.encoders.loading import load_encoder
-from prvr.index.base import ZERO_SHOT, Facts, Index, IndexHeader, Where, WordHit, unit
+from prvr.index.base import ZERO_SHOT, Index, IndexHeader, WordHit, unit
 from prvr.index.opening import open_index
 from prvr.runs.runs import Trained, open_run, zero_shot
 from prvr.search import similar
@@ -125,7 +125,7 @@ class SearchEngine:
         judge = self.judge if calibrated else None
         moves = feedback or [Feedback()] * len(requests)
         return [
-            self._answer(request, vector, k=k, where=_both(request, where), words=words, judge=judge, move=move)
+            self._answer(request, vector, k=k, where=request.filters.over(where), words=words, judge=judge, move=move)
             for request, vector, move in zip(requests, vectors, moves, strict=True)
         ]
 
@@ -159,8 +159,7 @@ class SearchEngine:
         request = query if isinstance(query, Request) else parse(query)
         vectors = self.embed_many([*request.steps, *request.without])
         steps, negatives = vectors[: len(request.steps)], vectors[len(request.steps) :]
-        asked = request.filters.where()
-        row = named(self.index, steps, negatives, video_id, within_s=request.within_s, where=asked)
+        row = named(self.index, steps, negatives, video_id, within_s=request.within_s, where=request.filters)
         return self._read([row])[0].hit(UNKNOWN, self.folder)
 
     def why(self, query: str | Request, video_id: str) -> Why:
@@ -332,14 +331,6 @@ def check_query(text: object, encoder: Encoder) -> None:
             f"query: has {len(words):,} words, but encoder {encoder.spec.name!r} reads {encoder.spec.token_limit}; "
             "describe one event in one sentence"
         )
-
-
-def _both(request: Request, where: Where | None) -> Where | None:
-    """What a query says of the videos it asks, and `where` for what it leaves open."""
-    asked = request.filters.where()
-    if asked is None or where is None:
-        return asked or where
-    return replace(where, **{name: value for name, value in vars(asked).items() if value not in (None, ())})
 
 
 def _with_words(said: WordHit | None, judgement: Judgement) -> Judgement:

@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 
 from prvr.core.errors import DataError
+from prvr.core.facts import Facts, Where
 from prvr.core.files import there
 from prvr.core.types import EncoderSpec
 from prvr.data.annotations import read_queries
-from prvr.index.base import ZERO_SHOT, Facts, Where
+from prvr.index.base import ZERO_SHOT
 from prvr.index.opening import exists
 from prvr.search.confidence import CONFIDENT, RELATED, verdict
 from prvr.search.engine import SearchEngine
@@ -51,7 +52,7 @@ class Holdings:
 
     def meant(self, where: Where | None) -> int:
         """How many videos a filter means."""
-        return len(self.facts) if where is None else sum(where.holds(facts) for facts in self.facts.values())
+        return len(self.facts) if not where else sum(where.holds(facts) for facts in self.facts.values())
 
     @cached_property
     def examples(self) -> tuple[str, ...]:

@@ -13,12 +13,13 @@ from pathlib import Path
 import torch
 
 from prvr.core.errors import FeatureError, IndexFolderError
+from prvr.core.facts import Facts
 from prvr.core.files import there, write_whole
 from prvr.core.types import Bank, Encoder, EncoderSpec, QueryAtVideo, VideoFeatures, VideoTokens
 from prvr.features.extract import Extraction, Progress, extract
 from prvr.features.failures import Failures
 from prvr.features.store import Entry, FeatureStore
-from prvr.index.base import ZERO_SHOT, Cue, Facts, Index, IndexHeader
+from prvr.index.base import ZERO_SHOT, Cue, Index, IndexHeader
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import OpenIndex, header_of, make_index, open_index
 from prvr.index.segments import Form

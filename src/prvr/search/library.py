@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Self
 
 from prvr.core.errors import IndexFolderError
+from prvr.core.facts import Where
 from prvr.core.types import Hit, Query, Span
 from prvr.encoders.loading import load_encoder
 from prvr.features.extract import Progress
-from prvr.index.base import Where
 from prvr.search.engine import SearchEngine, calibrate_folder
 from prvr.search.export import export
 from prvr.search.indexing import Indexing, build_index

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from prvr.core.facts import Facts
 from prvr.core.types import Hit, Span
-from prvr.index.base import Facts, WordHit
+from prvr.index.base import WordHit
 from prvr.search.indexing import locate
 from prvr.search.judge import Judgement
 from prvr.search.moments import moments, on_grid, per_second, relevance

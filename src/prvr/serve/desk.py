@@ -22,7 +22,7 @@ from prvr.core.errors import IndexFolderError, PrvrError
 from prvr.core.types import Hit, Span
 from prvr.search.confidence import CONFIDENT, LABELS, NOTHING
 from prvr.search.engine import SearchEngine
-from prvr.search.grammar import Filters, Request
+from prvr.search.grammar import Request
 from prvr.search.holdings import Holdings, Where, holdings, is_index, opening
 from prvr.search.ranking import Feedback, Ranking
 from prvr.serve.errors import ApiError
@@ -42,7 +42,7 @@ class Question(NamedTuple):
     request: Request | None = None
     like: tuple[str, Span] | None = None  # instead of a request
     picture: bytes | None = None  # instead of both
-    filters: Filters = Filters()  # of `like`; a request has its own
+    filters: Where = Where()  # of `like`; a request has its own
     words: bool = True
     calibrated: bool = True
     feedback: Feedback = Feedback()
@@ -55,9 +55,9 @@ class Question(NamedTuple):
         return tuple(level for i, level in enumerate(LEVELS) if i == 0 or LEVELS[i - 1] < self.stop)
 
     @property
-    def where(self) -> Where | None:
+    def where(self) -> Where:
         """Which videos are asked."""
-        return (self.request.filters if self.request else self.filters).where()
+        return self.request.filters if self.request else self.filters
 
     @property
     def videos(self) -> tuple[str, ...]:
