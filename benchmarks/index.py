@@ -25,9 +25,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prvr.core.facts import Facts
 from prvr.core.types import Bank, EncoderSpec
 from prvr.index import view
-from prvr.index.base import Facts, IndexHeader
+from prvr.index.base import IndexHeader
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.segments import Form
 

@@ -21,10 +21,11 @@ import av
 import torch
 from av.video.stream import VideoStream
 
+from prvr.core.facts import Facts
 from prvr.data.annotations import read_queries
 from prvr.encoders.world import load_world_encoder
 from prvr.features.extract import extract
-from prvr.index.base import ZERO_SHOT, Facts, IndexHeader
+from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.exact import ExactIndex
 from prvr.runs.runs import open_run, zero_shot
 from prvr.search import similar

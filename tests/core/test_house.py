@@ -8,7 +8,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import prvr
+from prvr.index.database import FILE
+from prvr.index.opening import ENGINE, OLD
 
 SRC = Path(prvr.__file__).parent
 
@@ -61,6 +65,46 @@ def test_every_room_is_in_the_table() -> None:
         if path.suffix == ".py" or (path / "__init__.py").exists()
     }
     assert rooms == set(MAY_IMPORT)
+
+
+def knows_an_engine(node: ast.expr) -> bool:
+    """Whether a piece of code asks which index it has, or names a file that lies in one."""
+    files = {FILE, ENGINE, OLD, "segments", "nearest"}
+    match node:
+        case ast.Call(func=ast.Name("isinstance"), args=[_, kinds]):
+            return any(isinstance(part, ast.Name) and part.id.endswith("Index") for part in ast.walk(kinds))
+        case ast.Call(func=ast.Name("getattr" | "hasattr"), args=[ast.Name(whom) | ast.Attribute(attr=whom), *_]):
+            return whom == "index"
+        case ast.BinOp(op=ast.Div(), right=ast.Constant(str(name))):
+            return name in files
+        case ast.Constant(str(text)):
+            return "." in text and text in files
+    return False
+
+
+def test_only_the_index_knows_its_engines_apart_and_its_files() -> None:
+    """Others ask through `Index` and `opening`."""
+    for path in SRC.rglob("*.py"):
+        if path.relative_to(SRC).parts[0] != "index":
+            for node in ast.walk(ast.parse(path.read_text())):
+                assert not (isinstance(node, ast.expr) and knows_an_engine(node)), f"{path}:{node.lineno}"
+
+
+@pytest.mark.parametrize(
+    ("code", "knows"),
+    [
+        ("isinstance(index, EmbeddedIndex)", True),
+        ("isinstance(self.index, (list, QdrantIndex))", True),
+        ("getattr(engine.index, 'problems', ())", True),
+        ("folder / 'segments'", True),
+        ("[(folder / name).exists() for name in ('index.db', 'engine')]", True),
+        ("isinstance(model, QueryAtVideo)", False),
+        ("parser.add_argument('--engine')", False),
+        ("index.problems", False),
+    ],
+)
+def test_what_knowing_an_engine_is(code: str, knows: bool) -> None:
+    assert any(isinstance(node, ast.expr) and knows_an_engine(node) for node in ast.walk(ast.parse(code))) is knows
 
 
 def test_only_the_command_line_prints() -> None:

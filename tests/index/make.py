@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from prvr.core.facts import Facts
 from prvr.core.types import Bank, EncoderSpec
-from prvr.index.base import Cue, Facts, IndexHeader, Video
+from prvr.index.base import Cue, IndexHeader, Video
 
 SPEC = EncoderSpec(
     name="test", revision="1" * 12, width=8, image_size=(8, 8), mean=(0, 0, 0), std=(1, 1, 1), crop=False, token_limit=9

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from prvr.core.config import to_dict
 from prvr.core.errors import IndexFolderError
-from prvr.index.base import Cue, Where
+from prvr.core.facts import Where
+from prvr.index.base import Cue
 from prvr.index.embedded import EmbeddedIndex
-from prvr.index.opening import open_index
+from prvr.index.opening import exists, header_of, open_index
 from prvr.index.segments import Form
 from prvr.runs.runs import zero_shot
 from prvr.search.indexing import Indexing, build_index, locate, repair, verify
@@ -39,8 +38,9 @@ def build(videos: Path, *, folder: Path | None = None, prune: bool = False, tags
 def test_facts_and_subtitles_are_indexed(videos: Path) -> None:
     done = build(videos)
     assert done.added == ("both.mp4", "deep/fire.mp4", "sky.mp4")
-    assert done.bytes_per_hour > 0
     with open_index(videos / ".prvr") as index:
+        hours = sum(facts.duration_s for facts in index.all_facts().values()) / 3600
+        assert 0 < done.bytes_per_hour <= index.num_bytes / hours  # when closed, what SQLite kept aside is in the file
         facts = index.facts("deep/fire.mp4")
         assert facts.path == "deep/fire.mp4"
         assert locate(videos / ".prvr", facts.path) == videos / "deep" / "fire.mp4"
@@ -82,23 +82,21 @@ def test_videos_that_are_gone_are_taken_out_when_asked(videos: Path) -> None:
     assert "sky.mp4" not in done.extraction.store
 
 
-def test_an_index_of_version_1_is_made_anew_from_its_features(videos: Path) -> None:
-    """Without the videos that it was made from."""
+def test_what_to_do_with_an_index_of_an_old_format_is_told_and_works(videos: Path) -> None:
     folder = videos / ".prvr"
     build(videos)
-    with open_index(folder) as index:
-        header = index.header
     for path in (*folder.glob("index.db*"), *(folder / "segments").iterdir()):
         path.unlink()
-    table = {"header": {**to_dict(header), "version": 1}, "vectors": "vectors-0.safetensors", "videos": []}
-    (folder / "index.json").write_text(json.dumps(table))
-    (folder / "vectors-0.safetensors").write_bytes(b"old")
-    with pytest.raises(IndexFolderError, match="is of version 1; `prvr index PATH"):
-        open_index(folder)
-    (videos / "both.mp4").unlink()
+    assert not exists(folder)
+    (folder / "index.json").write_text("{}")
+    assert exists(folder)
+    says = r"holds an index of an old format.*delete index\.json and vectors-\* there.* `prvr index PATH --index "
+    for work in (open_index, header_of, lambda _: build(videos)):
+        with pytest.raises(IndexFolderError, match=says):
+            work(folder)
+    (folder / "index.json").unlink()
     done = build(videos)
-    assert (done.num_videos, len(done.extraction.made)) == (3, 0)
-    assert not [*folder.glob("index.json"), *folder.glob("vectors-*")]
+    assert (done.num_videos, len(done.extraction.made)) == (3, 0), "features are kept"
 
 
 def test_repair_makes_again_just_what_is_damaged(videos: Path) -> None:

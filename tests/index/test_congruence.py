@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
+from prvr.core.facts import Where
 from prvr.core.types import Candidate
 from prvr.index import view
-from prvr.index.base import Index, Video, Where
+from prvr.index.base import Index, Video
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 from prvr.index.qdrant import QdrantIndex
@@ -31,8 +32,8 @@ WHERES = (
     Where(),
     Where(path="holiday"),
     Where(path="h*/0[!12]?[[]x*"),
-    Where(after=1e9 + 3600 * 20, before=1e9 + 3600 * 90),
-    Where(longer_s=30, shorter_s=100, tags=("even",)),
+    Where(after=1e9 + 3600 * 20, before=1e9 + 3600 * 40),  # there are videos 020 and 040, right at the bounds
+    Where(longer_s=30, shorter_s=50, tags=("even",)),
     Where(tags=("third", "even")),
     Where(tags=("no such",)),
 )
@@ -78,12 +79,20 @@ def test_every_engine_follows_the_exact_one(engine: Index, tmp_path: Path, reque
     queries = torch.nn.functional.normalize(topics[:2] + 0.5 * unit(2, WIDTH), dim=1)
 
     def both(change: Callable[[Index], None]) -> None:
-        change(judge)
-        change(engine)
+        for index in (judge, engine):
+            before = index.generation
+            change(index)
+            assert index.generation != before
 
     def agree() -> None:
+        generation = engine.generation
+        engine.search(queries[0], k=3)
+        assert engine.generation == generation, "looking changes nothing"
         engine.save(tmp_path / "x")
         assert (len(engine), dict(engine.versions)) == (len(judge), dict(judge.versions))
+        assert list(engine.all_facts().items()) == list(judge.all_facts().items())
+        assert (list(engine.problems), list(judge.problems)) == ([], [])
+        assert (engine.num_bytes > 0) == isinstance(engine, EmbeddedIndex)
         for where in WHERES:
             compare_scores(engine, judge, queries, where, near)
         for text, where in zip(TEXTS, WHERES, strict=False):
@@ -103,7 +112,9 @@ def test_every_engine_follows_the_exact_one(engine: Index, tmp_path: Path, reque
     both(lambda index: index.put_note("state", '{"a": "é"}'))
     both(lambda index: index.put_note("state", '{"b": 2}'))
     assert (engine.note("state"), engine.note("none")) == ('{"b": 2}', None)
-    assert [engine.facts(name) for name in judge.versions] == [judge.facts(name) for name in judge.versions]
+    for index in (judge, engine):
+        assert {name: index.facts(name) for name in judge.versions} == index.all_facts()
+    assert engine.facts("001").bias == 0.25
     with pytest.raises(IndexFolderError, match="005: no such video in the index"):
         engine.facts("005")
     with pytest.raises(IndexFolderError, match="005: no such video in the index"):

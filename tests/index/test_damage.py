@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import resource
@@ -16,12 +15,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from prvr.core.config import to_dict
 from prvr.core.errors import IndexFolderError
 from prvr.index import embedded, view
 from prvr.index.base import Index
 from prvr.index.embedded import EmbeddedIndex
-from prvr.index.opening import open_index, read_header
+from prvr.index.opening import read_header
 from prvr.index.upkeep import mend_catalogue
 from tests.index.make import header, video
 
@@ -270,17 +268,5 @@ def test_other_versions_are_refused_with_what_mends_them(folder: Path, tmp_path:
         IndexFolderError, match="is of version 9, this prvr reads 2; make it again with `prvr index PATH"
     ):
         EmbeddedIndex.open(folder)
-    old = tmp_path / "old"
-    old.mkdir()
-    table = {"header": {**to_dict(header()), "version": 1}, "vectors": "vectors-0.safetensors", "videos": []}
-    (old / "index.json").write_text(json.dumps(table))
-    with pytest.raises(IndexFolderError, match="is of version 1; `prvr index PATH --index .*old` makes it anew"):
-        open_index(old)
-    found = read_header(old)
-    assert found is not None
-    assert (found.version, found.model) == (1, "m")
-    (old / "index.json").write_text("{")
-    with pytest.raises(IndexFolderError, match="index.json: the index is damaged"):
-        read_header(old)
     with pytest.raises(IndexFolderError, match="no index here; make one with `prvr index PATH --index DIR`"):
         EmbeddedIndex.open(tmp_path / "nowhere")

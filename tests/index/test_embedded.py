@@ -249,7 +249,7 @@ def test_int8_takes_half_the_bytes(tmp_path: Path) -> None:
     for tokens in get_args(Kind):
         with filled(tmp_path / tokens, 20, width=64, form=Form(tokens=tokens)) as index:
             sizes[tokens] = sum(path.stat().st_size for path in (tmp_path / tokens / "segments").iterdir())
-            assert index.bytes_per_hour() == pytest.approx(index.num_bytes * 3600 / sum(10 + v for v in range(20)))
+            assert index.num_bytes > sizes[tokens]
     assert sizes["fp32"] == 2 * sizes["fp16"]
     assert sizes["int8"] == sizes["fp16"] * (64 + 4) / 128
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
+from prvr.core.facts import Facts
 from prvr.core.types import Query
-from prvr.index.base import Facts, Index
+from prvr.index.base import Index
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 from prvr.search.background import COUNTS

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from prvr.core.errors import IndexFolderError, QueryError
+from prvr.core.facts import Facts, Where
 from prvr.core.types import Hit
 from prvr.data.world.vocabulary import SCENE_WORDS
-from prvr.index.base import ZERO_SHOT, Cue, Facts, IndexHeader, Where
+from prvr.index.base import ZERO_SHOT, Cue, IndexHeader
 from prvr.index.exact import ExactIndex
 from prvr.runs.runs import zero_shot
 from prvr.search.background import background, letters

@@ -1,20 +1,21 @@
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
+from time import tzset
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prvr.core.errors import QueryError
-from prvr.index.base import Facts
-from prvr.search.grammar import Filters, Request, day_of, duration_of, midnight, parse
+from prvr.core.facts import Facts, Where
+from prvr.search.grammar import Request, day_at, day_of, duration_of, midnight, parse
 
 
 def asks(
     *steps: str, within: tuple[float | None, ...] = (), without: tuple[str, ...] = (), **filters: object
 ) -> Request:
-    return Request(steps=steps, within_s=within, without=without, filters=Filters(**filters))  # type: ignore[arg-type]
+    return Request(steps=steps, within_s=within, without=without, filters=Where(**filters))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def asks(
         ("a then b path:x within 5m", asks("a", "b", within=(300.0,), path="x")),
         ('x path:"my holiday" tag:a tag:b tag:a', asks("x", path="my holiday", tags=("a", "b"))),
         ("x PATH:Y", asks("x", path="Y")),
-        ("x after:2021 before:2021-06", asks("x", after=date(2021, 1, 1), before=date(2021, 6, 1))),
+        ("x after:2021 before:2021-06", asks("x", after=midnight(date(2021, 1, 1)), before=midnight(date(2021, 6, 1)))),
         ("x longer:5m shorter:1.5h", asks("x", longer_s=300.0, shorter_s=5400.0)),
         (r'"say \"x\" \\ y"', asks(r'say "x" \ y')),
         ("foo:bar http://x", asks("foo:bar http://x")),
@@ -110,9 +111,9 @@ durations = st.integers(1, 10**7).map(lambda thousandths: thousandths / 1000)
 def requests(draw: st.DrawFn) -> Request:
     steps = draw(st.lists(phrases, min_size=1, max_size=3))
     within = draw(st.lists(st.none() | durations, min_size=len(steps) - 1, max_size=len(steps) - 1))
-    filters = Filters(
+    filters = Where(
         path=draw(st.none() | phrases),
-        after=draw(st.none() | st.dates(date(1900, 1, 1), date(2999, 1, 1))),
+        after=draw(st.none() | st.dates(date(1900, 1, 1), date(2999, 1, 1)).map(midnight)),
         shorter_s=draw(st.none() | durations),
         tags=tuple(draw(st.lists(phrases, unique=True, max_size=2))),
     )
@@ -138,11 +139,31 @@ def test_durations_and_days() -> None:
 
 
 def test_a_year_is_what_lies_between_its_ends() -> None:
-    where = parse("x after:2021 before:2022").filters.where()
-    assert where is not None
+    where = parse("x after:2021 before:2022").filters
+    assert where
     begins, ends = midnight(date(2021, 1, 1)), midnight(date(2022, 1, 1))
-    assert begins is not None
-    assert ends is not None
     found = [where.holds(Facts(modified=moment)) for moment in (begins - 1, begins, ends - 1, ends)]
     assert found == [False, True, True, False]
-    assert parse("x").filters.where() is None
+    assert not parse("x").filters
+
+
+def test_what_is_given_goes_over_what_another_says() -> None:
+    one, other = Where(path="a", longer_s=0.0, tags=()), Where(path="b", before=5.0, longer_s=7.0, tags=("t",))
+    assert one.over(other) == Where(path="a", before=5.0, longer_s=0.0, tags=("t",))
+    assert one.over(None) == one
+    assert Where().over(other) == other
+    assert [bool(where) for where in (Where(), Where(longer_s=0.0), Where(path=""), Where(tags=("t",)))] == [
+        *(False, True, True, True)
+    ]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/Sao_Paulo", "Asia/Beirut", "Pacific/Apia", "Asia/Kathmandu"])
+def test_a_day_is_the_same_written_again_wherever_its_midnight_is(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In some places clocks go forward at midnight, and one day was left out in Samoa."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        tzset()
+        days = [date(1970, 1, 1) + timedelta(days) for days in range(-20_000, 22_000)]
+        moved = [day for day in days if day_at(midnight(day)) != day]
+    tzset()
+    assert moved == ([date(2011, 12, 30)] if zone == "Pacific/Apia" else [])

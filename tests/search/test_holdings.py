@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from prvr.core.facts import Facts, Where
 from prvr.core.types import Bank, Hit, Query
 from prvr.data.annotations import write_queries
 from prvr.encoders.world import load_world_encoder
-from prvr.index.base import ZERO_SHOT, Facts, IndexHeader, Where
+from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 from prvr.runs.runs import zero_shot
@@ -46,8 +47,8 @@ def test_what_there_is(tmp_path: Path) -> None:
     assert found.gone() == {"b.mp4": "videos/b.mp4"}
     assert found.meant(None) == 3
     assert found.meant(Where(tags=("x",))) == 2
-    exact = ExactIndex.open(tmp_path)
-    assert holdings(SearchEngine(exact, tmp_path, engine.encoder, engine.trained)).facts == found.facts
+    exact = holdings(SearchEngine(ExactIndex.open(tmp_path), tmp_path, engine.encoder, engine.trained))
+    assert (exact.facts, exact.num_bytes, exact.problems) == (found.facts, 0, ())
 
 
 def test_a_commit_is_another_generation(tmp_path: Path) -> None:

@@ -23,10 +23,10 @@ import torch
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from prvr.core.facts import Facts
 from prvr.core.types import Bank
 from prvr.data.world import iter_world
 from prvr.encoders.world import load_world_encoder
-from prvr.index.base import Facts
 from prvr.index.opening import open_index
 from prvr.parts.sampling import frame_spans
 from prvr.search.engine import SearchEngine, calibrate_folder

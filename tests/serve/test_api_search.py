@@ -11,10 +11,11 @@ import av
 import pytest
 from starlette.testclient import TestClient
 
+from prvr.core.facts import Where
 from prvr.data.annotations import read_queries
 from prvr.encoders.world import load_world_encoder
 from prvr.search.engine import SearchEngine, calibrate_folder
-from prvr.search.grammar import Filters, Request
+from prvr.search.grammar import Request
 from prvr.video.decode import sample_frames
 from tests.serve.conftest import FEATURES_ONLY, FILES, asking, config_of
 
@@ -169,7 +170,7 @@ def test_steps_in_order_as_the_engine_finds_them(client: TestClient, engine: Sea
 
 def test_more_like_a_moment(client: TestClient, engine: SearchEngine) -> None:
     found = ask(client, like={"video_id": "w0003.webm", "start": 0, "end": 5}, page_limit=4, filter={"path": "w0"})
-    hits = engine.search_like("w0003.webm", (0, 5), k=4, where=Filters(path="w0").where())
+    hits = engine.search_like("w0003.webm", (0, 5), k=4, where=Where(path="w0"))
     assert names(found) == [hit.video_id for hit in hits]
     assert "w0003.webm" not in names(found)
     assert found["verdict"] == "not calibrated"

@@ -194,7 +194,7 @@ def test_searching_while_another_process_writes(own: Path) -> None:
 import sys, time, torch
 from pathlib import Path
 from prvr.core.types import Bank
-from prvr.index.base import Facts
+from prvr.core.facts import Facts
 from prvr.index.opening import open_index
 with open_index(Path(sys.argv[1]), write=True) as index:
     for number in range(16):

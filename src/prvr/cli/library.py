@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prvr.cli.screen import DONE, FAILED, NONE, Parser, device_option, emit, positive, reading_bar, say
 from prvr.cli.videos import bring_encoder, closing, extraction, limits, reading_options, sampling
@@ -13,8 +13,8 @@ from prvr.core.errors import ConfigError, IndexFolderError, QueryError
 from prvr.core.files import there
 
 if TYPE_CHECKING:
-    from prvr.core.types import Hit
     from prvr.search.engine import SearchEngine
+    from prvr.search.export import SearchHit
     from prvr.search.indexing import Indexing
 
 
@@ -192,10 +192,10 @@ def run_search(args: argparse.Namespace) -> int:
     engine = SearchEngine.open(args.index or index_folder(), encoder=args.encoder, device=args.device)
     answers = _answers(engine, args)
     _say_unknown(engine, args.query)
-    for problem in getattr(engine.index, "problems", ()):
+    for problem in engine.index.problems:
         say(problem)
     if args.json:
-        rows = [[_hit(rank, hit) for rank, hit in enumerate(hits, 1)] for _, hits in answers]
+        rows = [[{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(hits, 1)] for _, hits in answers]
         emit(
             rows[0]
             if len(rows) == 1
@@ -215,7 +215,7 @@ def run_search(args: argparse.Namespace) -> int:
     return NONE if none else DONE
 
 
-def _answers(engine: SearchEngine, args: argparse.Namespace) -> list[tuple[str, list[Hit]]]:
+def _answers(engine: SearchEngine, args: argparse.Namespace) -> list[tuple[str, list[SearchHit]]]:
     k = int(positive(args.top_k, "-k"))
     if args.image:
         return [(str(args.image), engine.search_image(args.image, k=k))]
@@ -254,23 +254,3 @@ def _lines(path: Path) -> list[str]:
         raise ConfigError(
             f"--home {path}: cannot be read as text ({error}); give a file with a sentence a line"
         ) from error
-
-
-def _hit(rank: int, hit: Hit) -> dict[str, Any]:
-    return {
-        "rank": rank,
-        "video_id": hit.video_id,
-        "path": str(hit.path) if hit.path else None,
-        "score": round(hit.score, 6),
-        "confidence": hit.confidence,
-        "p_topic": hit.p_topic,
-        "p_instance": hit.p_instance,
-        "start": hit.start,
-        "end": hit.end,
-        "moments": hit.moments,
-        "steps": hit.steps,
-        "quote": hit.quote,
-        "same_as": hit.same_as,
-        "duration_s": hit.duration_s,
-        "relevance": [round(value, 4) for value in hit.relevance],
-    }

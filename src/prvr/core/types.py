@@ -353,6 +353,11 @@ class Hit:
     same_as: str | None = None  # id of a video before it in the answer whose moment shows the same: this is a copy
 
     @property
+    def video(self) -> str:
+        """The file, or the id where the file is not known."""
+        return str(self.path or self.video_id)
+
+    @property
     def start(self) -> float:
         """Start of the best moment, seconds."""
         return self.moments[0][0]
@@ -361,6 +366,26 @@ class Hit:
     def end(self) -> float:
         """End of the best moment, seconds."""
         return self.moments[0][1]
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON tells it, on the command line and in the API: times to a millisecond."""
+        moments, steps = ([(round(a, 3), round(b, 3)) for a, b in spans] for spans in (self.moments, self.steps))
+        return {
+            "video_id": self.video_id,
+            "path": str(self.path) if self.path else None,
+            "score": round(self.score, 6),
+            "confidence": self.confidence,
+            "p_topic": self.p_topic,
+            "p_instance": self.p_instance,
+            "start": moments[0][0],
+            "end": moments[0][1],
+            "moments": moments,
+            "steps": steps,
+            "quote": self.quote,
+            "same_as": self.same_as,
+            "duration_s": round(self.duration_s, 3),
+            "relevance": [round(value, 4) for value in self.relevance],
+        }
 
 
 class Check(NamedTuple):

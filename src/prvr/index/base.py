@@ -1,8 +1,7 @@
-"""What every engine behind the index answers to: five verbs, one header, and what an answer needs beside them."""
+"""What every engine behind the index answers to."""
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
+from prvr.core.facts import UNKNOWN, Facts, Where
 from prvr.core.types import Bank, Candidate, EncoderSpec
 
 VERSION = 2
@@ -29,57 +29,12 @@ class IndexHeader:
     version: int = VERSION  # of the format on disk
 
 
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What is known of a video beside its vectors."""
-
-    path: str = ""  # relative to the library's root where it lies below it
-    duration_s: float = 0.0
-    modified: float = 0.0  # unix seconds, of the file
-    tags: tuple[str, ...] = ()
-    bias: float = 0.0  # what confidence subtracts from the score; ranking here does not
-
-
-UNKNOWN = Facts()
-
-
 class Cue(NamedTuple):
     """What is said in a video, and when."""
 
     start_s: float
     end_s: float
     text: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Where:
-    """Which videos to look at; all parts that are given must hold."""
-
-    path: str | None = None  # substring, or a pattern if it has * ? or [; upper and lower case are alike
-    after: float | None = None  # unix seconds, of `modified`
-    before: float | None = None
-    longer_s: float | None = None
-    shorter_s: float | None = None
-    tags: tuple[str, ...] = ()  # all of them
-
-    @property
-    def folded(self) -> str | None:
-        """The path as it is compared: lower case, a substring made a pattern."""
-        if self.path is None:
-            return None
-        text = self.path.casefold()
-        return text if any(sign in text for sign in "*?[") else f"*{text}*"
-
-    def holds(self, facts: Facts) -> bool:
-        """Whether one video is meant; the definition that every engine's own filter must equal."""
-        return (
-            (self.folded is None or fnmatch.fnmatchcase(facts.path.casefold(), self.folded))
-            and (self.after is None or facts.modified >= self.after)
-            and (self.before is None or facts.modified < self.before)
-            and (self.longer_s is None or facts.duration_s >= self.longer_s)
-            and (self.shorter_s is None or facts.duration_s < self.shorter_s)
-            and set(self.tags) <= set(facts.tags)
-        )
 
 
 class Video(NamedTuple):
@@ -101,11 +56,30 @@ class WordHit(NamedTuple):
 
 
 class Index(Protocol):
-    """Five verbs (add, remove, search, save, len) and what an answer needs; text becomes a vector before it arrives."""
+    """Whatever is asked of an index; text becomes a vector before it arrives.
+
+    Written with `add`, `remove`, `put_bias`, `put_note` and `save`; read with `search`, `score_all`, `candidate` and
+    `words` by what videos show and say, and with the others by what is known of them and of the index.
+    """
 
     @property
     def header(self) -> IndexHeader:
         """What the vectors have in common."""
+        ...
+
+    @property
+    def generation(self) -> str:
+        """Another one after every change, whoever made it."""
+        ...
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """Damage that was met so far, one line each; what is sound answers all the same."""
+        ...
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the index on this machine's disk; 0 where it lies in memory, or a server holds it."""
         ...
 
     @property
@@ -137,6 +111,10 @@ class Index(Protocol):
 
     def facts(self, video_id: str) -> Facts:
         """What is known of one video. Raises IndexFolderError when it is not there."""
+        ...
+
+    def all_facts(self) -> Mapping[str, Facts]:
+        """What is known of every video, in order of their ids."""
         ...
 
     def candidate(self, query: Tensor, video_id: str) -> Candidate:

@@ -18,8 +18,9 @@ import torch
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, IndexFolderError
+from prvr.core.facts import Facts, Where
 from prvr.core.types import Bank
-from prvr.index.base import VERSION, Cue, Facts, IndexHeader, Video, Where, WordHit
+from prvr.index.base import VERSION, Cue, IndexHeader, Video, WordHit
 from prvr.index.database import FILE, PART, TABLES, connect, empty, transaction
 from prvr.index.segments import Form, Longs, Places, put_in_place
 from prvr.index.words import Passage, fold, informative, passages_of, rank_words
@@ -118,10 +119,6 @@ class Catalogue:
     def versions(self) -> dict[str, str]:
         """Id -> version of every video."""
         return dict(self.sql.execute("SELECT video_id, version FROM video ORDER BY video_id"))
-
-    def seconds(self) -> float:
-        """How long all videos take."""
-        return float(self.sql.execute("SELECT total(duration_s) FROM video").fetchone()[0])
 
     def notes(self) -> dict[str, str]:
         """All notes by their names."""

@@ -23,10 +23,11 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
+from prvr.core.facts import UNKNOWN, Facts, Where
 from prvr.core.files import only_writer
 from prvr.core.types import Bank, Candidate
 from prvr.index import nearest, upkeep
-from prvr.index.base import UNKNOWN, Cue, Facts, IndexHeader, Video, Where, WordHit, check_bank, fits, unit
+from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, fits, unit
 from prvr.index.catalogue import Catalogue, Row, bank_of, seal
 from prvr.index.database import FILE, PART, explained
 from prvr.index.merging import merge_alike
@@ -121,7 +122,7 @@ class EmbeddedIndex:
     @property
     @until_sound
     def generation(self) -> str:
-        """Another one after every commit, whoever made it."""
+        """Another one after every change, whoever made it."""
         with self._sql() as catalogue:
             return catalogue.meta("generation")
 
@@ -261,12 +262,6 @@ class EmbeddedIndex:
         """Bytes of all files of the index on the disk."""
         return sum(path.stat().st_size for part in (FILE, "segments/*", "nearest/*") for path in self.folder.glob(part))
 
-    def bytes_per_hour(self) -> float:
-        """Bytes on the disk for an hour of video; 0 where no duration is known."""
-        with self._sql() as catalogue:
-            seconds = catalogue.seconds()
-        return self.num_bytes / seconds * 3600 if seconds else 0.0
-
     @until_sound
     def verify(self) -> list[upkeep.Damage]:
         """Read everything and compare it with its checksums; -> what is damaged, and which video is lost by it."""
@@ -322,7 +317,7 @@ class EmbeddedIndex:
             return self._view
 
     def _meant(self, where: Where | None) -> Longs | None:
-        if where is None or where == Where():
+        if not where:
             return None
         with self._sql() as catalogue:
             return catalogue.meant(where)

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
+from prvr.core.facts import UNKNOWN, Facts, Where
 from prvr.core.types import Bank, BranchScores, Candidate
-from prvr.index.base import UNKNOWN, Cue, Facts, IndexHeader, Video, Where, WordHit, check_bank, unit
+from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, unit
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.segments import Form
 from prvr.index.words import fold, informative, passages_of, rank_words
@@ -36,10 +37,14 @@ class _Joined(NamedTuple):
 class ExactIndex:
     """All vectors in memory, compared with one matrix product."""
 
+    problems: Sequence[str] = ()  # memory is not damaged
+    num_bytes = 0  # on the disk
+
     def __init__(self, header: IndexHeader) -> None:
         self.header = header
         self._videos: dict[str, Video] = {}
         self._notes: dict[str, str] = {}
+        self._changes = 0
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -49,6 +54,11 @@ class ExactIndex:
             index._videos = {video.video_id: video for video in saved.videos()}
             index._notes = dict(saved.notes())
         return index
+
+    @property
+    def generation(self) -> str:
+        """Another one after every change."""
+        return str(self._changes)
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -64,12 +74,12 @@ class ExactIndex:
         """
         check_bank(video_id, bank, self.header)
         self._videos[video_id] = Video(video_id, bank, version, facts, tuple(cues))
-        self.__dict__.pop("_joined", None)
+        self._changed()
 
     def remove(self, video_id: str) -> None:
         """Forget one video; nothing happens if it is not there."""
         self._videos.pop(video_id, None)
-        self.__dict__.pop("_joined", None)
+        self._changed()
 
     def search(self, query: Tensor, *, k: int, where: Where | None = None) -> list[Candidate]:
         """query (D,) -> the k best videos, best first; equal scores in order of their ids."""
@@ -101,6 +111,10 @@ class ExactIndex:
         """What is known of one video. Raises IndexFolderError when it is not there."""
         return self._video(video_id).facts
 
+    def all_facts(self) -> dict[str, Facts]:
+        """What is known of every video, in order of their ids."""
+        return {video.video_id: video.facts for video in self.videos()}
+
     def candidate(self, query: Tensor, video_id: str) -> Candidate:
         """query (D,) -> one named video, scored. Raises IndexFolderError when it is not there."""
         bank = self._video(video_id).bank
@@ -112,7 +126,7 @@ class ExactIndex:
         """queries (B, D) -> ids in order, and the fused score of every video (B, V)."""
         ids, tokens, group = self._joined
         scores = self._fuse(tokens @ unit(queries).T, group, len(ids))
-        if where is None:
+        if not where:
             return ids, scores
         meant = [v for v, video_id in enumerate(ids) if where.holds(self._videos[video_id].facts)]
         return [ids[v] for v in meant], scores[:, meant]
@@ -121,7 +135,7 @@ class ExactIndex:
         """The k videos whose names or subtitles hold most of a text, best first."""
         passages = [passage for video in self.videos() for passage in passages_of(video)]
         frequency = Counter(word for passage in passages for word in set(fold(passage.text)))
-        meant = [passage for passage in passages if where is None or where.holds(self.facts(passage.video_id))]
+        meant = [passage for passage in passages if not where or where.holds(self.facts(passage.video_id))]
         return rank_words(informative(fold(text), frequency, len(passages)), meant, k=k)
 
     def put_bias(self, bias: Mapping[str, float]) -> None:
@@ -129,6 +143,7 @@ class ExactIndex:
         for video_id in bias.keys() & self._videos.keys():
             video = self._videos[video_id]
             self._videos[video_id] = video._replace(facts=replace(video.facts, bias=bias[video_id]))
+        self._changes += 1
 
     def note(self, name: str) -> str | None:
         """A text kept with the index."""
@@ -137,6 +152,12 @@ class ExactIndex:
     def put_note(self, name: str, text: str) -> None:
         """Keep a text with the index; replaces what was there under this name."""
         self._notes[name] = text
+        self._changes += 1
+
+    def _changed(self) -> None:
+        """Other vectors than before."""
+        self._changes += 1
+        self.__dict__.pop("_joined", None)
 
     @cached_property
     def _joined(self) -> _Joined:

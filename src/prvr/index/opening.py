@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
-from prvr.core.config import from_dict
-from prvr.core.errors import ConfigError, IndexFolderError
+from prvr.core.errors import IndexFolderError
 from prvr.core.files import write_whole
 from prvr.index.base import Index, IndexHeader
 from prvr.index.catalogue import Catalogue
@@ -17,7 +15,7 @@ from prvr.index.embedded import EmbeddedIndex
 from prvr.index.segments import Form
 
 REMOTE = "qdrant://"
-OLD = "index.json"  # of version 1
+OLD = "index.json"  # of a format that is not read any more
 ENGINE = "engine"  # a file in the folder that names the server, where one holds the vectors
 
 
@@ -34,16 +32,19 @@ class OpenIndex(Index, Protocol):
         ...
 
 
+def exists(folder: Path) -> bool:
+    """Whether an index lies in a folder, of whatever state."""
+    return any((folder / name).exists() for name in (FILE, ENGINE, OLD))
+
+
 def open_index(place: Path | str, *, write: bool = False) -> OpenIndex:
     """The index in a folder, or at `qdrant://host:port/collection`; a folder may name such a server.
 
     Raises IndexFolderError when there is none, or when it cannot be opened.
     """
     remote = engine_of(place)
-    if remote is None and (Path(place) / OLD).exists() and not (Path(place) / FILE).exists():
-        again = f"`prvr index PATH --index {place}` makes it anew from the features in it"
-        raise IndexFolderError(f"{place}: is of version 1; {again}")
     if remote is None:
+        _refuse_old(Path(place))
         return EmbeddedIndex.open(Path(place), write=write)
     from prvr.index.qdrant import QdrantIndex
 
@@ -57,6 +58,7 @@ def make_index(folder: Path, header: IndexHeader, *, engine: str | None = None, 
     """
     remote = engine or engine_of(folder)
     if remote is None:
+        _refuse_old(folder)
         return EmbeddedIndex.create(folder, header, form=form)
     from prvr.index.qdrant import QdrantIndex
 
@@ -90,17 +92,18 @@ def engine_of(place: Path | str) -> str | None:
 def read_header(folder: Path) -> IndexHeader | None:
     """What an index was made with, without reading its vectors; None where there is no index.
 
-    One of version 1 is told by its `version`. Raises IndexFolderError for a damaged or newer one.
+    Raises IndexFolderError for a damaged one, or one of another version.
     """
-    if (folder / FILE).exists():
-        with explained(folder, "read"), closing(Catalogue.open(folder, write=False).sql) as connection:
-            return Catalogue(folder, connection).header()
-    try:
-        table = json.loads((folder / OLD).read_text(encoding="utf-8"))
-        return from_dict(IndexHeader, table["header"])
-    except FileNotFoundError:
+    _refuse_old(folder)
+    if not (folder / FILE).exists():
         return None
-    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+    with explained(folder, "read"), closing(Catalogue.open(folder, write=False).sql) as connection:
+        return Catalogue(folder, connection).header()
+
+
+def _refuse_old(folder: Path) -> None:
+    if (folder / OLD).exists() and not (folder / FILE).exists():
         raise IndexFolderError(
-            f"{folder / OLD}: the index is damaged ({error}); delete it, then run `prvr index PATH --index {folder}`"
-        ) from error
+            f"{folder}: holds an index of an old format, which is not read any more; delete {OLD} and vectors-* there, "
+            f"then run `prvr index PATH --index {folder}`: what was extracted is kept, and no video is decoded again"
+        )

@@ -13,15 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, Self
 from urllib.parse import urlsplit
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import torch
 from torch import Tensor
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import IndexFolderError
+from prvr.core.facts import UNKNOWN, Facts, Where
 from prvr.core.types import Bank, BranchScores, Candidate
-from prvr.index.base import UNKNOWN, Cue, Facts, IndexHeader, Video, Where, WordHit, check_bank, fits, unit
+from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, fits, unit
 from prvr.index.qdrant_server import Json, ServerPoints
 from prvr.index.words import fold, informative, passages_of, rank_words
 
@@ -33,7 +34,7 @@ def point_id(name: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"prvr:{name}"))
 
 
-HEADER = point_id("")  # the point that holds the header and the notes, and no vector
+HEADER = point_id("")  # the point that holds the header, the notes and the generation, and no vector
 
 
 class Points(Protocol):
@@ -69,7 +70,10 @@ class Points(Protocol):
 
 
 class QdrantIndex:
-    """Five verbs over a collection."""
+    """An index over a collection."""
+
+    problems: Sequence[str] = ()  # the server looks after its own files
+    num_bytes = 0  # on this machine
 
     def __init__(self, points: Points, header: IndexHeader | None = None) -> None:
         self._points = points
@@ -98,6 +102,11 @@ class QdrantIndex:
         return cls(ServerPoints.at(address, collection, header.width if header else None), header)
 
     @property
+    def generation(self) -> str:
+        """Another one after every change, whoever made it."""
+        return str(self._header().get("generation", ""))
+
+    @property
     def versions(self) -> Mapping[str, str]:
         """Every video's `version`, as it was given to `add`."""
         found = self._videos(keys=("video_id", "version"))
@@ -121,10 +130,12 @@ class QdrantIndex:
         }
         vectors = {name: rows.tolist() for name, rows in branches.items() if len(rows)}
         self._points.upsert({"id": point_id(video_id), "vector": vectors, "payload": payload})
+        self._changed()
 
     def remove(self, *video_ids: str) -> None:
         """Forget videos; nothing happens for those that are not there."""
         self._points.delete([point_id(video_id) for video_id in video_ids])
+        self._changed()
 
     def search(self, query: Tensor, *, k: int, where: Where | None = None) -> list[Candidate]:
         """query (D,) -> the k best videos, best first; equal scores in order of their ids."""
@@ -149,6 +160,11 @@ class QdrantIndex:
         """What is known of one video. Raises IndexFolderError when it is not there."""
         return _facts(self._point(video_id, vectors=False)["payload"])
 
+    def all_facts(self) -> dict[str, Facts]:
+        """What is known of every video, in order of their ids."""
+        found = [one["payload"] for one in self._videos(keys=("video_id", *to_dict(UNKNOWN)))]
+        return {one["video_id"]: _facts(one) for one in sorted(found, key=lambda one: str(one["video_id"]))}
+
     def candidate(self, query: Tensor, video_id: str) -> Candidate:
         """query (D,) -> one named video, scored. Raises IndexFolderError when it is not there."""
         return self._candidate(unit(query), self._point(video_id, vectors=True))
@@ -170,7 +186,7 @@ class QdrantIndex:
         empty = Bank(torch.empty(0, self.header.width), torch.empty(0, 2), 0)
         videos = [Video(one["video_id"], empty, "", _facts(one), _cues(one)) for one in found]
         frequency = Counter(word for v in videos for passage in passages_of(v) for word in set(fold(passage.text)))
-        meant = (video for video in videos if where is None or where.holds(video.facts))
+        meant = (video for video in videos if not where or where.holds(video.facts))
         passages = (passage for video in meant for passage in passages_of(video))
         return rank_words(informative(wanted, frequency, total), passages, k=k)
 
@@ -178,18 +194,28 @@ class QdrantIndex:
         """Set `Facts.bias` of some videos."""
         for video_id in bias.keys() & self.versions.keys():
             self._points.set_payload(point_id(video_id), {"bias": bias[video_id]})
+        self._changed()
 
     def note(self, name: str) -> str | None:
         """A text kept with the index."""
-        return self._notes().get(name)
+        found: str | None = self._header()["notes"].get(name)
+        return found
 
     def put_note(self, name: str, text: str) -> None:
         """Keep a text with the index; replaces what was there under this name."""
-        self._points.set_payload(HEADER, {"notes": {**self._notes(), name: text}})
+        self._changed(notes={**self._header()["notes"], name: text})
 
-    def _notes(self) -> dict[str, str]:
+    def _header(self) -> Json:
+        """What is kept beside the videos. Raises IndexFolderError when it was deleted meanwhile."""
         found = self._points.retrieve(HEADER, vectors=False)
-        return dict(found["payload"]["notes"]) if found else {}
+        if found is None:
+            raise IndexFolderError("the index is no longer in this collection; make it with `prvr index PATH`")
+        payload: Json = found["payload"]
+        return payload
+
+    def _changed(self, **beside: Json) -> None:
+        """Say that there is something new, after it is there."""
+        self._points.set_payload(HEADER, {"generation": uuid4().hex, **beside})
 
     def _request(self, direction: Tensor, k: int, filter_: Json) -> Json:
         """A search as Qdrant reads it: by one branch, or the best by clips scored by both."""
@@ -205,7 +231,7 @@ class QdrantIndex:
     def _filter(self, where: Where | None) -> Json:
         """A filter as Qdrant reads it; paths are compared here, since it has no patterns."""
         found: Json = {"must": [], "must_not": [{"has_id": [HEADER]}]}
-        if where is None:
+        if not where:
             return found
         for key, low, high in (
             ("modified", where.after, where.before),

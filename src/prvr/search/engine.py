@@ -13,17 +13,19 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError, QueryError, VideoError
-from prvr.core.types import Encoder, Hit, Query, Span, TextFeatures
+from prvr.core.facts import Facts, Where
+from prvr.core.types import Encoder, Query, Span, TextFeatures
 from prvr.data.sources import unit_queries
 from prvr.encoders.loading import load_encoder
-from prvr.index.base import ZERO_SHOT, Facts, Index, IndexHeader, Where, WordHit, unit
-from prvr.index.embedded import EmbeddedIndex
+from prvr.index.base import ZERO_SHOT, Index, IndexHeader, WordHit, unit
 from prvr.index.opening import open_index
 from prvr.ranker.ranker import Ranker, open_run, zero_shot
 from prvr.search import similar
 from prvr.search.calibration import Calibrated, calibrate
 from prvr.search.confidence import CONFIDENT, RELATED, UNCALIBRATED
+from prvr.search.export import SearchHit
 from prvr.search.grammar import Request, parse
+from prvr.search.indexing import locate
 from prvr.search.judge import Judge, Judgement
 from prvr.search.ranking import (
     DEPTH,
@@ -38,7 +40,7 @@ from prvr.search.ranking import (
     named,
     rocchio,
 )
-from prvr.search.reading import Reading, read
+from prvr.search.reading import read
 from prvr.search.why import Why, explain
 from prvr.video.decode import sample_frames
 
@@ -82,7 +84,7 @@ class SearchEngine:
         where: Where | None = None,
         words: bool = True,
         calibrated: bool = True,
-    ) -> list[Hit]:
+    ) -> list[SearchHit]:
         """One query of the grammar -> the k best videos, best first, with their moments.
 
         `words`: names and subtitles count as well. `calibrated`: every video's bias is taken from its score, and hits
@@ -99,7 +101,7 @@ class SearchEngine:
         where: Where | None = None,
         words: bool = True,
         calibrated: bool = True,
-    ) -> list[list[Hit]]:
+    ) -> list[list[SearchHit]]:
         """Several queries, their sentences encoded together -> the answer to each, in the same order."""
         rankings = self.rank_many(queries, k=k, where=where, words=words, calibrated=calibrated)
         return [self.hits(ranking) for ranking in rankings]
@@ -126,7 +128,7 @@ class SearchEngine:
         judge = self.judge if calibrated else None
         moves = feedback or [Feedback()] * len(requests)
         return [
-            self._answer(request, vector, k=k, where=_both(request, where), words=words, judge=judge, move=move)
+            self._answer(request, vector, k=k, where=request.filters.over(where), words=words, judge=judge, move=move)
             for request, vector, move in zip(requests, vectors, moves, strict=True)
         ]
 
@@ -137,39 +139,46 @@ class SearchEngine:
         stop: int | None = None,
         *,
         facts: Mapping[str, Facts] = NO_FACTS,
-    ) -> list[Hit]:
+    ) -> list[SearchHit]:
         """A part of an answer with its moments. `facts` are those known already, by video id; others are looked up.
 
         A hit that repeats one of the fifty before it says which, wherever the part begins.
         """
         first = max(0, start - similar.BACK)
-        readings = self._read(ranking.rows[first:stop], ranking.said, facts)
-        new = readings[start - first :]
-        copies: list[int | None] = [None] * len(new)
-        if new and len(readings) > 1:
-            banks, best = [one.row.candidate.bank for one in readings], [one.spans[0] for one in readings]
-            copies = similar.same_as(banks, best, usual=self._usual_distance(), start=start - first)
-        names = [None if place is None else readings[place].row.candidate.video_id for place in copies]
+        rows = ranking.rows[first:stop]
+        known = [facts.get(row.candidate.video_id) or self.index.facts(row.candidate.video_id) for row in rows]
+        hits = read(rows, known, ranking.said, clip_weight=self.index.header.clip_weight)
+        new = start - first
+        copies: list[int | None] = [None] * len(hits[new:])
+        if copies and len(hits) > 1:
+            banks, best = [row.candidate.bank for row in rows], [hit.moments[0] for hit in hits]
+            copies = similar.same_as(banks, best, usual=self._usual_distance(), start=new)
         return [
-            one.hit(judgement, self.folder, same_as=name)
-            for one, judgement, name in zip(new, ranking.judgements[start:stop], names, strict=True)
+            replace(
+                hit,
+                path=locate(self.folder, one.path) if one.path else None,
+                same_as=None if copy is None else hits[copy].video_id,
+                **judgement._asdict(),
+            )
+            for hit, one, judgement, copy in zip(
+                hits[new:], known[new:], ranking.judgements[start:stop], copies, strict=True
+            )
         ]
 
-    def look(self, query: str | Request, video_id: str) -> Hit:
+    def look(self, query: str | Request, video_id: str) -> SearchHit:
         """One named video as a hit of a query, not judged. Raises IndexFolderError when it is not there."""
         request = query if isinstance(query, Request) else parse(query)
         vectors = self.embed_many([*request.steps, *request.without])
         steps, negatives = vectors[: len(request.steps)], vectors[len(request.steps) :]
-        asked = request.filters.where()
-        row = named(self.index, steps, negatives, video_id, within_s=request.within_s, where=asked)
-        return self._read([row])[0].hit(UNKNOWN, self.folder)
+        row = named(self.index, steps, negatives, video_id, within_s=request.within_s, where=request.filters)
+        return self.hits(_unjudged([row]))[0]
 
     def why(self, query: str | Request, video_id: str) -> Why:
         """What each word of a query, and each branch, gives the best moment of one named video; see `why.explain`."""
         request = query if isinstance(query, Request) else parse(query)
         return explain(self.index, request, video_id, embed=self.embed_many)
 
-    def search_image(self, picture: Path, *, k: int = 5, where: Where | None = None) -> list[Hit]:
+    def search_image(self, picture: Path, *, k: int = 5, where: Where | None = None) -> list[SearchHit]:
         """The videos that show what a picture (or the first frame of a video) shows, best first; not calibrated.
 
         Raises QueryError for a file that is no picture, and where a trained model can read words only.
@@ -197,7 +206,7 @@ class SearchEngine:
         query = self.encoder.encode_images(self.encoder.prepare(frames))[0]
         return _unjudged(by_vector(self.index, query, k=k, where=where))
 
-    def search_like(self, video_id: str, span: Span, *, k: int = 5, where: Where | None = None) -> list[Hit]:
+    def search_like(self, video_id: str, span: Span, *, k: int = 5, where: Where | None = None) -> list[SearchHit]:
         """The other videos that show what one shows from `span[0]` to `span[1]` seconds, best first; not calibrated.
 
         Raises IndexFolderError for a video that is not there, QueryError for a span outside it.
@@ -238,8 +247,8 @@ class SearchEngine:
 
     @property
     def generation(self) -> str:
-        """Another one when the index has changed; where a server holds it, when the number of its videos has."""
-        return self.index.generation if isinstance(self.index, EmbeddedIndex) else str(len(self.index))
+        """Another one when the index has changed."""
+        return self.index.generation
 
     def _answer(
         self,
@@ -274,16 +283,6 @@ class SearchEngine:
         both = zip(rows, judgements, strict=True)
         judgements = [_with_words(heard.get(row.candidate.video_id), judgement) for row, judgement in both]
         return Ranking(rows, judgements, heard)
-
-    def _read(
-        self,
-        rows: Sequence[Row],
-        said: Mapping[str, WordHit] = MappingProxyType({}),
-        facts: Mapping[str, Facts] = NO_FACTS,
-    ) -> list[Reading]:
-        ids = [row.candidate.video_id for row in rows]
-        known = [facts.get(video_id) or self.index.facts(video_id) for video_id in ids]
-        return read(rows, known, said, clip_weight=self.index.header.clip_weight)
 
     def _usual_distance(self) -> float:
         """See `similar.usual_distance`; measured again when a tenth of the videos has come or gone."""
@@ -333,14 +332,6 @@ def check_query(text: object, encoder: Encoder) -> None:
             f"query: has {len(words):,} words, but encoder {encoder.spec.name!r} reads {encoder.spec.token_limit}; "
             "describe one event in one sentence"
         )
-
-
-def _both(request: Request, where: Where | None) -> Where | None:
-    """What a query says of the videos it asks, and `where` for what it leaves open."""
-    asked = request.filters.where()
-    if asked is None or where is None:
-        return asked or where
-    return replace(where, **{name: value for name, value in vars(asked).items() if value not in (None, ())})
 
 
 def _with_words(said: WordHit | None, judgement: Judgement) -> Judgement:

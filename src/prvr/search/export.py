@@ -10,10 +10,9 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from prvr.core.errors import ConfigError, VideoError
 from prvr.core.files import write_whole
@@ -26,34 +25,38 @@ from prvr.video.probe import probe
 EVENTS = 999  # what a CMX 3600 list can number
 
 
-@dataclass(frozen=True, kw_only=True)
-class Clip:
+class SearchHit(Hit):
+    """A hit whose moments can be saved."""
+
+    def export(self, out: str | Path, *, before_s: float = 0.0, after_s: float = 0.0) -> Path:
+        """Write its moments as `out` names: .csv, .json, .edl, .otio, .vtt, or the best as .mp4 or .webm; -> that file.
+
+        `before_s` and `after_s` widen every moment. Raises VideoError when the video is gone, ConfigError for another
+        suffix.
+        """
+        return export([self], Path(out).expanduser(), before_s=before_s, after_s=after_s)
+
+
+class Clip(NamedTuple):
     """One moment that is exported."""
 
     rank: int  # of its video, 1 = best
     moment: int  # of that video, 1 = best
-    video: str
-    path: Path | None
     start_s: float
     end_s: float
-    duration_s: float  # of the whole video
-    score: float
-    confidence: str
-    p_topic: float | None
-    p_instance: float | None
-    quote: str
+    hit: Hit
 
     @property
     def name(self) -> str:
         """The file, for people."""
-        return self.path.name if self.path else self.video
+        return self.hit.path.name if self.hit.path else self.hit.video_id
 
     @property
     def place(self) -> Path:
         """The file. Raises VideoError when it is not known or gone."""
-        if self.path is None or not self.path.exists():
-            raise VideoError(f"{self.path or self.video}: is not there any more; index the folder where it lies now")
-        return self.path
+        if self.hit.path is None or not self.hit.path.exists():
+            raise VideoError(f"{self.hit.video}: is not there any more; index the folder where it lies now")
+        return self.hit.path
 
 
 def export(
@@ -75,7 +78,7 @@ def export(
     clips = clips_of(hits, before_s=before_s, after_s=after_s, best_only=best_only or form in (".mp4", ".webm"))
     if not clips:
         raise ConfigError(f"{out}: there is no moment to write; search for something that is found")
-    if form in (".mp4", ".webm", ".vtt") and len({clip.video for clip in clips}) > 1:
+    if form in (".mp4", ".webm", ".vtt") and len({clip.hit.video_id for clip in clips}) > 1:
         raise ConfigError(
             f"{out}: a {form} is of one video, not of {len(hits)}; export one hit, or write a .csv or .edl"
         )
@@ -106,25 +109,10 @@ def clips_of(
             first, last = max(0.0, start - before_s), min(hit.duration_s, end + after_s)
             if not first < last:
                 raise ConfigError(
-                    f"{hit.path or hit.video_id}: nothing is left of the moment {start:.2f}-{end:.2f} s when it is "
+                    f"{hit.video}: nothing is left of the moment {start:.2f}-{end:.2f} s when it is "
                     f"narrowed by {-before_s:g} and {-after_s:g} s; narrow it less"
                 )
-            clips.append(
-                Clip(
-                    rank=rank,
-                    moment=number,
-                    video=hit.video_id,
-                    path=hit.path,
-                    start_s=round(first, 6),
-                    end_s=round(last, 6),
-                    duration_s=hit.duration_s,
-                    score=hit.score,
-                    confidence=hit.confidence,
-                    p_topic=hit.p_topic,
-                    p_instance=hit.p_instance,
-                    quote=hit.quote,
-                )
-            )
+            clips.append(Clip(rank, number, round(first, 6), round(last, 6), hit))
     return clips
 
 
@@ -182,7 +170,7 @@ def as_otio(clips: Sequence[Clip], query: str) -> str:
     for clip in clips:
         rate = _rate(clip.place)
         start, end = _frames(clip, rate)
-        whole = max(end, round(clip.duration_s * rate))
+        whole = max(end, round(clip.hit.duration_s * rate))
         shown, available = (
             otio.opentime.TimeRange(
                 otio.opentime.RationalTime(first, float(rate)), otio.opentime.RationalTime(last - first, float(rate))
@@ -227,7 +215,22 @@ def _rate(path: Path) -> Fraction:
 
 
 def _plain(clip: Clip) -> dict[str, Any]:
-    return {**asdict(clip), "path": str(clip.path) if clip.path else ""}
+    """The columns of a table."""
+    hit = clip.hit
+    return {
+        "rank": clip.rank,
+        "moment": clip.moment,
+        "video": hit.video_id,
+        "path": str(hit.path or ""),
+        "start_s": clip.start_s,
+        "end_s": clip.end_s,
+        "duration_s": hit.duration_s,
+        "score": hit.score,
+        "confidence": hit.confidence,
+        "p_topic": hit.p_topic,
+        "p_instance": hit.p_instance,
+        "quote": hit.quote,
+    }
 
 
 def _ascii(text: str) -> str:

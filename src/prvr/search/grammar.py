@@ -16,13 +16,13 @@ import difflib
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from itertools import zip_longest
 from typing import NamedTuple
 
 from prvr.core.errors import QueryError
-from prvr.index.base import Where
+from prvr.core.facts import EVERY, Where
 
 FILTERS = ("path", "after", "before", "longer", "shorter", "tag")
 QUOTED = r'"(?:[^"\\]|\\.)*"'
@@ -34,44 +34,13 @@ SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filters:
-    """Which videos are asked."""
-
-    path: str | None = None  # a part of the path
-    after: date | None = None  # changed on this day or later
-    before: date | None = None  # changed before this day
-    longer_s: float | None = None
-    shorter_s: float | None = None
-    tags: tuple[str, ...] = ()  # all of them
-
-    def where(self) -> Where | None:
-        """The same for an index, days beginning at this machine's midnight; None where every video is asked."""
-        asked = Where(
-            path=self.path,
-            after=midnight(self.after),
-            before=midnight(self.before),
-            longer_s=self.longer_s,
-            shorter_s=self.shorter_s,
-            tags=self.tags,
-        )
-        return None if asked == Where() else asked
-
-    def __str__(self) -> str:
-        lengths = {"longer": self.longer_s, "shorter": self.shorter_s}
-        parts = [f"path:{quote(self.path)}"] if self.path is not None else []
-        parts += [f"{name}:{day.isoformat()}" for name, day in (("after", self.after), ("before", self.before)) if day]
-        parts += [f"{name}:{seconds(value)}" for name, value in lengths.items() if value is not None]
-        return " ".join(parts + [f"tag:{quote(tag)}" for tag in self.tags])
-
-
-@dataclass(frozen=True, kw_only=True)
 class Request:
     """One question. `parse` makes it from text and `str` gives text that means the same."""
 
     steps: tuple[str, ...]  # one sentence, or several in order of time
     within_s: tuple[float | None, ...] = ()  # from each step to the next, seconds; None: any time
     without: tuple[str, ...] = ()  # what must not be seen at that moment
-    filters: Filters = field(default_factory=Filters)
+    filters: Where = EVERY
 
     @property
     def text(self) -> str:
@@ -83,7 +52,7 @@ class Request:
         for step, bound in zip(self.steps[1:], self.within_s, strict=True):
             parts += ["then", plain(step)] + ([] if bound is None else [f"within {seconds(bound)}"])
         parts += [f"-{quote(word)}" for word in self.without]
-        return " ".join([*parts, str(self.filters)]).rstrip()
+        return " ".join([*parts, *_written(self.filters)])
 
 
 class Token(NamedTuple):
@@ -168,9 +137,14 @@ def seconds(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".") + "s"
 
 
-def midnight(day: date | None) -> float | None:
+def midnight(day: date) -> float:
     """When a day begins on this machine's clock, unix seconds."""
-    return None if day is None else datetime.combine(day, time()).timestamp()
+    return datetime.combine(day, time()).timestamp()
+
+
+def day_at(instant: float) -> date:
+    """The day that it is on this machine's clock, unix seconds."""
+    return date.fromtimestamp(instant)
 
 
 def duration_of(text: str) -> float | None:
@@ -223,16 +197,17 @@ def _steps(tokens: list[Token], text: str) -> tuple[tuple[str, ...], tuple[float
     return found, tuple(within[1:])
 
 
-def _filters(tokens: list[Token]) -> Filters:
-    values: dict[str, str | date | float] = {}
+def _filters(tokens: list[Token]) -> Where:
+    values: dict[str, str | float] = {}
     for token in tokens:
         if token.kind == "tag":
             continue
         if token.kind in values:
             raise _wrong(token.raw, token.place, f"there is a second {token.kind}:", f"one {token.kind}: only")
-        value: str | date | float | None = token.text
+        value: str | float | None = token.text
         if token.kind in ("after", "before"):
-            value = day_of(token.text)
+            day = day_of(token.text)
+            value = None if day is None else midnight(day)
         elif token.kind in ("longer", "shorter"):
             value = duration_of(token.text)
             value = None if value is not None and not math.isfinite(value) else value
@@ -242,7 +217,18 @@ def _filters(tokens: list[Token]) -> Filters:
         values[token.kind] = value
     names = {"longer": "longer_s", "shorter": "shorter_s"}
     tags = tuple(dict.fromkeys(token.text for token in tokens if token.kind == "tag"))
-    return Filters(**{names.get(name, name): value for name, value in values.items()}, tags=tags)  # type: ignore[arg-type]
+    return Where(**{names.get(name, name): value for name, value in values.items()}, tags=tags)  # type: ignore[arg-type]
+
+
+def _written(where: Where) -> Iterator[str]:
+    """Each filter as `_filters` reads it."""
+    if where.path is not None:
+        yield f"path:{quote(where.path)}"
+    days = {"after": where.after, "before": where.before}
+    yield from (f"{name}:{day_at(instant).isoformat()}" for name, instant in days.items() if instant is not None)
+    lengths = {"longer": where.longer_s, "shorter": where.shorter_s}
+    yield from (f"{name}:{seconds(value)}" for name, value in lengths.items() if value is not None)
+    yield from (f"tag:{quote(tag)}" for tag in where.tags)
 
 
 def _filter_name(name: str, rest: str, raw: str, place: int) -> str:

@@ -8,16 +8,17 @@ from functools import cached_property
 from pathlib import Path
 
 from prvr.core.errors import DataError
+from prvr.core.facts import Facts, Where
 from prvr.core.files import there
 from prvr.core.types import EncoderSpec
 from prvr.data.annotations import read_queries
-from prvr.index.base import ZERO_SHOT, Facts, Where
-from prvr.index.embedded import EmbeddedIndex
+from prvr.index.base import ZERO_SHOT
+from prvr.index.opening import exists
 from prvr.search.confidence import CONFIDENT, RELATED, verdict
 from prvr.search.engine import SearchEngine
 from prvr.search.indexing import locate
 
-__all__ = ["Facts", "Holdings", "Where", "holdings"]
+__all__ = ["Facts", "Holdings", "Where", "holdings", "is_index", "opening"]
 
 EXAMPLES = Path("annotations") / "test.jsonl"
 
@@ -51,7 +52,7 @@ class Holdings:
 
     def meant(self, where: Where | None) -> int:
         """How many videos a filter means."""
-        return len(self.facts) if where is None else sum(where.holds(facts) for facts in self.facts.values())
+        return len(self.facts) if not where else sum(where.holds(facts) for facts in self.facts.values())
 
     @cached_property
     def examples(self) -> tuple[str, ...]:
@@ -62,10 +63,7 @@ class Holdings:
 def holdings(engine: SearchEngine) -> Holdings:
     """What the index of an engine holds now. Raises IndexFolderError when it cannot be read."""
     index, generation, trained = engine.index, engine.generation, engine.trained
-    if isinstance(index, EmbeddedIndex):
-        facts, num_bytes, problems = index.all_facts(), index.num_bytes, tuple(index.problems)
-    else:
-        facts, num_bytes, problems = {name: index.facts(name) for name in sorted(index.versions)}, 0, ()
+    facts = index.all_facts()  # damage is met by reading
     return Holdings(
         folder=engine.folder,
         generation=generation,
@@ -73,9 +71,14 @@ def holdings(engine: SearchEngine) -> Holdings:
         encoder=engine.encoder.spec,
         model=f"{trained.title}@{trained.fingerprint[:6]}" if trained.fingerprint else ZERO_SHOT,
         calibrated=engine.judge is not None,
-        num_bytes=num_bytes,
-        problems=problems,
+        num_bytes=index.num_bytes,
+        problems=tuple(index.problems),
     )
+
+
+def is_index(folder: Path) -> bool:
+    """Whether an index lies in a folder, of whatever state."""
+    return exists(folder)
 
 
 def opening(engine: SearchEngine, held: Holdings, *, most: int = 30) -> str:

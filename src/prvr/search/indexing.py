@@ -11,15 +11,16 @@ from functools import partial
 from pathlib import Path
 
 from prvr.core.errors import IndexFolderError
+from prvr.core.facts import Facts
 from prvr.core.files import there, write_whole
 from prvr.core.types import Encoder, EncoderSpec, QueryAtVideo
 from prvr.core.weights import WEIGHTS
 from prvr.features.extract import Extraction, Progress, extract
 from prvr.features.failures import Failures
 from prvr.features.store import Entry, FeatureStore
-from prvr.index.base import ZERO_SHOT, Cue, Facts, Index, IndexHeader
+from prvr.index.base import ZERO_SHOT, Cue, Index, IndexHeader
 from prvr.index.embedded import EmbeddedIndex
-from prvr.index.opening import OLD, OpenIndex, header_of, make_index, open_index
+from prvr.index.opening import OpenIndex, header_of, make_index, open_index
 from prvr.index.segments import Form
 from prvr.index.upkeep import Damage, mend_catalogue
 from prvr.ranker.ranker import CONFIG, Ranker, open_run, zero_shot
@@ -85,23 +86,19 @@ def build_index(
         retry=retry,
         on_progress=on_progress if soon_s is None else _soon(folder, trained, tags, opened, soon_s, on_progress),
     )
-    store, old = extraction.store, (folder / OLD).exists()
+    store = extraction.store
     with store.writing(), opened() as index:
         if model:
             _keep_model(model, folder / "model")
         removed = _prune(index, store, paths, extraction.video_ids) if prune else []
-        wanted = [entry.video_id for entry in store.entries()] if old else extraction.video_ids
-        added = refresh(index, store, trained, wanted, tags=tags, moved=extraction.moved)
+        added = refresh(index, store, trained, extraction.video_ids, tags=tags, moved=extraction.moved)
         index.save(folder)
-        if old:
-            for path in (folder / OLD, *folder.glob("vectors-*.safetensors")):
-                path.unlink()
         return Indexing(
             extraction=extraction,
             added=tuple(added),
             num_videos=len(index),
             removed=tuple(removed),
-            bytes_per_hour=index.bytes_per_hour() if isinstance(index, EmbeddedIndex) else 0.0,
+            bytes_per_hour=_bytes_per_hour(index),
         )
 
 
@@ -175,7 +172,7 @@ def _soon(
     def step(progress: Progress) -> None:
         nonlocal added, due
         began = time.monotonic()
-        if began >= due and len(progress.made) > added and not (folder / OLD).exists():
+        if began >= due and len(progress.made) > added:
             made = progress.made[added:]
             with opened() as index:
                 refresh(index, FeatureStore.open(folder / "features"), trained, made, tags=tags)
@@ -240,6 +237,13 @@ def _header_of(encoder: EncoderSpec, trained: Ranker) -> IndexHeader:
         width=trained.width,
         clip_weight=trained.model.clip_weight,
     )
+
+
+def _bytes_per_hour(index: Index) -> float:
+    """Bytes on the disk for an hour of video; 0 where there are none, or no duration is known."""
+    num_bytes = index.num_bytes
+    seconds = sum(facts.duration_s for facts in index.all_facts().values()) if num_bytes else 0.0
+    return num_bytes / seconds * 3600 if seconds else 0.0
 
 
 def _prune(index: Index, store: FeatureStore, paths: Sequence[Path], present: Sequence[str]) -> list[str]:

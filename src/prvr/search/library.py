@@ -14,30 +14,13 @@ from pathlib import Path
 from typing import Self
 
 from prvr.core.errors import IndexFolderError
+from prvr.core.facts import Where
 from prvr.core.types import Hit, Query, Span
 from prvr.encoders.loading import load_encoder
 from prvr.features.extract import Progress
-from prvr.index.base import Where
 from prvr.search.engine import SearchEngine, calibrate_folder
-from prvr.search.export import export
+from prvr.search.export import SearchHit, export
 from prvr.search.indexing import Indexing, build_index
-
-
-class Found(Hit):
-    """A hit that can be saved as a file."""
-
-    @property
-    def video(self) -> str:
-        """The file, or the id where the file is not known."""
-        return str(self.path or self.video_id)
-
-    def export(self, out: str | Path, *, before_s: float = 0.0, after_s: float = 0.0) -> Path:
-        """Write its moments as `out` names: .csv, .json, .edl, .otio, .vtt, or the best as .mp4 or .webm; -> that file.
-
-        `before_s` and `after_s` widen every moment. Raises VideoError when the video is gone, ConfigError for another
-        suffix.
-        """
-        return export([self], Path(out).expanduser(), before_s=before_s, after_s=after_s)
 
 
 class Library:
@@ -78,23 +61,21 @@ class Library:
 
     def search(
         self, query: str, *, k: int = 5, where: Where | None = None, words: bool = True, calibrated: bool = True
-    ) -> list[Found]:
+    ) -> list[SearchHit]:
         """The k best videos for a query, best first: a sentence, `-what not`, `A then B within 30s`, `path:` filters.
 
         `words`: names and subtitles are searched too. `calibrated`: hits say how sure they are. Raises QueryError for
         what cannot be asked, IndexFolderError when nothing was indexed yet.
         """
-        hits = self.engine.search(query, k=k, where=where, words=words, calibrated=calibrated)
-        return [Found(**vars(hit)) for hit in hits]
+        return self.engine.search(query, k=k, where=where, words=words, calibrated=calibrated)
 
-    def search_image(self, picture: str | Path, *, k: int = 5) -> list[Found]:
+    def search_image(self, picture: str | Path, *, k: int = 5) -> list[SearchHit]:
         """The k videos that show what a picture shows. Raises QueryError where the model reads words only."""
-        return [Found(**vars(hit)) for hit in self.engine.search_image(Path(picture).expanduser(), k=k)]
+        return self.engine.search_image(Path(picture).expanduser(), k=k)
 
-    def search_like(self, hit: Hit, span: Span | None = None, *, k: int = 5) -> list[Found]:
+    def search_like(self, hit: Hit, span: Span | None = None, *, k: int = 5) -> list[SearchHit]:
         """The k other videos that show what a hit shows in its best moment, or from `span[0]` to `span[1]` seconds."""
-        found = self.engine.search_like(hit.video_id, span or hit.moments[0], k=k)
-        return [Found(**vars(one)) for one in found]
+        return self.engine.search_like(hit.video_id, span or hit.moments[0], k=k)
 
     def export(
         self, hits: Sequence[Hit], out: str | Path, *, query: str = "", before_s: float = 0.0, after_s: float = 0.0

@@ -38,9 +38,9 @@ def hit_table(hits: Sequence[Hit]) -> str:
     for (rank, hit), *similar in folds(hits):
         mark = f"{MARKS.get(hit.confidence, hit.confidence):<9}  " if sure else ""
         span = f"{clock(hit.start)} - {clock(hit.end)}"
-        rows.append(f"{rank:2}  {mark}{hit.score:6.3f}  {span:<19}  {hit.path or hit.video_id}{_more(hit)}")
+        rows.append(f"{rank:2}  {mark}{hit.score:6.3f}  {span:<19}  {hit.video}{_more(hit)}")
         if similar:
-            names = ", ".join(str(one.path or one.video_id) for _, one in similar)
+            names = ", ".join(one.video for _, one in similar)
             rows.append(f"    +{len(similar)} similar: {names}")
     return "\n".join(rows)
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from prvr.core.facts import Where
 from prvr.core.types import Candidate, Span
-from prvr.index.base import Index, Where, WordHit, unit
+from prvr.index.base import Index, WordHit, unit
 from prvr.search.instants import Instants, in_order, instants, stretch, without
 from prvr.search.judge import Judgement
 

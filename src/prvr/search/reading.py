@@ -3,54 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
 
-from prvr.core.types import Hit, Span
-from prvr.index.base import Facts, WordHit
-from prvr.search.indexing import locate
-from prvr.search.judge import Judgement
+from prvr.core.facts import Facts
+from prvr.core.types import Span
+from prvr.index.base import WordHit
+from prvr.search.export import SearchHit
 from prvr.search.moments import moments, on_grid, per_second, relevance
 from prvr.search.ranking import HALF, Row
 
 
-class Reading(NamedTuple):
-    """What is read from one video of an answer; times lie inside it."""
-
-    row: Row
-    facts: Facts
-    duration_s: float
-    spans: tuple[Span, ...]  # best first; of several steps the one from the first to the last
-    steps: tuple[Span, ...]  # of several sentences, in order of time
-    relevance: tuple[float, ...]  # mean score of every second
-    quote: str
-
-    def hit(self, judgement: Judgement, folder: Path, *, same_as: str | None = None) -> Hit:
-        """As it is told; paths lie below `folder`."""
-        return Hit(
-            video_id=self.row.candidate.video_id,
-            score=self.row.score,
-            moments=self.spans,
-            duration_s=self.duration_s,
-            path=locate(folder, self.facts.path) if self.facts.path else None,
-            **judgement._asdict(),
-            relevance=self.relevance,
-            steps=self.steps,
-            quote=self.quote,
-            same_as=same_as,
-        )
-
-
 def read(
     rows: Sequence[Row], facts: Sequence[Facts], said: Mapping[str, WordHit], *, clip_weight: float
-) -> list[Reading]:
-    """The moments of videos, where their steps are seen and where words of the text are `said`, by video id."""
+) -> list[SearchHit]:
+    """The moments of videos, where their steps are seen and where words of the text are `said`, by video id.
+
+    Times lie inside the videos. Where the files lie, and how sure the hits are, is not told yet.
+    """
     lengths = [one.duration_s or float(row.candidate.bank.spans.max()) for row, one in zip(rows, facts, strict=True)]
     return [
-        _reading(row, one, duration_s, *shown, said.get(row.candidate.video_id))
-        for row, one, duration_s, shown in zip(
-            rows, facts, lengths, _shown(rows, lengths, clip_weight=clip_weight), strict=True
-        )
+        _hit(row, duration_s, *shown, said.get(row.candidate.video_id))
+        for row, duration_s, shown in zip(rows, lengths, _shown(rows, lengths, clip_weight=clip_weight), strict=True)
     ]
 
 
@@ -71,19 +43,23 @@ def _shown(
     return [found[i] for i in range(len(rows))]
 
 
-def _reading(
-    row: Row,
-    facts: Facts,
-    duration_s: float,
-    seen: tuple[Span, ...],
-    relevance: tuple[float, ...],
-    said: WordHit | None,
-) -> Reading:
+def _hit(
+    row: Row, duration_s: float, seen: tuple[Span, ...], relevance: tuple[float, ...], said: WordHit | None
+) -> SearchHit:
+    """`seen` are the moments, best first; of several steps there is one, from the first to the last."""
     steps = _clamped(row.spans, duration_s)
     spans = ((steps[0][0], steps[-1][1]),) if steps else _clamped(seen, duration_s)
     if said:
         spans = _with_cues(said, spans, duration_s)
-    return Reading(row, facts, duration_s, spans, steps, relevance, said.cues[0].text if said and said.cues else "")
+    return SearchHit(
+        video_id=row.candidate.video_id,
+        score=row.score,
+        moments=spans,
+        duration_s=duration_s,
+        relevance=relevance,
+        steps=steps,
+        quote=said.cues[0].text if said and said.cues else "",
+    )
 
 
 def _with_cues(said: WordHit, spans: tuple[Span, ...], duration_s: float, *, most: int = 3) -> tuple[Span, ...]:

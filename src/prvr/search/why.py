@@ -65,7 +65,7 @@ def explain(index: Index, request: Request, video_id: str, *, embed: Callable[[S
     counts = [len(request.steps), len(request.without), len(left)]
     vectors = embed([*request.steps, *request.without, *(rest for _, rest in left)])
     steps, negatives, fewer = torch.split(unit(vectors), counts)
-    row = named(index, steps, negatives, video_id, within_s=request.within_s, where=request.filters.where())
+    row = named(index, steps, negatives, video_id, within_s=request.within_s, where=request.filters)
     branches = _branches(row.candidate.bank, torch.cat([steps, fewer]), index.header.clip_weight)  # (B, S + W', G)
     values, each = branches.sum(0), torch.arange(len(steps))
     places = values[: len(steps)].argmax(1) if row.places is None else row.places  # (S,)

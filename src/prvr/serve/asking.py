@@ -10,8 +10,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from prvr.core.facts import Where
 from prvr.core.types import Span
-from prvr.search.grammar import Filters, Request, day_of, parse
+from prvr.search.grammar import Request, day_at, day_of, midnight, parse
 from prvr.search.ranking import Feedback
 from prvr.serve import requests
 from prvr.serve.desk import Question
@@ -25,7 +26,7 @@ def question_of(asked: SearchRequest) -> Question:
     question = Question(
         request=None if asked.like else request_of(asked),
         like=spans([asked.like])[0] if asked.like else None,
-        filters=filters_of(asked.filter),
+        filters=where_of(asked.filter),
         words=asked.words,
         calibrated=asked.calibrated,
         feedback=Feedback(spans(asked.feedback.positive), spans(asked.feedback.negative)),
@@ -36,7 +37,7 @@ def question_of(asked: SearchRequest) -> Question:
 
 def request_of(asked: SearchRequest) -> Request:
     """The sentences as the grammar means them, what is in their text before what is beside it; not for `like`."""
-    filters = filters_of(asked.filter)
+    filters = where_of(asked.filter)
     if asked.sequence:
         steps, without = tuple(step.text for step in asked.sequence), tuple(asked.negative)
         within = tuple(step.within_s for step in asked.sequence[1:])
@@ -45,48 +46,55 @@ def request_of(asked: SearchRequest) -> Request:
     else:
         found = parse(asked.query_text)
         steps, within, without = found.steps, found.within_s, (*found.without, *asked.negative)
-        given = {name: value for name, value in vars(found.filters).items() if value not in (None, ())}
-        filters = Filters(**{**vars(filters), **given})
+        filters = found.filters.over(filters)
     if len(steps) > MOST_STEPS or len(without) > MOST_NEGATIVES:
         most = f"at most {MOST_STEPS} steps and {MOST_NEGATIVES} negatives"
         raise ApiError(400, "query_too_long", f"query_text: asks for too much at once; give {most}", param="query_text")
     return Request(steps=steps, within_s=within, without=without, filters=filters)
 
 
-def filters_of(asked: requests.Filter) -> Filters:
-    """Raises ApiError for a date that is none."""
-    for name, text in (("after", asked.after), ("before", asked.before)):
-        if text is not None and day_of(text) is None:
-            message = f"filter.{name}: {text!a} is no date; write 2021, 2021-06 or 2021-06-30"
-            raise ApiError(400, "filter_invalid", message, param=f"filter.{name}")
+def where_of(asked: requests.Filter) -> Where:
+    """A filter as the library reads it. Raises ApiError for a date that is none."""
     longest = asked.duration.lte
-    return Filters(
+    return Where(
         path=asked.path,
-        after=day_of(asked.after) if asked.after else None,
-        before=day_of(asked.before) if asked.before else None,
+        after=_instant("after", asked.after),
+        before=_instant("before", asked.before),
         longer_s=asked.duration.gte,
         shorter_s=None if longest is None else math.nextafter(longest, math.inf),  # its end counts, ours does not
         tags=tuple(dict.fromkeys(asked.tags)),
     )
 
 
+def filter_of(where: Where) -> requests.Filter:
+    """The same as it is told."""
+    return requests.Filter(
+        path=where.path,
+        after=None if where.after is None else day_at(where.after).isoformat(),
+        before=None if where.before is None else day_at(where.before).isoformat(),
+        duration=requests.Between(gte=where.longer_s, lte=where.shorter_s),
+        tags=list(where.tags),
+    )
+
+
+def _instant(name: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    day = day_of(text)
+    if day is None:
+        message = f"filter.{name}: {text!a} is no date; write 2021, 2021-06 or 2021-06-30"
+        raise ApiError(400, "filter_invalid", message, param=f"filter.{name}")
+    return midnight(day)
+
+
 def parsed(question: Question) -> Parsed:
     """How a question was understood."""
-    request, filters = question.request, question.filters
-    if request:
-        filters = request.filters
-    told = requests.Filter(
-        path=filters.path,
-        after=filters.after.isoformat() if filters.after else None,
-        before=filters.before.isoformat() if filters.before else None,
-        duration=requests.Between(gte=filters.longer_s, lte=filters.shorter_s),
-        tags=list(filters.tags),
-    )
+    request = question.request
     return Parsed(
         steps=list(request.steps) if request else [],
         within_s=list(request.within_s) if request else [],
         without=list(request.without) if request else [],
-        filters=told,
+        filters=filter_of(question.where),
     )
 
 

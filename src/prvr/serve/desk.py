@@ -22,8 +22,8 @@ from prvr.core.errors import IndexFolderError, PrvrError
 from prvr.core.types import Hit, Span
 from prvr.search.confidence import CONFIDENT, LABELS, NOTHING
 from prvr.search.engine import SearchEngine
-from prvr.search.grammar import Filters, Request
-from prvr.search.holdings import Holdings, Where, holdings, opening
+from prvr.search.grammar import Request
+from prvr.search.holdings import Holdings, Where, holdings, is_index, opening
 from prvr.search.ranking import Feedback, Ranking
 from prvr.serve.errors import ApiError
 
@@ -42,7 +42,7 @@ class Question(NamedTuple):
     request: Request | None = None
     like: tuple[str, Span] | None = None  # instead of a request
     picture: bytes | None = None  # instead of both
-    filters: Filters = Filters()  # of `like`; a request has its own
+    filters: Where = Where()  # of `like`; a request has its own
     words: bool = True
     calibrated: bool = True
     feedback: Feedback = Feedback()
@@ -55,9 +55,9 @@ class Question(NamedTuple):
         return tuple(level for i, level in enumerate(LEVELS) if i == 0 or LEVELS[i - 1] < self.stop)
 
     @property
-    def where(self) -> Where | None:
+    def where(self) -> Where:
         """Which videos are asked."""
-        return (self.request.filters if self.request else self.filters).where()
+        return self.request.filters if self.request else self.filters
 
     @property
     def videos(self) -> tuple[str, ...]:
@@ -289,11 +289,6 @@ def pooled(hit: Hit) -> Hit:
         return hit
     values = tuple(max(hit.relevance[at : at + step]) for at in range(0, len(hit.relevance), step))
     return replace(hit, relevance=values)
-
-
-def is_index(folder: Path) -> bool:
-    """Whether an index lies in a folder, of whatever state."""
-    return any((folder / name).exists() for name in ("index.db", "engine", "index.json"))
 
 
 def _rankings(engine: SearchEngine, questions: Sequence[Question]) -> list[Ranking]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from prvr.serve.requests import Confidence, Filter
 
@@ -47,6 +47,11 @@ class Moment(Told):
 
     start: float
     end: float
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_pair(cls, value: object) -> object:
+        return {"start": value[0], "end": value[1]} if isinstance(value, tuple) else value
 
 
 class Progress(Told):

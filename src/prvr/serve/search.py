@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -15,7 +14,7 @@ from prvr.serve.desk import Answer, Question, step_s
 from prvr.serve.errors import answers
 from prvr.serve.picture import check_picture
 from prvr.serve.requests import SearchRequest
-from prvr.serve.schema import Branches, Hit, Moment, Scores, Search, Usage, Why, Word
+from prvr.serve.schema import Branches, Hit, Scores, Search, Usage, Why, Word
 from prvr.serve.state import Server, State, VideoId, address, known, name_of, path_of, told, while_there
 
 PICTURES = ("image/jpeg", "image/png", "image/webp")
@@ -77,13 +76,14 @@ async def scores(request: Request, video_id: VideoId, server: Server, q: Text) -
         return hit, await server.desk.search(Question(request=asked))
 
     hit, answer = await while_there(request, both())
+    shown = hit.as_dict()
     found = Scores(
         video_id=video_id,
         query=q,
         step_s=1.0,
-        scores=[round(value, 4) for value in hit.relevance],
-        moments=moments(hit.moments),
-        steps=moments(hit.steps),
+        scores=shown["relevance"],
+        moments=shown["moments"],
+        steps=shown["steps"],
         duration_s=hit.duration_s,
         range=scale(answer),
     )
@@ -153,33 +153,16 @@ def listed(server: State, answer: Answer, question: Question, text: str, began: 
 def _hit(server: State, answer: Answer, rank: int, hit: types.Hit) -> Hit:
     facts = answer.holdings.facts[hit.video_id]
     at, file = round((hit.start + hit.end) / 2, 1), answer.holdings.file(hit.video_id)
-    return Hit(
-        rank=rank,
-        video_id=hit.video_id,
-        name=name_of(hit.video_id, facts),
-        path=path_of(hit.video_id, facts),
-        score=round(hit.score, 6),
-        confidence=hit.confidence,  # type: ignore[arg-type]
-        p_topic=hit.p_topic,
-        p_instance=hit.p_instance,
-        start=round(hit.start, 3),
-        end=round(hit.end, 3),
-        moments=moments(hit.moments),
-        steps=moments(hit.steps),
-        quote=hit.quote,
-        same_as=hit.same_as,
-        duration_s=round(hit.duration_s, 3),
-        relevance=[round(value, 4) for value in hit.relevance],
-        relevance_step_s=float(step_s(hit.duration_s)),
-        thumbnail_url=address(hit.video_id, f"/thumb?t={at:g}{server.media.tag(file)}"),
-        stream_url=address(hit.video_id, "/stream"),
-        state=server.media.state(file),
-    )
-
-
-def moments(found: Sequence[types.Span]) -> list[Moment]:
-    """Spans as they are told."""
-    return [Moment(start=round(start, 3), end=round(end, 3)) for start, end in found]
+    beside = {
+        "rank": rank,
+        "name": name_of(hit.video_id, facts),
+        "path": path_of(hit.video_id, facts),
+        "relevance_step_s": float(step_s(hit.duration_s)),
+        "thumbnail_url": address(hit.video_id, f"/thumb?t={at:g}{server.media.tag(file)}"),
+        "stream_url": address(hit.video_id, "/stream"),
+        "state": server.media.state(file),
+    }
+    return Hit.model_validate({**hit.as_dict(), **beside})
 
 
 def scale(answer: Answer) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from prvr.core.facts import Facts
 from prvr.data.annotations import write_queries
 from prvr.data.world.film import film_to
 from prvr.data.world.generate import script_queries
@@ -18,7 +19,6 @@ from prvr.data.world.render import frame_times, render
 from prvr.data.world.script import split_of, world_script
 from prvr.encoders.world import load_world_encoder
 from prvr.features.store import FeatureStore
-from prvr.index.base import Facts
 from prvr.index.opening import header_of, make_index
 from prvr.runs.runs import zero_shot
 from prvr.search.engine import calibrate_folder

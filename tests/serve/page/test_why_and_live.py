@@ -11,9 +11,9 @@ import pytest
 import torch
 from playwright.sync_api import Locator, Page, Route, expect
 
+from prvr.core.facts import Facts
 from prvr.core.types import Bank
 from prvr.features.store import FeatureStore
-from prvr.index.base import Facts
 from prvr.index.opening import header_of, make_index
 from prvr.runs.runs import zero_shot
 from prvr.search.engine import SearchEngine
