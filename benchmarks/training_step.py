@@ -18,6 +18,7 @@ import multiprocessing
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -28,16 +29,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch, VideoTokens
+from prvr.kernels.switch import without_kernels
 from prvr.methods.msc import runs as msc
 from prvr.methods.msc.merging import segment_clips
 from prvr.methods.msc.network import MSC, MSCConfig
 from prvr.methods.msc.official import to_official
 from prvr.methods.msc.prepare import PrepareConfig
+from prvr.methods.msc.tcpl import tcpl_angle
 from prvr.parts.objective import Objective
 from prvr.parts.scoring import cosine_scores, dot_scores
-from tests.parts.slow import LoopNetwork, cubic_angle, loop_cbva
+from tests.parts.slow import LoopNetwork, loop_cbva
 
-FORMS = ("released", "ours", "checkpoint")  # checkpoint: ours, activations made again in the backward pass
+# checkpoint: ours, activations made again in the backward pass; readable: ours without kernels
+FORMS = ("released", "ours", "checkpoint", "readable")
 ROOM = 18e9  # bytes that the released form should find free at the published size
 
 S = TypeVar("S")
@@ -147,7 +151,8 @@ def make_objective(form: str, config: MSCConfig) -> Objective:
         return objective
 
     def angles(outputs: Outputs, batch: Batch, _: int) -> Tensor:
-        return cubic_angle(outputs.query, batch.queries.sentence)
+        with without_kernels():
+            return tcpl_angle(outputs.query, batch.queries.sentence).mean()
 
     def cbva(outputs: Outputs, batch: Batch, _: int) -> Tensor:
         frames, clips = outputs.aligned_frames, outputs.aligned_clips
@@ -193,7 +198,8 @@ def measure(size: Size) -> Cost:
     if share > 1:
         part = make_batch(replace(size, videos=size.videos // share, queries=size.queries // share), config)
     before = forget_peak()
-    steps = [step(model, objective, part, batch) for _ in range(size.repeats + 1)]
+    with without_kernels() if size.form == "readable" else nullcontext():
+        steps = [step(model, objective, part, batch) for _ in range(size.repeats + 1)]
     found = Cost(*map(median, zip(*steps[1:], strict=True)))
     wall = found.wall if share == 1 else float("nan")
     return Cost(share * found.network, found.losses, wall, share * (found.memory - before))

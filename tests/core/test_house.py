@@ -16,15 +16,16 @@ from prvr.index.opening import ENGINE, OLD
 
 SRC = Path(prvr.__file__).parent
 
-BENCH = {"core", "video", "encoders", "features", "data", "parts", "methods", "training", "evaluation"}
+BENCH = {"core", "video", "encoders", "features", "data", "kernels", "parts", "methods", "training", "evaluation"}
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
     "video": {"core"},
     "encoders": {"core"},
     "features": {"core", "video", "encoders"},
     "data": {"core", "features"},
-    "parts": {"core"},
-    "methods": {"core", "data", "parts", "training"},
+    "kernels": {"core"},
+    "parts": {"core", "kernels"},
+    "methods": {"core", "data", "kernels", "parts", "training"},
     "training": {"core"},
     "evaluation": {"core"},
     "runs": BENCH,

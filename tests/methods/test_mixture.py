@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 
 import prvr.methods.msc.mixture
 from prvr.core.types import Embedded
+from prvr.kernels.switch import without_kernels
 from prvr.methods.msc.mixture import GaussianMixture
 from prvr.methods.msc.network import MSC
 from prvr.methods.msc.official import to_official
@@ -21,10 +24,12 @@ def loop_twin(model: MSC) -> LoopNetwork:
     return twin
 
 
-def test_the_network_equals_the_released_form() -> None:
+@pytest.mark.parametrize("form", [nullcontext, without_kernels])
+def test_the_network_equals_the_released_form(form: Callable[..., nullcontext[None]]) -> None:
     model, given = network(), batch()
     twin = loop_twin(model)
-    (ours, gradients), (theirs, wanted) = (outputs_and_gradients(one, one.embed(given)) for one in (model, twin))
+    with form():
+        (ours, gradients), (theirs, wanted) = (outputs_and_gradients(one, one.embed(given)) for one in (model, twin))
     for got, want in zip(ours, theirs, strict=True):
         torch.testing.assert_close(got, want, atol=2e-5, rtol=1e-4)
     for name, grad in to_official(gradients).items():
@@ -68,6 +73,21 @@ def test_checkpoints_change_no_value_no_gradient_and_no_draw(dropout: float, mon
     assert len(plain) > 10
     for one, other in zip(plain, saving, strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_kernels_change_no_value_no_gradient_and_no_draw(checkpoint: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prvr.methods.msc.mixture, "_ROWS", 24)  # two videos at a time
+    made = mixture(checkpoint=checkpoint, dropout=0.3).double()
+    x, token = torch.randn(5, 12, 16).double().requires_grad_(), torch.randn(16).double().requires_grad_()
+    size = torch.randint(0, 3, (5, 12)).double()
+    size[:, 0] = 1
+    fast = values_and_gradients(made, x, token, size)
+    made.zero_grad()
+    with without_kernels():
+        readable = values_and_gradients(made, x, token, size)
+    for one, other in zip(fast, readable, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 
 
 def test_how_many_videos_go_together_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,18 +108,6 @@ def loop_cbva(frames: Tensor, clips: Tensor, videos: VideoBatch, threshold: floa
     return torch.stack(losses)
 
 
-def cubic_angle(student: Tensor, teacher: Tensor) -> Tensor:
-    """Relational distillation of angles with all triples in memory: (Q, D), (Q, E) -> a scalar."""
-
-    def cosines(x: Tensor) -> Tensor:
-        apart = F.normalize(x[None] - x[:, None], dim=2, eps=1e-12)  # (Q, Q, D)
-        return torch.bmm(apart, apart.mT)
-
-    with torch.no_grad():
-        wanted = cosines(teacher)
-    return F.smooth_l1_loss(cosines(student), wanted)
-
-
 def loop_gaussian(length: int, width: float) -> Tensor:
     """(length, length), each row's largest entry 1."""
     sigma = width / 9

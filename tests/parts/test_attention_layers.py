@@ -46,17 +46,6 @@ def test_layers_equal_the_loop(rows: int, monkeypatch: pytest.MonkeyPatch) -> No
         torch.testing.assert_close(ours, theirs)
 
 
-def test_every_weight_has_the_right_gradient() -> None:
-    made, x = layers(), torch.randn(2, 3, D, dtype=torch.float64)
-    names = [name for name, _ in made.named_parameters()]
-
-    def run(*weights: Tensor) -> Tensor:
-        out: Tensor = torch.func.functional_call(made, dict(zip(names, weights, strict=True)), (x,))
-        return out
-
-    assert torch.autograd.gradcheck(run, tuple(p.detach().clone().requires_grad_() for p in made.parameters()))
-
-
 def test_a_gain_for_every_key_of_every_head() -> None:
     made = layers()
     x = torch.randn(V, N, D, dtype=torch.float64)

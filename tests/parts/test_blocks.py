@@ -1,45 +1,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 
-import prvr.parts.blocks
 from prvr.core.errors import ConfigError
-from prvr.methods.msc.mixture import mix, read
+from prvr.kernels.dropout import keep_mask, keep_scale
+from prvr.kernels.switch import without_kernels
+from prvr.methods.msc.mixture import mix
 from prvr.parts.attention import attend, attention_probabilities
-from prvr.parts.blocks import BlockWeights, InputProjection, add_norm, after_attention
-from prvr.parts.dropout import Dropout, drop, keep_mask, keep_scale
+from prvr.parts.blocks import AttentionBlocks, BlockWeights
+from prvr.parts.dropout import Dropout, drop
 from prvr.parts.gaussian import gaussian_table, gaussian_tables
 from prvr.parts.masked import masked_logsumexp
+from tests.parts.slow import LoopBlock
 
 F64 = torch.float64
 
 
-def seeded(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The same random numbers at each call, so that finite differences make sense."""
-
-    def call(*inputs: Tensor) -> Tensor:
-        torch.manual_seed(1)
-        return function(*inputs)
-
-    return call
-
-
 def inputs(*shapes: tuple[int, ...]) -> list[Tensor]:
     return [torch.randn(shape, dtype=F64, requires_grad=True) for shape in shapes]
-
-
-def slow_attend(x: Tensor, weight: Tensor, offset: Tensor, num_heads: int, table: Tensor, bias: Tensor) -> Tensor:
-    qkv = torch.einsum("vne,pkde->pkvnd", x, weight) + offset[:, :, None, None]
-    query, key, value = torch.unflatten(qkv, -1, (num_heads, -1)).transpose(3, 4)  # (K, V, H, N, d)
-    logits = query @ key.mT / query.shape[-1] ** 0.5 * table[:, None, None] + bias[:, None, None]
-    out: Tensor = (logits.softmax(-1) @ value).transpose(2, 3).flatten(-2)
-    return out
 
 
 def same_gradients(got: Tensor, want: Tensor, leaves: list[Tensor]) -> None:
@@ -49,24 +34,45 @@ def same_gradients(got: Tensor, want: Tensor, leaves: list[Tensor]) -> None:
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.parametrize("num_blocks", [1, 2])
-def test_attention_equals_the_plain_form(num_blocks: int) -> None:
-    leaves = inputs((3, 5, 8), (3, num_blocks, 8, 8), (3, num_blocks, 8))
-    x, weight, offset = leaves
-    table, bias = torch.rand(num_blocks, 5, 5, dtype=F64), torch.randn(3, 5, dtype=F64)
+def loop_block(blocks: AttentionBlocks, k: int, x: Tensor, table: Tensor | None, bias: Tensor) -> Tensor:
+    """One of the blocks, by the loop form with the same weights."""
+    parts = {"norm1": "norm1", "up": "output.layer1", "down": "output.layer2", "norm2": "norm2"}
+    weights = {
+        f"{theirs}.{kind}": getattr(blocks, f"{ours}_{kind}")[k]
+        for ours, theirs in parts.items()
+        for kind in ("weight", "bias")
+    }
+    for i, name in enumerate(("query", "key", "value")):
+        weights |= {f"self.{name}.{kind}": getattr(blocks, f"qkv_{kind}")[i, k] for kind in ("weight", "bias")}
+    out: Tensor = functional_call(LoopBlock(8, blocks.num_heads, 32).double(), weights, (x, x, table, bias))
+    return out
+
+
+@pytest.mark.parametrize("form", [nullcontext, without_kernels])
+@pytest.mark.parametrize("together", [True, False])
+def test_blocks_equal_the_loop(together: bool, form: Callable[..., nullcontext[None]]) -> None:
+    blocks, (x,) = AttentionBlocks(2, 8, 4, 0.0).double(), inputs((3, 5, 8))
+    for parameter in blocks.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    table, bias = torch.rand(2, 5, 5, dtype=F64), torch.randn(3, 5, dtype=F64)
     bias[1, 3:] = -torch.inf
-    want = slow_attend(x, weight, offset, 4, table, bias)
-    same_gradients(attend(x, weight, offset, 4, table=table, bias=bias), want, leaves)
-    want = slow_attend(x, weight, offset, 2, torch.ones_like(table), torch.zeros_like(bias))
-    same_gradients(attend(x, weight, offset, 2), want, leaves)
+    groups = [BlockWeights(*blocks.parameters())] if together else None  # as on a GPU
+    leaves = [x, *blocks.parameters()]
+    with form():
+        want = torch.stack([loop_block(blocks, k, x, table[k], bias) for k in range(2)])
+        same_gradients(blocks(x, table=table, bias=bias, groups=groups), want, leaves)
+        want = torch.stack([loop_block(blocks, k, x, None, torch.zeros_like(bias)) for k in range(2)])
+        same_gradients(blocks(x, groups=groups), want, leaves)
 
 
-def test_attention_without_a_table_equals_the_fused_kernel() -> None:
+@pytest.mark.parametrize("form", [nullcontext, without_kernels])
+def test_attention_without_a_table_equals_the_fused_kernel(form: Callable[..., nullcontext[None]]) -> None:
     x, weight, offset = inputs((3, 5, 8), (3, 1, 8, 8), (3, 1, 8))
     qkv = x @ weight[:, 0].mT[:, None] + offset[:, 0, None, None]
     query, key, value = torch.unflatten(qkv, -1, (2, 4)).transpose(2, 3)
     want = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
-    same_gradients(attend(x, weight, offset, 2)[0], want, [x, weight, offset])
+    with form():
+        same_gradients(attend(x, weight, offset, 2)[0], want, [x, weight, offset])
 
 
 def test_attention_can_be_looked_at() -> None:
@@ -75,61 +81,6 @@ def test_attention_can_be_looked_at() -> None:
     assert seen.shape == (2, 2, 4, 5, 5)
     torch.testing.assert_close(seen.sum(-1), torch.ones(2, 2, 4, 5))
     assert not seen[..., 4].any()
-
-
-def test_gradients_are_right_under_dropout() -> None:
-    table = torch.rand(2, 4, 4, dtype=F64)
-    shapes = [(2, 4, 4), (3, 2, 4, 4), (3, 2, 4)]
-    assert torch.autograd.gradcheck(
-        seeded(lambda x, w, b: attend(x, w, b, 2, table=table, dropout=0.3)), inputs(*shapes)
-    )
-    rest = seeded(lambda x, y, *w: after_attention(x, y, BlockWeights(x, x, *w), dropout=0.3))
-    assert torch.autograd.gradcheck(rest, inputs((2, 6, 3), (2, 6, 3)) + weights_of_two_blocks())
-    shapes = [(2, 6, 4), (2, 6, 4), (2, 4), (2, 4)]
-    assert torch.autograd.gradcheck(seeded(lambda *x: add_norm(*x, dropout=0.3)), inputs(*shapes))
-    assert torch.autograd.gradcheck(mix, inputs((3, 2, 4, 5), (3, 2, 4)))
-    assert torch.autograd.gradcheck(seeded(lambda x: drop(x, 0.4)), inputs((3, 5)))
-    project = InputProjection(4, 3, 0.3).double()
-    names = list(dict(project.named_parameters()))
-    leaves = inputs((2, 5, 4), *(tuple(weight.shape) for weight in project.parameters()))
-    call = seeded(lambda x, *ws: functional_call(project, dict(zip(names, ws, strict=True)), x))
-    assert torch.autograd.gradcheck(call, leaves)
-    bias = torch.zeros(2, 5, dtype=F64).masked_fill(torch.arange(5) > 3, -torch.inf)
-    shapes = [(2, 2, 5, 4), (3, 4), (3,)]
-    assert torch.autograd.gradcheck(seeded(lambda x, q, o: read(x, q, o, bias, dropout=0.3)), inputs(*shapes))
-
-
-def weights_of_two_blocks() -> list[Tensor]:
-    """All but the first two of `BlockWeights`."""
-    return inputs((2, 3), (2, 3), (2, 12, 3), (2, 12), (2, 3, 12), (2, 3), (2, 3), (2, 3))
-
-
-def test_the_rest_of_a_block_equals_the_plain_form() -> None:
-    x, y = inputs((2, 50, 3), (2, 50, 3))
-    weights = weights_of_two_blocks()
-    norm1, bias1, up, up_bias, down, down_bias, norm2, bias2 = weights
-    want = []
-    for k in range(2):
-        u = F.layer_norm((x + y)[k], (3,), norm1[k], bias1[k])
-        fed = F.linear(F.relu(F.linear(u, up[k], up_bias[k])), down[k], down_bias[k])
-        want.append(F.layer_norm(u + fed, (3,), norm2[k], bias2[k]))
-    got = after_attention(x, y, BlockWeights(x, x, *weights), dropout=0.0)
-    same_gradients(got, torch.stack(want), [x, y, *weights])
-
-
-def test_projection_equals_the_plain_form_however_many_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    project, (x,) = InputProjection(6, 4, 0.0).double(), inputs((3, 5, 6))
-    for rows in (4, 100):
-        monkeypatch.setattr(prvr.parts.blocks, "_ROWS", rows)
-        want = F.relu(project.linear(project.norm(x)))
-        same_gradients(project(x), want, [x, *project.parameters()])
-
-
-def test_add_norm_equals_the_plain_form() -> None:
-    leaves = inputs((2, 15, 4), (2, 15, 4), (2, 4), (2, 4))
-    x, y, weight, bias = leaves
-    want = torch.stack([F.layer_norm((x + y)[k], (4,), weight[k], bias[k]) for k in range(2)])
-    same_gradients(add_norm(*leaves, dropout=0.0), want, leaves)
 
 
 def test_mix_by_hand() -> None:

@@ -4,18 +4,18 @@ first GMMFormer are made of; and the encoder that puts positions before one of t
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from prvr.kernels.pieces import by_pieces
 from prvr.parts.attention import attend
 from prvr.parts.blocks import Positions, add_norm
 from prvr.parts.dropout import check_rate
 from prvr.parts.masked import key_bias
-from prvr.parts.products import apply, linear
+from prvr.parts.products import linear
 
 _ROWS = 1024  # of features at a time on a CPU: what they are multiplied with fits its cache
 
@@ -52,20 +52,15 @@ class AttentionLayers(nn.Module):
         each head; `bias` (V, N) is added to those of a key, -inf = no key. Of the three `gain` alone has a gradient,
         and it does not go together with a table.
         """
-        step = max(1, _ROWS // x.shape[1]) if x.device.type == "cpu" else max(1, len(x))
-        parts = [
-            self._layers(x[part], table, *(None if y is None else y[part] for y in (bias, gain)))
-            for part in (slice(start, start + step) for start in range(0, max(1, len(x)), step))
-        ]
-        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+        return by_pieces(partial(self._layers, table), x, bias, gain, rows=_ROWS, dim=1)
 
-    def _layers(self, x: Tensor, table: Tensor | None, bias: Tensor | None, gain: Tensor | None) -> Tensor:
+    def _layers(self, table: Tensor | None, x: Tensor, bias: Tensor | None, gain: Tensor | None) -> Tensor:
         rate = self.dropout if self.training else 0.0
         if gain is None:
             mixed = attend(x, self.qkv_weight, self.qkv_bias, self.num_heads, table=table, bias=bias, dropout=rate)
         else:
             mixed = attend_gained(x, self.qkv_weight, self.qkv_bias, gain, bias=bias, dropout=rate)
-        moved = apply(_Linear, (mixed.flatten(1, 2), self.out_weight, self.out_bias))  # (K, VN, D)
+        moved = linear(mixed.flatten(1, 2), self.out_weight, self.out_bias)  # (K, VN, D)
         before = x.flatten(0, 1).expand_as(moved)
         out = add_norm(before, moved, self.norm_weight, self.norm_bias, dropout=rate)
         return out.view(len(out), *x.shape)
@@ -100,21 +95,6 @@ def attend_gained(
     mask = None if bias is None else bias[:, None, None].to(x.dtype)  # (V, 1, 1, N)
     mixed = F.scaled_dot_product_attention(query, key * gain[..., None], value, attn_mask=mask, dropout_p=dropout)
     return mixed.transpose(-2, -3).flatten(-2)
-
-
-class _Linear(torch.autograd.Function):
-    """x · weightᵀ + bias for each of K matrices, by the product that is fastest here, both ways."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return linear(x, weight, bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        x, weight = ctx.saved_tensors
-        return linear(grad, weight.mT), linear(grad.mT, x.mT), grad.sum(1)
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import multiprocessing
 import resource
 import statistics
@@ -11,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +22,7 @@ from prvr.data.dataset import RetrievalSet
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
 from prvr.evaluation.scoring import encode_videos, guided_scores
-from prvr.methods.msc.mixture import TokenAttention
+from prvr.kernels.switch import without_kernels
 from prvr.methods.recipe import Recipe, load_recipe
 from prvr.runs.measure import VIDEOS
 from prvr.runs.train import Splits
@@ -64,12 +63,12 @@ def multiply_adds(model: RetrievalModel, videos: Videos, queries: QueryBatch) ->
     """
     video = videos.take(torch.arange(1))
     one = QueryBatch(words=queries.words[:1], valid=queries.valid[:1], sentence=queries.sentence[:1])
-    ranked = _counted(model, lambda: model.encode_videos(video))
+    ranked = _counted(lambda: model.encode_videos(video))
     embed: Callable[[Batch[Any]], Made[Any, Any]] | None = getattr(model, "embed", None)
     if embed is None:
         return ranked
     batch = Batch(videos=video, queries=one, video_of_query=torch.zeros(1, dtype=torch.int64))
-    learned = _counted(model, lambda: embed(batch)) - _counted(model, lambda: model.encode_queries(one))
+    learned = _counted(lambda: embed(batch)) - _counted(lambda: model.encode_queries(one))
     return max(ranked, learned)
 
 
@@ -150,38 +149,12 @@ def _one_query(
     return time.perf_counter() - began
 
 
-def _counted(model: RetrievalModel, run: Callable[[], object]) -> int:
-    """Multiply-accumulates of what `run` does with a model."""
-    own = _onednn()
-    uncounted = 0
-
-    def plain_attention(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-        """The published block makes a key and a value of every token; ours takes one query through their matrices."""
-        nonlocal uncounted
-        sequence: Tensor = inputs[1]
-        uncounted += 2 * sequence.numel() * sequence.shape[-1]
-
-    readers = [module for module in cast(nn.Module, model).modules() if isinstance(module, TokenAttention)]
-    hooks = [reader.register_forward_pre_hook(plain_attention) for reader in readers]
-    try:
-        # with gradients: without, the counter stumbles over modules that are given a parameter to read
-        with FlopCounterMode(display=False, custom_mapping=own) as counter, torch.enable_grad():
-            run()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return int(counter.get_total_flops()) // 2 + uncounted
-
-
-def _onednn() -> dict[Any, Any]:
-    """The product that `prvr.parts.products` calls where PyTorch has it; PyTorch does not count its operations."""
-    if not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-        return {}
-
-    def operations(x: Sequence[int], weight: Sequence[int], *_: object, **__: object) -> int:
-        return 2 * math.prod(x) * weight[0]
-
-    return {torch.ops.mkldnn._linear_pointwise: operations}
+def _counted(run: Callable[[], object]) -> int:
+    """Multiply-accumulates of what `run` does, as the formulas have it: kernels take short cuts."""
+    # with gradients: without, the counter stumbles over modules that are given a parameter to read
+    with without_kernels(), FlopCounterMode(display=False) as counter, torch.enable_grad():
+        run()
+    return int(counter.get_total_flops()) // 2
 
 
 def step_cost(recipe: Recipe, data: DataFolder, *, device: str) -> StepCost:

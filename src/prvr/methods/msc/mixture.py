@@ -4,42 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
+from prvr.kernels import mixture as kernels
+from prvr.kernels.pieces import by_pieces
+from prvr.kernels.switch import twin_of
 from prvr.parts.blocks import AttentionBlocks, BlockWeights
-from prvr.parts.dropout import Dropout, keep_mask, keep_scale
+from prvr.parts.dropout import Dropout, drop
 from prvr.parts.gaussian import gaussian_tables
 from prvr.parts.masked import key_bias
-from prvr.parts.products import apply, piecewise
 
 _ROWS = 2048  # tokens at a time on a CPU, and where activations are made again
 
 
+@twin_of(kernels.mix)
 def mix(outputs: Tensor, weights: Tensor) -> Tensor:
-    """Σ_k weights · outputs: outputs (K, V, N, D), weights (K, V, N) -> (V, N, D), without a weighted copy of all K."""
-    return apply(_Mix, (outputs, weights))
+    """Σ_k weights · outputs: outputs (K, V, N, D), weights (K, V, N) -> (V, N, D)."""
+    return (weights[..., None] * outputs).sum(0)
 
 
-def read(sequence: Tensor, query: Tensor, offset: Tensor, bias: Tensor, *, dropout: float) -> Tensor:
-    """Means of a sequence weighted by softmax(query · sequence + offset + bias), after dropout; and the sum of weights.
+@twin_of(kernels.read)
+def read(
+    query: Tensor,
+    sequence: Tensor,
+    key: nn.Linear,
+    value: nn.Linear,
+    bias: Tensor,
+    *,
+    num_heads: int,
+    dropout: float,
+) -> Tensor:
+    """softmax(query · key / √d + bias) · value, heads side by side; `dropout` falls on the probabilities.
 
-    sequence (K, V, N, D), query (H, D), offset (H,), bias (V, N), -inf = not there -> (K, V, H, D + 1), the sum last.
+    One query (D,) reads every sequence (K, V, N, D) through the layers `key` and `value`; bias (V, N), -inf = not there
+    -> (K, V, D).
     """
-    return apply(_Read, (sequence, query, offset), bias, dropout)
+    by_head, keys, values = (torch.unflatten(x, -1, (num_heads, -1)) for x in (query, key(sequence), value(sequence)))
+    logits = torch.einsum("hd,kvnhd->kvhn", by_head, keys) / by_head.shape[-1] ** 0.5 + bias[:, None]
+    probabilities = drop(logits.softmax(-1).to(values.dtype), dropout)
+    return torch.einsum("kvhn,kvnhd->kvhd", probabilities, values).flatten(-2)
 
 
 class TokenAttention(nn.Module):
-    """A learned token reads a sequence: an attention block with one query, and a feed-forward part D wide.
-
-    With a single query the products are reordered so that no key or value is ever made: the query is taken through the
-    key matrix once, and the value matrix comes after the weighted mean.
-    """
+    """A learned token reads a sequence: an attention block with one query, and a feed-forward part D wide."""
 
     def __init__(self, width: int, num_heads: int, dropout: float) -> None:
         super().__init__()
@@ -55,22 +66,11 @@ class TokenAttention(nn.Module):
 
     def forward(self, token: Tensor, sequence: Tensor, valid: Tensor) -> Tensor:
         """token (D,), sequence (K, V, N, D), valid (V, N) -> (K, V, D)."""
-        u = self.norm1(token + self.dropout(self._read(token, sequence, valid)))
+        rate, query, bias = self.dropout.rate if self.training else 0.0, self.query(token), key_bias(valid)
+        found = read(query, sequence, self.key, self.value, bias, num_heads=self.num_heads, dropout=rate)
+        u = self.norm1(token + self.dropout(found))
         out: Tensor = self.norm2(u + self.dropout(self.down(self.dropout(F.relu(self.up(u))))))
         return out
-
-    def _read(self, token: Tensor, sequence: Tensor, valid: Tensor) -> Tensor:
-        heads, rate = (self.num_heads, -1), self.dropout.rate if self.training else 0.0
-        query = torch.unflatten(self.query(token), 0, heads) * (len(token) // self.num_heads) ** -0.5  # (H, d)
-        by_key = torch.einsum("hd,hde->he", query, torch.unflatten(self.key.weight, 0, heads))  # (H, D)
-        # the key's bias gives the same to all keys, which changes nothing; kept so that it has its (zero) gradient
-        offset = (query * torch.unflatten(self.key.bias, 0, heads)).sum(-1)  # (H,)
-        found = read(sequence, by_key, offset, key_bias(valid), dropout=rate)
-        mean, left = torch.split(found, [len(token), 1], dim=-1)
-        value = torch.einsum("kvhe,hde->kvhd", mean, torch.unflatten(self.value.weight, 0, heads))
-        # dropped probabilities no longer sum to 1, and the value's bias is weighted by what is left of them
-        value += left * torch.unflatten(self.value.bias, 0, heads)
-        return value.flatten(-2)
 
 
 class GaussianMixture(nn.Module):
@@ -109,10 +109,10 @@ class GaussianMixture(nn.Module):
         Places that are not valid come out as zero.
         """
         groups, bias = self.blocks.groups(), key_bias(valid, size)
-        mixed = partial(checkpoint, self._mixed, use_reentrant=False) if self.checkpoint else self._mixed
-        step = _ROWS // x.shape[1] if self.checkpoint or piecewise(x) else len(x)
-        pieces = zip(*(torch.split(part, max(step, 1)) for part in (x, valid, bias)), strict=True)
-        return torch.cat([mixed(groups, token, *piece) for piece in pieces])
+        mixed = partial(self._mixed, groups, token)
+        if self.checkpoint:
+            mixed = partial(checkpoint, mixed, use_reentrant=False)
+        return by_pieces(mixed, x, valid, bias, rows=_ROWS, everywhere=self.checkpoint)
 
     def _mixed(self, groups: Sequence[BlockWeights], token: Tensor, x: Tensor, valid: Tensor, bias: Tensor) -> Tensor:
         n = x.shape[1]
@@ -124,55 +124,3 @@ class GaussianMixture(nn.Module):
         """What the token read from each block, (K, V, D), -> that block's say at every place, (K, V, N)."""
         hidden = self.dropout(F.relu(self.mix_hidden(tokens)))
         return F.linear(hidden, self.mix_out.weight[:num_places], self.mix_out.bias[:num_places])
-
-
-class _Read(torch.autograd.Function):
-    """The sequence is large and all else small: its gradient is written once."""
-
-    @staticmethod
-    def forward(ctx: Any, sequence: Tensor, query: Tensor, offset: Tensor, bias: Tensor, dropout: float) -> Tensor:
-        k, v, n, d = sequence.shape
-        flat = sequence.view(k * v, n, d)
-        logits = torch.unflatten(F.linear(flat, query, offset).mT, 0, (k, v)) + bias[:, None]
-        probs, factor = logits.softmax(-1).to(flat.dtype).flatten(0, 1), None  # (KV, H, N)
-        if dropout:
-            factor = keep_mask(tuple(probs.shape), dropout, flat.device).to(flat.dtype).mul_(keep_scale(dropout))
-        ctx.save_for_backward(sequence, query, probs, factor)
-        dropped = probs if factor is None else probs * factor
-        out = torch.cat([torch.bmm(dropped, flat), dropped.sum(-1, keepdim=True)], dim=-1)
-        return out.view(k, v, *out.shape[1:])
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        sequence, query, probs, factor = ctx.saved_tensors
-        flat = sequence.flatten(0, 1)
-        grad_mean, grad_sum = torch.split(grad.flatten(0, 1), [len(query.T), 1], dim=-1)  # (KV, H, D), (KV, H, 1)
-        flow = torch.bmm(flat, grad_mean.mT).mT + grad_sum  # (KV, H, N)
-        dropped = probs
-        if factor is not None:
-            dropped, flow = probs * factor, flow * factor
-        flow = flow * probs
-        flow = flow.addcmul_(probs, flow.sum(-1, keepdim=True), value=-1)  # through the softmax
-        weights = torch.cat([dropped, flow], dim=1)  # (KV, 2H, N)
-        vectors = torch.cat([grad_mean, query.expand_as(grad_mean)], dim=1)  # (KV, 2H, D)
-        grad_query = torch.bmm(flow, flat).sum(0)
-        return torch.bmm(weights.mT, vectors).view_as(sequence), grad_query, flow.sum((0, 2)), None, None
-
-
-class _Mix(torch.autograd.Function):
-    """One small product at each place, in both directions, on views that the batched kernels take as they are."""
-
-    @staticmethod
-    def forward(ctx: Any, outputs: Tensor, weights: Tensor) -> Tensor:
-        ctx.save_for_backward(outputs, weights)
-        mixed = weights[0, ..., None] * outputs[0]
-        for weight, output in zip(weights[1:, ..., None], outputs[1:], strict=True):
-            mixed.addcmul_(weight, output)
-        return mixed
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        outputs, weights = ctx.saved_tensors
-        return weights[..., None] * grad, torch.stack([(output * grad).sum(-1) for output in outputs])
