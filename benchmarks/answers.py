@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
+from prvr.core.ranking import TokenScores, moments, per_second, relevance
 from prvr.core.types import Hit
 from prvr.data.annotations import read_queries
 from prvr.search.engine import SearchEngine
-from prvr.search.moments import moments, per_second, relevance
-from tests.search import slow
+from tests.core import slow
 
 
 def main() -> None:
@@ -45,8 +45,8 @@ def main() -> None:
         curves = [slow.relevance(one, clip_weight=weight, duration_s=end) for one, end in zip(found, ends, strict=True)]
         singly = [(slow.moments(curve), slow.per_second(curve)) for curve in curves]
         times.append(time.thread_time())
-        together = relevance(found, clip_weight=weight, durations_s=ends)
-        at_once = list(zip(moments(together), per_second(together), strict=True))
+        together = relevance(TokenScores.of(found), clip_weight=weight, durations_s=ends)
+        at_once = list(zip(moments(together).each(), per_second(together), strict=True))
         times.append(time.thread_time())
         assert [spans for spans, _ in singly] == [spans for spans, _ in at_once]
         if number >= 10:  # the first ones warm up

@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from prvr.evaluation.collapse import Similarity, TokenStatistics, query_sums, similarity
 from prvr.evaluation.correlation import cosine_matrix, rank_correlation
-from prvr.evaluation.curves import TokenScores, peaks, relevance_curves
+from prvr.evaluation.curves import BranchTokens, end_to_end, windows_of
 from prvr.evaluation.intervals import bootstrap, compare
 from prvr.evaluation.metrics import ranks
 
@@ -206,9 +206,11 @@ def windows(clock: Clock, size: Size) -> list[float]:
     every = torch.ones(size.queries, 160, dtype=torch.bool)
     scores = torch.rand(size.queries, 160)
     with clock:
-        branches = [TokenScores(scores[:, :128], frames, every[:, :128], 0.6)]
-        branches.append(TokenScores(scores[:, 128:], clips, every[:, 128:], 0.4))
-        found = peaks(relevance_curves(branches, torch.full((size.queries,), 60.0)))
+        branches = (
+            BranchTokens(scores[:, :128], frames, every[:, :128]),
+            BranchTokens(scores[:, 128:], clips, every[:, 128:]),
+        )
+        found = windows_of(end_to_end(*branches), torch.full((size.queries,), 60.0), clip_weight=0.4)
     return [float(found.scores[:, 0].mean())]
 
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from prvr import Query, SearchEngine
+from prvr.core.ranking import Curves, TokenScores, moments, relevance
 from prvr.core.types import Span
 from prvr.data.annotations import read_queries
-from prvr.search.moments import Curves, moments, relevance
 
 
 def overlap(one: Span, other: Span) -> float:
@@ -30,7 +30,7 @@ def curves_of(engine: SearchEngine, queries: list[Query]) -> Curves:
         candidates = engine.index.search(engine.embed(query.text), k=len(engine.index))
         found.append(next(one for one in candidates if one.video_id == query.video_id))
     durations_s = [engine.index.facts(query.video_id).duration_s for query in queries]
-    return relevance(found, clip_weight=engine.index.header.clip_weight, durations_s=durations_s)
+    return relevance(TokenScores.of(found), clip_weight=engine.index.header.clip_weight, durations_s=durations_s)
 
 
 def overlaps(spans: list[Span], queries: list[Query]) -> Tensor:
@@ -47,7 +47,7 @@ def main(root: Path, split: str) -> None:
     whole = overlaps([(0.0, float(end)) for end in curves.ends[curves.first + curves.sizes - 1]], queries).mean()
     print(f"{len(queries)} queries of {split}; the whole video as the answer has mean IoU {whole:.3f}")
     for height in (0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
-        best = [found[0] for found in moments(curves, height=height)]
+        best = [found[0] for found in moments(curves, height=height).each()]
         iou = overlaps(best, queries)
         length = torch.tensor([end - start for start, end in best]).mean()
         at = [100 * float((iou >= level).float().mean()) for level in (0.5, 0.7)]

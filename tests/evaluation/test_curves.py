@@ -6,17 +6,10 @@ import torch
 from torch import Tensor
 
 from prvr.core.types import Bank, Candidate, VideoBatch
-from prvr.evaluation.curves import (
-    Curves,
-    TokenScores,
-    moment_scores,
-    own_cosines,
-    peaks,
-    relevance_curves,
-)
+from prvr.evaluation.curves import MOST, BranchTokens, end_to_end, moment_scores, token_cosines, windows_of
 from prvr.evaluation.windows import pad
 from prvr.parts.spans import clip_spans
-from tests.search.slow import Curve, moments, relevance
+from tests.core.slow import moments, relevance
 
 
 def random_videos(number: int, frames: int, clips: int) -> tuple[VideoBatch, Tensor]:
@@ -39,44 +32,21 @@ def batch(valid: Tensor, size: Tensor, slot: Tensor, spans: Tensor) -> VideoBatc
     )
 
 
-def test_they_are_the_curves_and_the_moments_of_search() -> None:
-    """One query after the other as search does it, with all heights and weights."""
+@pytest.mark.parametrize("clip_weight", [0.4, 0.0, 1.0])
+def test_windows_are_the_moments_of_search_whatever_the_padding(clip_weight: float) -> None:
+    """One query after the other as search does it."""
     videos, duration = random_videos(17, 12, 5)
-    frame, clip = torch.randn(17, 12), torch.randn(17, 5)
-    spans, clip_valid = clip_spans(videos), videos.clip_size > 0
-    for clip_weight, height in ((0.4, 0.5), (0.0, 0.3), (1.0, 0.8)):
-        branches = [
-            TokenScores(frame, videos.frame_spans, videos.frame_valid, 1 - clip_weight),
-            TokenScores(clip, spans, clip_valid, clip_weight),
-        ]
-        curves = relevance_curves(branches, duration)
-        found = peaks(curves, most=4, height=height)
-        for v in range(17):
-            real, used = videos.frame_valid[v], clip_valid[v]
-            tokens = torch.cat([videos.frame_spans[v][real], spans[v][used]])
-            scores = torch.cat([frame[v][real], clip[v][used]])
-            if not clip_weight:
-                tokens, scores = tokens[: int(real.sum())], scores[: int(real.sum())]
-            bank = Bank(scores[:, None], tokens, int(real.sum()))
-            want = relevance(Candidate("v", 0.0, scores, bank), clip_weight=clip_weight, duration_s=float(duration[v]))
-            got = Curve(curves.edges[v], curves.values[v])
-            middle = (curves.edges[v, 1:] + curves.edges[v, :-1])[curves.valid[v]] / 2
-            at = torch.searchsorted(want.edges, middle, right=True) - 1
-            torch.testing.assert_close(got.values[curves.valid[v]], want.values[at])
-            own = [
-                tuple(window) for window, there in zip(found.spans[v].tolist(), found.valid[v], strict=True) if there
-            ]
-            assert own == [pytest.approx(window) for window in moments(want, most=4, height=height)]
-
-
-def test_peaks_by_hand() -> None:
-    """Median over time 0.1; half the way to 0.9 is 0.5: two stretches, the second one higher. Then a flat curve."""
-    edges = torch.tensor([[0.0, 4, 6, 10, 11], [0, 3, 9, 9, 9]])
-    values = torch.tensor([[0.1, 0.6, 0.0, 0.9], [0.2, 0.2, 7.0, 7.0]])
-    found = peaks(Curves(edges, values, torch.tensor([[True] * 4, [True, True, False, False]])))
-    assert found.spans[0].tolist() == [[10, 11], [4, 6]]
-    assert found.scores[0].tolist() == pytest.approx([0.9, 0.6])
-    assert found.spans[1][found.valid[1]].tolist() == [[0, 9]]
+    frame = BranchTokens(torch.randn(17, 12), videos.frame_spans, videos.frame_valid)
+    clip = BranchTokens(torch.randn(17, 5), clip_spans(videos), videos.clip_size > 0)
+    found = windows_of(end_to_end(frame, clip), duration, clip_weight=clip_weight)
+    for v in range(17):
+        parts = [[x[v][branch.valid[v]] for x in branch[:2]] for branch in (frame, clip)]
+        scores, spans = (torch.cat(both) for both in zip(*parts, strict=True))
+        shown = Candidate("v", 0.0, scores, Bank(scores[:, None], spans, len(parts[0][0])))
+        curve = relevance(shown, clip_weight=clip_weight, duration_s=float(duration[v]))
+        want = moments(curve, most=MOST)
+        assert [tuple(span) for span in found.spans[v][found.valid[v]].tolist()] == list(want)
+        assert found.scores[v, 0] == float(curve.values.max())
 
 
 def test_a_clip_covers_its_valid_frames() -> None:
@@ -86,12 +56,12 @@ def test_a_clip_covers_its_valid_frames() -> None:
     assert found.tolist() == [[[0, 2], [3, 4]]]
 
 
-def test_own_cosines_equal_the_loop() -> None:
+def test_cosines_with_the_own_video_equal_the_loop() -> None:
     queries, tokens, video = torch.randn(70, 4), torch.randn(5, 3, 4), torch.randint(0, 5, (70,))
-    found = own_cosines(queries, tokens, video)
+    found = token_cosines(queries, tokens, video)
     slow = [torch.cosine_similarity(query[None], tokens[v]) for query, v in zip(queries, video.tolist(), strict=True)]
     torch.testing.assert_close(found, torch.stack(slow))
-    assert own_cosines(queries[:0], tokens, video[:0]).shape == (0, 3)
+    assert token_cosines(queries[:0], tokens, video[:0]).shape == (0, 3)
 
 
 def test_moments_are_counted_as_the_evaluator_counts() -> None:

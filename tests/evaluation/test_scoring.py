@@ -19,11 +19,12 @@ from prvr.core.types import (
 )
 from prvr.data.dataset import RetrievalSet
 from prvr.data.sources import QueryTable
-from prvr.evaluation.scoring import best_cosine, encode_queries, score_library
+from prvr.evaluation.scoring import encode_queries, score_library
 from prvr.methods.recipe import load_recipe
 from prvr.parts import proposals, scoring
 from prvr.parts.spans import TokenSpans
 from prvr.runs.measure import measure
+from tests.core import slow
 from tests.methods.family import roused
 from tests.methods.names import named
 from tests.parts.make import video_features
@@ -79,36 +80,6 @@ def in_pieces(batch: VideoBatch | QueryBatch, size: int) -> Iterator[dict[str, T
         yield {name: value[at : at + size] for name, value in vars(batch).items()}
 
 
-def slow(query: Tensor, tokens: Tensor, valid: Tensor) -> list[list[float]]:
-    def cosine(a: Tensor, b: Tensor) -> float:
-        return float(a @ b / (a.norm() * b.norm()))
-
-    return [
-        [
-            max(cosine(q, t) for t, real in zip(video, mask, strict=True) if real)
-            for video, mask in zip(tokens, valid, strict=True)
-        ]
-        for q in query
-    ]
-
-
-def test_the_best_token_by_hand() -> None:
-    tokens = torch.tensor([[[3.0, 0.0], [0.0, 2.0]], [[-5.0, 0.0], [1.0, 1.0]]])
-    valid = torch.tensor([[True, True], [True, False]])
-    assert best_cosine(torch.tensor([[2.0, 0.0]]), tokens, valid).tolist() == [[1, -1]]
-    assert best_cosine(torch.tensor([[0.0, 1.0]]), tokens, valid).tolist() == [[1, 0]]
-    nothing = best_cosine(torch.ones(1, 2), tokens, torch.zeros(2, 2, dtype=torch.bool))
-    assert nothing.tolist() == [[-torch.inf] * 2]
-    assert best_cosine(torch.ones(1, 2), tokens[:, :0], valid[:, :0]).tolist() == [[-torch.inf] * 2]
-
-
-def test_padding_changes_nothing() -> None:
-    query, tokens = torch.randn(3, D), torch.randn(4, 5, D)
-    padded = torch.cat([tokens, torch.full((4, 2, D), 9.0)], 1)
-    valid = torch.arange(7).expand(4, 7) < 5
-    torch.testing.assert_close(best_cosine(query, padded, valid), best_cosine(query, tokens, valid[:, :5]))
-
-
 @pytest.mark.parametrize(
     ("video_batch", "query_batch", "products"), [(11, 7, 1 << 20), (3, 2, 40), (1, 1, 1), (4, 7, 60)]
 )
@@ -123,8 +94,10 @@ def test_in_pieces_equals_the_whole_and_the_loop(video_batch: int, query_batch: 
         products=products,
     )
     assert scores.frame.shape == scores.clip.shape == (7, 11)
-    torch.testing.assert_close(scores.frame, torch.tensor(slow(query, tokens.frames, tokens.frame_valid)))
-    torch.testing.assert_close(scores.clip, torch.tensor(slow(query, tokens.clips, tokens.clip_valid)))
+    torch.testing.assert_close(
+        scores.frame, torch.tensor(slow.highest_cosines(query, tokens.frames, tokens.frame_valid))
+    )
+    torch.testing.assert_close(scores.clip, torch.tensor(slow.highest_cosines(query, tokens.clips, tokens.clip_valid)))
     assert not scores.frame.requires_grad
 
 
@@ -218,14 +191,6 @@ def test_every_system_scores_in_pieces_as_at_once(system: str, monkeypatch: pyte
         for got, want in zip(scores, whole, strict=True):
             assert got.shape == (6, 5)
             torch.testing.assert_close(got, want, atol=3e-6, rtol=1e-5)
-
-
-def test_columns_of_zeros_cost_nothing_and_change_nothing() -> None:
-    """The query keeps its whole length, of which these columns are a part."""
-    query, tokens, valid = torch.randn(3, 8), torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)
-    tokens[..., [1, 4, 5]] = 0.0
-    torch.testing.assert_close(best_cosine(query, tokens, valid), torch.tensor(slow(query, tokens, valid)))
-    assert best_cosine(query, torch.zeros(2, 5, 8), valid).tolist() == [[0.0, 0.0]] * 3
 
 
 class Halves(nn.Module):

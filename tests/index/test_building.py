@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from prvr.runs.runs import zero_shot
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Where
@@ -13,7 +14,6 @@ from prvr.index.base import Cue
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import exists, header_of, open_index
 from prvr.index.segments import Form
-from prvr.runs.runs import zero_shot
 from prvr.search.indexing import Indexing, build_index, locate, repair, verify
 from tests.features.make import ColourEncoder
 from tests.features.test_extract import paint

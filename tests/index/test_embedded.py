@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
 import pytest
 import torch
 
@@ -22,7 +21,7 @@ from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 from prvr.index.merging import merge_alike
 from prvr.index.opening import header_of, open_index, read_header
-from prvr.index.segments import Form, Kind, Places, fuse
+from prvr.index.segments import Form, Kind
 from tests.index.make import bank, header, unit, video
 
 ROOT = Path(__file__).parents[2]
@@ -44,21 +43,6 @@ def add(index: Index, v: int, topics: torch.Tensor, seed: int = 0) -> None:
 def answers(index: Index, width: int = 32) -> list[list[tuple[str, float]]]:
     queries = torch.randn(5, width, generator=torch.Generator().manual_seed(1))
     return [[(hit.video_id, hit.score) for hit in index.search(query, k=6)] for query in queries]
-
-
-@pytest.mark.parametrize("clip_weight", [0.0, 0.4, 1.0])
-def test_fused_scores_equal_the_loop(clip_weight: float) -> None:
-    frames, clips = np.array([3, 1, 0, 2, 4]), np.array([1, 2, 3, 0, 1])
-    cosines = np.random.default_rng(0).normal(size=(17, 2)).astype(np.float32)
-    places = Places(np.arange(5), np.zeros(5, int), np.zeros(5, int), frames, clips)
-    got, at = fuse(cosines, places, clip_weight), 0
-    for v in range(5):
-        for q in range(2):
-            parts = cosines[at : at + frames[v], q], cosines[at + frames[v] : at + frames[v] + clips[v], q]
-            frame, clip = (max(part, default=-np.inf) for part in parts)
-            want = {0.0: frame, 1.0: clip}.get(clip_weight, 0.6 * frame + 0.4 * clip)
-            assert got[v, q] == pytest.approx(want)
-        at += frames[v] + clips[v]
 
 
 @pytest.mark.parametrize("clip_weight", [0.0, 1.0])

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 import torch
 import torch.nn.functional as F
+from prvr.runs.runs import Splits, train_run
 from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
@@ -21,7 +22,6 @@ from prvr.methods.arl_style.runs import ARLLoss, ARLStyleSettings, objective, se
 from prvr.methods.recipe import load_recipe
 from prvr.parts.nce import query_nce, video_nce
 from prvr.parts.triplet import query_triplet, video_triplet
-from prvr.runs.runs import Splits, train_run
 from prvr.training.checkpoint import load_state
 from prvr.training.loop import LAST
 from prvr.training.step import Objective, TwoTower, make_step

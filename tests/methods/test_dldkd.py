@@ -14,8 +14,8 @@ from prvr.methods.dldkd import runs as dldkd
 from prvr.methods.dldkd.network import DLDKD, DLDKDConfig, from_official, official_names
 from prvr.methods.dldkd.runs import DLDKDLoss, DLDKDSettings, objective
 from prvr.methods.official import export_weights, stack_depth, undecayed
-from prvr.parts.uniform import prepare_frames
 from prvr.parts.bert_adam import published_undecayed
+from prvr.parts.uniform import prepare_frames
 from prvr.training.step import Objective, TwoTower, make_step
 from tests.methods.family import (
     FRAMES,

@@ -13,8 +13,8 @@ from prvr.core.types import RetrievalModel
 from prvr.methods.gmmformer.network import GMMFormer, GMMFormerConfig, from_official, official_names
 from prvr.methods.gmmformer.runs import GMMFormerLoss, GMMFormerSettings, objective
 from prvr.methods.official import export_weights, stack_depth, undecayed
-from prvr.parts.gaussian import gaussian_table
 from prvr.parts.bert_adam import published_undecayed
+from prvr.parts.gaussian import gaussian_table
 from prvr.training.step import Objective, TwoTower
 from tests.methods.family import (
     CLIPS,

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Facts
+from prvr.core.ranking import score_banks
 from prvr.core.types import Query
 from prvr.index.base import Index
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 from prvr.search.background import COUNTS
-from prvr.search.calibration import NOTE, Calibrated, State, calibrate, scores_of
+from prvr.search.calibration import NOTE, Calibrated, State, calibrate
 from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, STRENGTH, UNCALIBRATED
 from prvr.search.judge import Judge
 from tests.index.make import SPEC, bank, header, unit
@@ -100,7 +101,9 @@ def test_scores_of_banks_are_those_of_the_index() -> None:
     index = library(range(9))
     queries = unit(5, WIDTH)
     ids, want = index.score_all(queries)
-    found = scores_of([index.candidate(queries[0], i).bank for i in ids], queries, clip_weight=index.header.clip_weight)
+    found = score_banks(
+        [index.candidate(queries[0], i).bank for i in ids], queries, clip_weight=index.header.clip_weight
+    )
     torch.testing.assert_close(found, want)
 
 

@@ -17,8 +17,8 @@ from prvr.search.engine import SearchEngine
 from prvr.search.grammar import parse
 from prvr.search.ranking import named
 from prvr.search.why import MOST_WORDS, explain, without_each
+from tests.core.slow import Curve, relevance
 from tests.search.conftest import Made
-from tests.search.slow import Curve, relevance
 from tests.search.test_engine import engine_of
 
 FUNCTION_WORDS = {"a", "an", "the", "there", "is", "that", "which", "in", "of", "we", "see"}

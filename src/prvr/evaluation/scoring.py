@@ -6,12 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from prvr.core.ranking import PRODUCTS, highest_cosines
 from prvr.core.types import BranchScores, QueryAtVideo, QueryBatch, RetrievalModel, Videos, VideoTokens
-
-PRODUCTS = 1 << 24
-"""How many cosines are held at a time by default: 64 MiB."""
 
 
 @torch.no_grad()
@@ -25,30 +22,6 @@ def encode_videos(model: RetrievalModel, videos: Iterable[Videos], *, device: st
     """Batches of videos -> their tokens on `device`, a batch at a time, so that a library need not fit in memory."""
     for batch in videos:
         yield model.encode_videos(batch.to(device))
-
-
-@torch.no_grad()
-def best_cosine(queries: Tensor, tokens: Tensor, valid: Tensor, *, products: int = PRODUCTS) -> Tensor:
-    """The best token of every video for every query, by cosine.
-
-    queries (Q, D), tokens (V, N, D), of any length, valid (V, N) -> (Q, V), -inf for a video without a valid token. At
-    most `products` cosines, or those of one query, are held at a time. Columns in which every token is zero cost
-    nothing: DL-DKD keeps its two branches side by side, each with zeros in the other's place.
-    """
-    videos, number, width = tokens.shape
-    best = tokens.new_full((len(queries), videos), -torch.inf)
-    if not number:
-        return best
-    queries = functional.normalize(queries, dim=-1, eps=1e-12)
-    flat = functional.normalize(tokens, dim=-1, eps=1e-12).reshape(-1, width)  # (V·N, D)
-    read, every = flat.any(0), bool(valid.all())
-    if not read.all():
-        queries, flat = queries[:, read], flat[:, read]
-    at_a_time = max(1, products // max(1, videos * number))
-    for at in range(0, len(queries), at_a_time):
-        cosine = (queries[at : at + at_a_time] @ flat.T).view(-1, videos, number)
-        best[at : at + at_a_time] = (cosine if every else cosine.masked_fill_(~valid, -torch.inf)).amax(2)
-    return best
 
 
 @torch.no_grad()
@@ -82,8 +55,8 @@ def score_tokens(
             found = guided_scores(model, queries, tokens, products=products)
         else:
             found = BranchScores(
-                frame=best_cosine(queries, tokens.frames, tokens.frame_valid, products=products),
-                clip=best_cosine(queries, tokens.clips, tokens.clip_valid, products=products),
+                frame=highest_cosines(queries, tokens.frames, tokens.frame_valid, products=products),
+                clip=highest_cosines(queries, tokens.clips, tokens.clip_valid, products=products),
             )
         frame.append(found.frame.cpu())
         clip.append(found.clip.cpu())

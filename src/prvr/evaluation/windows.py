@@ -33,13 +33,15 @@ class Windows(NamedTuple):
 
 def pad(lists: Sequence[Array]) -> Windows:
     """Q lists of windows, (n, 2) or with scores (n, 3) each -> Windows, each list in its own order."""
-    number = np.array([len(rows) for rows in lists], dtype=np.int64)
+    filled = [rows for rows in lists if len(rows)]
+    return padded(np.concatenate(filled or [np.empty((0, 2))]), np.array([len(rows) for rows in lists], dtype=np.int64))
+
+
+def padded(rows: Array, number: NDArray[np.int64]) -> Windows:
+    """The same lists end to end, (n, 2) or with scores (n, 3), number (Q,) of each."""
     valid = np.arange(max(1, int(number.max(initial=0)))) < number[:, None]
     table = np.zeros((*valid.shape, 3))
-    filled = [rows for rows in lists if len(rows)]
-    if filled:
-        flat = np.concatenate(filled)
-        table[..., : flat.shape[1]][valid] = flat
+    table[..., : rows.shape[1]][valid] = rows
     return Windows(table[..., :2], table[..., 2], valid)
 
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import UNKNOWN, Facts, Where
 from prvr.core.files import only_writer
+from prvr.core.ranking import best_of_branches
 from prvr.core.types import Bank, Candidate
 from prvr.index import nearest, upkeep
 from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, fits, unit
@@ -32,7 +33,7 @@ from prvr.index.catalogue import Catalogue, Row, bank_of, seal
 from prvr.index.database import FILE, PART, explained
 from prvr.index.merging import merge_alike
 from prvr.index.rereading import Changed, until_sound
-from prvr.index.segments import Form, Longs, Places, Segments, encode, fuse, write_segment
+from prvr.index.segments import Form, Longs, Places, Segments, encode, write_segment
 from prvr.index.view import View, look
 
 BATCH = 64  # videos a commit, unless `save` is called before
@@ -160,7 +161,7 @@ class EmbeddedIndex:
         places = self._look().candidates(direction, self._meant(where), k, self._segments)
         if not len(places.key) or k < 1:
             return []
-        scores = self._segments.scores(direction, places, clip_weight=self.header.clip_weight)  # (V',)
+        scores = self._segments.scores(direction, places, clip_weight=self.header.clip_weight).numpy()  # (V',)
         scores = np.nan_to_num(scores, nan=np.inf)  # only damage is not a number: up, where its checksum is compared
         last = np.partition(scores, -min(k, len(scores)))[-min(k, len(scores))]
         return self._answer(direction, places.at(scores >= last - SLACK), k)
@@ -213,13 +214,13 @@ class EmbeddedIndex:
         """queries (B, D) -> ids in order, and the exact fused score of every video (B, V)."""
         view, meant = self._look(), self._meant(where)
         places = view.places if meant is None else view.places.at(view.positions(meant))
-        scores = self._segments.scores_of_many(unit(queries), places, clip_weight=self.header.clip_weight)  # (V, B)
+        scores = self._segments.scores_of_many(unit(queries), places, clip_weight=self.header.clip_weight)  # (B, V)
         with self._sql() as catalogue:
             names = catalogue.names()
         self._need(names, places)
         ids = [names[key] for key in places.key.tolist()]
         order = sorted(range(len(ids)), key=ids.__getitem__)
-        return [ids[v] for v in order], torch.from_numpy(scores[order].T.copy())
+        return [ids[v] for v in order], scores[:, order]
 
     @until_sound
     def words(self, text: str, *, k: int, where: Where | None = None) -> list[WordHit]:
@@ -332,12 +333,12 @@ class EmbeddedIndex:
         """The k best of some videos, scored in float32; each is compared with its checksum the first time."""
         tokens = [self._segments.tokens(places, v) for v in range(len(places.key))]
         cosines = [rows @ unit for rows in tokens]
-        scores = fuse(torch.cat(cosines).numpy()[:, None], places, self.header.clip_weight)[:, 0]
+        fused = best_of_branches(torch.cat(cosines)[None], places.layout).fused(self.header.clip_weight)
         with self._sql() as catalogue:
             known = catalogue.rows(places.key.tolist())
         self._need(known, places)
         rows = [known[key] for key in places.key.tolist()]
-        scores = np.nan_to_num(scores, nan=np.inf)
+        scores = np.nan_to_num(fused[0].numpy(), nan=np.inf)
         best = sorted(range(len(rows)), key=lambda v: (-scores[v], rows[v].video_id))[:k]
         self._check(places, best, rows)
         return [

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import UNKNOWN, Facts, Where
-from prvr.core.types import Bank, BranchScores, Candidate
+from prvr.core.ranking import Layout, best_of_branches, score_bank
+from prvr.core.types import Bank, Candidate
 from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, unit
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.segments import Form
@@ -31,7 +32,7 @@ class _Joined(NamedTuple):
 
     ids: list[str]
     tokens: Tensor  # (ΣN, D)
-    group: Tensor  # (ΣN,) 2 · video for its frames, 2 · video + 1 for its clips
+    layout: Layout
 
 
 class ExactIndex:
@@ -117,15 +118,13 @@ class ExactIndex:
 
     def candidate(self, query: Tensor, video_id: str) -> Candidate:
         """query (D,) -> one named video, scored. Raises IndexFolderError when it is not there."""
-        bank = self._video(video_id).bank
-        cosines = bank.tokens @ unit(query)  # (N,)
-        group = torch.arange(len(cosines)).ge(bank.num_frames).long()
-        return Candidate(video_id, float(self._fuse(cosines[:, None], group, 1)[0, 0]), cosines, bank)
+        weight = self.header.clip_weight
+        return score_bank(video_id, self._video(video_id).bank, unit(query), clip_weight=weight)
 
     def score_all(self, queries: Tensor, *, where: Where | None = None) -> tuple[list[str], Tensor]:
         """queries (B, D) -> ids in order, and the fused score of every video (B, V)."""
-        ids, tokens, group = self._joined
-        scores = self._fuse(tokens @ unit(queries).T, group, len(ids))
+        ids, tokens, layout = self._joined
+        scores = best_of_branches((tokens @ unit(queries).T).T, layout).fused(self.header.clip_weight)
         if not where:
             return ids, scores
         meant = [v for v, video_id in enumerate(ids) if where.holds(self._videos[video_id].facts)]
@@ -163,16 +162,8 @@ class ExactIndex:
     def _joined(self) -> _Joined:
         ids = sorted(self._videos)
         banks = [self._videos[video_id].bank for video_id in ids]
-        groups = [torch.arange(len(b.tokens)).ge(b.num_frames).long() + 2 * v for v, b in enumerate(banks)]
         empty = torch.empty(0, self.header.width)
-        return _Joined(ids, torch.cat([empty, *(b.tokens for b in banks)]), torch.cat([torch.empty(0).long(), *groups]))
-
-    def _fuse(self, cosines: Tensor, group: Tensor, num_videos: int) -> Tensor:
-        """(ΣN, B) -> (B, V): best of each branch, weighted; a branch of no weight may have no tokens."""
-        best = cosines.new_full((2 * num_videos, cosines.shape[1]), -torch.inf)
-        best = best.scatter_reduce(0, group[:, None].expand_as(cosines), cosines, "amax")
-        frame, clip = best.view(num_videos, 2, cosines.shape[1]).permute(1, 2, 0).unbind(0)
-        return BranchScores(frame=frame, clip=clip).fused(self.header.clip_weight)
+        return _Joined(ids, torch.cat([empty, *(bank.tokens for bank in banks)]), Layout.of(banks))
 
     def _video(self, video_id: str) -> Video:
         try:

@@ -137,9 +137,7 @@ def correlation(segments: Segments, places: Places) -> float:
     asked, others = chosen[::17], np.delete(chosen, np.s_[::17])
     frames = torch.cat([segments.tokens(places, v, slice(0, 1)) for v in asked])
     scores = [segments.scores_of_many(frames, places.at(others), clip_weight=weight) for weight in (0.0, 1.0)]
-    return float(
-        np.mean([np.corrcoef(frame, clip)[0, 1] for frame, clip in zip(scores[0].T, scores[1].T, strict=True)])
-    )
+    return float(np.mean([np.corrcoef(frame, clip)[0, 1] for frame, clip in zip(*scores, strict=True)]))
 
 
 def _branches(segments: Segments, places: Places, clip_weight: float) -> list[str]:

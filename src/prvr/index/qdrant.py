@@ -21,7 +21,8 @@ from torch import Tensor
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import UNKNOWN, Facts, Where
-from prvr.core.types import Bank, BranchScores, Candidate
+from prvr.core.ranking import score_bank, score_banks
+from prvr.core.types import Bank, Candidate
 from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, fits, unit
 from prvr.index.qdrant_server import Json, ServerPoints
 from prvr.index.words import fold, informative, passages_of, rank_words
@@ -171,11 +172,13 @@ class QdrantIndex:
 
     def score_all(self, queries: Tensor, *, where: Where | None = None) -> tuple[list[str], Tensor]:
         """queries (B, D) -> ids in order, and the fused score of every video (B, V). Every vector travels here."""
-        directions = unit(queries)
+        directions, weight = unit(queries), self.header.clip_weight
         found = self._points.scroll(self._filter(where), keys=("video_id", "spans"), vectors=True)
-        scores = {point["payload"]["video_id"]: self._fuse(_bank(point), directions) for point in found}
+        scores = {
+            point["payload"]["video_id"]: score_banks([_bank(point)], directions, clip_weight=weight) for point in found
+        }
         ids = sorted(scores)
-        return ids, torch.stack([scores[video_id] for video_id in ids], 1) if ids else torch.empty(len(queries), 0)
+        return ids, torch.cat([torch.empty(len(queries), 0), *(scores[video_id] for video_id in ids)], 1)
 
     def words(self, text: str, *, k: int, where: Where | None = None) -> list[WordHit]:
         """The k videos whose names or subtitles hold most of a text, best first."""
@@ -256,16 +259,8 @@ class QdrantIndex:
         return found
 
     def _candidate(self, direction: Tensor, point: Json) -> Candidate:
-        bank = _bank(point)
-        score = float(self._fuse(bank, direction[None])[0])
-        return Candidate(point["payload"]["video_id"], score, bank.tokens @ direction, bank)
-
-    def _fuse(self, bank: Bank, directions: Tensor) -> Tensor:
-        """directions (B, D) -> (B,)."""
-        cosines = directions @ bank.tokens.T
-        nothing = cosines.new_full((len(directions), 1), -torch.inf)
-        frame, clip = (torch.cat([part, nothing], 1).amax(1) for part in cosines.tensor_split([bank.num_frames], dim=1))
-        return BranchScores(frame=frame, clip=clip).fused(self.header.clip_weight)
+        weight = self.header.clip_weight
+        return score_bank(point["payload"]["video_id"], _bank(point), direction, clip_weight=weight)
 
 
 def _bank(point: Json) -> Bank:

@@ -20,11 +20,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from prvr.core.ranking import Layout, best_of_branches
+
 Kind = Literal["fp32", "fp16", "int8"]
 NUMBERS: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "int8": torch.int8}
 CHUNK = 4096  # rows that are made float32 at a time: 6 MB at D = 384, which stays in the cache
 Longs = NDArray[np.int64]
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,11 @@ class Places(NamedTuple):
     def size(self) -> Longs:
         """(V,) tokens of each video."""
         return self.frames + self.clips
+
+    @property
+    def layout(self) -> Layout:
+        """How many tokens each video has."""
+        return Layout(self.frames, self.clips)
 
 
 def encode(tokens: Tensor, kind: Kind) -> bytes:
@@ -149,23 +155,21 @@ class Segments:
         """CRC-32 of one video's rows."""
         return zlib.crc32(self.raw(places, v))
 
-    def scores(self, unit: Tensor, places: Places, *, clip_weight: float) -> Floats:
+    def scores(self, unit: Tensor, places: Places, *, clip_weight: float) -> Tensor:
         """unit (D,), places of V videos -> fused scores (V,), as exact as products of the stored type are."""
         stored = unit if self.kind == "int8" else unit.to(NUMBERS[self.kind])
         cosines = torch.cat([stored[:0], *(self._products(stored, *run) for run in _runs(places))]).float()
-        return fuse(cosines.numpy()[:, None], places, clip_weight)[:, 0]
+        return best_of_branches(cosines[None], places.layout).fused(clip_weight)[0]
 
-    def scores_of_many(self, units: Tensor, places: Places, *, clip_weight: float) -> Floats:
-        """units (B, D) -> fused scores (V, B) in float32, a few thousand rows of the map at a time."""
-        if not len(places.key):
-            return np.empty((0, len(units)), np.float32)
+    def scores_of_many(self, units: Tensor, places: Places, *, clip_weight: float) -> Tensor:
+        """units (B, D) -> fused scores (B, V) in float32, a few thousand rows of the map at a time."""
         opens = np.flatnonzero(np.diff(places.size.cumsum() // CHUNK, prepend=0)).tolist()
-        scores = []
+        scores = [units.new_empty(len(units), 0)]
         for first, last in pairwise([0, *opens, len(places.key)]):
             some = places.at(np.arange(first, last))
             rows = torch.cat([units[:0], *(self._floats(*run) for run in _runs(some))])
-            scores.append(fuse((rows @ units.T).numpy(), some, clip_weight))
-        return np.concatenate(scores)
+            scores.append(best_of_branches((rows @ units.T).T, some.layout).fused(clip_weight))
+        return torch.cat(scores, 1)
 
     def will_need(self, places: Places) -> None:
         """Ask the system to read these videos at once; one page after the other takes 30 times as long when cold."""
@@ -198,20 +202,6 @@ class Segments:
             return torch.mv(self._mapped(segment)[1][start:end], unit)
         chunks = range(start, end, CHUNK)
         return torch.cat([self._floats(segment, begin, min(begin + CHUNK, end)) @ unit for begin in chunks])
-
-
-def fuse(cosines: Floats, places: Places, clip_weight: float) -> Floats:
-    """cosines (ΣN, B) of V videos end to end -> (V, B): best of each branch, weighted."""
-    begin = places.size.cumsum() - places.size
-    edges = np.stack([begin, begin + places.frames], 1).flatten()  # (2V,) where each branch begins
-    padded = np.concatenate([cosines, np.full((1, cosines.shape[1]), -np.inf, np.float32)])
-    best = np.maximum.reduceat(padded, edges, axis=0)  # (2V, B); an empty branch takes what follows it
-    best[np.stack([places.frames, places.clips], 1).flatten() == 0] = -np.inf
-    if clip_weight in (0, 1):
-        return best[int(clip_weight) :: 2]
-    weights = np.array([1 - clip_weight, clip_weight], np.float32)
-    fused: Floats = np.einsum("vbq,b->vq", best.reshape(len(places.key), 2, -1), weights)
-    return fused
 
 
 def _runs(places: Places) -> Iterator[tuple[int, int, int]]:

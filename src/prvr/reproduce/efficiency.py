@@ -10,14 +10,24 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.utils.flop_counter import FlopCounterMode
 
-from prvr.core.types import Batch, Made, QueryAtVideo, QueryBatch, RetrievalModel, Videos, VideoTokens
+from prvr.core.ranking import highest_products
+from prvr.core.types import (
+    Batch,
+    BranchScores,
+    Made,
+    QueryAtVideo,
+    QueryBatch,
+    RetrievalModel,
+    Videos,
+    VideoTokens,
+)
 from prvr.data.dataset import RetrievalSet
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
@@ -113,21 +123,18 @@ def _scorer(model: RetrievalModel, tokens: VideoTokens) -> tuple[Callable[[Tenso
 
     A branch without weight is not kept.
     """
-    share = {"frames": 1 - model.clip_weight, "clips": model.clip_weight}
+    weight = model.clip_weight
+    branches = ((tokens.frames, tokens.frame_valid, 1 - weight), (tokens.clips, tokens.clip_valid, weight))
+    kept = [(normalize(x, dim=-1), valid) if share else (x[:, :0], valid[:, :0]) for x, valid, share in branches]
+    num_bytes = _bytes([x for x, _ in kept])
     if isinstance(model, QueryAtVideo):
-        kept = [x for name, weight in share.items() if weight for x in [getattr(tokens, name)]]
-        return lambda query: guided_scores(model, query, tokens).fused(model.clip_weight)[0], _bytes(kept)
-    size = len(tokens.frames)
-    units = [
-        (normalize(getattr(tokens, name), dim=-1).flatten(0, 1), weight) for name, weight in share.items() if weight
-    ]
+        return lambda query: guided_scores(model, query, tokens).fused(weight)[0], num_bytes
 
     def score(query: Tensor) -> Tensor:
-        unit = normalize(query[0], dim=0)
-        best = [weight * (x @ unit).view(size, -1).amax(1) for x, weight in units]
-        return torch.stack(best).sum(0)
+        unit = normalize(query, dim=-1)
+        return BranchScores(*(highest_products(unit, x, valid) for x, valid in kept)).fused(weight)[0]
 
-    return score, _bytes([x for x, _ in units])
+    return score, num_bytes
 
 
 def _bytes(tensors: Sequence[Tensor]) -> int:

@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from prvr.core.errors import ConfigError, PrvrError, VideoError
+from prvr.core.ranking import Curves, moments, relevance
 from prvr.core.types import Query, VideoTokens
 from prvr.data.dataset import RetrievalSet
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
-from prvr.evaluation.curves import Curves, TokenScores, peaks, relevance_curves
+from prvr.evaluation.curves import BranchTokens, end_to_end
 from prvr.evaluation.scoring import encode_queries, score_tokens
 from prvr.methods.recipe import Recipe
 from prvr.parts.videos import ClipVideos
@@ -84,11 +85,11 @@ def figure3(lab: Lab, path: Path, wanted: Wanted) -> str:
     for row, seen in enumerate(systems):
         v = int(seen.scores[q].argmax())
         video_id = seen.items.video_ids[v]
-        curves, duration = _curve(seen, q, v)
-        start, end = peaks(curves).spans[0, 0].tolist()
+        curves = _curve(seen, q, v)
+        start, end = moments(curves).spans[0].tolist()
         right = video_id == query.video_id
         rank = int((seen.scores[q] >= seen.scores[q, seen.items.video_of_query[q]]).sum())
-        _draw_curve(axes[row][0], curves, duration, (start, end), query if right else None)
+        _draw_curve(axes[row][0], curves, (start, end), query if right else None)
         axes[row][0].set_title(f"{seen.title}: {video_id} {'✓' if right else '✗'}", fontsize=8)
         _draw_pictures(axes[row][1:], _file(data, wanted, video_id), (start, end))
         lines.append(f"{seen.title}: {video_id} {start:.1f}-{end:.1f} s; the right video is at rank {rank}")
@@ -164,27 +165,26 @@ def _chosen(systems: Sequence[_Seen], wanted: Wanted) -> int:
     return int(found[0]) if len(found) else 0
 
 
-def _curve(seen: _Seen, q: int, v: int) -> tuple[Curves, float]:
-    """Relevance of one video over time for one query, and the video's length in seconds."""
+def _curve(seen: _Seen, q: int, v: int) -> Curves:
+    """Relevance of one video over time for one query."""
     video = seen.items.videos.take(torch.tensor([v]))
-    duration = float(video.frame_spans[..., 1].max())
     query, weight = normalize(seen.queries[q], dim=0), seen.trained.model.clip_weight
     frames, clips = (normalize(x[v], dim=1) @ query for x in (seen.tokens.frames, seen.tokens.clips))
     spans = seen.trained.model.token_spans(video)
-    branches = [
-        TokenScores(frames[None], spans.frames, seen.tokens.frame_valid[v][None], 1 - weight),
-        TokenScores(clips[None], spans.clips, seen.tokens.clip_valid[v][None], weight),
-    ]
-    return relevance_curves(branches, torch.tensor([duration])), duration
+    tokens = end_to_end(
+        BranchTokens(frames[None], spans.frames, seen.tokens.frame_valid[v][None]),
+        BranchTokens(clips[None], spans.clips, seen.tokens.clip_valid[v][None]),
+    )
+    return relevance(tokens, clip_weight=weight, durations_s=[float(video.frame_spans[..., 1].max())])
 
 
-def _draw_curve(axis: Any, curves: Curves, duration: float, moment: tuple[float, float], query: Query | None) -> None:
-    edges, values = curves.edges[0], curves.values[0]
-    axis.stairs(values[curves.valid[0]].tolist(), edges[: int(curves.valid.sum()) + 1].tolist(), color="tab:blue")
+def _draw_curve(axis: Any, curves: Curves, moment: tuple[float, float], query: Query | None) -> None:
+    edges = [0.0, *curves.ends.tolist()]
+    axis.stairs(curves.values.tolist(), edges, color="tab:blue")
     axis.axvspan(*moment, color="tab:orange", alpha=0.4, label="retrieved")
     for start, end in query.windows if query else ():
         axis.axvspan(start, end, color="tab:green", alpha=0.25, label="annotated")
-    axis.set_xlim(0, duration)
+    axis.set_xlim(0, edges[-1])
     axis.set_xlabel("s", fontsize=7)
     axis.tick_params(labelsize=6)
     handles, labels = axis.get_legend_handles_labels()

@@ -19,14 +19,7 @@ from prvr.data.world import true_similarity
 from prvr.encoders.devices import pick_device
 from prvr.evaluation.collapse import TokenStatistics, query_sums, similarity
 from prvr.evaluation.correlation import cosine_matrix, rank_correlation, spearman
-from prvr.evaluation.curves import (
-    MOST,
-    TokenScores,
-    moment_scores,
-    own_cosines,
-    peaks,
-    relevance_curves,
-)
+from prvr.evaluation.curves import MOST, BranchTokens, end_to_end, moment_scores, token_cosines, windows_of
 from prvr.evaluation.intervals import RESAMPLES, bootstrap
 from prvr.evaluation.measured import Measured, Ranks
 from prvr.evaluation.metrics import Recalls, ranks
@@ -236,18 +229,16 @@ class _Watched:
         self.duration_s[rows] = duration
         queries, clip_weight = self._queries[rows.to(self._queries.device)], self._model.clip_weight
         frames, clips = self._model.token_spans(batch)
-        branches = [
+        both = []
+        for x, valid, seconds, weight in (
             (tokens.frames, tokens.frame_valid, frames, 1 - clip_weight),
             (tokens.clips, tokens.clip_valid, clips, clip_weight),
-        ]
-        scored = [
-            TokenScores(
-                own_cosines(queries, x, video), spans[video] * stretch[:, None, None], valid.cpu()[video], weight
-            )
-            for x, valid, spans, weight in branches
-            if weight
-        ]
-        found, place = peaks(relevance_curves(scored, duration), most=MOST), rows.numpy()
+        ):
+            read = slice(None if weight else 0)
+            scores, times = token_cosines(queries, x[:, read], video), seconds[video, read] * stretch[:, None, None]
+            both.append(BranchTokens(scores, times, valid[:, read].cpu()[video]))
+        found = windows_of(end_to_end(*both), duration, clip_weight=clip_weight)
+        place = rows.numpy()
         for whole, part in zip(self.windows, found, strict=True):
             whole[place, : part.shape[1]] = part
 

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prvr.core.types import Bank, BranchScores, EncoderSpec, Query
+from prvr.core.ranking import score_banks
+from prvr.core.types import EncoderSpec, Query
 from prvr.data.world import world_queries
 from prvr.encoders.world import DOMAIN
 from prvr.index.base import Index, unit
@@ -130,18 +131,6 @@ def calibrate(
     return Calibrated(len(changed), len(versions), enough=True)
 
 
-def scores_of(banks: Sequence[Bank], queries: Tensor, *, clip_weight: float) -> Tensor:
-    """queries (B, D) of unit length -> (B, len(banks)), the fused score of each video."""
-    sizes = torch.tensor([len(bank.tokens) for bank in banks])
-    owner = torch.arange(len(banks)).repeat_interleave(sizes)
-    place = torch.arange(len(owner)) - (sizes.cumsum(0) - sizes)[owner]
-    clip = place >= torch.tensor([bank.num_frames for bank in banks])[owner]
-    scores = queries @ torch.cat([bank.tokens for bank in banks]).float().T  # (B, ΣN)
-    best = scores.new_full((len(queries), 2 * len(banks)), -torch.inf)
-    best = best.scatter_reduce(1, (2 * owner + clip).expand(len(queries), -1), scores, "amax")
-    return BranchScores(frame=best[:, 0::2], clip=best[:, 1::2]).fused(clip_weight)
-
-
 def _foreign() -> list[Sentence]:
     """Every other one for the null; strings of letters all, since no video is to be measured by them."""
     return [
@@ -182,7 +171,7 @@ def _update(index: Index, state: State, changed: Sequence[str], versions: Mappin
     best = {row: state.best[row] for row in nulls if row not in set(lost)}
     if changed:
         banks = [index.candidate(queries[0], video_id).bank for video_id in changed]
-        scores = scores_of(banks, queries, clip_weight=index.header.clip_weight)
+        scores = score_banks(banks, queries, clip_weight=index.header.clip_weight)
         scores = _without_own(state, list(range(len(queries))), changed, scores)
         found = video_bias(scores[state.rows(null=False)])
         bias |= {video_id: float(value) for video_id, value in zip(changed, found, strict=True)}

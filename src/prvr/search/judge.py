@@ -9,10 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from prvr.core.ranking import score_banks
 from prvr.core.types import Bank
 from prvr.index.base import Index, unit
 from prvr.search.background import COUNTS
-from prvr.search.calibration import State, scores_of
+from prvr.search.calibration import State
 from prvr.search.confidence import FEWEST_VIDEOS, Null, label, t_norm
 
 ANCHORS, ANCHOR_TOKENS = 128, 32  # videos, and vectors of each branch of one, that t-norm looks at
@@ -86,7 +87,7 @@ class Judge:
         """queries (S, D), scores (S, n) -> the same by t-norm over the anchors, where there are any."""
         if not self._anchors:
             return scores
-        return t_norm(scores, scores_of(self._anchors, unit(queries), clip_weight=self._clip_weight))
+        return t_norm(scores, score_banks(self._anchors, unit(queries), clip_weight=self._clip_weight))
 
 
 def _thinned(bank: Bank) -> Bank:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from prvr.core.facts import Where
+from prvr.core.ranking import Instants, around, instants, on_grid
 from prvr.core.types import Candidate, Span
 from prvr.index.base import Index, WordHit, unit
-from prvr.search.instants import Instants, in_order, instants, stretch, without
 from prvr.search.judge import Judgement
+from prvr.search.order import in_order, without
 
 DEPTH = 100  # videos that are looked at again when ranking by more than one vector
 STRENGTH = 0.5  # what a negative takes away, times what it stands above its usual height (benchmarks/grammar.py)
@@ -46,7 +47,7 @@ class Row(NamedTuple):
         if self.values is None or self.places is None or len(self.values) < 2:
             return ()
         places = self.places.tolist()
-        found = [stretch(self.values[i], at, step_s=self.step_s) for i, at in enumerate(places)]
+        found = around(on_grid(list(self.values), steps_s=[self.step_s] * len(places)), self.places.numpy()).tolist()
         bounds = [0.0, *((a + b + 1) / 2 * self.step_s for a, b in pairwise(places)), torch.inf]
         return tuple((max(start, bounds[i]), min(end, bounds[i + 1])) for i, (start, end) in enumerate(found))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from prvr.core.facts import Facts
+from prvr.core.ranking import TokenScores, moments, on_grid, per_second, relevance
 from prvr.core.types import Span
 from prvr.index.base import WordHit
 from prvr.search.export import SearchHit
-from prvr.search.moments import moments, on_grid, per_second, relevance
 from prvr.search.ranking import HALF, Row
 
 
@@ -35,11 +35,12 @@ def _shown(
     found: dict[int, tuple[tuple[Span, ...], tuple[float, ...]]] = {}
     if plain:
         lengths = [durations_s[i] for i in plain]
-        curves = relevance([rows[i].candidate for i in plain], clip_weight=clip_weight, durations_s=lengths)
-        found |= zip(plain, zip(moments(curves), per_second(curves), strict=True), strict=True)
+        tokens = TokenScores.of([rows[i].candidate for i in plain])
+        curves = relevance(tokens, clip_weight=clip_weight, durations_s=lengths)
+        found |= zip(plain, zip(moments(curves).each(), per_second(curves), strict=True), strict=True)
     if grids:
         curves = on_grid(list(grids.values()), steps_s=[rows[i].step_s for i in grids])
-        found |= zip(grids, zip(moments(curves), per_second(curves), strict=True), strict=True)
+        found |= zip(grids, zip(moments(curves).each(), per_second(curves), strict=True), strict=True)
     return [found[i] for i in range(len(rows))]
 
 

@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from prvr.core.types import Bank, Candidate
-from prvr.search.instants import Instants, in_order, instants, stretch, without
-from tests.search.slow import relevance
+from prvr.core.ranking import Instants
+from prvr.search.order import in_order, without
 
 
 def timed(rows: list[list[list[float]]]) -> Instants:
@@ -31,34 +30,6 @@ def slow_order(steps: Sequence[Sequence[float]], windows: Sequence[int | None]) 
             score = sum(step[at] for step, at in zip(steps, places, strict=True)) / len(steps)
             best = max(best, (score, places), key=lambda pair: pair[0])
     return best
-
-
-def test_a_bank_at_its_instants_by_hand() -> None:
-    one = torch.tensor([[1.0, 0.0]])
-    tokens = torch.tensor([[0.6, 0.8], [1.0, 0.0], [0.8, -0.6], [0.0, 1.0], [0.6, -0.8]])
-    spans = torch.tensor([[0.0, 1.0], [1.0, 2.0], [2.0, 2.2], [0.0, 1.5], [1.5, 2.2]])
-    found = instants([Bank(tokens, spans, 3)], one, clip_weight=0.5, durations_s=[2.2], step_s=1.0)
-    assert found.ends.tolist() == [3]
-    frame, clip = [0.6, 1.0, 0.8], [0.0, 0.6, 0.6]  # the last instant lasts 0.2 s
-    assert found.values[0, 0].tolist() == pytest.approx([(f + c) / 2 for f, c in zip(frame, clip, strict=True)])
-
-
-def test_instants_are_the_relevance_of_one_video_read_in_the_middle() -> None:
-    banks, durations = [], []
-    for size in (7, 30, 12):
-        spans = (torch.rand(size, 2) * 20).sort(1).values + torch.tensor([0.0, 0.6])
-        banks.append(Bank(torch.nn.functional.normalize(torch.randn(size, 6), dim=1), spans, size // 2))
-        durations.append(float(spans.max()))
-    queries = torch.nn.functional.normalize(torch.randn(3, 6), dim=1)
-    found = instants(banks, queries, clip_weight=0.3, durations_s=durations)
-    for k, (bank, duration) in enumerate(zip(banks, durations, strict=True)):
-        middles = (torch.arange(int(found.ends[k])) + 0.5) * found.step_s
-        middles = middles[middles < duration]
-        for s, query in enumerate(queries):
-            curve = relevance(Candidate("v", 0, bank.tokens @ query, bank), clip_weight=0.3, duration_s=duration)
-            at = torch.searchsorted(curve.edges, middles, right=True) - 1
-            torch.testing.assert_close(found.values[s, k, : len(middles)], curve.values[at])
-        assert found.values[:, k, int(found.ends[k]) :].isneginf().all()
 
 
 def test_order_by_hand() -> None:
@@ -99,13 +70,6 @@ def test_what_must_not_be_seen_takes_from_the_same_instant_only() -> None:
     torch.testing.assert_close(found[0, 0], torch.tensor([0.5, 0.6 - 0.5 * 0.4, 0.4]))
     torch.testing.assert_close(found[0, 1, :2], torch.tensor([0.6, 0.2 - 0.5 * 0.8]))
     assert found[0, 1, 2] == -torch.inf
-
-
-def test_a_step_lasts_as_long_as_its_curve_stays_up() -> None:
-    curve = torch.tensor([0.0, 0.0, 0.7, 1.0, 0.6, 0.0, 0.9, 0.0])  # half way to 1.0 is 0.5
-    assert stretch(curve, 3, step_s=0.5) == (1.0, 2.5)
-    assert stretch(curve, 6, step_s=0.5) == (3.0, 3.5)
-    assert stretch(torch.ones(4), 2, step_s=0.5) == (0.0, 2.0)
 
 
 def slow_best_before(values: Tensor, window: int | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Moments of one video after the other, as anyone can read them: the twin of `prvr.search.moments`."""
+"""Scores and moments of one video after the other, as anyone can read them: twin of `prvr.core.ranking`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,21 @@ import torch
 from torch import Tensor
 
 from prvr.core.types import Candidate, Span
+
+
+def highest_cosines(query: Tensor, tokens: Tensor, valid: Tensor) -> list[list[float]]:
+    """query (Q, D), tokens (V, N, D), valid (V, N) -> the best cosine, Q rows of V."""
+
+    def cosine(a: Tensor, b: Tensor) -> float:
+        return float(a @ b / (a.norm() * b.norm()))
+
+    return [
+        [
+            max(cosine(q, t) for t, real in zip(video, mask, strict=True) if real)
+            for video, mask in zip(tokens, valid, strict=True)
+        ]
+        for q in query
+    ]
 
 
 class Curve(NamedTuple):
