@@ -156,8 +156,11 @@ def query_table(texts: TextFeatures) -> QueryTable:
 
 
 def unit_queries(texts: TextFeatures) -> QueryBatch:
-    """Padded text features -> all of them as one batch."""
-    return query_table(texts).batch(torch.arange(len(texts.words)))
+    """Padded text features -> unit rows (length + 1e-5, as published), padded with zeros to the longest sentence."""
+    longest = int(texts.valid.sum(1).max()) if len(texts.valid) else 0
+    valid = texts.valid[:, :longest]  # real words come first
+    words = _unit(texts.words[:, :longest]).masked_fill(~valid[..., None], 0)
+    return QueryBatch(words=words, valid=valid, sentence=_unit(texts.sentence))
 
 
 def _table(words: Sequence[Tensor], sentence: Tensor) -> QueryTable:
