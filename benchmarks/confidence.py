@@ -20,18 +20,18 @@ from statistics import mean
 from typing import NamedTuple
 
 import torch
+from prvr.runs.runs import Trained, open_run, zero_shot
 from torch import Tensor
 
 from prvr.core.facts import Facts
 from prvr.core.types import Bank, EncoderSpec, Query, TextFeatures, VideoFeatures
+from prvr.core.vectors import unit_queries
 from prvr.data.folder import DataFolder
 from prvr.data.simulate import TextEncoder, hashed_words
-from prvr.data.sources import unit_queries
 from prvr.data.world import generate_features, true_similarity, world_queries
 from prvr.encoders.world import load_world_encoder
 from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.exact import ExactIndex
-from prvr.runs.runs import Trained, open_run, zero_shot
 from prvr.search import confidence
 from prvr.search.background import letters
 from prvr.search.calibration import calibrate

@@ -20,6 +20,7 @@ from random import Random
 from statistics import mean
 
 import torch
+from prvr.runs.runs import zero_shot
 from torch import Tensor
 
 from prvr.core.facts import Facts
@@ -29,7 +30,6 @@ from prvr.data.world.vocabulary import COLOURS, SCENE_WORDS, SHAPE_WORDS
 from prvr.encoders.world import load_world_encoder
 from prvr.index.base import ZERO_SHOT, Cue, IndexHeader
 from prvr.index.exact import ExactIndex
-from prvr.runs.runs import zero_shot
 from prvr.search import ranking
 from prvr.search.confidence import separation
 from prvr.search.engine import SearchEngine

@@ -23,10 +23,11 @@ import torch
 from torch import Tensor
 
 from prvr.core.types import VideoBatch, VideoFeatures
+from prvr.core.vectors import unit_rows
 from prvr.data.dataset import take
 from prvr.data.prepared import prepared_videos
 from prvr.methods.msc.prepare import PrepareConfig, prepare_video
-from prvr.parts.videos import cat_videos, unit_rows
+from prvr.parts.videos import cat_videos
 from tests.parts.slow import loop_average, loop_merge
 
 BATCH = 128

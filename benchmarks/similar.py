@@ -20,6 +20,7 @@ from typing import NamedTuple
 import av
 import torch
 from av.video.stream import VideoStream
+from prvr.runs.runs import open_run, zero_shot
 
 from prvr.core.facts import Facts
 from prvr.data.annotations import read_queries
@@ -27,7 +28,6 @@ from prvr.encoders.world import load_world_encoder
 from prvr.features.extract import extract
 from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.exact import ExactIndex
-from prvr.runs.runs import open_run, zero_shot
 from prvr.search import similar
 from prvr.search.engine import SearchEngine
 from prvr.search.indexing import banks

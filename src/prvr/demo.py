@@ -23,7 +23,7 @@ from prvr.methods.recipe import Recipe, load_recipe
 from prvr.ranker.ranker import open_run, zero_shot
 from prvr.runs.measure import evaluate_run
 from prvr.runs.train import train_run
-from prvr.search.engine import SearchEngine, calibrate_folder
+from prvr.search.engine import SearchEngine
 from prvr.search.indexing import build_index
 from prvr.search.listing import answer
 
@@ -103,8 +103,7 @@ def _learn(root: Path, screen: Screen, *, seeds: int, device: str) -> tuple[dict
 
 def _search(root: Path, screen: Screen, run: Path, queries: list[Query], *, device: str) -> None:
     encoder = load_encoder("world", device=device)
-    done = build_index([root / "videos"], root, encoder, model=run)
-    calibrate_folder(root, encoder)
+    done = build_index([root / "videos"], root, encoder, model=run, home=())
     engine = SearchEngine.open(root, device=device)
     engine.search(queries[0].text)  # the first answer also pays for starting up
     screen.say(f"Index     {done.num_videos} videos searchable, in {root}")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -60,3 +62,36 @@ def test_what_is_said_of_features_is_no_part_of_their_identity_and_old_files_ope
 def test_start_and_end_are_those_of_the_best_moment() -> None:
     hit = Hit(video_id="v", score=1.0, moments=((7.0, 9.0), (1.0, 2.0)), duration_s=10.0)
     assert (hit.start, hit.end) == (7.0, 9.0)
+
+
+def test_a_hit_as_json_has_all_that_it_says() -> None:
+    hit = Hit(
+        video_id="v",
+        score=0.12345678,
+        moments=((1.23456, 2.0), (5.0, 6.0)),
+        duration_s=10.00004,
+        path=Path("a") / "v.mp4",
+        p_topic=0.25,
+        relevance=(0.123456,),
+        steps=((1.23456, 1.5), (1.5, 2.0)),
+    )
+    told = hit.as_dict()
+    assert told.keys() == {field.name for field in fields(hit)} | {"start", "end"}
+    assert json.loads(json.dumps(told)) == {
+        "video_id": "v",
+        "path": str(Path("a") / "v.mp4"),
+        "score": 0.123457,
+        "duration_s": 10.0,
+        "quote": "",
+        "confidence": "not calibrated",
+        "p_topic": 0.25,
+        "p_instance": None,
+        "same_as": None,
+        "start": 1.235,
+        "end": 2.0,
+        "moments": [[1.235, 2.0], [5.0, 6.0]],
+        "steps": [[1.235, 1.5], [1.5, 2.0]],
+        "relevance": [0.1235],
+    }
+    assert (hit.video, replace(hit, path=None).video) == (str(Path("a") / "v.mp4"), "v")
+    assert replace(hit, path=None).as_dict()["path"] is None

@@ -7,8 +7,9 @@ import torch
 
 from prvr.core.errors import DataError
 from prvr.core.types import Query, TextFeatures
+from prvr.core.vectors import unit_queries
 from prvr.data.dataset import RetrievalSet
-from prvr.data.sources import StoreSource, unit_queries
+from prvr.data.sources import StoreSource
 from prvr.methods.msc.prepare import PrepareConfig, prepare_video
 from prvr.parts.videos import cat_videos
 from tests.features.make import ColourEncoder, some_features, store_with

@@ -8,16 +8,20 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from prvr.core.errors import FeatureError, VideoError
-from prvr.features.extract import Progress, extract
+from prvr.features.extract import Progress, encode_video, extract
 from prvr.features.store import FeatureStore
+from prvr.video import source
+from prvr.video.probe import probe
 from tests.features.make import COLOURS, ColourEncoder
 from tests.video.make import Image, steps, write_video
 
@@ -52,6 +56,24 @@ def test_features_are_what_the_frames_show(library: Path, tmp_path: Path) -> Non
     assert video.times.tolist() == pytest.approx([0, 1, 2], abs=0.01)
     assert video.duration_s == pytest.approx(3, abs=0.05)
     torch.testing.assert_close(video.features, torch.eye(3), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("most", [None, 1])
+def test_a_file_is_opened_to_measure_it_and_to_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int | None
+) -> None:
+    paint(tmp_path / "a.mp4", "red", "blue")
+    real, opened = source.av.open, []
+
+    def count(*args: Any, **kwargs: Any) -> Any:
+        opened.append(args[0])
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(source.av, "open", count)
+        made = encode_video(tmp_path / "a.mp4", ColourEncoder(), rate=1.0, max_frames=most, stop=threading.Event())
+    assert len(opened) == 2
+    assert made.duration_s == probe(tmp_path / "a.mp4").duration_s
 
 
 def test_a_second_run_does_only_what_is_missing_or_changed(library: Path, tmp_path: Path) -> None:

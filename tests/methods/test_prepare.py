@@ -8,10 +8,11 @@ import torch
 
 from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.types import VideoBatch
+from prvr.core.vectors import unit_rows
 from prvr.methods.msc.merging import LevelRule, connected_share, direct_share, merge_ladder, segment_clips
 from prvr.methods.msc.prepare import PrepareConfig, prepare_video
 from prvr.parts.sampling import average_positions
-from prvr.parts.videos import cat_videos, unit_rows
+from prvr.parts.videos import cat_videos
 from tests.parts.make import video_features
 
 SMALL = PrepareConfig(frames=16, schedule=(10, 6), levels=(6, 4, 2))

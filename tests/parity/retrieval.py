@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from prvr.core.types import Batch, BranchScores, QueryBatch, VideoBatch, VideoTokens
+from prvr.core.vectors import unit_rows
 from prvr.methods.official import Places, export_weights
 from prvr.parts.triplet import query_triplet, video_triplet
-from prvr.parts.videos import unit_rows
 from tests.parity.arrays import Arrays, close
 
 Loss = Callable[[Tensor], Tensor]

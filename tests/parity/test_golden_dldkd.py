@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prvr.core.types import Batch, QueryBatch, Teacher, VideoBatch
+from prvr.core.vectors import unit_rows
 from prvr.evaluation.scoring import score_tokens
 from prvr.methods.dldkd import runs as recipes
 from prvr.methods.dldkd.distillation import frame_distillation, own_cosines, soft_nce
@@ -25,7 +26,7 @@ from prvr.parts.nce import query_nce, video_nce
 from prvr.parts.sampling import at_most
 from prvr.parts.scoring import best_cosine, best_token
 from prvr.parts.uniform import UniformConfig, prepare_frames
-from prvr.parts.videos import cat_videos, unit_rows
+from prvr.parts.videos import cat_videos
 from tests.parity.arrays import Arrays, close
 from tests.parity.retrieval import check_loss, check_triplet, file_order, full_sizes, pieces
 from tests.parts.make import video_features

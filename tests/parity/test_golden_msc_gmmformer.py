@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from prvr.core.vectors import unit_rows
 from prvr.methods.msc.cbva import average_segments, cbva
 from prvr.methods.msc.merging import (
     connected_share,
@@ -35,7 +36,6 @@ from prvr.parts.masked import key_bias
 from prvr.parts.nce import query_nce, video_nce
 from prvr.parts.sampling import average_positions
 from prvr.parts.triplet import query_triplet, video_triplet
-from prvr.parts.videos import unit_rows
 from tests.parity.arrays import Arrays, close
 from tests.parts.make import video_features
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from prvr.core.errors import ConfigError, FeatureError
+from prvr.core.vectors import unit_rows
 from prvr.parts import proposals
 from prvr.parts.proposals import (
     guided_means,
@@ -19,7 +20,7 @@ from prvr.parts.proposals import (
 from prvr.parts.sampling import average_positions
 from prvr.parts.spans import clip_spans, equal_spans, whole_spans
 from prvr.parts.uniform import UniformConfig, prepare_frames, prepare_uniform
-from prvr.parts.videos import cat_videos, unit_rows
+from prvr.parts.videos import cat_videos
 from tests.parts.make import video_features
 
 CONFIG = UniformConfig(frames=8, clips=4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -53,7 +53,7 @@ def calibrated(made: Made) -> SearchEngine:
     return engine
 
 
-def scores(hits: list[Hit]) -> dict[str, float]:
+def scores(hits: Sequence[Hit]) -> dict[str, float]:
     return {hit.video_id: hit.score for hit in hits}
 
 
@@ -200,7 +200,7 @@ def test_a_target_that_is_taken_away_is_missed(made: Made) -> None:
     assert sum(p <= 0.05 for p in p_without) / len(rises) < 0.12
 
 
-def surest(hits: list[Hit]) -> float:
+def surest(hits: Sequence[Hit]) -> float:
     return min(1.0 if hit.p_instance is None else hit.p_instance for hit in hits)
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from prvr.runs.runs import zero_shot
 
 from prvr import Library, PrvrError, SearchEngine
 from prvr.core.errors import IndexFolderError, QueryError, VideoError
+from prvr.features.store import FeatureStore
 from prvr.index.exact import ExactIndex
-from prvr.runs.runs import zero_shot
 from prvr.search import engine as engine_module
 from prvr.search import indexing
-from prvr.search.engine import check_query
+from prvr.search.calibration import Calibrated
 from prvr.search.indexing import build_index
+from prvr.search.sentences import check_query
 from prvr.video.probe import probe
 from tests.features.make import ColourEncoder
 from tests.features.test_extract import paint
@@ -128,6 +131,31 @@ def test_indexing_again_adds_only_what_is_new_or_changed(videos: Path) -> None:
     assert added_by(lib) == ["fire.mp4", "new.mp4"]
     assert lib.search("green", k=1)[0].video.endswith("new.mp4")
     assert score_of(lib, "red", "fire.mp4") == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.usefixtures("colour")
+def test_nothing_is_opened_or_read_twice(videos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lib, done = Library(videos), Counter[str]()
+
+    def counted(owner: object, name: str) -> None:
+        real = getattr(owner, name)
+
+        def call(*args: object, **kwargs: object) -> object:
+            done[name] += 1
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, call)
+
+    for name in ("make_index", "header_of", "zero_shot"):
+        counted(indexing, name)
+    counted(engine_module, "_model_of")
+    counted(FeatureStore, "entry")
+    assert len(added_by(lib)) == 3
+    assert lib.last is not None
+    assert lib.last.calibrated == Calibrated(0, 3, enough=False)
+    assert done == {"make_index": 1, "header_of": 1, "zero_shot": 1, "entry": 3}
+    assert added_by(lib) == []
+    assert done == {"make_index": 2, "header_of": 2, "zero_shot": 2, "entry": 6}
 
 
 @pytest.mark.usefixtures("colour")

@@ -168,6 +168,17 @@ def test_steps_in_order_as_the_engine_finds_them(client: TestClient, engine: Sea
     assert found["query"] == str(asked)
 
 
+def test_a_hit_is_told_as_everywhere(client: TestClient, engine: SearchEngine) -> None:
+    found = ask(client, query_text=f"{SENTENCE} then a star", page_limit=3)
+    for told, hit in zip(found["data"], engine.search(f"{SENTENCE} then a star", k=3), strict=True):
+        want = hit.as_dict()
+        assert told.keys() > want.keys()
+        for name in ("moments", "steps"):
+            assert told[name] == [{"start": start, "end": end} for start, end in want[name]]
+        for name in ("video_id", "start", "end", "duration_s", "confidence", "quote", "same_as"):
+            assert told[name] == want[name]
+
+
 def test_more_like_a_moment(client: TestClient, engine: SearchEngine) -> None:
     found = ask(client, like={"video_id": "w0003.webm", "start": 0, "end": 5}, page_limit=4, filter={"path": "w0"})
     hits = engine.search_like("w0003.webm", (0, 5), k=4, where=Where(path="w0"))

@@ -85,7 +85,6 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
     from prvr.index.opening import header_of
     from prvr.index.segments import Form
     from prvr.ranker.ranker import open_run
-    from prvr.search.engine import calibrate_folder
     from prvr.search.indexing import build_index
 
     name = args.encoder
@@ -108,9 +107,10 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             engine=args.engine,
             form=Form(tokens=args.tokens or "fp16", alike=args.alike) if args.tokens or args.alike else None,
             retry=() if args.retry else None,
+            home=home,
             on_progress=show,
         )
-    return _told(args, folder, done, calibrated=calibrate_folder(folder, encoder, home=home).enough)
+    return _told(args, folder, done, calibrated=done.calibrated is not None and done.calibrated.enough)
 
 
 def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated: bool) -> int:

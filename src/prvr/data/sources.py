@@ -12,11 +12,10 @@ from torch import Tensor
 from prvr.core.config import fingerprint
 from prvr.core.errors import FeatureError
 from prvr.core.types import Encoder, EncoderSpec, FeatureSpec, Query, QueryBatch, TextFeatures, VideoFeatures
+from prvr.core.vectors import unit_rows
 from prvr.features.packs import PackFolder
 from prvr.features.store import FeatureStore
 from prvr.features.texts import text_features
-
-_EPS = 1e-5  # added to every length, as published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,24 +150,18 @@ class PackSource:
 def query_table(texts: TextFeatures) -> QueryTable:
     """Padded text features -> unit rows (length + 1e-5, as published) without the padding."""
     return QueryTable(
-        words=_unit(texts.words[texts.valid]), start=_starts(texts.valid.sum(1)), sentence=_unit(texts.sentence)
+        words=unit_rows(texts.words[texts.valid].float()),
+        start=_starts(texts.valid.sum(1)),
+        sentence=unit_rows(texts.sentence.float()),
     )
-
-
-def unit_queries(texts: TextFeatures) -> QueryBatch:
-    """Padded text features -> all of them as one batch."""
-    return query_table(texts).batch(torch.arange(len(texts.words)))
 
 
 def _table(words: Sequence[Tensor], sentence: Tensor) -> QueryTable:
     lengths = torch.tensor([len(rows) for rows in words])
-    return QueryTable(words=_unit(torch.cat(list(words))), start=_starts(lengths), sentence=_unit(sentence))
+    return QueryTable(
+        words=unit_rows(torch.cat(list(words)).float()), start=_starts(lengths), sentence=unit_rows(sentence.float())
+    )
 
 
 def _starts(lengths: Tensor) -> Tensor:
     return torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-
-
-def _unit(x: Tensor) -> Tensor:
-    length: Tensor = torch.linalg.vector_norm(x.float(), dim=-1, keepdim=True)
-    return x.float() / (length + _EPS)

@@ -25,7 +25,6 @@ from prvr.features.failures import Failures, Stage, failure
 from prvr.features.store import Entry, FeatureStore, StoreHeader
 from prvr.video.decode import sample_frames
 from prvr.video.find import find_videos
-from prvr.video.probe import probe
 from prvr.video.source import NoFrame, shown
 
 
@@ -51,7 +50,7 @@ class Plan:
     """What is to be done with some paths."""
 
     jobs: list[Job] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)  # ids of what is there already
+    kept: dict[str, Entry] = field(default_factory=dict)  # by id, what is there already
     moved: dict[str, Path] = field(default_factory=dict)  # those whose files lie elsewhere now -> where
     failed: dict[str, str] = field(default_factory=dict)  # file -> one line why
     ignored: int = 0
@@ -66,7 +65,7 @@ class Progress:
     video_s: float = 0.0  # seconds of video encoded so far
     wall_s: float = 0.0
     current: str = ""
-    made: list[str] = field(default_factory=list)  # video ids, in the order in which they were finished
+    made: list[Entry] = field(default_factory=list)  # in the order in which they were finished
 
     @property
     def realtime(self) -> float:
@@ -79,6 +78,7 @@ class Extraction:
     """What an extraction did."""
 
     store: FeatureStore
+    entries: tuple[Entry, ...]  # all videos of the given paths that are in the store now, in order of their ids
     made: tuple[str, ...]  # video ids encoded now
     kept: tuple[str, ...]  # video ids that were there and had not changed
     moved: dict[str, Path] = field(default_factory=dict)  # those of them whose files lie elsewhere now -> where
@@ -90,7 +90,7 @@ class Extraction:
     @property
     def video_ids(self) -> tuple[str, ...]:
         """All videos of the given paths that are in the store now."""
-        return tuple(sorted((*self.made, *self.kept)))
+        return tuple(entry.video_id for entry in self.entries)
 
 
 def extract(
@@ -120,7 +120,8 @@ def extract(
         failures.save()
     return Extraction(
         store=store,
-        made=tuple(progress.made),
+        entries=tuple(sorted((*progress.made, *todo.kept.values()), key=lambda entry: entry.video_id)),
+        made=tuple(entry.video_id for entry in progress.made),
         kept=tuple(todo.kept),
         moved=todo.moved,
         failed=todo.failed,
@@ -140,11 +141,11 @@ def plan(
     for start in (*again, *paths):
         root = again.get(start) or (start if start.is_dir() else start.parent)
         for path, stat in _found(start, root, failures, todo, must=start not in again):
-            job = _job(path, root, stat, store, taken)
+            job, entry = _job(path, root, stat, store, taken)
             if taken.get(job.video_id) == path.resolve():
                 continue
             taken[job.video_id] = path.resolve()
-            if (entry := store.entry(job.video_id)) and entry.made_from(job.size, job.mtime_ns):
+            if entry and entry.made_from(job.size, job.mtime_ns):
                 _keep(entry, job, todo, failures)
             else:
                 todo.jobs.append(job)
@@ -159,10 +160,11 @@ def encode_video(
 
     Raises VideoError for a file that cannot be read, KeyboardInterrupt once `stop` is set.
     """
-    duration = probe(path).duration_s
+    reader = sample_frames(path, rate=rate, max_frames=max_frames)
+    duration = reader.duration_s
     features: list[torch.Tensor] = []
     times: list[torch.Tensor] = []
-    for batch in sample_frames(path, rate=rate, max_frames=max_frames):
+    for batch in reader:
         if stop.is_set():
             raise KeyboardInterrupt
         features.append(encoder.encode_images(encoder.prepare(batch.frames)))
@@ -173,7 +175,7 @@ def encode_video(
 
 def _keep(entry: Entry, job: Job, todo: Plan, failures: Failures) -> None:
     """A file that was read before."""
-    todo.kept.append(entry.video_id)
+    todo.kept[entry.video_id] = entry
     failures.drop(job.path)
     here = job.path.resolve()
     if str(here) != entry.source and not there(Path(entry.source)):
@@ -251,17 +253,17 @@ def _run(
     stop = threading.Event()
     began = time.perf_counter()
 
-    def note(job: Job, done: float | Refused) -> None:
+    def note(job: Job, done: Entry | Refused) -> None:
         if isinstance(done, Refused):
             todo.failed[str(job.path)] = done.line
             failures.add(failure(job.path, job.root, done.stage, done.line, (job.size, job.mtime_ns)))
         else:
             failures.drop(job.path)
-            progress.video_s += done
-            progress.made.append(job.video_id)
+            progress.video_s += done.duration_s
+            progress.made.append(done)
 
     with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
-        waiting: dict[Future[float | Refused], Job] = {
+        waiting: dict[Future[Entry | Refused], Job] = {
             pool.submit(_read, job, encoder, store, stop): job for job in todo.jobs
         }
         try:
@@ -282,15 +284,14 @@ def _run(
             raise
 
 
-def _read(job: Job, encoder: Encoder, store: FeatureStore, stop: threading.Event) -> float | Refused:
-    """One file into the store; -> its seconds, or why there are none."""
+def _read(job: Job, encoder: Encoder, store: FeatureStore, stop: threading.Event) -> Entry | Refused:
+    """One file into the store, or why there are no features of it."""
     header = store.header
     try:
         video = encode_video(job.path, encoder, rate=header.rate, max_frames=header.max_frames, stop=stop)
     except VideoError as error:
         return Refused("decode" if isinstance(error, NoFrame) else "open", str(error))
-    store.write(job.video_id, video, source=job.path.resolve(), size=job.size, mtime_ns=job.mtime_ns)
-    return video.duration_s
+    return store.write(job.video_id, video, source=job.path.resolve(), size=job.size, mtime_ns=job.mtime_ns)
 
 
 @contextmanager
@@ -304,9 +305,12 @@ def _one_thread_each() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _job(path: Path, root: Path, stat: os.stat_result, store: FeatureStore, taken: dict[str, Path]) -> Job:
-    """A file under its id: its path below the root, with the root's name in front where that is another file's id.
+def _job(
+    path: Path, root: Path, stat: os.stat_result, store: FeatureStore, taken: dict[str, Path]
+) -> tuple[Job, Entry | None]:
+    """A file under its id, and what the store has under that.
 
+    The id is its path below the root, with the root's name in front where that is another file's.
     A file of the same id, size and time of change as one in the store is that one, wherever the folder lies now.
     """
     short = path.relative_to(root).as_posix()
@@ -318,7 +322,7 @@ def _job(path: Path, root: Path, stat: os.stat_result, store: FeatureStore, take
         if owner is None and entry and not entry.made_from(job.size, job.mtime_ns) and there(Path(entry.source)):
             owner = Path(entry.source)
         if owner is None or owner == here:
-            return job
+            return job, entry
     raise FeatureError(
         f"{path}: two other videos are already called {short!r} and {long!r} in {store.folder}; "
         "rename its folder, or give the folder above all of them as the path"

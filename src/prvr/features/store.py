@@ -146,7 +146,7 @@ class FeatureStore:
                 f"{path}: features of video {video_id!r} are damaged ({error}); run the same `prvr extract` again"
             ) from error
 
-    def write(self, video_id: str, video: VideoFeatures, *, source: Path, size: int, mtime_ns: int) -> None:
+    def write(self, video_id: str, video: VideoFeatures, *, source: Path, size: int, mtime_ns: int) -> Entry:
         """Put one video in place, whole or not at all. Raises FeatureError for a full or read-only disk."""
         width = self.header.encoder.width
         if video.features.shape[1:] != (width,):
@@ -172,6 +172,7 @@ class FeatureStore:
                 f"{self.folder}: cannot write the features of {video_id!r} ({error.strerror}); free some space or "
                 f"choose another folder, then run the same command again: what is finished stays"
             ) from error
+        return entry
 
     def remove(self, video_id: str) -> None:
         """Forget one video."""

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import VideoFeatures
+from prvr.core.vectors import unit_rows
 from prvr.parts.sampling import at_most, average_positions, frame_spans, position_spans
-from prvr.parts.videos import ClipVideos, FrameVideos, cat_videos, check_frames, unit_rows
+from prvr.parts.videos import ClipVideos, FrameVideos, cat_videos, check_frames
 
 
 @dataclass(frozen=True, kw_only=True)

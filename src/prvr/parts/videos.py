@@ -62,12 +62,6 @@ def check_frames(video: VideoFeatures) -> None:
         raise FeatureError("a video has no frames in the feature store; extract it again")
 
 
-def unit_rows(x: Tensor) -> Tensor:
-    """x (..., E) with each row divided by its length + 1e-5, as published."""
-    length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x / (length + 1e-5)
-
-
 def _stack(tensors: Sequence[Tensor]) -> Tensor:
     """(v, N, ...) each -> (V, N of the longest, ...), zeros or False behind the shorter."""
     longest = max(tensor.shape[1] for tensor in tensors)

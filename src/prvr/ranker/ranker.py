@@ -21,10 +21,12 @@ from prvr.core.types import (
     FeatureSpec,
     QueryAtVideo,
     RetrievalModel,
+    TextFeatures,
     TokenSpans,
     VideoFeatures,
     VideoTokens,
 )
+from prvr.core.vectors import unit_queries
 from prvr.core.weights import WEIGHTS, load_weights, put_weights
 from prvr.ranker.names import find_method, named_in
 
@@ -62,6 +64,11 @@ class Ranker:
     def reranks(self) -> bool:
         """Whether it needs the query at the video, so that no index of vectors can serve it."""
         return isinstance(self.model, QueryAtVideo)
+
+    def embed(self, texts: TextFeatures) -> Tensor:
+        """Q sentences as the frozen encoder sees them -> (Q, D)."""
+        with torch.inference_mode():
+            return self.model.encode_queries(unit_queries(texts))
 
     def banks(self, videos: Sequence[VideoFeatures]) -> list[Bank]:
         """Frozen features of some videos -> the vectors that each is searched by. Raises FeatureError."""

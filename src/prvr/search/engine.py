@@ -14,18 +14,17 @@ from torch import Tensor
 
 from prvr.core.errors import IndexFolderError, QueryError, VideoError
 from prvr.core.facts import Facts, Where
-from prvr.core.types import Encoder, Query, Span, TextFeatures
-from prvr.data.sources import unit_queries
+from prvr.core.types import Encoder, Query, Span
 from prvr.encoders.loading import load_encoder
 from prvr.index.base import ZERO_SHOT, Index, IndexHeader, WordHit, unit
 from prvr.index.opening import open_index
 from prvr.ranker.ranker import Ranker, open_run, zero_shot
 from prvr.search import similar
-from prvr.search.calibration import Calibrated, calibrate
+from prvr.search.calibration import Calibrated
 from prvr.search.confidence import CONFIDENT, RELATED, UNCALIBRATED
 from prvr.search.export import SearchHit
 from prvr.search.grammar import Request, parse
-from prvr.search.indexing import locate
+from prvr.search.indexing import calibrate_index, locate
 from prvr.search.judge import Judge, Judgement
 from prvr.search.ranking import (
     DEPTH,
@@ -34,6 +33,7 @@ from prvr.search.ranking import (
     Ranking,
     Row,
     by_instants,
+    by_name,
     by_vector,
     by_words,
     fused,
@@ -41,6 +41,7 @@ from prvr.search.ranking import (
     rocchio,
 )
 from prvr.search.reading import read
+from prvr.search.sentences import embed
 from prvr.search.why import Why, explain
 from prvr.video.decode import sample_frames
 
@@ -225,15 +226,11 @@ class SearchEngine:
 
     def embed_many(self, texts: Sequence[str]) -> Tensor:
         """Q sentences -> (Q, D)."""
-        for text in texts:
-            check_query(text, self.encoder)
-        features: TextFeatures = self.encoder.encode_texts(list(texts))
-        with torch.inference_mode():
-            return self.trained.model.encode_queries(unit_queries(features))
+        return embed(self.encoder, self.trained, texts)
 
     def calibrate(self, home: Sequence[str | Query] = ()) -> Calibrated:
         """Make hits say how sure they are; see `calibration.calibrate`. The index must be open for writing."""
-        done = calibrate(self.index, self.embed_many, encoder=self.encoder.spec, home=home)
+        done = calibrate_index(self.index, self.encoder, self.trained, home)
         self._judged = ("", None)
         return done
 
@@ -272,14 +269,16 @@ class SearchEngine:
             rows = by_vector(self.index, vectors[0], k=depth, where=where)
         else:
             rows = by_instants(self.index, steps, negatives, within_s=request.within_s, k=depth, where=where)
+        unseen = by_name(self.index, vectors[0], said, besides=rows)
+        ids = [row.candidate.video_id for row in (*rows, *unseen)]
+        bias = dict(zip(ids, judge.bias(ids).tolist(), strict=True)) if judge else {}
         if judge:
-            bias = judge.bias([row.candidate.video_id for row in rows]).tolist()
-            rows = [row for _, row in sorted(zip(bias, rows, strict=True), key=lambda pair: pair[0] - pair[1].score)]
+            rows = sorted(rows, key=lambda row: bias[row.candidate.video_id] - row.score)
         if said:
-            rows = fused(self.index, vectors[0], rows, said)
+            rows = fused(rows, unseen, said)
         rows = rows[:k]
         heard = {hit.video_id: hit for hit in said}
-        judgements = _judgements(rows, steps, None if any(move) else judge)
+        judgements = _judgements(rows, steps, None if any(move) else judge, bias)
         both = zip(rows, judgements, strict=True)
         judgements = [_with_words(heard.get(row.candidate.video_id), judgement) for row, judgement in both]
         return Ranking(rows, judgements, heard)
@@ -318,22 +317,6 @@ class SearchEngine:
         return unit((bank.tokens.float() * (share * inside)[:, None]).sum(0))
 
 
-def check_query(text: object, encoder: Encoder) -> None:
-    """Raises QueryError for what cannot be searched: no text, no word, far more words than the encoder reads."""
-    if not isinstance(text, str):
-        raise QueryError(f"query: expected a sentence, found {type(text).__name__}; write what happens in the video")
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise QueryError("query: is not readable text (broken characters); write it in UTF-8")
-    words = text.split()
-    if not any(letter.isalnum() for letter in text):
-        raise QueryError(f"query: {text.strip()[:40]!r} holds no word; describe what happens, such as 'a dog jumps'")
-    if len(words) > encoder.spec.token_limit:
-        raise QueryError(
-            f"query: has {len(words):,} words, but encoder {encoder.spec.name!r} reads {encoder.spec.token_limit}; "
-            "describe one event in one sentence"
-        )
-
-
 def _with_words(said: WordHit | None, judgement: Judgement) -> Judgement:
     """All words said are a sure match and half of them a related one, whatever is seen."""
     if said is None or judgement.confidence in (UNCALIBRATED, CONFIDENT) or said.score < HALF:
@@ -347,7 +330,7 @@ def calibrate_folder(folder: Path, encoder: Encoder, *, home: Sequence[str | Que
     Raises IndexFolderError when it cannot be written, or is being written by another process.
     """
     with open_index(folder, write=True) as index:
-        return SearchEngine(index, folder, encoder, _model_of(folder, index.header)).calibrate(home)
+        return calibrate_index(index, encoder, _model_of(folder, index.header), home)
 
 
 def _model_of(folder: Path, header: IndexHeader) -> Ranker:
@@ -363,12 +346,12 @@ def _model_of(folder: Path, header: IndexHeader) -> Ranker:
     return trained
 
 
-def _judgements(rows: Sequence[Row], steps: Tensor, judge: Judge | None) -> list[Judgement]:
-    """steps (S, D) -> what is known of each row."""
+def _judgements(rows: Sequence[Row], steps: Tensor, judge: Judge | None, bias: Mapping[str, float]) -> list[Judgement]:
+    """steps (S, D), what the score of each video loses -> what is known of each row."""
     if judge is None or not rows:
         return [UNKNOWN] * len(rows)
-    bias = judge.bias([row.candidate.video_id for row in rows])
-    return judge.judge(steps, torch.stack([row.evidence for row in rows], 1) - bias)
+    less = torch.tensor([bias[row.candidate.video_id] for row in rows])
+    return judge.judge(steps, torch.stack([row.evidence for row in rows], 1) - less)
 
 
 def _unjudged(rows: list[Row]) -> Ranking:

@@ -6,6 +6,7 @@ import filecmp
 import time
 import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Facts
 from prvr.core.files import there, write_whole
-from prvr.core.types import Encoder, EncoderSpec, QueryAtVideo
+from prvr.core.types import Encoder, EncoderSpec, Query, QueryAtVideo
 from prvr.core.weights import WEIGHTS
 from prvr.features.extract import Extraction, Progress, extract
 from prvr.features.failures import Failures
@@ -24,6 +25,8 @@ from prvr.index.opening import OpenIndex, header_of, make_index, open_index
 from prvr.index.segments import Form
 from prvr.index.upkeep import Damage, mend_catalogue
 from prvr.ranker.ranker import CONFIG, Ranker, open_run, zero_shot
+from prvr.search.calibration import Calibrated, calibrate
+from prvr.search.sentences import embed
 from prvr.search.subtitles import SUFFIXES, read_cues
 
 __all__ = ["Indexing", "build_index", "locate", "open_index", "refresh", "repair", "verify"]
@@ -38,6 +41,7 @@ class Indexing:
     num_videos: int  # in the index, in all
     removed: tuple[str, ...] = ()  # video ids whose files are gone
     bytes_per_hour: float = 0.0  # of video, on the disk; 0 where a server holds the vectors
+    calibrated: Calibrated | None = None  # None: that was not asked for
 
 
 def build_index(
@@ -55,6 +59,7 @@ def build_index(
     form: Form | None = None,
     soon_s: float | None = None,
     retry: Collection[str] | None = None,
+    home: Sequence[str | Query] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Indexing:
     """Every video below `paths` into the index at `folder`.
@@ -63,41 +68,44 @@ def build_index(
     out the videos below `paths` whose files are gone; `tags` are given to all that are there. `engine` is a server
     (`qdrant://host:port/collection`) that is to hold the vectors, `form` how a new index keeps them. With `soon_s`
     what was read can be searched at most about so many seconds later, else when all is read. `retry`: as `extract`.
+    With `home`, which may be empty, hits say how sure they are from then on; see `calibration.calibrate`.
 
     Raises IndexFolderError when the index there is of another encoder, model or form. Stopped at any moment, it keeps
     the features that are finished, and the next call goes on from there.
     """
-    model = model or _model_of(folder)
+    known = header_of(folder)
+    model = model or _model_of(folder, known)
     trained = _fitting(model, encoder)
-    header = _header(folder, encoder, trained)
-    if engine:
-        with make_index(folder, header, engine=engine):
-            pass  # a server that does not answer is told before hours of extraction
-    opened = partial(make_index, folder, header, engine=engine, form=form)
-    if model and soon_s is not None:
-        _keep_model(model, folder / "model")  # whoever searches meanwhile needs it
-    extraction = extract(
-        paths,
-        encoder,
-        folder / "features",
-        rate=rate,
-        max_frames=max_frames,
-        workers=workers,
-        retry=retry,
-        on_progress=on_progress if soon_s is None else _soon(folder, trained, tags, opened, soon_s, on_progress),
-    )
-    store = extraction.store
-    with store.writing(), opened() as index:
+    opened = partial(make_index, folder, _header(folder, known, encoder, trained), engine=engine, form=form)
+    step = on_progress if soon_s is None else _soon(folder, trained, tags, opened, soon_s, on_progress)
+    with ExitStack() as held:
+        # A server that does not answer is told before hours of extraction; a folder is left to others meanwhile.
+        index = held.enter_context(opened()) if engine else None
+        if model and soon_s is not None:
+            _keep_model(model, folder / "model")  # whoever searches meanwhile needs it
+        extraction = extract(
+            paths,
+            encoder,
+            folder / "features",
+            rate=rate,
+            max_frames=max_frames,
+            workers=workers,
+            retry=retry,
+            on_progress=step,
+        )
+        held.enter_context(extraction.store.writing())
+        index = held.enter_context(opened()) if index is None else index
         if model:
             _keep_model(model, folder / "model")
-        removed = _prune(index, store, paths, extraction.video_ids) if prune else []
-        added = refresh(index, store, trained, extraction.video_ids, tags=tags, moved=extraction.moved)
+        removed = _prune(index, extraction.store, paths, extraction.video_ids) if prune else []
+        added = refresh(index, extraction.store, trained, extraction.entries, tags=tags, moved=extraction.moved)
         index.save(folder)
         return Indexing(
             extraction=extraction,
             added=tuple(added),
             num_videos=len(index),
             removed=tuple(removed),
+            calibrated=None if home is None else calibrate_index(index, encoder, trained, home),
             bytes_per_hour=_bytes_per_hour(index),
         )
 
@@ -123,7 +131,7 @@ def refresh(
     index: Index,
     store: FeatureStore,
     trained: Ranker,
-    video_ids: Sequence[str],
+    entries: Sequence[Entry],
     *,
     tags: Sequence[str] = (),
     moved: Mapping[str, Path] | None = None,
@@ -136,7 +144,6 @@ def refresh(
     """
     folder = store.folder.parent
     versions = index.versions
-    entries = [entry for entry in map(store.entry, video_ids) if entry]
     known = {entry.video_id: index.facts(entry.video_id) for entry in entries if entry.video_id in versions}
     sources = {entry.video_id: str((moved or {}).get(entry.video_id, entry.source)) for entry in entries}
     found = {
@@ -201,7 +208,7 @@ def repair(folder: Path) -> tuple[list[Damage], list[str]]:
     with EmbeddedIndex.create(folder, _header_of(store.header.encoder, trained)) as index:
         found += index.verify()
         index.repair(found)
-        added = refresh(index, store, trained, [entry.video_id for entry in store.entries()])
+        added = refresh(index, store, trained, store.entries())
         index.save(folder)
     return found, added
 
@@ -212,15 +219,19 @@ def locate(folder: Path, path: str) -> Path:
     return inside if there(inside) else folder.absolute().parent / path
 
 
-def _model_of(folder: Path) -> Path | None:
+def _model_of(folder: Path, header: IndexHeader | None) -> Path | None:
     """Where the model of an index lies; None for a bare encoder, or where there is no index yet."""
-    header = header_of(folder)
     return None if header is None or header.model == ZERO_SHOT else folder / "model"
 
 
-def _header(folder: Path, encoder: Encoder, trained: Ranker) -> IndexHeader:
-    """What the index is to be made with. Raises IndexFolderError when there is one that was made otherwise."""
-    header, ours = _header_of(encoder.spec, trained), header_of(folder)
+def calibrate_index(index: Index, encoder: Encoder, trained: Ranker, home: Sequence[str | Query] = ()) -> Calibrated:
+    """Make hits of an index say how sure they are; see `calibration.calibrate`. It must be open for writing."""
+    return calibrate(index, partial(embed, encoder, trained), encoder=encoder.spec, home=home)
+
+
+def _header(folder: Path, ours: IndexHeader | None, encoder: Encoder, trained: Ranker) -> IndexHeader:
+    """What the index is to be made with. Raises IndexFolderError when there is one (`ours`) that was made otherwise."""
+    header = _header_of(encoder.spec, trained)
     if ours is not None and (not ours.encoder.same_as(header.encoder) or ours.model != header.model):
         raise IndexFolderError(
             f"{folder}: was made with encoder {ours.encoder.fingerprint} and model {ours.model}, not with "

@@ -16,7 +16,6 @@ from prvr.features.store import Entry, FeatureStore
 from prvr.index.opening import header_of, open_index
 from prvr.ranker.ranker import Ranker
 from prvr.search.calibration import Calibrated
-from prvr.search.engine import calibrate_folder
 from prvr.search.indexing import Indexing, build_index, locate, refresh
 from prvr.video.source import check_file, shown
 
@@ -45,9 +44,10 @@ def read_into(
     name = encoder or (known.encoder.source or known.encoder.name if known else "world")
     loaded = load_encoder(name, device=device)
     done = build_index(
-        paths, folder, loaded, prune=prune, tags=tags, soon_s=SOON_S, retry=retry, on_progress=on_progress
+        paths, folder, loaded, prune=prune, tags=tags, soon_s=SOON_S, retry=retry, home=(), on_progress=on_progress
     )
-    return done, calibrate_folder(folder, loaded)
+    assert done.calibrated is not None
+    return done, done.calibrated
 
 
 def forget(folder: Path, video_id: str) -> None:
@@ -85,7 +85,7 @@ def relocate(folder: Path, video_id: str, path: Path, trained: Ranker) -> Path:
         here = (path / before.name if path.is_dir() else path).resolve()
         check_file(here)
         _same(here, entry)
-        refresh(index, store, trained, [video_id], moved={video_id: here})
+        refresh(index, store, trained, [entry], moved={video_id: here})
         index.save(folder)
         return here
 

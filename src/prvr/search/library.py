@@ -18,7 +18,7 @@ from prvr.core.facts import Where
 from prvr.core.types import Hit, Query, Span
 from prvr.encoders.loading import load_encoder
 from prvr.features.extract import Progress
-from prvr.search.engine import SearchEngine, calibrate_folder
+from prvr.search.engine import SearchEngine
 from prvr.search.export import SearchHit, export
 from prvr.search.indexing import Indexing, build_index
 
@@ -54,8 +54,9 @@ class Library:
         to be `confident`.
         """
         encoder = load_encoder(self.encoder, device=self.device)
-        self.last = build_index([self.videos], self.folder, encoder, model=self.model, on_progress=on_progress)
-        calibrate_folder(self.folder, encoder, home=home)
+        self.last = build_index(
+            [self.videos], self.folder, encoder, model=self.model, home=home, on_progress=on_progress
+        )
         self._engine = None
         return self
 

@@ -77,8 +77,7 @@ class Ranking(NamedTuple):
 
 def by_vector(index: Index, query: Tensor, *, k: int, where: Where | None) -> list[Row]:
     """One sentence: the score of the index. query (D,)."""
-    found = index.search(query, k=k, where=where)
-    return [Row(one, one.score, torch.tensor([one.score])) for one in found]
+    return [_plain(one) for one in index.search(query, k=k, where=where)]
 
 
 def by_instants(
@@ -142,7 +141,7 @@ def named(
     """
     found = index.candidate(steps[0], video_id)
     if len(steps) == 1 and not len(negatives):
-        return Row(found, found.score, torch.tensor([found.score]))
+        return _plain(found)
     rows = by_instants(index, steps, negatives, within_s=within_s, k=DEPTH // 2, where=where)
     row = next((row for row in rows if row.candidate.video_id == video_id), None)
     row = row or chained(index, [found], steps, negatives, within_s=within_s)[0]
@@ -166,13 +165,18 @@ def by_words(index: Index, text: str, *, k: int, where: Where | None) -> list[Wo
     return [hit for hit in index.words(text, k=max(DEPTH, 2 * k), where=where) if hit.score >= SAID]
 
 
-def fused(index: Index, query: Tensor, rows: Sequence[Row], said: Sequence[WordHit]) -> list[Row]:
-    """Rows and word hits in one order, by reciprocal rank; what only its words found is scored by query (D,)."""
-    known = {row.candidate.video_id: row for row in rows}
-    order = reciprocal_ranks([row.candidate.video_id for row in rows], {hit.video_id: hit.score for hit in said})
-    new = (index.candidate(query, video_id) for video_id in order if video_id not in known)
-    known |= {one.video_id: Row(one, one.score, torch.tensor([one.score])) for one in new}
-    return [known[video_id] for video_id in order]
+def by_name(index: Index, query: Tensor, said: Sequence[WordHit], *, besides: Sequence[Row]) -> list[Row]:
+    """What only its words found, and not the sentence itself, scored by query (D,)."""
+    known = {row.candidate.video_id for row in besides}
+    found = [index.candidate(query, hit.video_id) for hit in said if hit.video_id not in known]
+    return [_plain(one) for one in found]
+
+
+def fused(seen: Sequence[Row], unseen: Sequence[Row], said: Sequence[WordHit]) -> list[Row]:
+    """What is seen, best first, and what only its words found in one order with them, by reciprocal rank."""
+    rows = {row.candidate.video_id: row for row in (*seen, *unseen)}
+    order = reciprocal_ranks([row.candidate.video_id for row in seen], {hit.video_id: hit.score for hit in said})
+    return [rows[video_id] for video_id in order]
 
 
 def reciprocal_ranks(seen: Sequence[str], said: Mapping[str, float]) -> list[str]:
@@ -185,6 +189,10 @@ def reciprocal_ranks(seen: Sequence[str], said: Mapping[str, float]) -> list[str
     for rank, (name, share) in enumerate(said.items(), 1):
         worth[name] = worth.get(name, 1 / (RRF + len(seen) + 1)) + min(1.0, share / HALF) / (RRF + rank)
     return sorted(worth, key=lambda name: -worth[name])
+
+
+def _plain(candidate: Candidate) -> Row:
+    return Row(candidate, candidate.score, torch.tensor([candidate.score]))
 
 
 def _row(candidate: Candidate, wanted: Instants, score: float, places: Tensor, v: int) -> Row:

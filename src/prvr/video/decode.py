@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -35,8 +36,14 @@ class FrameReader:
     """The batches of one file, and how much of it was damaged (complete when the last batch has been read)."""
 
     def __init__(self, path: Path, *, rate: float, max_frames: int | None, threads: int) -> None:
+        self._path = path
         self._damage = Damage()
-        self._batches = _batches(path, rate, max_frames, threads, self._damage)
+        self._batches = self._read(rate, max_frames, threads)
+
+    @cached_property
+    def duration_s(self) -> float:
+        """How long the video is, by its packets (see `measure`); they are looked at once, and before any is decoded."""
+        return measure(self._path).duration_s
 
     @property
     def damaged_packets(self) -> int:
@@ -54,6 +61,23 @@ class FrameReader:
     def __next__(self) -> FrameBatch:
         return next(self._batches)
 
+    def _read(self, rate: float, max_frames: int | None, threads: int) -> Iterator[FrameBatch]:
+        if max_frames is not None and self.duration_s > 0:
+            rate = min(rate, max_frames / self.duration_s)
+        kept: list[NDArray[np.uint8]] = []
+        times: list[float] = []
+        # The slice cuts only where the packets promised less than there is.
+        for time, image in islice(_samples(self._path, rate, threads, self._damage), max_frames):
+            full = len(kept) >= min(BATCH_FRAMES, BATCH_BYTES // image.nbytes)
+            if kept and (full or image.shape != kept[0].shape):
+                yield _batch(kept, times)
+                kept, times = [], []
+            kept.append(image)
+            times.append(time)
+        if not kept:
+            raise no_frame(self._path)
+        yield _batch(kept, times)
+
 
 def sample_frames(path: Path, *, rate: float = 1.0, max_frames: int | None = None, threads: int = 1) -> FrameReader:
     """Frames of a video at `rate` frames per second, at most `max_frames`, in batches of bounded size.
@@ -70,25 +94,6 @@ def sample_frames(path: Path, *, rate: float = 1.0, max_frames: int | None = Non
     if max_frames is not None and max_frames < 1:
         raise ConfigError(f"max_frames: {max_frames} is impossible; give at least 1, or leave it out")
     return FrameReader(path, rate=rate, max_frames=max_frames, threads=threads)
-
-
-def _batches(path: Path, rate: float, max_frames: int | None, threads: int, damage: Damage) -> Iterator[FrameBatch]:
-    if max_frames is not None:
-        duration = measure(path).duration_s
-        rate = min(rate, max_frames / duration) if duration > 0 else rate
-    kept: list[NDArray[np.uint8]] = []
-    times: list[float] = []
-    # The slice cuts only where the packets promised less than there is.
-    for time, image in islice(_samples(path, rate, threads, damage), max_frames):
-        full = len(kept) >= min(BATCH_FRAMES, BATCH_BYTES // image.nbytes)
-        if kept and (full or image.shape != kept[0].shape):
-            yield _batch(kept, times)
-            kept, times = [], []
-        kept.append(image)
-        times.append(time)
-    if not kept:
-        raise no_frame(path)
-    yield _batch(kept, times)
 
 
 def _samples(path: Path, rate: float, threads: int, damage: Damage) -> Iterator[tuple[float, NDArray[np.uint8]]]:

@@ -12,11 +12,12 @@ import torch
 
 from prvr.core.method import Method
 from prvr.core.types import VideoFeatures
+from prvr.core.vectors import unit_rows
 from prvr.methods.mssl.network import MSSL, MSSLConfig
 from prvr.parts.needs import check_widths, hidden_width
 from prvr.parts.sampling import interpolate_positions
 from prvr.parts.uniform import UniformConfig, prepare_frames, with_clips
-from prvr.parts.videos import ClipVideos, unit_rows
+from prvr.parts.videos import ClipVideos
 
 
 def prepare_interpolated(videos: Sequence[VideoFeatures], config: UniformConfig) -> ClipVideos:

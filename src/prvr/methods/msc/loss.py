@@ -12,6 +12,7 @@ from torch import Tensor
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, BranchScores, Made, VideoTokens
+from prvr.core.vectors import unit_rows
 from prvr.methods.family import RetrievalLoss, check_weights, compare, retrieval_terms
 from prvr.methods.msc.cbva import Pool, cbva
 from prvr.methods.msc.merging import segment_clips
@@ -21,7 +22,6 @@ from prvr.methods.msc.tcpl import Over, mean_relation, tcpl_angle, tcpl_distance
 from prvr.methods.msc.vcpl import retrieved_segments, spread_segments
 from prvr.methods.recipe import RunSettings
 from prvr.parts.objective import Objective, Term, weighted
-from prvr.parts.videos import unit_rows
 
 Relation = Callable[["LossConfig", Tensor, Tensor], Tensor]
 """(settings, student (Q, D), teacher (Q, E)) -> how far their relations differ, a scalar."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import VideoFeatures
+from prvr.core.vectors import unit_rows
 from prvr.methods.msc.merging import (
     Alike,
     LevelRule,
@@ -24,7 +25,7 @@ from prvr.methods.msc.merging import (
     segment_clips,
 )
 from prvr.parts.sampling import average_positions, position_spans
-from prvr.parts.videos import ClipVideos, cat_videos, check_frames, unit_rows
+from prvr.parts.videos import ClipVideos, cat_videos, check_frames
 
 
 @dataclass(frozen=True, kw_only=True)

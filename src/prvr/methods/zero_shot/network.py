@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from prvr.core.method import Method
 from prvr.core.types import FeatureSpec, QueryBatch, TokenSpans, VideoFeatures, VideoTokens
+from prvr.core.vectors import unit_rows
 from prvr.parts.needs import check_common_space
 from prvr.parts.sampling import frame_spans
 from prvr.parts.spans import frames_alone
-from prvr.parts.videos import FrameVideos, cat_videos, check_frames, unit_rows
+from prvr.parts.videos import FrameVideos, cat_videos, check_frames
 
 
 @dataclass(frozen=True, kw_only=True)
