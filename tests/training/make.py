@@ -9,15 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from prvr.core.method import TrainConfig
-from prvr.core.types import Batch, BranchScores, Outputs, QueryBatch, VideoBatch, VideoTokens
+from prvr.core.method import Learn, TrainConfig
+from prvr.core.types import Batch, BranchScores, Loss, Made, QueryBatch, VideoTokens
 from prvr.parts.bert_adam import BertAdam
+from prvr.parts.videos import ClipVideos
 from prvr.training.loop import TrainProgress, TrainResult, train
 
 VIDEOS, FRAMES, CLIPS, WORDS, E, D = 4, 6, 2, 3, 5, 8
 
 
-def some_batch(videos: int = VIDEOS, *, seed: int = 0) -> Batch:
+def some_batch(videos: int = VIDEOS, *, seed: int = 0) -> Batch[ClipVideos]:
     generator = torch.Generator().manual_seed(seed)
 
     def unit(*shape: int) -> Tensor:
@@ -25,13 +26,11 @@ def some_batch(videos: int = VIDEOS, *, seed: int = 0) -> Batch:
 
     queries = 2 * videos
     return Batch(
-        videos=VideoBatch(
+        videos=ClipVideos(
             frames=unit(videos, FRAMES, E),
             frame_valid=torch.ones(videos, FRAMES, dtype=torch.bool),
             clips=unit(videos, CLIPS, E),
             clip_size=torch.full((videos, CLIPS), FRAMES / CLIPS),
-            slot=torch.arange(FRAMES).div(FRAMES // CLIPS, rounding_mode="floor").expand(videos, -1),
-            segment=torch.arange(CLIPS).expand(videos, -1),
             frame_spans=torch.zeros(videos, FRAMES, 2),
         ),
         queries=QueryBatch(
@@ -53,26 +52,29 @@ class TwoLines(nn.Module):
         self.unused = nn.Linear(2, 2)
         self.dropout = nn.Dropout(0.3)
 
-    def forward(self, batch: Batch) -> Outputs:
+    def embed(self, batch: Batch[ClipVideos]) -> Made[Tensor, VideoTokens]:
         query = self.dropout(self.query(batch.queries.words.mean(1)))
         frames, clips = (self.dropout(self.video(x)) for x in (batch.videos.frames, batch.videos.clips))
         valid = batch.videos.frame_valid
-        best = [
-            torch.einsum("qd,vnd->qvn", functional.normalize(query, dim=-1), functional.normalize(x, dim=-1)).amax(2)
-            for x in (frames, clips)
-        ]
-        scores = BranchScores(frame=best[0], clip=best[1])
-        tokens = VideoTokens(frames, valid, clips, valid[:, :CLIPS])
-        return Outputs(query, tokens, scores, scores, frames, clips)
+        return Made(query, VideoTokens(frames, valid, clips, valid[:, :CLIPS]))
 
 
-def objective(outputs: Outputs, batch: Batch, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-    nce = functional.cross_entropy(outputs.cosine.frame * 5, batch.video_of_query)
-    noise = (outputs.cosine.clip * torch.rand_like(outputs.cosine.clip)).mean() * (0.1 * epoch)
-    return nce + noise, {"nce": nce, "noise": noise}
+def cosines(made: Made[Tensor, VideoTokens]) -> BranchScores:
+    best = [
+        torch.einsum("qd,vnd->qvn", functional.normalize(made.queries, dim=-1), functional.normalize(x, dim=-1)).amax(2)
+        for x in (made.videos.frames, made.videos.clips)
+    ]
+    return BranchScores(frame=best[0], clip=best[1])
 
 
-def batches(epoch: int) -> Iterator[Batch]:
+def objective(made: Made[Tensor, VideoTokens], batch: Batch[ClipVideos], epoch: int) -> Loss:
+    cosine = cosines(made)
+    nce = functional.cross_entropy(cosine.frame * 5, batch.video_of_query)
+    noise = (cosine.clip * torch.rand_like(cosine.clip)).mean() * (0.1 * epoch)
+    return Loss(nce + noise, {"nce": nce, "noise": noise})
+
+
+def batches(epoch: int) -> Iterator[Batch[ClipVideos]]:
     order = torch.randperm(3, generator=torch.Generator().manual_seed(epoch))
     return (some_batch(seed=int(i)) for i in order)
 
@@ -81,9 +83,10 @@ def validate(model: nn.Module) -> dict[str, float]:
     """The share of queries whose video comes first, on videos that are not trained on; draws random numbers too."""
     torch.rand(7)
     batch = some_batch(seed=99)
-    outputs: Outputs = model(batch)
-    right = outputs.cosine.frame.argmax(1) == batch.video_of_query
-    return {"SumR": 100 * float(right.float().mean()) + float(outputs.cosine.frame.mean()), "R@1": float("nan")}
+    assert isinstance(model, TwoLines)
+    frame = cosines(model.embed(batch)).frame
+    right = frame.argmax(1) == batch.video_of_query
+    return {"SumR": 100 * float(right.float().mean()) + float(frame.mean()), "R@1": float("nan")}
 
 
 def scripted(values: list[float]) -> Callable[[nn.Module], dict[str, float]]:
@@ -101,8 +104,8 @@ def run(
     metadata: Mapping[str, str] | None = None,
     model: TwoLines | None = None,
     check: Callable[[nn.Module], Mapping[str, float]] = validate,
-    terms: Callable[[Outputs, Batch, int], tuple[Tensor, dict[str, Tensor]]] = objective,
-    steps: Callable[[int], Iterator[Batch]] = batches,
+    learn: Learn = objective,
+    steps: Callable[[int], Iterator[Batch[ClipVideos]]] = batches,
     on_progress: Callable[[TrainProgress], None] | None = None,
     config: TrainConfig | None = None,
 ) -> TrainResult:
@@ -111,7 +114,7 @@ def run(
     model = model or TwoLines()
     return train(
         model,
-        objective=terms,
+        learn=learn,
         batches=steps,
         optimizer=BertAdam(model.parameters(), lr=0.05, total_steps=30, warmup=0.1, weight_decay=0.01),
         validate=check,

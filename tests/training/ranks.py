@@ -14,29 +14,34 @@ import sys
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from prvr.core.errors import CheckpointError, PrvrError
-from prvr.core.method import TrainConfig
-from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch
+from prvr.core.method import Learn, TrainConfig
+from prvr.core.types import Batch, Loss, Made, QueryBatch, VideoTokens
 from prvr.core.weights import save_weights
 from prvr.methods.msc import runs as msc
-from prvr.methods.msc.network import MSC, MSCConfig
+from prvr.methods.msc.loss import objective as msc_objective
+from prvr.methods.msc.loss import see
+from prvr.methods.msc.network import MSC, Aligned, MSCConfig
 from prvr.methods.msc.official import stack_depth, undecayed
+from prvr.methods.msc.prepare import MSCVideos
 from prvr.parts.bert_adam import BertAdam, decay_groups
 from prvr.training.distributed import ALONE, Ranks, joined
-from prvr.training.loop import Objective, TrainResult, train
+from prvr.training.loop import TrainResult, train
 from prvr.training.step import make_step
 
 E, T, C, W = 6, 8, 4, 5
 SIZES = (5, 4, 1)  # videos of the batches of an epoch: uneven shares on two ranks, even ones, and none for one of them
 
 
-def make_batch(videos: int, seed: int) -> Batch:
+def make_batch(videos: int, seed: int) -> Batch[MSCVideos]:
     """Videos of different lengths; queries in no order, one for the first video and more for the others."""
     torch.manual_seed(seed)
     owners = torch.cat([torch.arange(videos), torch.randint(videos, (2 * videos,))])[torch.randperm(3 * videos)]
@@ -44,7 +49,7 @@ def make_batch(videos: int, seed: int) -> Batch:
     clip_size = torch.full((videos, C), T / C) * (torch.arange(C) < torch.randint(3, C + 1, (videos, 1)))
     valid = torch.arange(W) < torch.randint(2, W + 1, (len(owners), 1))
     return Batch(
-        videos=VideoBatch(
+        videos=MSCVideos(
             frames=F.normalize(torch.randn(videos, T, E), dim=-1),
             frame_valid=frame_valid,
             clips=F.normalize(torch.randn(videos, C, E), dim=-1),
@@ -62,7 +67,7 @@ def make_batch(videos: int, seed: int) -> Batch:
     )
 
 
-def batches(epoch: int) -> Iterator[Batch]:
+def batches(epoch: int) -> Iterator[Batch[MSCVideos]]:
     return (make_batch(size, 10 * epoch + i) for i, size in enumerate(SIZES))
 
 
@@ -94,15 +99,17 @@ def make_optimizer(model: MSC) -> BertAdam:
     return BertAdam(groups, lr=0.01, total_steps=30, warmup=0.1)
 
 
-def world_objective() -> Objective:
+def world_objective() -> Learn:
     """All terms; random negatives in the first epoch, negatives from the pool of hard ones afterwards."""
     settings = msc.world().settings
-    return msc.objective(dataclasses.replace(settings, loss=dataclasses.replace(settings.loss, hard_from_epoch=1)))
+    return msc_objective(dataclasses.replace(settings, loss=dataclasses.replace(settings.loss, hard_from_epoch=1)))
 
 
 def validate(model: nn.Module) -> dict[str, float]:
-    outputs = model(make_batch(6, 99))
-    return {"SumR": float(outputs.cosine.fused(0.4).softmax(1).amax(1).mean()) + torch.rand(1).item()}
+    assert isinstance(model, MSC)
+    batch = make_batch(6, 99)
+    cosine = see(model.embed(batch), batch, 0).cosine
+    return {"SumR": float(cosine.fused(0.4).softmax(1).amax(1).mean()) + torch.rand(1).item()}
 
 
 def run(
@@ -110,14 +117,14 @@ def run(
     *,
     ranks: Ranks = ALONE,
     epochs: int = 2,
-    objective: Objective | None = None,
+    learn: Learn | None = None,
     model: MSC | None = None,
 ) -> TrainResult:
     """One call of `train`, from a model that always begins with the same weights."""
     model = model or make_model(0.0)
     return train(
         model,
-        objective=objective or world_objective(),
+        learn=learn or world_objective(),
         batches=batches,
         optimizer=make_optimizer(model),
         validate=validate,
@@ -132,7 +139,7 @@ def gradients(ranks: Ranks, size: int) -> dict[str, Tensor]:
     """Of one step without an optimiser, with the loss."""
     model = make_model(0.0).train()
     torch.manual_seed(7)
-    loss, _ = make_step(model, world_objective(), seed=3, ranks=ranks)(make_batch(size, 5), 0, 0)
+    loss = make_step(model, world_objective(), seed=3, ranks=ranks)(make_batch(size, 5), 0, 0).total
     found = {name: x.grad for name, x in model.named_parameters() if x.grad is not None}
     return {"loss": loss.detach().reshape(1), **found}
 
@@ -151,6 +158,8 @@ def main(out: Path) -> None:
             run(out / "parts", ranks=ranks, epochs=epochs)
         dropout(ranks, out, own)
         masks(ranks, own)
+        for size in SIZES:
+            save_weights(own / f"nested{size}", nested(ranks, size), {})
         mistakes(ranks, out, own)
         dies(ranks, out)
     assert group() is None, "gloo's threads live on, and abort the process when it ends"
@@ -160,12 +169,12 @@ def dropout(ranks: Ranks, out: Path, own: Path) -> None:
     """A whole run with dropout, and what its objective draws."""
     drawn: list[Tensor] = []
 
-    def watched(outputs: Outputs, batch: Batch, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def watched(made: Made[Tensor, Aligned], batch: Batch[MSCVideos], epoch: int) -> Loss:
         drawn.append(torch.rand(1))
-        return world_objective()(outputs, batch, epoch)
+        return world_objective()(made, batch, epoch)
 
     model = make_model(0.5)
-    result = run(out / "dropout", ranks=ranks, objective=watched, model=model)
+    result = run(out / "dropout", ranks=ranks, learn=watched, model=model)
     save_weights(own / "dropout", model.state_dict(), {"result": json.dumps(dataclasses.asdict(result))})
     save_weights(own / "draws", {"drawn": torch.cat(drawn)}, {})
 
@@ -180,9 +189,9 @@ def masks(ranks: Ranks, own: Path) -> None:
     )
     seen: list[Tensor] = []
 
-    def look(outputs: Outputs, batch: Batch, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        seen.append(outputs.query.detach())
-        return outputs.query.sum(), {}
+    def look(made: Made[Tensor, Aligned], batch: Batch[MSCVideos], epoch: int) -> Loss:
+        seen.append(made.queries.detach())
+        return Loss(made.queries.sum(), {})
 
     step = make_step(model, look, seed=3, ranks=ranks)
     for number in (0, 0, 1):
@@ -190,17 +199,92 @@ def masks(ranks: Ranks, own: Path) -> None:
     save_weights(own / "masks", {"query": torch.stack(seen)}, {})
 
 
+class Pair(NamedTuple):
+    """Something learned from, something that is not there, a mask and whole numbers."""
+
+    rows: Tensor
+    absent: Tensor | None
+    valid: Tensor  # bool
+    number: Tensor  # int64
+
+
+class Asked(NamedTuple):
+    """The queries' side: a tensor beside a record, and a side of it that is no tensor at all."""
+
+    query: Tensor  # (Q, D)
+    nothing: None
+    words: Pair  # (Q, ...)
+
+
+class Shown(NamedTuple):
+    """The videos' side, two levels deep."""
+
+    tokens: VideoTokens  # (V, ...)
+    frames: Pair  # (V, ...)
+    clips: Pair
+
+
+class Deep(nn.Module):
+    """Makes records within records, and remembers what it is given of every batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.video = nn.Linear(E, 3), nn.Linear(E, 3)
+        self.remembered: list[Made[Asked, Shown]] = []
+
+    def embed(self, batch: Batch[MSCVideos]) -> Made[Asked, Shown]:
+        videos, queries = batch.videos, batch.queries
+        words, frames, clips = self.query(queries.words), self.video(videos.frames), self.video(videos.clips)
+        clip_valid = videos.clip_size > 0
+        return Made(
+            Asked(words.mean(1), None, Pair(words, None, queries.valid, queries.valid.sum(1))),
+            Shown(
+                VideoTokens(frames, videos.frame_valid, clips, clip_valid),
+                Pair(frames.tanh(), None, videos.frame_valid, videos.slot),
+                Pair(clips.tanh(), videos.clip_size, clip_valid, videos.segment),
+            ),
+        )
+
+    def remember(self, made: Made[Asked, Shown]) -> None:
+        self.remembered.append(made)
+
+
+def read_all(made: Made[Asked, Shown], batch: Batch[MSCVideos], epoch: int) -> Loss:
+    """A loss that every tensor of both sides counts in, and the row that each stands in."""
+    asked, shown = made
+    best = torch.einsum("qd,vtd->qvt", asked.query, shown.tokens.frames)
+    best = best.masked_fill(~shown.tokens.frame_valid, -torch.inf).amax(2)
+    parts = {"nce": F.cross_entropy(best, batch.video_of_query)}
+    for name, pair in zip(("words", "frames", "clips"), (asked.words, shown.frames, shown.clips), strict=True):
+        place = torch.arange(1, len(pair.rows) + 1).to(pair.rows)[:, None, None]
+        parts[name] = (pair.rows.square() * pair.valid[..., None] * place).mean() + (
+            pair.rows.mean(1) * pair.number.reshape(len(pair.rows), -1)[:, :1]
+        ).sum()
+    return Loss(torch.stack(list(parts.values())).sum(), parts)
+
+
+def nested(ranks: Ranks, size: int) -> dict[str, Tensor]:
+    """Of one step: the loss, the gradients, and all that was remembered, leaf by leaf."""
+    torch.manual_seed(2)
+    model = Deep()
+    loss = make_step(model, read_all, seed=3, ranks=ranks)(make_batch(size, 5), 0, 0)
+    (made,) = model.remembered
+    leaves = {f"made{i}": leaf.detach() for i, leaf in enumerate(tree_leaves(made)) if leaf is not None}
+    grads = {name: x.grad for name, x in model.named_parameters() if x.grad is not None}
+    return {"loss": loss.total.detach().reshape(1), **grads, **leaves}
+
+
 def mistakes(ranks: Ranks, out: Path, own: Path) -> None:
     """A loss that is no number stops both; so does a folder that the first rank may not use."""
 
-    def broken(outputs: Outputs, batch: Batch, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        loss, parts = world_objective()(outputs, batch, epoch)
-        return loss * (float("nan") if epoch else 1.0), parts
+    def broken(made: Made[Tensor, Aligned], batch: Batch[MSCVideos], epoch: int) -> Loss:
+        loss = world_objective()(made, batch, epoch)
+        return loss._replace(total=loss.total * (float("nan") if epoch else 1.0))
 
     messages = []
-    for name, objective in (("broken", broken), ("parts", None)):
+    for name, learn in (("broken", broken), ("parts", None)):
         try:
-            run(out / name, ranks=ranks, objective=objective, epochs=4)
+            run(out / name, ranks=ranks, learn=learn, epochs=4)
         except PrvrError as error:
             messages.append(f"{type(error).__name__}: {error}")
         if ranks.is_first:
@@ -211,13 +295,13 @@ def mistakes(ranks: Ranks, out: Path, own: Path) -> None:
 def dies(ranks: Ranks, out: Path) -> None:
     """Rank 1 is killed in the second epoch, without a word."""
 
-    def deadly(outputs: Outputs, batch: Batch, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def deadly(made: Made[Tensor, Aligned], batch: Batch[MSCVideos], epoch: int) -> Loss:
         if epoch == 1 and not ranks.is_first:
             os.kill(os.getpid(), signal.SIGKILL)
-        return world_objective()(outputs, batch, epoch)
+        return world_objective()(made, batch, epoch)
 
     try:
-        run(out / "killed", ranks=ranks, objective=deadly)
+        run(out / "killed", ranks=ranks, learn=deadly)
     except CheckpointError as error:
         (out / "killed" / "message").write_text(str(error))
 

@@ -18,8 +18,8 @@ from prvr.core.weights import load_weights
 from prvr.training.checkpoint import load_state
 from prvr.training.distributed import ALONE, Ranks, deal, is_first, joined, share
 from prvr.training.step import make_step
-from tests.training.make import TwoLines, objective
-from tests.training.ranks import SIZES, gradients, make_batch, run
+from tests.training.make import objective
+from tests.training.ranks import SIZES, gradients, make_batch, nested, run
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -61,6 +61,18 @@ def test_loss_and_gradients_are_those_of_one_process(out: Path, size: int) -> No
     assert sum(1 for gradient in want.values() if gradient.norm() > 1e-6) > 60
     for rank in range(2):
         found, _ = load_weights(out / f"rank{rank}" / f"gradients{size}")
+        torch.testing.assert_close(found, want, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_records_within_records_go_over_two_ranks_as_on_one(out: Path, size: int) -> None:
+    """Masks, whole numbers, what is not there: every leaf in the order of the batch."""
+    want = nested(ALONE, size)
+    assert sum(name.startswith("made") for name in want) == 15
+    assert {x.dtype for x in want.values()} == {torch.float64, torch.bool, torch.int64}
+    assert all(want[name].norm() > 1e-6 for name in ("query.weight", "query.bias", "video.weight", "video.bias"))
+    for rank in range(2):
+        found, _ = load_weights(out / f"rank{rank}" / f"nested{size}")
         torch.testing.assert_close(found, want, rtol=1e-9, atol=1e-12)
 
 
@@ -167,6 +179,6 @@ def test_an_environment_that_makes_no_sense_is_a_config_error(monkeypatch: pytes
         pass
 
 
-def test_a_model_without_two_towers_is_refused() -> None:
-    with pytest.raises(ConfigError, match="training on 2 processes needs a model with `embed` and `compare`"):
-        make_step(TwoLines(), objective, ranks=Ranks(0, 2))
+def test_a_model_that_does_not_embed_is_refused() -> None:
+    with pytest.raises(ConfigError, match="Linear: has no `embed`, so it cannot be trained"):
+        make_step(torch.nn.Linear(2, 2), objective, ranks=Ranks(0, 2))

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from prvr.core.errors import CheckpointError, ConfigError, DataError
 from prvr.core.files import only_writer
 from prvr.core.method import TrainConfig
-from prvr.core.types import Batch, Outputs
+from prvr.core.types import Batch, Loss, Made, VideoTokens
 from prvr.core.weights import load_weights
+from prvr.parts.videos import ClipVideos
 from prvr.training.checkpoint import load_state
 from prvr.training.loop import TrainProgress, train
 from prvr.training.run_folder import Standing
@@ -62,7 +63,7 @@ def test_killed_anywhere_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.Mon
     def kill(*_: object, **__: object) -> None:
         raise Killed
 
-    def killing_steps(epoch: int) -> Iterator[Batch]:
+    def killing_steps(epoch: int) -> Iterator[Batch[ClipVideos]]:
         yield next(batches(epoch))
         raise Killed
 
@@ -147,12 +148,12 @@ def test_a_complete_run_is_not_touched(tmp_path: Path) -> None:
 def test_metrics_say_what_happened(tmp_path: Path) -> None:
     seen: list[tuple[float, float]] = []
 
-    def watched(outputs: Outputs, batch: Batch, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        loss, parts = objective(outputs, batch, epoch)
-        seen.append((loss.item(), parts["nce"].item()))
-        return loss, parts
+    def watched(made: Made[Tensor, VideoTokens], batch: Batch[ClipVideos], epoch: int) -> Loss:
+        loss = objective(made, batch, epoch)
+        seen.append((loss.total.item(), loss.terms["nce"].item()))
+        return loss
 
-    run(tmp_path, epochs=2, terms=watched, check=scripted([2, 1]))
+    run(tmp_path, epochs=2, learn=watched, check=scripted([2, 1]))
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == [0, 1]
     assert [row["best"] for row in rows] == [True, False]
@@ -224,15 +225,15 @@ def test_seeds_differ_and_repeat(tmp_path: Path) -> None:
 def test_a_loss_that_is_no_number_names_where(tmp_path: Path, first: int, kept: str) -> None:
     count = iter(range(100))
 
-    def breaks(outputs: Outputs, batch: Batch, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        loss, parts = objective(outputs, batch, epoch)
+    def breaks(made: Made[Tensor, VideoTokens], batch: Batch[ClipVideos], epoch: int) -> Loss:
+        loss = objective(made, batch, epoch)
         if next(count) == 3 * first + 1:
-            parts["noise"] = parts["noise"] * float("nan")
-            loss = loss + parts["noise"]
-        return loss, parts
+            noise = loss.terms["noise"] * float("nan")
+            loss = Loss(loss.total + noise, {**loss.terms, "noise": noise})
+        return loss
 
     with pytest.raises(CheckpointError, match=rf"epoch {first}, step 1: loss term 'noise' is nan; {kept}") as caught:
-        run(tmp_path, terms=breaks)
+        run(tmp_path, learn=breaks)
     assert "\n" not in str(caught.value)
     if first:
         state = load_state(tmp_path / "last.safetensors")
@@ -242,10 +243,10 @@ def test_a_loss_that_is_no_number_names_where(tmp_path: Path, first: int, kept: 
 
 def test_weights_or_validation_that_are_no_numbers(tmp_path: Path) -> None:
     class Breaks(TwoLines):
-        def forward(self, batch: Batch) -> Outputs:
-            outputs: Outputs = super().forward(batch)
-            outputs.query.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
-            return outputs
+        def embed(self, batch: Batch[ClipVideos]) -> Made[Tensor, VideoTokens]:
+            made = super().embed(batch)
+            made.queries.register_hook(lambda gradient: gradient * float("inf"))  # type: ignore[no-untyped-call]
+            return made
 
     # Only the last step of an epoch hides it: in all others the next loss shows it.
     with pytest.raises(CheckpointError, match="epoch 0, step 0: the weights are no longer finite"):
@@ -301,7 +302,7 @@ def test_any_torch_optimiser_will_do(tmp_path: Path) -> None:
             model = TwoLines()
             result = train(
                 model,
-                objective=objective,
+                learn=objective,
                 batches=batches,
                 optimizer=torch.optim.AdamW(model.parameters(), lr=1e-2),
                 validate=validate,

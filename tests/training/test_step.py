@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import prvr
 from prvr.core.errors import CheckpointError, ConfigError
 from prvr.core.method import TrainConfig
-from prvr.core.types import Batch, Outputs
+from prvr.core.types import Batch, Loss, Made
+from prvr.methods.msc.loss import see
+from prvr.methods.msc.network import Aligned
+from prvr.methods.msc.prepare import MSCVideos
 from prvr.training.feeding import ahead, feed
 from prvr.training.step import Precision, make_step
 from tests.training.make import TwoLines, objective, some_batch
@@ -32,13 +35,14 @@ def gradients(precision: Precision, *, compiled: bool = False, size: int = 5) ->
     model = make_model(0.0).float().train()
     types: list[torch.dtype] = []
 
-    def watched(outputs: Outputs, batch: Batch, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        types.extend(x.dtype for x in (outputs.query, *outputs.dot, *outputs.cosine, outputs.aligned_clips))
-        return world_objective()(outputs, batch, epoch)
+    def watched(made: Made[Tensor, Aligned], batch: Batch[MSCVideos], epoch: int) -> Loss:
+        seen = see(made, batch, epoch)
+        types.extend(x.dtype for x in (seen.query, *seen.dot, *seen.cosine, seen.aligned_clips))
+        return world_objective()(made, batch, epoch)
 
     step = make_step(model, watched, precision=precision, compiled=compiled)
     torch.manual_seed(0)
-    loss, _ = step(make_batch(size, 0), 0, 0)
+    loss = step(make_batch(size, 0), 0, 0).total
     assert set(types) == {torch.float32}
     assert torch.get_float32_matmul_precision() == "highest"
     grads = [parameter.grad for parameter in model.parameters()]
@@ -104,7 +108,7 @@ def test_nothing_waits_for_the_gpu(precision: Precision) -> None:
     for number, batch in enumerate(feed((make_batch(5, i) for i in range(3)), "cuda")):
         with waiting_is_an_error() if number else contextlib.nullcontext():  # the first step loads kernels
             optimizer.zero_grad(set_to_none=True)
-            loss, _ = step(batch, 1, number)
+            loss = step(batch, 1, number).total
             optimizer.step()
     assert loss.isfinite()
 
@@ -118,10 +122,10 @@ def waiting_is_an_error() -> Iterator[None]:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_only_fp32_does_without_two_towers() -> None:
-    for precision in ("tf32", "bf16"):
-        with pytest.raises(ConfigError, match=f"train.precision={precision} needs a model with `embed` and `compare`"):
-            make_step(TwoLines(), objective, precision=precision)
+def test_a_model_that_does_not_embed_and_a_precision_that_is_none_are_refused() -> None:
+    for precision in PRECISIONS:
+        with pytest.raises(ConfigError, match="Linear: has no `embed`, so it cannot be trained"):
+            make_step(nn.Linear(2, 2), objective, precision=precision)
     with pytest.raises(ConfigError, match="train.precision=fp16: choose one of fp32, tf32, bf16"):
         TrainConfig(precision="fp16")  # type: ignore[arg-type]
 
@@ -140,8 +144,10 @@ def test_compiled_towers_say_the_same() -> None:
         torch.manual_seed(0)
         model = TwoLines()
         model.dropout.p = 0.0
-        step = make_step(model, lambda out, batch, _: (objective(out, batch, 0)[1]["nce"], {}), compiled=compiled)
-        loss, _ = step(batch, 0, 0)
+        step = make_step(
+            model, lambda made, batch, _: Loss(objective(made, batch, 0).terms["nce"], {}), compiled=compiled
+        )
+        loss = step(batch, 0, 0).total
         found.append((loss.detach(), model.query.weight.grad, model.video.weight.grad))
     torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
 
