@@ -21,12 +21,9 @@ from prvr.methods.recipe import load_recipe
 from prvr.parts.scoring import cosine_scores
 from prvr.runs.runs import import_run, open_run
 from tests.methods.names import named
-from tests.parity import (
-    test_golden_amdnet,
-    test_golden_dldkd,
-    test_golden_msc_network,
-)
+from tests.parity import test_golden_amdnet, test_golden_dldkd
 from tests.parity.arrays import Arrays, close
+from tests.parity.msc import their_batch
 from tests.parity.retrieval import file_order, read_batch
 
 Check = Callable[[Any, Arrays], None]
@@ -73,6 +70,10 @@ def embedded(read: Callable[[Arrays], Batch], fused: str) -> Check:
     return check
 
 
+def msc_batch(file: Arrays) -> Batch:
+    return their_batch(file.below("batch/"), threshold=file.number("meta/sim_thr"))
+
+
 def sentences(model: RetrievalModel, file: Arrays) -> None:
     videos = take(test_golden_amdnet.in_file_order(file, 32), file["batch/video_order"])
     queries = test_golden_amdnet.queries_of(file["batch/text_feat"])
@@ -90,7 +91,7 @@ CASES = (
          settings=("model.gaussian_length=none",), said=(("map_size", 32), ("clip_scale_w", 0.7))),
     Case("msc_gmmformer/h_gmmformer_v2", "gmmformer_v2:activitynet", embedded(read_batch, V1),
          said=(("map_size", 32), ("clip_scale_w", 0.7), ("sft_factor", 0.6))),
-    Case("msc_gmmformer/d_msc_net", "msc:qvhighlights", embedded(test_golden_msc_network.network_batch, V2),
+    Case("msc_gmmformer/d_msc_net", "msc:qvhighlights", embedded(msc_batch, V2),
          said=(("map_size", 128), ("clip_scale_w", 0.4), ("sft_factor", 0.6))),
     Case("amdnet/amdnet", "amdnet:tvr_clip_b", sentences, said=(("map_size", 32),),
          sides=("clip_input_proj", "query_input_proj")),

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from prvr.core.types import Batch, QueryBatch, VideoBatch
-from prvr.methods.msc.merging import connected_share, level_of, segment_clips
-from prvr.methods.msc.network import MSC, MSCConfig
+from prvr.core.types import Batch, VideoBatch
+from prvr.methods.msc.merging import connected_share, level_of
+from prvr.methods.msc.network import MSC
 from prvr.methods.msc.official import from_official, to_official
 from prvr.methods.msc.prepare import PrepareConfig, prepare_video
 from prvr.methods.msc.runs import LossConfig, MSCSettings, objective
-from prvr.parts.pooling import last_valid
 from tests.parity.arrays import Arrays, close
+from tests.parity.msc import their_batch, their_network
 from tests.parts.make import video_features
 
 LEVELS = PrepareConfig().levels
@@ -27,42 +27,10 @@ LEVELS = PrepareConfig().levels
 def network(golden: Path) -> tuple[Arrays, MSC, Batch]:
     file = Arrays(golden / "msc_gmmformer" / "d_msc_net.npz")
     weights = file.below("sd/")
-    config = MSCConfig(
-        video_width=weights["frame_input_proj.net.1.weight"].shape[1],
-        text_width=weights["query_input_proj.net.1.weight"].shape[1],
-        hidden=weights["weight_token"].shape[-1],
-        heads=int(file.number("meta/n_heads")),
-        max_words=len(weights["query_pos_embed.position_embeddings.weight"]),
-        frames=len(weights["frame_encoder_1.layer2.weight"]),
-        clips=len(weights["clip_encoder.layer2.weight"]),
-        sft_factor=file.number("meta/sft_factor"),
-        input_dropout=0.0,
-        dropout=0.0,
-    )
+    config = their_network(weights, heads=int(file.number("meta/n_heads")), sft_factor=file.number("meta/sft_factor"))
     model = MSC(config)
     model.load_state_dict(from_official(weights))
-    return file, model.eval(), network_batch(file)
-
-
-def network_batch(file: Arrays) -> Batch:
-    """Their collated batch as ours; segments are made from the features, as `prepare_video` does."""
-    clips, size = file["batch/clip_video_features"], file["batch/merge_size"]
-    number = level_of(connected_share(clips, file.number("meta/sim_thr")), LEVELS)
-    words, valid = file["batch/text_feat"], file["batch/text_mask"] > 0
-    frames = file["batch/frame_video_features"]
-    return Batch(
-        videos=VideoBatch(
-            frames=frames,
-            frame_valid=file["batch/videos_mask"] > 0,
-            clips=clips,
-            clip_size=size,
-            slot=file["batch/merged_frame_label"],
-            segment=segment_clips(clips, size, number, LEVELS),
-            frame_spans=torch.zeros(*frames.shape[:2], 2),
-        ),
-        queries=QueryBatch(words=words, valid=valid, sentence=last_valid(words, valid)),
-        video_of_query=file["batch/text_labels"],
-    )
+    return file, model.eval(), their_batch(file.below("batch/"), threshold=file.number("meta/sim_thr"))
 
 
 def test_raw_features_become_their_batch(network: tuple[Arrays, MSC, Batch]) -> None:
