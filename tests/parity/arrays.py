@@ -7,6 +7,7 @@ numbers exactly.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,23 @@ class Arrays:
         """All whose names begin so, without the beginning."""
         return {name.removeprefix(prefix): self[name] for name in self.arrays if name.startswith(prefix)}
 
+    def matching(self, pattern: str) -> list[re.Match[str]]:
+        """All names that a pattern fits from end to end: sizes and settings are part of many."""
+        return [found for name in self.arrays if (found := re.fullmatch(pattern, name))]
+
+    def fused(self) -> tuple[str, float]:
+        """The name of the fused scores, and the share of the clip branch that it tells."""
+        (found,) = self.matching(r"out/fused_score_([\d.]+)clip_([\d.]+)frame")
+        return found[0], float(found[1])
+
     def settings(self) -> dict[str, Any]:
         """What the arrays were made with, where the file says."""
         found: dict[str, Any] = json.loads(str(self.arrays["__meta__"]))["config"]
         return found
+
+    def meaning(self, name: str) -> str:
+        """What the file says that an array is."""
+        return str(json.loads(str(self.arrays["__meta__"]))["arrays"][name]["meaning"])
 
 
 def close(got: Tensor, want: Tensor, *, atol: float | None = None) -> None:

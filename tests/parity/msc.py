@@ -13,7 +13,9 @@ from prvr.methods.msc.network import MSCConfig
 from prvr.methods.msc.prepare import MSCVideos, PrepareConfig
 
 
-def their_network(weights: Mapping[str, Tensor], *, heads: int, sft_factor: float) -> MSCConfig:
+def their_network(
+    weights: Mapping[str, Tensor], *, heads: int, sft_factor: float, clip_weight: float = 0.4
+) -> MSCConfig:
     """The sizes of their weights, and what no weight shows; nothing is dropped."""
     return MSCConfig(
         video_width=weights["frame_input_proj.net.1.weight"].shape[1],
@@ -24,6 +26,7 @@ def their_network(weights: Mapping[str, Tensor], *, heads: int, sft_factor: floa
         frames=len(weights["frame_encoder_1.layer2.weight"]),
         clips=len(weights["clip_encoder.layer2.weight"]),
         sft_factor=sft_factor,
+        clip_weight=clip_weight,
         input_dropout=0.0,
         dropout=0.0,
     )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -98,11 +97,11 @@ def rank_among(scores: Tensor, own: Tensor, chosen: Tensor) -> Tensor:
 
 
 def video_modes(file: Arrays, name: str) -> Iterator[str]:
-    """`clip_trip_hard_pool3` and the like, all whose name begins so and goes on with a mode."""
-    modes = ("hard_pool1", "hard_pool3", "hard_pool20", "easy")
-    for mode in modes:
-        assert f"loss/{name}_{mode}_f64" in file, f"{name}_{mode}"
-        yield mode
+    """How a triplet loss chose its negatives: `hard_pool3` and the like, and `easy`; all that the file has of it."""
+    modes = [found[1] for found in file.matching(rf"loss/{name}_(hard_pool\d+|easy)_f64")]
+    assert "easy" in modes
+    assert len(modes) > 1
+    yield from modes
 
 
 def check_triplet(file: Arrays, name: str, scores: Tensor, own: Tensor, margin: float) -> None:
@@ -151,15 +150,26 @@ def pool_of(mode: str) -> int | None:
     return int(mode.removeprefix("hard_pool")) if mode.startswith("hard") else None
 
 
-def full_sizes(file: Arrays, system: str) -> Iterator[tuple[str, int, int]]:
-    """Names of parameter counts of a system, with the widths of video and text that they are of."""
-    for name in file:
-        if (
-            name.startswith(f"{system}/")
-            and (widths := re.search(r"(\d+)_(\d+)(_used)?$", name))
-            and "shapes" not in name
-        ):
-            yield name, int(widths[1]), int(widths[2])
+class FullSize(NamedTuple):
+    """A network at a published width, as the name of its parameter count tells it."""
+
+    name: str
+    video: int  # width of frame features
+    text: int  # width of word features
+    hidden: int
+    used: bool  # what nothing reads is not counted
+
+
+def full_sizes(file: Arrays, system: str, kind: str = "") -> list[FullSize]:
+    """All of a system that have a count (or, by `kind`, their tensors' shapes); what a name leaves out is in the file.
+
+    Names are such as `512_512`, `tvr_3072_768_used` and `512_512_d384_tvr`.
+    """
+    pattern = rf"{system}/{kind or '(?!shapes_)'}(?:[a-z]+_)?(\d+)_(\d+)(?:_d(\d+))?(?:_[a-z]+)*?(_used)?"
+    hidden = file.settings()["hidden"]
+    found = [FullSize(x[0], int(x[1]), int(x[2]), int(x[3] or hidden), bool(x[4])) for x in file.matching(pattern)]
+    assert found, f"no {kind or 'parameter counts '}of {system}"
+    return found
 
 
 def check_loss(file: Arrays, name: str, scores: Tensor, loss: Loss) -> None:
@@ -196,8 +206,10 @@ def check_retrieval(file: Arrays, model: Retrieves, batch: Batch, *, clip: str, 
     queries, videos = file_order(file)
     close(scores.clip[queries][:, videos], file[f"eval/{clip}"])
     close(scores.frame[queries][:, videos], file[f"eval/{frame}"])
-    for name in [name for name in file if name.startswith("eval/fused_")]:
-        close(scores.fused(float(name.removeprefix("eval/fused_")))[queries][:, videos], file[name])
+    fused = file.matching(r"eval/fused_([\d.]+)")
+    assert fused
+    for found in fused:
+        close(scores.fused(float(found[1]))[queries][:, videos], file[found[0]])
 
 
 def check_gradients(file: Arrays, prefix: str, model: nn.Module, places: Places) -> None:
@@ -209,14 +221,16 @@ def check_gradients(file: Arrays, prefix: str, model: nn.Module, places: Places)
         close(found[name], want)
 
 
-def check_full_size(golden: Path, system: str, make: Callable[[int, int], nn.Module], places: Places) -> None:
-    """Parameter counts at the published widths, and the shape of every tensor at those of TVR."""
+def check_full_size(golden: Path, system: str, make: Callable[[FullSize, int], nn.Module], places: Places) -> None:
+    """Parameter counts at the published widths, and the shapes of all tensors; `make` gets a size and the heads."""
     file = Arrays(golden / "common" / "param_counts.npz")
-    with torch.device("meta"):
-        widths = {name: make(video, text) for name, video, text in full_sizes(file, system)}
-        state = make(3072, 768).state_dict()
-    counts = {name: sum(p.numel() for p in model.parameters()) for name, model in widths.items()}
-    assert counts == {name: int(file.number(name)) for name in counts}
-    assert len(counts) >= 4
-    shapes = json.loads(str(file.arrays[f"{system}/shapes_tvr_3072_768"]))
-    assert {name: list(value.shape) for name, value in export_weights(state, places).items()} == shapes
+    heads = file.settings()["heads"]
+    for size in full_sizes(file, system):
+        with torch.device("meta"):
+            model = make(size, heads)
+        assert sum(p.numel() for p in model.parameters()) == int(file.number(size.name)), size.name
+    for size in full_sizes(file, system, "shapes_"):
+        with torch.device("meta"):
+            state = make(size, heads).state_dict()
+        shapes = json.loads(str(file.arrays[size.name]))
+        assert {name: list(value.shape) for name, value in export_weights(state, places).items()} == shapes

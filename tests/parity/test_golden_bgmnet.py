@@ -20,6 +20,7 @@ from prvr.parts.uniform import UniformConfig
 from prvr.parts.videos import cat_videos
 from tests.parity.arrays import Arrays, close
 from tests.parity.retrieval import (
+    FullSize,
     check_full_size,
     check_gradients,
     check_loss,
@@ -85,7 +86,7 @@ def test_towers_and_moments(case: tuple[Arrays, BGMNet, Batch]) -> None:
     close(seen.frames[seen.frame_valid], file["out/frame_feat"][seen.frame_valid])
     made = model.encode_videos(batch.videos)
     close(made.clips[0], file["out/moments_v0"])
-    close(made.clips.sum(1), file["out/moments_sum"], atol=1e-3)  # sums of 528 numbers
+    close(made.clips.sum(1), file["out/moments_sum"], atol=1e-3)  # sums of as many numbers as there are windows
     outputs = model(batch)
     found = proposal_scores(outputs.query, seen.clips, seen.clip_valid)
     assert torch.equal(found.winner, file["out/argmax_moment"])
@@ -187,7 +188,7 @@ def test_total_loss_and_gradients(case: tuple[Arrays, BGMNet, Batch], switch: st
 
 
 def test_parameters_of_full_size(golden: Path) -> None:
-    def make(video_width: int, text_width: int) -> BGMNet:
-        return BGMNet(BGMNetConfig(video_width=video_width, text_width=text_width))
+    def make(size: FullSize, heads: int) -> BGMNet:
+        return BGMNet(BGMNetConfig(video_width=size.video, text_width=size.text, hidden=size.hidden, heads=heads))
 
     check_full_size(golden, "bgmnet", make, official_names())

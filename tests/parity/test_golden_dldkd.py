@@ -6,9 +6,11 @@ Sizes and settings come from the files.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +30,7 @@ from prvr.parts.scoring import best_cosine, best_token
 from prvr.parts.uniform import UniformConfig, prepare_frames
 from prvr.parts.videos import cat_videos
 from tests.parity.arrays import Arrays, close
-from tests.parity.retrieval import check_loss, check_triplet, file_order, full_sizes, pieces
+from tests.parity.retrieval import FullSize, check_loss, check_triplet, file_order, full_sizes, pieces
 from tests.parts.make import video_features
 
 DOT = 5e-5  # absolute tolerance of dot products, as the arrays' description has it
@@ -58,6 +60,7 @@ def case(request: pytest.FixtureRequest, golden: Path) -> Case:
         frames=said["max_ctx_l"],
         input_dropout=0.0,
         dropout=0.0,
+        clip_weight=float(said["inference"].split()[3]),  # such as `0.7 I + 0.3 E`
         shared_words=not plus,
     )
     model = DLDKD(config).eval()
@@ -184,10 +187,8 @@ def test_soft_labels_alone(case: Case) -> None:
         check(f"soft_E_{case_k}", "E", lambda x, f=loss: f(x, x.detach()), gradient=f"soft_E_detached_{case_k}")  # type: ignore[misc]
 
 
-def test_total_loss_and_gradients(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hardest negatives alone, so that nothing is drawn; gradients in float64, as the reference was."""
-    file, said = case.file, case.file.settings()
-    loss = recipes.DLDKDLoss(
+def loss_of(said: dict[str, Any]) -> recipes.DLDKDLoss:
+    return recipes.DLDKDLoss(
         nce_clip=said["nce_weight"],
         nce_frame=said["nce_weight"],
         margin=said["margin"],
@@ -195,9 +196,18 @@ def test_total_loss_and_gradients(case: Case, monkeypatch: pytest.MonkeyPatch) -
         distill=said["kd_weight"],
         temperature=said["tau"],
     )
-    # the reference's soft labels are of no epoch
-    monkeypatch.setattr(recipes, "soft_label_fade", lambda _: (0.6, 0.7))
+
+
+def test_total_loss_and_gradients(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hardest negatives alone, so that nothing is drawn; gradients in float64, as the reference was."""
+    file, said = case.file, case.file.settings()
+    loss = loss_of(said)
     totals = {"hard": "total_hard/", "soft": "total_soft/"} if case.plus else {"hard": "total/"}
+    if case.plus:  # the reference's soft labels are of no epoch
+        said_fade = re.search(r"alpha ([\d.]+), beta ([\d.]+)", file.meaning("total_soft/loss_overall"))
+        assert said_fade
+        share, trust = float(said_fade[1]), float(said_fade[2])
+        monkeypatch.setattr(recipes, "soft_label_fade", lambda _: (share, trust))
     names = ("explore_trip", "explore_nce", "inher_trip", "inher_nce", "kl") if case.plus else None
     for labels, where in totals.items():
         settings = recipes.DLDKDSettings(model=case.model.config, loss=replace(loss, labels=labels))  # type: ignore[arg-type]
@@ -239,7 +249,7 @@ def test_terms_have_their_official_values(case: Case) -> None:
     if case.plus:
         return
     file, said = case.file, case.file.settings()
-    loss = recipes.DLDKDLoss(margin=said["margin"], hard_pool=1)
+    loss = loss_of(said)
     learned = recipes.objective(recipes.DLDKDSettings(model=case.model.config, loss=loss))
     given = replace(case.batch, teacher=case.teacher)
     _, parts = learned(case.model(given), given, said["kd_epoch"])
@@ -252,22 +262,29 @@ def test_terms_have_their_official_values(case: Case) -> None:
 def test_parameters_of_full_size(golden: Path, system: str) -> None:
     """DL-DKD's second text projection, which nothing reads, is not counted with ours, and makes up the difference."""
     file, plus = Arrays(golden / "common" / "param_counts.npz"), system == "dldkdpp"
-    counts = {}
-    for name, video_width, text_width in full_sizes(file, system):
-        if plus or name.endswith("_used"):
-            with torch.device("meta"):
-                model = DLDKD(DLDKDConfig(video_width=video_width, text_width=text_width, shared_words=not plus))
-            counts[name] = sum(p.numel() for p in model.parameters())
-    assert counts == {name: int(file.number(name)) for name in counts}
-    assert len(counts) >= 4
-    shapes = json.loads(str(file.arrays[f"{system}/shapes_tvr_3072_768"]))
-    with torch.device("meta"):
-        state = DLDKD(DLDKDConfig(video_width=3072, text_width=768, shared_words=not plus)).state_dict()
-    unread = {name: shape for name, shape in shapes.items() if name.startswith("A_query_input_proj.")}
-    assert bool(unread) != plus
-    for name, video_width, text_width in () if plus else full_sizes(file, system):
-        if not name.endswith("_used"):
-            weights = text_width * 384 + 384 + 2 * text_width  # a linear layer and the norm in front of it
-            assert int(file.number(name)) == counts[f"{name}_used"] + weights, video_width
-    ours = {name: list(x.shape) for name, x in export_weights(state, official_names(plus=plus)).items()}
-    assert ours == {name: shape for name, shape in shapes.items() if name not in unread}
+
+    def make(size: FullSize) -> DLDKD:
+        config = DLDKDConfig(
+            video_width=size.video,
+            text_width=size.text,
+            hidden=size.hidden,
+            heads=file.settings()["heads"],
+            shared_words=not plus,
+        )
+        with torch.device("meta"):
+            return DLDKD(config)
+
+    for size in full_sizes(file, system):
+        unread = 0 if plus or size.used else linear_and_norm(size.text, size.hidden)
+        assert sum(p.numel() for p in make(size).parameters()) + unread == int(file.number(size.name)), size.name
+    for size in full_sizes(file, system, "shapes_"):
+        shapes = json.loads(str(file.arrays[size.name]))
+        read = {name: shape for name, shape in shapes.items() if not name.startswith("A_query_input_proj.")}
+        assert (len(read) == len(shapes)) == plus
+        state = export_weights(make(size).state_dict(), official_names(plus=plus))
+        assert {name: list(x.shape) for name, x in state.items()} == read
+
+
+def linear_and_norm(width: int, hidden: int) -> int:
+    """Parameters of a linear layer and of the norm in front of it."""
+    return width * hidden + hidden + 2 * width

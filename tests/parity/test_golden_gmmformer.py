@@ -26,8 +26,6 @@ from prvr.parts.objective import Objective
 from tests.parity.arrays import Arrays, close
 from tests.parity.retrieval import read_batch
 
-FUSED = "out/fused_score_0.7clip_0.3frame"
-
 
 @dataclass(frozen=True)
 class Case:
@@ -54,6 +52,7 @@ def sizes(file: Arrays) -> dict[str, Any]:
         "max_words": len(weights["query_pos_embed.position_embeddings.weight"]),
         "frames": len(weights["frame_pos_embed.position_embeddings.weight"]),
         "clips": file["batch/clip_video_features"].shape[1],
+        "clip_weight": file.fused()[1],
     }
 
 
@@ -123,7 +122,7 @@ def test_outputs(case: Case) -> None:
     close(outputs.cosine.frame, file["out/frame_score_cos"])
     close(outputs.dot.clip, file["out/clip_score_dot"])
     close(outputs.dot.frame, file["out/frame_score_dot"])
-    close(outputs.cosine.fused(float(case.model.clip_weight)), file[FUSED])  # type: ignore[arg-type]
+    close(outputs.cosine.fused(float(case.model.clip_weight)), file[file.fused()[0]])  # type: ignore[arg-type]
 
 
 def test_losses_and_gradients(case: Case) -> None:

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import pytest
 import torch
-from prvr.runs.runs import import_run, open_run
 
 from prvr.core.types import Batch, FeatureSpec, Outputs, QueryAtVideo, RetrievalModel
 from prvr.data.dataset import take
@@ -20,6 +19,7 @@ from prvr.data.folder import DataFolder
 from prvr.evaluation.scoring import score_tokens
 from prvr.methods.recipe import load_recipe
 from prvr.parts.scoring import cosine_scores
+from prvr.runs.runs import import_run, open_run
 from tests.methods.names import named
 from tests.parity import test_golden_amdnet, test_golden_dldkd
 from tests.parity.arrays import Arrays, close
@@ -37,7 +37,7 @@ class Case:
     recipe: str
     check: Check
     settings: tuple[str, ...] = ()
-    said: tuple[tuple[str, Any], ...] = ()  # in their settings, beside the number of heads
+    said: Callable[[Arrays], dict[str, Any]] = lambda _: {}  # in their settings, beside the number of heads
     sides: tuple[str, str] = ("frame_input_proj", "query_input_proj")
 
 
@@ -60,12 +60,12 @@ def side_by_side(model: RetrievalModel, file: Arrays) -> None:
     close(scores.fused(model.clip_weight)[queries][:, videos] * 2**0.5, file["eval/fused"])
 
 
-def embedded(read: Callable[[Arrays], Batch], fused: str) -> Check:
+def embedded(read: Callable[[Arrays], Batch]) -> Check:
     def check(model: Any, file: Arrays) -> None:
         outputs: Outputs = model(read(file))
         close(outputs.cosine.clip, file["out/clip_score_cos"])
         close(outputs.cosine.frame, file["out/frame_score_cos"])
-        close(outputs.cosine.fused(model.clip_weight), file[fused])
+        close(outputs.cosine.fused(model.clip_weight), file[file.fused()[0]])
 
     return check
 
@@ -75,26 +75,36 @@ def msc_batch(file: Arrays) -> Batch:
 
 
 def sentences(model: RetrievalModel, file: Arrays) -> None:
-    videos = take(test_golden_amdnet.in_file_order(file, 32), file["batch/video_order"])
+    videos = take(test_golden_amdnet.in_file_order(file, file.settings()["map_size"]), file["batch/video_order"])
     queries = test_golden_amdnet.queries_of(file["batch/text_feat"])
     close(cosine_scores(model.encode_queries(queries), model.encode_videos(videos)).frame, file["train/S"])
 
 
-V1, V2 = "out/fused_score_0.7clip_0.3frame", "out/fused_score_0.4clip_0.6frame"
+def heads(file: Arrays) -> int:
+    return int(file.number("meta/n_heads")) if "meta/n_heads" in file else int(file.settings()["heads"])
+
+
+def map_size(file: Arrays) -> dict[str, Any]:
+    return {"map_size": file.settings()["map_size"]}
+
+
+def mixture(file: Arrays, branch: str = "clip") -> dict[str, Any]:
+    """What the settings of GMMFormer and MSC said; their `map_size` is of clips or of frames."""
+    size = file[f"batch/{branch}_video_features"].shape[1]
+    return {"map_size": size, "clip_scale_w": file.fused()[1], "sft_factor": file.number("meta/sft_factor")}
+
+
 CASES = (
-    Case("mssl/mssl", "mssl:tvr_i3d", rescored(("infer/S_c", "infer/S_f")), said=(("map_size", 32),)),
+    Case("mssl/mssl", "mssl:tvr_i3d", rescored(("infer/S_c", "infer/S_f")), said=map_size),
     Case("bgmnet/bgmnet", "bgmnet:tvr", rescored(("infer/S_m", "infer/S_c")),
-         said=(("map_size", 32), ("use_matcher", False))),
+         said=lambda file: {**map_size(file), "use_matcher": False}),
     Case("dldkd/dldkd_iccv", "dldkd:tvr_i3d", side_by_side, sides=("B_frame_input_proj", "B_query_input_proj")),
     Case("dldkd/dldkdpp", "dldkd:tvr_plus", side_by_side, sides=("visual_input_proj", "query_input_proj")),
-    Case("msc_gmmformer/h_gmmformer_v1", "gmmformer:tvr", embedded(read_batch, V1),
-         settings=("model.gaussian_length=none",), said=(("map_size", 32), ("clip_scale_w", 0.7))),
-    Case("msc_gmmformer/h_gmmformer_v2", "gmmformer_v2:activitynet", embedded(read_batch, V1),
-         said=(("map_size", 32), ("clip_scale_w", 0.7), ("sft_factor", 0.6))),
-    Case("msc_gmmformer/d_msc_net", "msc:qvhighlights", embedded(msc_batch, V2),
-         said=(("map_size", 128), ("clip_scale_w", 0.4), ("sft_factor", 0.6))),
-    Case("amdnet/amdnet", "amdnet:tvr_clip_b", sentences, said=(("map_size", 32),),
-         sides=("clip_input_proj", "query_input_proj")),
+    Case("msc_gmmformer/h_gmmformer_v1", "gmmformer:tvr", embedded(read_batch),
+         settings=("model.gaussian_length=none",), said=mixture),
+    Case("msc_gmmformer/h_gmmformer_v2", "gmmformer_v2:activitynet", embedded(read_batch), said=mixture),
+    Case("msc_gmmformer/d_msc_net", "msc:qvhighlights", embedded(msc_batch), said=lambda file: mixture(file, "frame")),
+    Case("amdnet/amdnet", "amdnet:tvr_clip_b", sentences, said=map_size, sides=("clip_input_proj", "query_input_proj")),
 )  # fmt: skip
 
 
@@ -102,7 +112,7 @@ CASES = (
 def test_an_imported_checkpoint_ranks_as_its_authors_code(case: Case, golden: Path, tmp_path: Path) -> None:
     file = Arrays(golden / f"{case.file}.npz")
     weights = file.below("sd/")
-    settings = {"n_heads": 4, "device": [0], **dict(case.said)}
+    settings = {"n_heads": heads(file), "device": [0], **case.said(file)}
     if case.file.startswith(("msc_gmmformer", "amdnet")):
         content: dict[str, Any] = {"config": settings, "epoch": 41, "model_val": [1.0], "state_dict": weights}
     else:
@@ -112,5 +122,9 @@ def test_an_imported_checkpoint_ranks_as_its_authors_code(case: Case, golden: Pa
     spec = FeatureSpec(name="authors' features", revision="0", video_width=video, text_width=text)
     data = cast(DataFolder, SimpleNamespace(spec=spec, reported="test"))
     recipe = load_recipe(named(case.recipe)).with_settings(case.settings)
+    assert recipe.official
+    as_said = [f"{ours}={settings[name]}" for name, all_ours in recipe.official.said.items() if name in settings
+               for ours in all_ours]  # fmt: skip
+    recipe = recipe.with_settings(as_said)
     import_run(tmp_path / "official.ckpt", recipe, data, tmp_path / "run")
     case.check(open_run(tmp_path / "run").model, file)

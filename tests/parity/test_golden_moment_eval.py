@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prvr.cli import main
 from prvr.core.errors import DataError
 from prvr.evaluation import qvhighlights, submissions, tvr
 from prvr.evaluation.windows import pad, suppress
@@ -64,34 +65,18 @@ def corpus(case: dict[str, Any], *, strict: bool = True) -> dict[str, Any]:
     return tvr.evaluate(given, asked, by_type=case["kwargs"].get("use_desc_type", True), strict=strict).to_dict()
 
 
-def test_qvhighlights_sample_exactly(golden: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sample", "ending", "within"), [("qvh", "jsonl", 0.0), ("tvr", "json", 0.01)])
+@pytest.mark.parametrize("lenient", [[], ["--lenient"]], ids=["strict", "lenient"])
+def test_the_command_prints_what_the_evaluators_print(
+    golden: Path, capsys: pytest.CaptureFixture[str], sample: str, ending: str, within: float, lenient: list[str]
+) -> None:
     folder = golden / "moment_eval"
-    given = submissions.read_predictions(folder / "qvh_sample_submission.jsonl")
-    asked = submissions.read_truths(folder / "qvh_sample_gt.jsonl")
-    want = json.loads((folder / "qvh_sample_metrics.json").read_text())
-    same(qvhighlights.evaluate(given, asked).to_dict(), want, within=0.0, where="sample")
-    loose = qvhighlights.evaluate(given, asked, strict=False)
-    same(loose.to_dict(), want, within=0.0, where="sample, not strict")
-    assert loose.left_out.notes() == []
-    submissions.write_predictions(tmp_path / "again" / "submission.jsonl", given)
-    again = submissions.read_predictions(tmp_path / "again" / "submission.jsonl")
-    same(qvhighlights.evaluate(again, asked).to_dict(), want, within=0.0, where="written and read")
-
-
-def test_tvr_sample(golden: Path, tmp_path: Path) -> None:
-    folder = golden / "moment_eval"
-    given = submissions.read_submission(folder / "tvr_sample_submission.json")
-    asked = submissions.read_corpus_truths(folder / "tvr_sample_gt.jsonl")
-    want = json.loads((folder / "tvr_sample_metrics.json").read_text())
-    same(tvr.evaluate(given, asked).to_dict(), want, within=0.01, where="sample")
-    same(tvr.evaluate(given, asked, strict=False).to_dict(), want, within=0.01, where="sample, not strict")
-    submissions.write_submission(tmp_path / "submission.json", given)
-    again = submissions.read_submission(tmp_path / "submission.json")
-    assert again.video_index == given.video_index
-    for task, lists in given.tasks.items():
-        for one, other in zip(lists, again.tasks[task], strict=True):
-            assert one.query_id == other.query_id
-            np.testing.assert_array_equal(one.rows, other.rows)
+    submission, truth = folder / f"{sample}_sample_submission.{ending}", folder / f"{sample}_sample_gt.jsonl"
+    assert main(["evaluate", "--submission", str(submission), "--data", str(truth), "--json", *lenient]) == 0
+    said = capsys.readouterr()
+    same(json.loads(said.out), json.loads((folder / f"{sample}_sample_metrics.json").read_text()), within=within,
+         where=sample)  # fmt: skip
+    assert not said.err
 
 
 @pytest.mark.parametrize(

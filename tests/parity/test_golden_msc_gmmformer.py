@@ -5,7 +5,7 @@ Sizes and settings come from the files.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -39,7 +39,7 @@ from prvr.parts.triplet import query_triplet, video_triplet
 from tests.parity.arrays import Arrays, close
 from tests.parts.make import video_features
 
-LADDER, LEVELS = PrepareConfig().schedule, PrepareConfig().levels
+LEVELS = PrepareConfig().levels  # constants of their code
 
 
 @pytest.fixture(scope="module")
@@ -58,30 +58,33 @@ def test_videos_are_averaged_and_merged_as_published(arrays: Callable[[str], Arr
     file = arrays("a_op_tome")
     for n in lengths(file):
         want = file.below(f"len{n}/")
-        positions = len(want["avg128"])
+        positions = len(want["frame_feat"])
         averaged = average_positions(want["input"], positions)
-        close(averaged, want["avg128"])
+        close(averaged, want[f"avg{positions}"])
         close(unit_rows(averaged), want["frame_feat"])
-        merged = merge_ladder(averaged[None], LADDER)
+        between = {int(x[1]) for x in file.matching(rf"len{n}/frame_to_token_(\d+)")}
+        ladder = (*sorted(between, reverse=True), len(want["clip_merged"]))
+        merged = merge_ladder(averaged[None], ladder)
         close(merged.tokens[0], want["clip_merged"])
         close(merged.size[0], want["sizes"])
         assert torch.equal(merged.slot[0], want["frame_to_clip"])
-        for steps in (1, 2):
+        for steps in range(1, len(ladder)):
             assert torch.equal(
-                merge_ladder(averaged[None], LADDER[:steps]).slot[0], want[f"frame_to_token_{LADDER[steps - 1]}"]
+                merge_ladder(averaged[None], ladder[:steps]).slot[0], want[f"frame_to_token_{ladder[steps - 1]}"]
             )
-        close(cut_gaps(averaged), want["cut_gaps"])
-        batch = prepare_video(video_features(want["input"]), PrepareConfig(frames=positions))
+        close(cut_gaps(averaged, ladder), want["cut_gaps"])
+        config = PrepareConfig(frames=positions, schedule=ladder, levels=(ladder[-1],))
+        batch = prepare_video(video_features(want["input"]), config)
         close(batch.frames[0], want["frame_feat"])
         close(batch.clips[0], want["clip_feat"])
         close(batch.clip_size[0], want["sizes"])
         assert torch.equal(batch.slot[0], want["frame_to_clip"])
 
 
-def cut_gaps(positions: Tensor) -> Tensor:
+def cut_gaps(positions: Tensor, ladder: Sequence[int]) -> Tensor:
     """How much more alike the last merged pair of each step is than the first that stays."""
     x, size, gaps = positions[None], torch.ones(1, len(positions)), []
-    for target in LADDER:
+    for target in ladder:
         drop = x.shape[1] - target
         alike = (x[0, 0::2] * x[0, 1::2]).sum(1).sort(descending=True).values
         gaps.append(alike[drop - 1] - alike[drop])
@@ -133,9 +136,13 @@ def mixture(file: Arrays) -> GaussianMixture:
     return block.eval()
 
 
-@pytest.mark.parametrize("length", ["L32", "L128"])
-def test_mixture_block(arrays: Callable[[str], Arrays], length: str) -> None:
-    file = arrays(f"c_dygmm_block_{length}")
+def test_mixture_blocks_of_all_lengths(arrays: Callable[[str], Arrays], golden: Path) -> None:
+    names = [path.stem for path in (golden / "msc_gmmformer").glob("c_dygmm_block_L*.npz")]
+    for name in sorted(names) or ["c_dygmm_block_L32"]:
+        check_mixture(arrays(name))
+
+
+def check_mixture(file: Arrays) -> None:
     block, x, token = mixture(file), file["x"], file["weight_token"].flatten()
     every = torch.ones(x.shape[:2], dtype=torch.bool)
     mask, sizes = file["mask"].squeeze(1) > 0, file["sizes"].squeeze(-1)

@@ -27,7 +27,12 @@ LEVELS = PrepareConfig().levels
 def network(golden: Path) -> tuple[Arrays, MSC, Batch]:
     file = Arrays(golden / "msc_gmmformer" / "d_msc_net.npz")
     weights = file.below("sd/")
-    config = their_network(weights, heads=int(file.number("meta/n_heads")), sft_factor=file.number("meta/sft_factor"))
+    config = their_network(
+        weights,
+        heads=int(file.number("meta/n_heads")),
+        sft_factor=file.number("meta/sft_factor"),
+        clip_weight=file.fused()[1],
+    )
     model = MSC(config)
     model.load_state_dict(from_official(weights))
     return file, model.eval(), their_batch(file.below("batch/"), threshold=file.number("meta/sim_thr"))
@@ -35,7 +40,8 @@ def network(golden: Path) -> tuple[Arrays, MSC, Batch]:
 
 def test_raw_features_become_their_batch(network: tuple[Arrays, MSC, Batch]) -> None:
     file, _, batch = network
-    config = PrepareConfig(similarity_threshold=file.number("meta/sim_thr"))
+    positions = batch.videos.frames.shape[1]
+    config = PrepareConfig(frames=positions, similarity_threshold=file.number("meta/sim_thr"))
     for i, raw in file.below("raw_frames/").items():
         made = prepare_video(video_features(raw), config)
         close(made.frames[0], batch.videos.frames[int(i)])
@@ -59,7 +65,7 @@ def test_network_outputs(network: tuple[Arrays, MSC, Batch]) -> None:
     close(outputs.cosine.frame, file["out/frame_score_cos"])
     close(outputs.dot.clip, file["out/clip_score_dot"])
     close(outputs.dot.frame, file["out/frame_score_dot"])
-    close(outputs.cosine.fused(model.clip_weight), file["out/fused_score_0.4clip_0.6frame"])
+    close(outputs.cosine.fused(model.clip_weight), file[file.fused()[0]])
     omega = connected_share(batch.videos.clips, file.number("meta/sim_thr"))
     close(omega.double().float(), file["out/omega"].float())
     assert float(level_of(omega, LEVELS).double().mean()) == file.number("loss/clip_num")

@@ -20,6 +20,7 @@ from prvr.parts.uniform import UniformConfig, prepare_uniform
 from prvr.parts.videos import cat_videos
 from tests.parity.arrays import Arrays, close
 from tests.parity.retrieval import (
+    FullSize,
     check_full_size,
     check_gradients,
     check_loss,
@@ -72,8 +73,9 @@ def test_towers_and_proposals(case: tuple[Arrays, MSSL, Batch]) -> None:
     close(seen.frames[seen.frame_valid], file["out/frame_feat"][seen.frame_valid])
     made = model.encode_videos(batch.videos)
     close(made.clips[0], file["out/proposals_v0"])
-    close(made.clips.sum(1), file["out/proposals_sum"], atol=1e-3)  # sums of 528 numbers
-    assert torch.equal(made.clips[:, : model.config.clips], window_table(32, seen.clips)[:32] @ seen.clips)
+    close(made.clips.sum(1), file["out/proposals_sum"], atol=1e-3)  # sums of as many numbers as there are windows
+    clips = model.config.clips
+    assert torch.equal(made.clips[:, :clips], window_table(clips, seen.clips)[:clips] @ seen.clips)
     found = proposal_scores(query, seen.clips, seen.clip_valid)
     assert torch.equal(found.winner, file["out/key_clip"])
     own = batch.video_of_query
@@ -132,7 +134,7 @@ def test_total_loss_and_gradients(case: tuple[Arrays, MSSL, Batch]) -> None:
 
 
 def test_parameters_of_full_size(golden: Path) -> None:
-    def make(video_width: int, text_width: int) -> MSSL:
-        return MSSL(MSSLConfig(video_width=video_width, text_width=text_width))
+    def make(size: FullSize, heads: int) -> MSSL:
+        return MSSL(MSSLConfig(video_width=size.video, text_width=size.text, hidden=size.hidden, heads=heads))
 
     check_full_size(golden, "mssl", make, official_names())

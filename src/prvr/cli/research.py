@@ -41,8 +41,20 @@ def _add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
-    evaluate = verbs.add_parser("evaluate", help="measure a run, or `zero-shot`, on a split")
-    evaluate.add_argument("what", metavar="RUN", help="a run folder, or zero-shot for the bare encoder")
+    evaluate = verbs.add_parser("evaluate", help="measure a run, `zero-shot` or a submission on a split")
+    evaluate.add_argument("what", metavar="RUN", nargs="?", help="a run folder, or zero-shot for the bare encoder")
+    evaluate.add_argument(
+        "--submission",
+        type=Path,
+        metavar="FILE",
+        help="in place of RUN: a file for the evaluator of QVHighlights or TVR; --data may then be the annotation file",
+    )
+    evaluate.add_argument(
+        "--lenient", action="store_true", help="submission: score what there is where the published evaluator fails"
+    )
+    evaluate.add_argument(
+        "--nms", type=float, metavar="IOU", help="submission: drop windows that overlap a better one by more than this"
+    )
     _data(evaluate)
     evaluate.add_argument("--split", help="train, val or test (default: test, or val where there is no test)")
     evaluate.add_argument("--against", type=Path, metavar="RUN", help="test the difference to another run")
@@ -164,7 +176,34 @@ def run_train(args: argparse.Namespace) -> int:
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
-    """Measure a run."""
+    """Measure a run, or a submission."""
+    if (args.what is None) == (args.submission is None):
+        raise ConfigError("evaluate needs a run folder, or zero-shot, or --submission FILE, and one of them alone")
+    of_run, of_file = ("against", "intervals", "features"), ("lenient", "nms")
+    for name in of_run if args.submission else of_file:
+        if getattr(args, name) not in (None, False):
+            other = "a run" if args.submission else "a submission"
+            raise ConfigError(f"--{name}: is of {other}; leave it out")
+    return _evaluate_submission(args) if args.submission else _evaluate_run(args)
+
+
+def _evaluate_submission(args: argparse.Namespace) -> int:
+    from prvr.runs.submitted import evaluate_submission
+
+    found = evaluate_submission(args.submission, args.data, args.split, strict=not args.lenient, nms=args.nms)
+    if args.out:
+        found.save(args.out)
+    if args.json:
+        emit(found.tree)
+    else:
+        print(f"{found.title}, in percent\n")
+        print("\n\n".join(found.tables))
+    for note in found.notes:
+        say(note)
+    return DONE
+
+
+def _evaluate_run(args: argparse.Namespace) -> int:
     from prvr.data.folder import DataFolder
     from prvr.evaluation.report import comparison_table, interval_table, table
     from prvr.methods.zero_shot.runs import max_over_frames

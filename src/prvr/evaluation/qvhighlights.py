@@ -14,7 +14,17 @@ import numpy as np
 
 from prvr.core.errors import DataError
 from prvr.evaluation.highlights import CLIP_S, HighlightScores, highlight_scores
-from prvr.evaluation.windows import THRESHOLDS, Array, Mask, Windows, any_of, average_precision, best_overlap, pad
+from prvr.evaluation.windows import (
+    THRESHOLDS,
+    Array,
+    Mask,
+    Windows,
+    any_of,
+    average_precision,
+    best_overlap,
+    pad,
+    suppress,
+)
 
 QueryId = int | str
 
@@ -125,7 +135,8 @@ def evaluate(
     if strict and match_ids and given != asked:
         raise DataError(
             f"{len(asked - given)} annotated queries have no prediction and {len(given - asked)} predictions are of "
-            f"unknown queries (first: {next(iter(asked ^ given))}); mend the submission, or give match_ids=False"
+            f"unknown queries (first: {next(iter(asked ^ given))}); mend the submission, or score what there is: "
+            "`--lenient`, strict=False"
         )
     answered = {one.query_id for one in predictions if not with_moments or len(_first(one.windows, 1))}
     if not match_ids:
@@ -139,6 +150,20 @@ def evaluate(
     moments = {name: _group(predictions, truths, name, strict=strict) for name in GROUPS} if with_moments else None
     highlights = highlights_of(predictions, truths, strict=strict) if with_highlights else None
     return QVHighlightsScores(moments=moments, highlights=highlights, left_out=left_out)
+
+
+def suppressed(predictions: Sequence[Prediction], threshold: float, *, most: int = MOST) -> list[Prediction]:
+    """The first `most` windows of each, best first, without those that overlap a better one by more than that."""
+    firsts = pad([_first(one.windows, most) for one in predictions])
+    left, _ = suppress(firsts, threshold, most=most)
+    rows = [
+        np.column_stack([spans, scores])[valid]
+        for spans, scores, valid in zip(left.spans, left.scores, left.valid, strict=True)
+    ]
+    return [
+        one if one.windows is None else one._replace(windows=found)
+        for one, found in zip(predictions, rows, strict=True)
+    ]
 
 
 def precision_of(
@@ -168,7 +193,7 @@ def recall_of(predictions: Sequence[Prediction], truths: Sequence[Truth], *, str
     if strict and not there.all():
         raise DataError(
             f"query {list(asked)[int(there.argmin())]}: has no predicted or no annotated window, so that R1 is not "
-            "defined; mend the file, or give strict=False"
+            "defined; mend the file, or score what there is: `--lenient`, strict=False"
         )
     found = np.where(there, best_overlap(predicted.spans[:, 0], annotated), 0.0)
     return _mean(found[any_of(annotated.valid), None] >= np.asarray(THRESHOLDS))
@@ -186,7 +211,8 @@ def highlights_of(
     for one in rated if strict else ():
         if one.num_clips is None or last.get(one.query_id) is None:
             raise DataError(
-                f"query {one.query_id}: has no predicted saliency, or no ratings; mend the file, or give strict=False"
+                f"query {one.query_id}: has no predicted saliency, or no ratings; mend the file, or score what there "
+                "is: `--lenient`, strict=False"
             )
     nothing = np.empty(0)
     return highlight_scores(
@@ -216,7 +242,9 @@ def _group(
     if lengths is not None or not strict:
         truths = [one for one in truths if len(one.windows)]
     if not truths and strict:
-        raise DataError(f"length group {name!r} {lengths}: has no annotated window; give strict=False to go on without")
+        raise DataError(
+            f"length group {name!r} {lengths}: has no annotated window; to go on without: `--lenient`, strict=False"
+        )
     if not truths:
         return None
     return MomentScores(

@@ -130,7 +130,7 @@ def table(rows: Mapping[str, Sequence[Report]], *, width: int = 120) -> str:
             room = width - title_width - 4
         blocks[-1] += cells
         room -= needed
-    tables = ["\n".join(_markdown(titles, columns)) for columns in blocks]
+    tables = ["\n".join(grid(titles, columns)) for columns in blocks]
     return "\n\n".join([*tables, "\n".join(_notes(rows))])
 
 
@@ -150,7 +150,7 @@ def interval_table(rows: Mapping[str, Sequence[Report]], *, unit: Unit = "video"
                 notes[
                     f"[ ]: {found.level:.0%} bootstrap over {drawn} {found.resamples} resamples, seed {found.seed}."
                 ] = None
-    return "\n".join([*_markdown(titles, columns), "", *notes, *_warnings(rows)])
+    return "\n".join([*grid(titles, columns), "", *notes, *_warnings(rows)])
 
 
 def comparison_table(title: str, comparison: Comparison) -> str:
@@ -165,7 +165,7 @@ def comparison_table(title: str, comparison: Comparison) -> str:
     drawn = "queries" if comparison.unit == "query" else "videos with all their queries"
     return "\n".join(
         [
-            *_markdown(["", *comparison.of], columns),
+            *grid(["", *comparison.of], columns),
             "",
             f"Paired by query. Bootstrap over {drawn}: {comparison.resamples} resamples, seed {comparison.seed}; p is "
             "two-sided.",
@@ -242,7 +242,8 @@ _GROUPS: list[list[_Column]] = [
 ]
 
 
-def _markdown(titles: Sequence[str], columns: Sequence[Sequence[str]]) -> Iterator[str]:
+def grid(titles: Sequence[str], columns: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Lines of a Markdown table: what stands in front of each row, and the columns, all with their heading first."""
     widths = [max(map(len, column)) for column in columns]
     first = max(map(len, titles))
     for number, title in enumerate(titles):

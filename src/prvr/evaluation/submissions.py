@@ -1,70 +1,57 @@
-"""The files that moment evaluators read: JSON lines of QVHighlights, and TVR's submission with its annotations."""
+"""What moment evaluators read: JSON lines of QVHighlights, and TVR's submission with its annotations.
+
+Every function raises DataError that names the file, the line and what was expected there.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from prvr.core.errors import DataError
-from prvr.core.files import write_whole
 from prvr.evaluation.qvhighlights import Prediction, Truth
 from prvr.evaluation.tvr import TASKS, CorpusTruth, Ranked, Submission
 from prvr.evaluation.windows import Array
 
 
-def read_predictions(path: Path) -> list[Prediction]:
-    """A QVHighlights submission, JSON lines. Raises DataError naming the file, the line and what was expected."""
-    return [prediction(row, where=where) for row, where in _lines(path)]
+def kind_of(text: str, *, where: str) -> Literal["qvhighlights", "tvr"]:
+    """Whose submission the content of a file is."""
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    if '"video2idx"' in text:
+        return "tvr"
+    if '"qid"' in first:
+        return "qvhighlights"
+    raise DataError(
+        f"{where}:1: is no submission of QVHighlights (JSON lines with 'qid') and none of TVR (one JSON object with "
+        f"'video2idx'), found {first[:60]!r}; give the file that such an evaluator reads"
+    )
 
 
-def read_truths(path: Path) -> list[Truth]:
-    """QVHighlights annotations, JSON lines. Raises DataError naming the file, the line and what was expected."""
-    return [truth(row, where=where) for row, where in _lines(path)]
+def predictions(text: str, *, where: str) -> list[Prediction]:
+    """A QVHighlights submission."""
+    return [prediction(row, where=place) for row, place in _lines(text, where)]
 
 
-def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
-    """A QVHighlights submission; windows are written as they stand, and R1 reads the first. Whole or not at all."""
-    rows = []
-    for one in predictions:
-        row: dict[str, Any] = {"qid": one.query_id}
-        if one.windows is not None:
-            row["pred_relevant_windows"] = one.windows.tolist()
-        if one.saliency is not None:
-            row["pred_saliency_scores"] = one.saliency.tolist()
-        rows.append(json.dumps(row))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, ("\n".join(rows) + "\n").encode())
+def truths(text: str, *, where: str) -> list[Truth]:
+    """QVHighlights annotations."""
+    return [truth(row, where=place) for row, place in _lines(text, where)]
 
 
-def read_submission(path: Path) -> Submission:
-    """A TVR submission, one JSON object. Raises DataError naming the file and what was expected."""
-    found = _json(_text(path), where=str(path))
-    return submission(found, where=str(path))
+def corpus_truths(text: str, *, where: str) -> list[CorpusTruth]:
+    """TVR annotations."""
+    return [corpus_truth(row, where=place) for row, place in _lines(text, where)]
 
 
-def read_corpus_truths(path: Path) -> list[CorpusTruth]:
-    """TVR annotations, JSON lines. Raises DataError naming the file, the line and what was expected."""
-    return [corpus_truth(row, where=where) for row, where in _lines(path)]
-
-
-def write_submission(path: Path, given: Submission) -> None:
-    """A TVR submission; the order of a list is its ranking. Whole or not at all."""
-    tree: dict[str, Any] = {"video2idx": dict(given.video_index)}
-    for task, lists in given.tasks.items():
-        rows = [(one.query_id, one.rows.tolist()) for one in lists]
-        tree[task] = [
-            {"desc_id": query_id, "predictions": [[int(row[0]), *row[1:]] for row in found]} for query_id, found in rows
-        ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, json.dumps(tree).encode())
+def parse_submission(text: str, *, where: str) -> Submission:
+    """A TVR submission."""
+    return submission(_json(text, where=where), where=where)
 
 
 def prediction(row: Mapping[str, Any], *, where: str) -> Prediction:
-    """One line of a QVHighlights submission. Raises DataError."""
+    """One line of a QVHighlights submission."""
     windows, saliency = row.get("pred_relevant_windows"), row.get("pred_saliency_scores")
     return Prediction(
         _id(row, "qid", where=where),
@@ -74,7 +61,7 @@ def prediction(row: Mapping[str, Any], *, where: str) -> Prediction:
 
 
 def truth(row: Mapping[str, Any], *, where: str) -> Truth:
-    """One line of QVHighlights annotations. Raises DataError."""
+    """One line of QVHighlights annotations."""
     clips, ratings, duration = (row.get(name) for name in ("relevant_clip_ids", "saliency_scores", "duration"))
     rated = clips is not None and ratings is not None
     found = Truth(
@@ -90,31 +77,26 @@ def truth(row: Mapping[str, Any], *, where: str) -> Truth:
 
 
 def submission(tree: Mapping[str, Any], *, where: str) -> Submission:
-    """The object of a TVR submission. Raises DataError."""
+    """The object of a TVR submission."""
     index = tree.get("video2idx")
     if not isinstance(index, dict) or not all(isinstance(number, int) for number in index.values()):
-        raise DataError(f"{where}: 'video2idx' must map names of videos to whole numbers")
+        raise DataError(f"{where}:1: 'video2idx' must map names of videos to whole numbers, found {str(index)[:60]}")
     tasks = {}
     for task in TASKS:
         if task in tree:
-            at = f"{where}, {task}"
-            tasks[task] = [
-                Ranked(
-                    _id(row, "desc_id", where=at),
-                    _table(row.get("predictions", []), 3, "predictions", where=at, more=1),
-                )
-                for row in tree[task]
-            ]
+            if not isinstance(tree[task], list):
+                raise DataError(f"{where}: {task!r} must be a list of answers, found {str(tree[task])[:60]}")
+            tasks[task] = [_ranked(row, where=f"{where}, {task}[{place}]") for place, row in enumerate(tree[task])]
     return Submission(index, tasks)
 
 
 def corpus_truth(row: Mapping[str, Any], *, where: str) -> CorpusTruth:
-    """One line of TVR annotations; `ts` is one span, or the spans that several annotators gave. Raises DataError."""
+    """One line of TVR annotations; `ts` is one span, or the spans that several annotators gave."""
     spans = row.get("ts", [])
     nested = bool(spans) and isinstance(spans[0], Sequence)
     video = row.get("vid_name")
     if not isinstance(video, str):
-        raise DataError(f"{where}: 'vid_name' must name the right video, found {video!r}")
+        raise DataError(f"{where}: 'vid_name' must name the right video, found {video!r}; give TVR's annotations")
     return CorpusTruth(
         _id(row, "desc_id", where=where),
         video,
@@ -123,26 +105,26 @@ def corpus_truth(row: Mapping[str, Any], *, where: str) -> CorpusTruth:
     )
 
 
-def _lines(path: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
-    for number, line in enumerate(_text(path).splitlines(), 1):
+def _ranked(row: Any, *, where: str) -> Ranked:
+    query_id = _id(row, "desc_id", where=where)
+    return Ranked(query_id, _table(row.get("predictions", []), 3, "predictions", where=where, more=1))
+
+
+def _lines(text: str, where: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            yield _json(line, where=f"{path}:{number}"), f"{path}:{number}"
+            yield _json(line, where=where, first=number), f"{where}:{number}"
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read ({error}); give a submission or annotations as JSON") from error
-
-
-def _json(text: str, *, where: str) -> Mapping[str, Any]:
+def _json(text: str, *, where: str, first: int = 1) -> Mapping[str, Any]:
+    """One object; `first` is the number of its first line."""
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{where}: is not JSON ({error})") from error
+        place = f"{where}:{first + error.lineno - 1}"
+        raise DataError(f"{place}: is not JSON ({error.msg}, column {error.colno}); mend this line") from error
     if not isinstance(found, dict):
-        raise DataError(f"{where}: expected an object, found {text[:60]!r}")
+        raise DataError(f"{where}:{first}: expected an object, found {text[:60]!r}")
     return found
 
 

@@ -70,6 +70,14 @@ class CorpusScores:
             tree[f"{task}_by_type"] = {**values, "desc_type_ratio": self.shares}
         return tree
 
+    def notes(self) -> list[str]:
+        """For people, one line each; empty where all is as it should be."""
+        lines = [(number, f"{task}: {number} annotated queries were not answered and count as wrong")
+                 for task, number in self.not_answered.items()]  # fmt: skip
+        lines += [(number, f"{task}: {number} answers are to queries that are not annotated and are ignored")
+                  for task, number in self.not_annotated.items()]  # fmt: skip
+        return [text for number, text in lines if number]
+
 
 def evaluate(
     given: Submission, truths: Sequence[CorpusTruth], *, by_type: bool = True, strict: bool = True
@@ -104,6 +112,20 @@ def evaluate(
             }
     shares = " ".join(f"{kind} {_percent((kinds == kind).mean())}" for kind in TYPES) if by_type and asked else None
     return CorpusScores(tasks=tasks, by_type=types, shares=shares, not_answered=missing, not_annotated=unknown)
+
+
+def suppressed(given: Submission, threshold: float) -> Submission:
+    """Without moments that overlap a better one of their video; VR ranks videos, and stays. Raises DataError."""
+    tasks = dict(given.tasks)
+    for task in tasks.keys() - {"VR"}:
+        for one in tasks[task]:
+            if len(one.rows) and one.rows.shape[1] < 4:
+                raise DataError(
+                    f"{task}: the predictions of query {one.query_id} have no score behind start and end, by which "
+                    "one of two that overlap is dropped; add it, or leave out --nms"
+                )
+        tasks[task] = [one._replace(rows=suppress_ranked(one.rows, threshold)) for one in tasks[task]]
+    return given._replace(tasks=tasks)
 
 
 def suppress_ranked(rows: Array, threshold: float, *, before: int = 1000, most: int = 100) -> Array:
@@ -152,7 +174,7 @@ def _annotators(asked: Sequence[CorpusTruth], *, strict: bool) -> tuple[_Single,
         if len(one.spans) in (0, 2, 3):
             raise DataError(
                 f"query {one.query_id}: has {len(one.spans)} annotated spans, which is not defined; give one, or four "
-                "or more, or strict=False"
+                "or more, or score what there is: `--lenient`, strict=False"
             )
     number = np.array([len(one.spans) for one in asked], dtype=np.int64)
     known = np.arange(max(1, int(number.max(initial=1)))) < number[:, None]
@@ -182,14 +204,18 @@ def _compare(
     if strict and (empty or unknown):
         raise DataError(
             f"{task}: {len(empty)} annotated queries have no prediction and {len(unknown)} predictions are of unknown "
-            f"queries (first: {[*empty, *unknown][0]}); mend the submission, or give strict=False"
+            f"queries (first: {[*empty, *unknown][0]}); mend the submission, or score what there is: `--lenient`, "
+            "strict=False"
         )
     return len(empty), len(unknown)
 
 
 def _video(given: Submission, one: CorpusTruth, *, strict: bool) -> float:
     if strict and one.video_id not in given.video_index:
-        raise DataError(f"query {one.query_id}: video {one.video_id!r} has no number in the submission's video2idx")
+        raise DataError(
+            f"query {one.query_id}: video {one.video_id!r} has no number in the submission's video2idx; add it, or "
+            "score what there is: `--lenient`, strict=False"
+        )
     return given.video_index.get(one.video_id, np.nan)
 
 
