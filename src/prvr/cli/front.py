@@ -14,6 +14,7 @@ from prvr import __version__
 from prvr.cli import data, library, research, serve, videos
 from prvr.cli.screen import DONE, FAILED, INTERRUPTED, Parser, say
 from prvr.core.errors import PrvrError
+from prvr.ranker.names import trusting
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return DONE
     try:
-        code: int = args.run(args)
+        with trusting(getattr(args, "trust", ())):
+            code: int = args.run(args)
         sys.stdout.flush()
         return code
     except PrvrError as error:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prvr.cli.screen import DONE, FAILED, NONE, Parser, device_option, emit, positive, reading_bar, say
+from prvr.cli.screen import DONE, FAILED, NONE, Parser, device_option, emit, positive, reading_bar, say, trust_option
 from prvr.cli.videos import bring_encoder, closing, extraction, limits, reading_options, sampling
 from prvr.core.errors import ConfigError, IndexFolderError, QueryError
 from prvr.core.files import there
@@ -44,6 +44,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     search.add_argument("--encoder", help="where the index's encoder lies now, if it was moved")
     search.add_argument("--json", action="store_true", help="print the hits as JSON")
     device_option(search)
+    trust_option(search)
     search.set_defaults(run=run_search, wrong=search.error)
 
 
@@ -63,6 +64,7 @@ def _add_index(index: Parser) -> None:
     index.add_argument("--repair", action="store_true", help="make again just what is damaged")
     index.add_argument("--failures", action="store_true", help="name the files that could not be read")
     index.add_argument("--retry", action="store_true", help="try these again, the ignored too")
+    trust_option(index)
     index.set_defaults(run=run_index, wrong=index.error)
 
 

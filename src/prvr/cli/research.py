@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prvr.cli.screen import DONE, FAILED, Parser, device_option, emit, positive, say, training_bar
+from prvr.cli.screen import DONE, FAILED, Parser, device_option, emit, positive, say, training_bar, trust_option
 from prvr.core.errors import ConfigError, PrvrError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
     evaluate.add_argument("--out", type=Path, help="report file (default: RUN/reports/SPLIT.json)")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
     device_option(evaluate)
+    trust_option(evaluate)
     evaluate.set_defaults(run=run_evaluate)
 
 

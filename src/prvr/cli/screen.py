@@ -60,6 +60,17 @@ def device_option(parser: Parser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
 
 
+def trust_option(parser: Parser) -> None:
+    """--trust, of every verb that opens a model."""
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="a package of your own that models may be of; opening one runs the package's code",
+    )
+
+
 def positive(value: float, name: str) -> float:
     """The value of an option. Raises ConfigError unless it is greater than 0."""
     if not 0 < value < float("inf"):

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prvr.cli.screen import DONE, Parser, device_option, emit, say
+from prvr.cli.screen import DONE, Parser, device_option, emit, say, trust_option
 
 if TYPE_CHECKING:
     from prvr.serve.runner import Started
@@ -23,6 +23,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     serve.add_argument("--new-token", action="store_true", help="make another token, the old one ends")
     serve.add_argument("--json", action="store_true", help="print the address as JSON")
     device_option(serve)
+    trust_option(serve)
     serve.set_defaults(run=run_serve)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from prvr.core.errors import CheckpointError
 from prvr.core.lookup import look_up
 from prvr.core.method import Method
 
+TRUST = "PRVR_TRUST"  # packages that the user trusts, with commas between
 _OWN = "prvr.methods"
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _BEFORE = re.compile(r"prvr\.recipes\.([a-z_0-9]+):\w+", re.ASCII)  # what runs said until methods had folders
@@ -25,12 +28,26 @@ def named_in(config: Mapping[str, Any]) -> str:
     return f"{_OWN}.{before[1]}.network:METHOD"
 
 
+@contextlib.contextmanager
+def trusting(packages: Collection[str]) -> Iterator[None]:
+    """Packages that folders may name as long as the block lasts, in this process and in those that it starts."""
+    before = os.environ.get(TRUST)
+    os.environ[TRUST] = ",".join([*filter(None, (before or "").split(",")), *packages])
+    try:
+        yield
+    finally:
+        os.environ.pop(TRUST)
+        if before is not None:
+            os.environ[TRUST] = before
+
+
 def find_method(name: str, *, trust: Collection[str] = (), where: str = "") -> Method[Any, Any]:
     """`prvr.methods.msc.network:METHOD` -> the value that stands there.
 
-    A module is only imported below `prvr.methods`, or in one of the packages `trust`, which the user has named. Raises
-    CheckpointError for any other name, and for one at which there is no method.
+    A module is only imported below `prvr.methods`, or in a package that the user has named: in `trust`, or in the
+    environment variable PRVR_TRUST. Raises CheckpointError for any other name, and for one at which there is no method.
     """
+    trust = {*trust, *os.environ.get(TRUST, "").split(",")}
     place = f"{where}: " if where else ""
     module = name.partition(":")[0]
     package = module.partition(".")[0]
