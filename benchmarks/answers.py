@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 
 from prvr.core.ranking import TokenScores, moments, per_second, relevance
-from prvr.core.types import Hit
 from prvr.data.annotations import read_queries
 from prvr.search.engine import SearchEngine
 from tests.core import slow
@@ -38,7 +37,7 @@ def main() -> None:
         times = [time.thread_time()]
         (ranking,) = engine.rank_many([text], k=args.hits)
         times.append(time.thread_time())
-        hits: list[Hit] = engine.hits(ranking, facts=facts)
+        hits = engine.hits(ranking, facts=facts)
         times.append(time.thread_time())
         found = [row.candidate for row in ranking.rows]
         ends = [hit.duration_s for hit in hits]

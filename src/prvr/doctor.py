@@ -98,7 +98,7 @@ def _folder(folder: Path) -> Check:
 
 
 def _index(folder: Path) -> Check:
-    from prvr.search.indexing import open_index
+    from prvr.index.opening import open_index
 
     if not folder.exists() or not any(folder.iterdir()):
         return Check("index", True, f"none at {folder} yet", "make one: prvr index PATH")

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -20,7 +21,6 @@ import torch
 from prvr.core.errors import FeatureError, VideoError
 from prvr.features.extract import Progress, encode_video, extract
 from prvr.features.store import FeatureStore
-from prvr.video import source
 from prvr.video.probe import probe
 from tests.features.make import COLOURS, ColourEncoder
 from tests.video.make import Image, steps, write_video
@@ -63,14 +63,14 @@ def test_a_file_is_opened_to_measure_it_and_to_read_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int | None
 ) -> None:
     paint(tmp_path / "a.mp4", "red", "blue")
-    real, opened = source.av.open, []
+    real, opened = av.open, []
 
     def count(*args: Any, **kwargs: Any) -> Any:
         opened.append(args[0])
         return real(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(source.av, "open", count)
+        patch.setattr(av, "open", count)
         made = encode_video(tmp_path / "a.mp4", ColourEncoder(), rate=1.0, max_frames=most, stop=threading.Event())
     assert len(opened) == 2
     assert made.duration_s == probe(tmp_path / "a.mp4").duration_s

@@ -90,13 +90,13 @@ def test_what_to_do_with_an_index_of_an_old_format_is_told_and_works(videos: Pat
     assert not exists(folder)
     (folder / "index.json").write_text("{}")
     assert exists(folder)
-    says = r"holds an index of an old format.*delete index\.json and vectors-\* there.* `prvr index PATH --index "
+    says = r"of a format that is not read any more; `prvr index --repair --index .* makes it anew from the features"
     for work in (open_index, header_of, lambda _: build(videos)):
         with pytest.raises(IndexFolderError, match=says):
             work(folder)
-    (folder / "index.json").unlink()
+    assert repair(folder)[1] == ["both.mp4", "deep/fire.mp4", "sky.mp4"]
     done = build(videos)
-    assert (done.num_videos, len(done.extraction.made)) == (3, 0), "features are kept"
+    assert (done.num_videos, done.extraction.made, done.added) == (3, (), ())
 
 
 def test_repair_makes_again_just_what_is_damaged(videos: Path) -> None:

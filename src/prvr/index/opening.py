@@ -104,6 +104,6 @@ def read_header(folder: Path) -> IndexHeader | None:
 def _refuse_old(folder: Path) -> None:
     if (folder / OLD).exists() and not (folder / FILE).exists():
         raise IndexFolderError(
-            f"{folder}: holds an index of an old format, which is not read any more; delete {OLD} and vectors-* there, "
-            f"then run `prvr index PATH --index {folder}`: what was extracted is kept, and no video is decoded again"
+            f"{folder}: holds an index of a format that is not read any more; `prvr index --repair --index {folder}` "
+            "makes it anew from the features there, or index into another folder"
         )

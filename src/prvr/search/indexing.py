@@ -21,15 +21,13 @@ from prvr.features.failures import Failures
 from prvr.features.store import Entry, FeatureStore
 from prvr.index.base import ZERO_SHOT, Cue, Index, IndexHeader
 from prvr.index.embedded import EmbeddedIndex
-from prvr.index.opening import OpenIndex, header_of, make_index, open_index
+from prvr.index.opening import OpenIndex, header_of, make_index
 from prvr.index.segments import Form
 from prvr.index.upkeep import Damage, mend_catalogue
 from prvr.ranker.ranker import CONFIG, Ranker, open_run, zero_shot
 from prvr.search.calibration import Calibrated, calibrate
 from prvr.search.sentences import embed
 from prvr.search.subtitles import SUFFIXES, read_cues
-
-__all__ = ["Indexing", "build_index", "locate", "open_index", "refresh", "repair", "verify"]
 
 
 @dataclass(frozen=True, kw_only=True)
