@@ -30,19 +30,43 @@ class Prepared(NamedTuple):
     key: str  # names all that `make` depends on but the features, so that prepared videos can be kept
 
 
+def check_widths(model: Any, features: FeatureSpec) -> None:
+    """Raises ConfigError unless a network of these settings reads features of this width."""
+    for name, kind in (("video_width", "frames"), ("text_width", "words")):
+        found, expected = getattr(features, name), getattr(model, name)
+        if found != expected:
+            raise ConfigError(
+                f"{kind} of {features.name} are {found} wide, but the model expects {expected}; "
+                f"add `--set model.{name}={found}`"
+            )
+
+
+def hidden_width(model: Any, _: FeatureSpec) -> int:
+    """D of a network whose vectors are as wide as it is."""
+    width: int = model.hidden
+    return width
+
+
 @dataclass(frozen=True, kw_only=True)
 class Method(Generic[Network, Cut]):
-    """A network and how it reads videos: what a run's folder names, and all that ranking needs of a method."""
+    """A network and how it reads videos: what a run's folder names, and all that ranking needs of a method.
 
-    name: str  # `package.module:NAME`, where this value can be imported from
+    It has the name METHOD in the module of `build`, where it is looked up.
+    """
+
     title: str  # how people call it
     network: type[Network]
     build: Callable[[Network], nn.Module]  # -> fits `RetrievalModel`
     cut: type[Cut]
     videos: type[Videos]
     prepare: Callable[[Sequence[VideoFeatures], Cut], Videos]
-    width: Callable[[Network, FeatureSpec], int]  # D of the vectors that the network makes
-    fit: Callable[[Network, FeatureSpec], None]  # ConfigError unless a network suits the features
+    width: Callable[[Network, FeatureSpec], int] = hidden_width  # D of the vectors that the network makes
+    fit: Callable[[Network, FeatureSpec], None] = check_widths  # ConfigError unless a network suits the features
+
+    @property
+    def name(self) -> str:
+        """`package.module:METHOD`, where this value can be imported from."""
+        return f"{self.build.__module__}:METHOD"
 
     def prepared(self, cut: Cut) -> Prepared:
         """How videos are prepared with these settings."""

@@ -64,19 +64,29 @@ def compare_twice(made: Made[TwiceRead, VideoTokens], batch: Batch[Any], epoch: 
 
 
 @dataclass(frozen=True, kw_only=True)
-class RetrievalLoss:
-    """InfoNCE on dot products and triplets on cosines, in both branches; a weight of 0 leaves a term out."""
+class TripletConfig:
+    """What the triplet terms read, whose weight is 1."""
 
-    nce_clip: float = 0.02
-    nce_frame: float = 0.04
-    margin: float = 0.2  # of the triplet terms, in cosine
+    margin: float = 0.2  # by which right beats wrong, in cosine
     hard_from_epoch: int = 20  # random negatives before, hard ones from here on
     hard_pool: int = 20  # hardest videos among which a query's negative is drawn
 
     def __post_init__(self) -> None:
-        check_weights(self, "nce_clip", "nce_frame", "margin", "hard_from_epoch")
+        check_weights(self, "margin", "hard_from_epoch")
         if self.hard_pool < 1:
             raise ConfigError(f"loss.hard_pool={self.hard_pool}: must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrievalLoss(TripletConfig):
+    """InfoNCE on dot products and triplets on cosines, in both branches; a weight of 0 leaves a term out."""
+
+    nce_clip: float = 0.02
+    nce_frame: float = 0.04
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_weights(self, "nce_clip", "nce_frame")
 
 
 def check_weights(loss: object, *names: str) -> None:
@@ -86,26 +96,7 @@ def check_weights(loss: object, *names: str) -> None:
             raise ConfigError(f"loss.{name}={getattr(loss, name)}: must not be negative")
 
 
-class Margins(Protocol):
-    """What the triplet term reads of a method's settings."""
-
-    @property
-    def margin(self) -> float:
-        """In cosine."""
-        ...
-
-    @property
-    def hard_from_epoch(self) -> int:
-        """Random negatives before, hard ones from here on."""
-        ...
-
-    @property
-    def hard_pool(self) -> int:
-        """Hardest videos among which a query's negative is drawn."""
-        ...
-
-
-def retrieval_terms(loss: Margins, *, nce: Literal["dot", "cosine"] = "dot") -> dict[str, Term[Any]]:
+def retrieval_terms(loss: TripletConfig, *, nce: Literal["dot", "cosine"] = "dot") -> dict[str, Term[Any]]:
     """Terms of both branches by the names that the log shows."""
     return {
         "nce_clip": partial(nce_term, "clip", similarity=nce),
@@ -123,7 +114,7 @@ def nce_term(
     return query_nce(scores, batch.video_of_query).mean() + video_nce(scores, batch.video_of_query).mean()
 
 
-def triplet_term(loss: Margins, branch: Branch, seen: Scored, batch: Batch[Any], epoch: int) -> Tensor:
+def triplet_term(loss: TripletConfig, branch: Branch, seen: Scored, batch: Batch[Any], epoch: int) -> Tensor:
     """The triplet loss of one branch, both ways: a video's hard negative is the hardest, a query's one of the pool."""
     scores: Tensor = getattr(seen.cosine, branch)
     hard, truth = epoch >= loss.hard_from_epoch, batch.video_of_query
@@ -198,8 +189,20 @@ def on_world(settings: Settings) -> Settings:
     )
 
 
-def on_i3d(clip: Recipe, *, video_width: int, text_width: int) -> Recipe:
-    """A recipe for CLIP features, with the frames and the RoBERTa words of the methods' own papers."""
-    model = replace(clip.settings.model, video_width=video_width, text_width=text_width, max_words=30)
-    settings = replace(clip.settings, model=model)
-    return replace(clip, target=f"{clip.target}_i3d", title=f"{clip.title}, I3D and RoBERTa", settings=settings)
+def on_i3d(clip: Callable[[], Recipe]) -> Callable[[], Recipe]:
+    """A run on CLIP features -> the same on the features of the methods' own papers, which has the name `NAME_i3d`.
+
+    Frames are those of I3D, in TVR beside those of a ResNet; words are RoBERTa's.
+    """
+    name = f"{clip.__name__}_i3d"
+    video_width, text_width = (3072, 768) if clip.__name__.startswith("tvr") else (1024, 1024)
+
+    def run() -> Recipe:
+        there = clip()
+        model = replace(there.settings.model, video_width=video_width, text_width=text_width, max_words=30)
+        settings, target = replace(there.settings, model=model), f"{clip.__module__}:{name}"
+        return replace(there, target=target, title=f"{there.title}, I3D and RoBERTa", settings=settings)
+
+    run.__module__, run.__name__, run.__qualname__ = clip.__module__, name, name
+    run.__doc__ = f"{clip.__doc__} But on I3D frames and RoBERTa words."
+    return run

@@ -4,6 +4,7 @@ first GMMFormer are made of; and the encoder that puts positions before one of t
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import partial
 
 import torch
@@ -98,12 +99,12 @@ def attend_gained(
 
 
 @torch.no_grad()
-def reset_parameters(model: nn.Module, *, std: float = 0.02) -> None:
-    """As all of this family begins: matrices and positions N(0, 0.02²), biases 0, norms 1 and 0."""
+def reset_parameters(model: nn.Module, *, wide: Collection[str] = ()) -> None:
+    """As this family begins: matrices and positions N(0, 0.02²), biases 0, norms 1 and 0; `wide` ones N(0, 1)."""
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             parameter.zero_()
         elif "norm" in name:
             parameter.fill_(1.0)
         else:
-            parameter.normal_(std=std)
+            parameter.normal_(std=1.0 if name in wide else 0.02)

@@ -5,26 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from prvr.core.errors import ConfigError
+from prvr.core.method import check_widths
 from prvr.core.types import FeatureSpec
 
 _GET = "bring those of a CLIP-type encoder (`prvr extract VIDEOS --encoder NAME`, or a published CLIP pack)"
-
-
-def check_widths(model: Any, features: FeatureSpec) -> None:
-    """Raises ConfigError unless a network of these settings reads features of this width."""
-    for name, kind in (("video_width", "frames"), ("text_width", "words")):
-        found, expected = getattr(features, name), getattr(model, name)
-        if found != expected:
-            raise ConfigError(
-                f"{kind} of {features.name} are {found} wide, but the model expects {expected}; "
-                f"add `--set model.{name}={found}`"
-            )
-
-
-def hidden_width(model: Any, _: FeatureSpec) -> int:
-    """D of a network whose vectors are as wide as it is."""
-    width: int = model.hidden
-    return width
 
 
 def apart(features: FeatureSpec) -> str:

@@ -20,7 +20,7 @@ from prvr.methods.amdnet.windows import window_masks
 from prvr.parts.attention_layers import AttentionLayers, reset_parameters
 from prvr.parts.blocks import InputProjection, Positions
 from prvr.parts.masked import key_bias
-from prvr.parts.needs import check_sentences, hidden_width
+from prvr.parts.needs import check_sentences
 from prvr.parts.sampling import average_positions, position_spans
 from prvr.parts.spans import frames_alone
 from prvr.parts.towers import TowerConfig, TwiceRead
@@ -158,13 +158,11 @@ def prepare_means(videos: Sequence[VideoFeatures], config: MeansConfig) -> Frame
 
 
 METHOD = Method(
-    name="prvr.methods.amdnet.network:METHOD",
     title="AMDNet",
     network=AMDNetConfig,
     build=AMDNet,
     cut=MeansConfig,
     videos=FrameVideos,
     prepare=prepare_means,
-    width=hidden_width,
     fit=check_sentences,
 )

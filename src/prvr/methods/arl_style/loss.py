@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, Made
 from prvr.methods.arl_style.ambiguity import ambiguous_frames, ambiguous_videos, any_nce, dual_margin, many_nce
 from prvr.methods.arl_style.network import ARLStyleConfig, Asked, Shown
-from prvr.methods.family import check_weights
+from prvr.methods.family import TripletConfig, check_weights
 from prvr.methods.recipe import RunSettings
 from prvr.parts.nce import own_pairs
 from prvr.parts.objective import Objective
@@ -22,22 +21,21 @@ from prvr.parts.uniform import UniformConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class ARLLoss:
-    """Weights of the terms and what they read; a weight of 0 leaves a term out. All but the form is ours."""
+class ARLLoss(TripletConfig):
+    """Weights of the terms and what they read; a weight of 0 leaves a term out. All but the form is ours.
+
+    The margin is halved for what may be right; the pool holds a query's hardest videos, or frames.
+    """
 
     nce: float = 0.04  # of InfoNCE on dot products; the margins on cosines have weight 1
-    margin: float = 0.2  # by which right beats wrong, in cosine; half of it for what may be right
-    hard_from_epoch: int = 20  # random negatives before, hard ones from here on
-    hard_pool: int = 20  # hardest videos (or frames) among which a query's negative is drawn
     frames: float = 0.1  # of the same two losses among the frames of a query's own video
     ambiguous_from_epoch: int = 5  # uncertainty means nothing before; a negative number: never
     most_ambiguous: int = 3  # videos a query
     frame_slack: float = 0.1  # δ: how far below the best frame a frame may still fit, in cosine
 
     def __post_init__(self) -> None:
-        check_weights(self, "nce", "margin", "hard_from_epoch", "frames", "most_ambiguous", "frame_slack")
-        if self.hard_pool < 1:
-            raise ConfigError(f"loss.hard_pool={self.hard_pool}: must be at least 1")
+        super().__post_init__()
+        check_weights(self, "nce", "frames", "most_ambiguous", "frame_slack")
 
     def ambiguous_at(self, epoch: int) -> bool:
         """Whether the networks label for each other in this epoch."""

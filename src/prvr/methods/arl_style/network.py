@@ -22,7 +22,6 @@ from prvr.core.method import Method
 from prvr.core.types import Batch, FeatureSpec, Made, QueryBatch, TokenSpans, VideoTokens
 from prvr.parts.attention_layers import reset_parameters
 from prvr.parts.blocks import InputProjection
-from prvr.parts.needs import check_widths
 from prvr.parts.pooling import AttentionPooling
 from prvr.parts.towers import WordsConfig, check_share, sequence_encoder
 from prvr.parts.uniform import UniformConfig, prepare_frames
@@ -179,7 +178,6 @@ def _width(config: ARLStyleConfig, _: FeatureSpec) -> int:
 
 
 METHOD = Method(
-    name="prvr.methods.arl_style.network:METHOD",
     title="ARL-style (our reconstruction)",
     network=ARLStyleConfig,
     build=ARLStyle,
@@ -187,5 +185,4 @@ METHOD = Method(
     videos=FrameVideos,
     prepare=prepare_frames,
     width=_width,
-    fit=check_widths,
 )

@@ -14,7 +14,6 @@ from prvr.core.method import Method
 from prvr.core.types import VideoFeatures
 from prvr.core.vectors import unit_rows
 from prvr.methods.mssl.network import MSSL, MSSLConfig
-from prvr.parts.needs import check_widths, hidden_width
 from prvr.parts.sampling import interpolate_positions
 from prvr.parts.uniform import UniformConfig, prepare_frames, with_clips
 from prvr.parts.videos import ClipVideos
@@ -32,13 +31,5 @@ def prepare_interpolated(videos: Sequence[VideoFeatures], config: UniformConfig)
 
 
 METHOD = Method(
-    name="prvr.methods.bgmnet.network:METHOD",
-    title="BGM-Net",
-    network=MSSLConfig,
-    build=MSSL,
-    cut=UniformConfig,
-    videos=ClipVideos,
-    prepare=prepare_interpolated,
-    width=hidden_width,
-    fit=check_widths,
+    title="BGM-Net", network=MSSLConfig, build=MSSL, cut=UniformConfig, videos=ClipVideos, prepare=prepare_interpolated
 )

@@ -18,7 +18,6 @@ from prvr.parts.attention_layers import AttentionLayers, reset_parameters
 from prvr.parts.blocks import InputProjection, Positions
 from prvr.parts.gaussian import gaussian_tables
 from prvr.parts.masked import key_bias
-from prvr.parts.needs import check_widths, hidden_width
 from prvr.parts.pooling import AttentionPooling
 from prvr.parts.spans import equal_spans, whole_spans
 from prvr.parts.towers import BranchConfig, TwiceRead, sequence_encoder
@@ -144,13 +143,10 @@ def _mixed(x: Tensor, mixtures: nn.ModuleList, tables: Tensor, valid: Tensor) ->
 
 
 METHOD = Method(
-    name="prvr.methods.gmmformer.network:METHOD",
     title="GMMFormer",
     network=GMMFormerConfig,
     build=GMMFormer,
     cut=UniformConfig,
     videos=ClipVideos,
     prepare=prepare_uniform,
-    width=hidden_width,
-    fit=check_widths,
 )

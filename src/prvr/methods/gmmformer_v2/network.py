@@ -12,7 +12,7 @@ from typing import Literal
 from prvr.core.method import Method
 from prvr.core.types import Batch, Made, TokenSpans, VideoTokens
 from prvr.methods.msc.network import MixtureConfig, MixtureTowers
-from prvr.parts.needs import check_widths, hidden_width
+from prvr.parts.attention_layers import reset_parameters
 from prvr.parts.spans import equal_spans
 from prvr.parts.towers import TwiceRead
 from prvr.parts.uniform import UniformConfig, prepare_uniform
@@ -37,7 +37,7 @@ class GMMFormerV2(MixtureTowers):
 
     def __init__(self, config: GMMFormerV2Config) -> None:
         super().__init__(config)
-        self.reset_parameters()
+        reset_parameters(self, wide=("weight_token",))
 
     def encode_videos(self, videos: ClipVideos) -> VideoTokens:
         """-> tokens of both branches, zero where there is padding. Raises ConfigError for more than `config` says."""
@@ -59,13 +59,10 @@ class GMMFormerV2(MixtureTowers):
 
 
 METHOD = Method(
-    name="prvr.methods.gmmformer_v2.network:METHOD",
     title="GMMFormer v2",
     network=GMMFormerV2Config,
     build=GMMFormerV2,
     cut=UniformConfig,
     videos=ClipVideos,
     prepare=prepare_uniform,
-    width=hidden_width,
-    fit=check_widths,
 )

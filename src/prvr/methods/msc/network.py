@@ -16,10 +16,10 @@ from prvr.core.method import Method
 from prvr.core.types import Batch, Made, QueryBatch, TokenSpans, VideoTokens
 from prvr.methods.msc.mixture import GaussianMixture
 from prvr.methods.msc.prepare import MSCVideos, PrepareConfig, prepare_videos
+from prvr.parts.attention_layers import reset_parameters
 from prvr.parts.blocks import AttentionBlocks, InputProjection, Positions
 from prvr.parts.gaussian import OFFICIAL_WIDTHS
 from prvr.parts.masked import key_bias
-from prvr.parts.needs import check_widths, hidden_width
 from prvr.parts.pooling import AttentionPooling
 from prvr.parts.towers import BranchConfig
 from prvr.parts.videos import ClipVideos, check_length
@@ -77,17 +77,6 @@ class MixtureTowers(nn.Module):
         """Share of the clip branch in the fused score."""
         return self.config.clip_weight
 
-    @torch.no_grad()
-    def reset_parameters(self) -> None:
-        """Matrices N(0, 0.02²), biases 0, norms 1 and 0, the weight token N(0, 1)."""
-        for name, parameter in self.named_parameters():
-            if name.endswith("bias"):
-                parameter.zero_()
-            elif "norm" in name:
-                parameter.fill_(1.0)
-            else:
-                parameter.normal_(std=1.0 if name == "weight_token" else 0.02)
-
     def encode_words(self, queries: QueryBatch) -> tuple[Tensor, Tensor]:
         """-> word tokens (Q, W, D) and their mask (Q, W), cut to `max_words`."""
         words, valid = queries.words[:, : self.config.max_words], queries.valid[:, : self.config.max_words]
@@ -134,7 +123,7 @@ class MSC(MixtureTowers):
         super().__init__(config)
         # CBVA alone reads tokens through it
         self.alignment = nn.Linear(config.hidden, config.hidden) if config.alignment == "linear" else nn.Identity()
-        self.reset_parameters()
+        reset_parameters(self, wide=("weight_token",))
 
     def encode_videos(self, videos: MSCVideos) -> VideoTokens:
         """-> tokens of both branches, zero where there is padding. Raises ConfigError for more than `config` says."""
@@ -168,14 +157,4 @@ def _mixture(config: MixtureConfig, length: int) -> GaussianMixture:
     )
 
 
-METHOD = Method(
-    name="prvr.methods.msc.network:METHOD",
-    title="MSC",
-    network=MSCConfig,
-    build=MSC,
-    cut=PrepareConfig,
-    videos=MSCVideos,
-    prepare=prepare_videos,
-    width=hidden_width,
-    fit=check_widths,
-)
+METHOD = Method(title="MSC", network=MSCConfig, build=MSC, cut=PrepareConfig, videos=MSCVideos, prepare=prepare_videos)

@@ -1,31 +1,35 @@
-"""The authors' parameter names and ours, in one place.
+"""The authors' parameter names and ours.
 
-They keep eight separate attention blocks; ours are stacked. `MAP` says for each of their tensors in which of ours it
-lies, and at which index.
+They keep eight separate attention blocks; ours are stacked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from prvr.methods.official import Official, Place, Sizes, family_sizes
+from prvr.methods.official import (
+    Official,
+    Place,
+    Sizes,
+    family_sizes,
+    linear_places,
+    position_places,
+    projection_places,
+)
 
 _NUM_BLOCKS = 8
 _BLOCK = (("output.layer1", "up"), ("output.layer2", "down"), ("norm1", "norm1"), ("norm2", "norm2"))
-_PLAIN = {
-    "weight_token": "weight_token",
-    "modular_vector_mapping.weight": "query_pooling.score.weight",
-    "vproj_clip.weight": "alignment.weight",
-    "vproj_clip.bias": "alignment.bias",
-}
 
 
 def official_names() -> dict[str, Place]:
     """Each of the authors' parameter names -> where it lies in ours."""
-    places: dict[str, Place] = {theirs: (ours, ()) for theirs, ours in _PLAIN.items()}
+    places: dict[str, Place] = {
+        "weight_token": ("weight_token", ()),
+        "modular_vector_mapping.weight": ("query_pooling.score.weight", ()),
+        **linear_places("vproj_clip", "alignment"),
+        **_block("query_encoder", "query_block", 0),
+    }
     for branch in ("query", "frame", "clip"):
-        places |= _input(branch)
-    places |= _block("query_encoder", "query_block", 0)
+        places |= position_places(f"{branch}_pos_embed", f"{branch}_positions")
+        places |= projection_places(f"{branch}_input_proj", f"{branch}_input")
     for theirs, ours in (("clip_encoder", "clip_mixture"), ("frame_encoder_1", "frame_mixture")):
         for k in range(_NUM_BLOCKS):
             places |= _block(f"{theirs}.attn{k}", f"{ours}.blocks", k)
@@ -50,16 +54,6 @@ def undecayed(name: str) -> bool:
     return name.endswith(("bias", "input.norm.weight", "positions.norm.weight"))
 
 
-def _input(branch: str) -> dict[str, Place]:
-    names = {
-        f"{branch}_pos_embed.position_embeddings.weight": f"{branch}_positions.weight",
-        f"{branch}_pos_embed.LayerNorm": f"{branch}_positions.norm",
-        f"{branch}_input_proj.LayerNorm": f"{branch}_input.norm",
-        f"{branch}_input_proj.net.1": f"{branch}_input.linear",
-    }
-    return {a: (b, ()) for theirs, ours in names.items() for a, b in _both(theirs, ours)}
-
-
 def _block(theirs: str, ours: str, k: int) -> dict[str, Place]:
     places: dict[str, Place] = {}
     for kind in ("weight", "bias"):
@@ -74,15 +68,7 @@ def _reader(theirs: str, ours: str) -> dict[str, Place]:
     names = {f"{theirs}.ca.self.{part}": f"{ours}.reader.{part}" for part in ("query", "key", "value")}
     names |= {f"{theirs}.ca.{a}": f"{ours}.reader.{b}" for a, b in _BLOCK}
     names |= {f"{theirs}.layer1": f"{ours}.mix_hidden", f"{theirs}.layer2": f"{ours}.mix_out"}
-    return {a: (b, ()) for key, value in names.items() for a, b in _both(key, value)}
-
-
-def _both(theirs: str, ours: str) -> Iterator[tuple[str, str]]:
-    """A layer -> its weight and its bias; a name that is a weight already stays alone."""
-    if theirs.endswith(".weight"):
-        yield theirs, ours
-    else:
-        yield from ((f"{theirs}.{kind}", f"{ours}.{kind}") for kind in ("weight", "bias"))
+    return {a: place for key, value in names.items() for a, place in linear_places(key, value).items()}
 
 
 SIZES: Sizes = family_sizes() | {"clips": ("clip_encoder.layer2.weight", 0)}

@@ -15,7 +15,6 @@ from prvr.core.method import Method
 from prvr.core.types import Batch, BranchScores, Made, QueryBatch, TokenSpans, VideoTokens
 from prvr.parts.attention_layers import reset_parameters
 from prvr.parts.blocks import InputProjection
-from prvr.parts.needs import check_widths, hidden_width
 from prvr.parts.pooling import AttentionPooling
 from prvr.parts.proposals import guided_means, key_scores, window_spans, window_table, window_valid
 from prvr.parts.spans import equal_spans
@@ -120,13 +119,5 @@ class MSSL(nn.Module):
 
 
 METHOD = Method(
-    name="prvr.methods.mssl.network:METHOD",
-    title="MS-SL",
-    network=MSSLConfig,
-    build=MSSL,
-    cut=UniformConfig,
-    videos=ClipVideos,
-    prepare=prepare_uniform,
-    width=hidden_width,
-    fit=check_widths,
+    title="MS-SL", network=MSSLConfig, build=MSSL, cut=UniformConfig, videos=ClipVideos, prepare=prepare_uniform
 )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, BranchScores, Made
-from prvr.methods.family import check_weights, compare, nce_term, triplet_term
+from prvr.methods.family import TripletConfig, check_weights, compare, nce_term, triplet_term
 from prvr.methods.protoprvr_style.network import ProtoPRVRStyleConfig, Stored, Told, ranked
 from prvr.methods.protoprvr_style.terms import (
     frames_missed,
@@ -26,13 +26,10 @@ from prvr.parts.videos import ClipVideos
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProtoLoss:
+class ProtoLoss(TripletConfig):
     """Weights of the terms and what they read; a weight of 0 leaves a term out. All but the form is ours."""
 
     nce: float = 0.04  # of InfoNCE on dot products; the triplets on cosines have weight 1
-    margin: float = 0.2  # of the triplet term, in cosine
-    hard_from_epoch: int = 20  # random negatives before, hard ones from here on
-    hard_pool: int = 20  # hardest videos among which a query's negative is drawn
     words: float = 0.1  # hidden words, guessed from the best prototype
     frames: float = 1.0  # frames, rebuilt from all prototypes
     attention: float = 0.1  # in mixed videos the best prototype looks at the query's own
@@ -41,9 +38,8 @@ class ProtoLoss:
     best_from_epoch: int = 5  # the best prototype is noise before, so `words` and `attention` begin here
 
     def __post_init__(self) -> None:
-        check_weights(self, "nce", "margin", "hard_from_epoch", "words", "frames", "attention", "diversity")
-        if self.hard_pool < 1:
-            raise ConfigError(f"loss.hard_pool={self.hard_pool}: must be at least 1")
+        super().__post_init__()
+        check_weights(self, "nce", "words", "frames", "attention", "diversity")
         if not 0 <= self.attention_margin < 1:
             raise ConfigError(f"loss.attention_margin={self.attention_margin}: must be from 0 to below 1")
 

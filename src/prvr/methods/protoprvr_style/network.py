@@ -30,7 +30,6 @@ from prvr.methods.protoprvr_style.layers import FrameDecoder, PrototypeLayer, Wo
 from prvr.methods.protoprvr_style.splicing import splice
 from prvr.parts.attention_layers import reset_parameters
 from prvr.parts.blocks import InputProjection
-from prvr.parts.needs import check_widths, hidden_width
 from prvr.parts.pooling import AttentionPooling
 from prvr.parts.proposals import window_spans
 from prvr.parts.spans import equal_spans
@@ -240,13 +239,10 @@ def ranked(prototypes: Tensor) -> VideoTokens:
 
 
 METHOD = Method(
-    name="prvr.methods.protoprvr_style.network:METHOD",
     title="ProtoPRVR-style (our reconstruction)",
     network=ProtoPRVRStyleConfig,
     build=ProtoPRVRStyle,
     cut=UniformConfig,
     videos=ClipVideos,
     prepare=prepare_uniform,
-    width=hidden_width,
-    fit=check_widths,
 )

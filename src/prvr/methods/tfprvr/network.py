@@ -180,7 +180,6 @@ def _width(_: Nothing, features: FeatureSpec) -> int:
 
 
 METHOD = Method(
-    name="prvr.methods.tfprvr.network:METHOD",
     title="TF-PRVR",
     network=Nothing,
     build=TFPRVR,

@@ -62,7 +62,6 @@ def traced_encoder(config: TraceConfig) -> Traced:
 
 
 METHOD = Method(
-    name="prvr.methods.trace.network:METHOD",
     title="zero-shot + TRACE",
     network=TraceConfig,
     build=traced_encoder,

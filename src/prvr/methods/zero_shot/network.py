@@ -71,7 +71,6 @@ def _raw(video: VideoFeatures) -> FrameVideos:
 
 
 METHOD = Method(
-    name="prvr.methods.zero_shot.network:METHOD",
     title="zero-shot",
     network=Nothing,
     build=ZeroShot,
