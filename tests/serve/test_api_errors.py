@@ -13,10 +13,10 @@ from starlette.testclient import TestClient
 from prvr.core.errors import IndexFolderError
 from prvr.core.files import only_writer
 from prvr.serve.app import create_app
-from prvr.serve.desk import Desk
 from prvr.serve.errors import sentence
 from prvr.serve.headers import HEADERS
 from prvr.serve.picture import jpeg, png, webp
+from prvr.service.desk import Desk
 from tests.serve.conftest import asking, config_of
 
 SPAN = {"video_id": "w0000.webm", "start": 1, "end": 2}

@@ -23,14 +23,14 @@ from prvr.serve import (
     streams,
     videos,
 )
-from prvr.serve.desk import Desk
 from prvr.serve.errors import answers
-from prvr.serve.jobs import Jobs
-from prvr.serve.media import Media
 from prvr.serve.metrics import Measured, Metrics
 from prvr.serve.security import OPEN_TO_ALL, Doorman, Gate
 from prvr.serve.settings import ServeConfig
 from prvr.serve.state import State, nothing_unknown
+from prvr.service.desk import Desk
+from prvr.service.jobs import Jobs
+from prvr.service.media import Media
 
 EVERYWHERE = answers(400, 401, 403, 413, 421, 422, 429, 500, 503)
 ABOUT = """Find the video, and the moment in it, that a sentence describes.

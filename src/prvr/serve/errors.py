@@ -13,8 +13,9 @@ from starlette.responses import Response
 
 from prvr.core.errors import ConfigError, EncoderError, IndexFolderError, PrvrError, QueryError, VideoError
 from prvr.serve.headers import HEADERS
-from prvr.serve.jobs import JobRepeated, JobsFull, JobUnknown
 from prvr.serve.schema import Error
+from prvr.service.desk import LineFull, NothingIndexed
+from prvr.service.jobs import JobRepeated, JobsFull, JobUnknown
 
 TYPES = {
     401: "not_authorised",
@@ -50,11 +51,15 @@ CODES: Mapping[type[PrvrError], tuple[int, str]] = {
     VideoError: (422, "video_unreadable"),
     EncoderError: (503, "encoder_unusable"),
     IndexFolderError: (503, "index_unusable"),
+    NothingIndexed: (503, "no_index"),
+    LineFull: (503, "queue_full"),
     JobUnknown: (404, "job_unknown"),
     JobsFull: (503, "jobs_full"),
     JobRepeated: (409, "key_reused"),
     PrvrError: (400, "refused"),
 }
+SOON: Mapping[type[PrvrError], float] = {LineFull: 1}  # seconds until it may be well again; of other 503s five
+NAMES_FOLDERS = (EncoderError, IndexFolderError)
 
 
 class ApiError(HTTPException):
@@ -114,12 +119,13 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 async def _ours(request: Request, error: Exception) -> Response:
     """What the rooms below say is meant for the user; to a user of another machine it does not name folders."""
-    status, code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+    kind = next(kind for kind in type(error).__mro__ if kind in CODES)
+    status, code = CODES[kind]
     message = str(error)
-    if status == 503 and not request.app.state.prvr.config.open:
+    if isinstance(error, NAMES_FOLDERS) and not request.app.state.prvr.config.open:
         message = "the library cannot be searched now; the server's log says why"
     param = "query_text" if isinstance(error, QueryError) else None
-    return reply(ApiError(status, code, message, param=param, retry_s=5 if status == 503 else None))
+    return reply(ApiError(status, code, message, param=param, retry_s=SOON.get(kind, 5) if status == 503 else None))
 
 
 async def _unexpected(request: Request, _: Exception) -> Response:

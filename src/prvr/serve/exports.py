@@ -15,13 +15,13 @@ from starlette.responses import FileResponse, Response
 from prvr.core.files import there
 from prvr.core.types import Hit
 from prvr.search.export import clips_of, export
-from prvr.serve import work
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import Key, repeated, told_job
 from prvr.serve.requests import ExportClip, ExportRequest
 from prvr.serve.schema import Job
 from prvr.serve.state import Server, State, known
 from prvr.serve.streams import gone, sent
+from prvr.service import work
 
 router = APIRouter(prefix="/v1/exports", tags=["exports"])
 FILMS = ("mp4", "webm")

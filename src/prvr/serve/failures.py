@@ -14,13 +14,13 @@ from fastapi import Path as InPath
 from starlette.responses import Response
 
 from prvr.search import keeping
-from prvr.serve import work
 from prvr.serve.asking import digest, start_of, token_of
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import Key, repeated, told_job
 from prvr.serve.requests import RetryRequest
 from prvr.serve.schema import Failure, Failures, Job
 from prvr.serve.state import Server, State, alone, here_only, told
+from prvr.service import work
 
 router = APIRouter(prefix="/v1", tags=["library"])
 ELSEWHERE = {

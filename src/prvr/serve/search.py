@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from prvr.core import types
 from prvr.serve.asking import digest, parsed, question_of, request_of, token_of
-from prvr.serve.desk import Answer, Question, step_s
 from prvr.serve.errors import answers
 from prvr.serve.picture import check_picture
 from prvr.serve.requests import SearchRequest
 from prvr.serve.schema import Branches, Hit, Scores, Search, Usage, Why, Word
 from prvr.serve.state import Server, State, VideoId, address, known, name_of, path_of, told, while_there
+from prvr.service.desk import Answer, Question, step_s
 
 PICTURES = ("image/jpeg", "image/png", "image/webp")
 router = APIRouter(prefix="/v1", tags=["search"])

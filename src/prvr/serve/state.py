@@ -17,14 +17,14 @@ from starlette.responses import Response
 
 from prvr.core.errors import IndexFolderError
 from prvr.search.holdings import Facts, Holdings
-from prvr.serve.absent import Absent
-from prvr.serve.desk import Desk
 from prvr.serve.errors import ApiError
-from prvr.serve.jobs import Jobs
-from prvr.serve.media import Media
 from prvr.serve.metrics import Metrics
 from prvr.serve.security import Doorman
 from prvr.serve.settings import ServeConfig
+from prvr.service.absent import Absent
+from prvr.service.desk import Desk
+from prvr.service.jobs import Jobs
+from prvr.service.media import Media
 
 T = TypeVar("T")
 

@@ -13,12 +13,12 @@ from starlette.responses import FileResponse, Response
 
 from prvr.core.errors import VideoError
 from prvr.core.files import there
-from prvr.serve import work
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import told_job
-from prvr.serve.media import PROXY_HEIGHT, need
 from prvr.serve.schema import Job
 from prvr.serve.state import Server, State, VideoId, address, known, while_there
+from prvr.service import work
+from prvr.service.media import PROXY_HEIGHT, need
 
 router = APIRouter(prefix="/v1/videos/{video_id}", tags=["media"])
 ASK_AGAIN = "private, no-cache"  # kept, but compared with what is there each time

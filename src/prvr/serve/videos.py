@@ -15,11 +15,12 @@ from prvr.search.holdings import Facts, Holdings, Where
 from prvr.search.keeping import OtherFile, failures, forget, relocate
 from prvr.serve.asking import digest, start_of, token_of
 from prvr.serve.errors import ApiError, answers
-from prvr.serve.libraries import whole_path
+from prvr.serve.libraries import shown, whole_path
 from prvr.serve.requests import LocateRequest
 from prvr.serve.reveal import programs
 from prvr.serve.schema import EncoderInfo, Job, Libraries, Library, Problem, Video, Videos
 from prvr.serve.state import Server, State, VideoId, address, alone, here_only, known, name_of, path_of, told
+from prvr.service.desk import NothingIndexed
 
 router = APIRouter(prefix="/v1", tags=["library"])
 ORDERS: dict[str, Callable[[tuple[str, Facts]], tuple[object, ...]]] = {
@@ -34,15 +35,13 @@ LIMITS = "It knows the {}; other footage needs a general encoder: `prvr index PA
 async def libraries(server: Server) -> Response:
     """The one library that this server searches; none before the first index."""
     job = server.jobs.active("index")
-    indexing = Job.model_validate(job.view()) if job else None
+    indexing = shown(job) if job else None
     unread = await asyncio.to_thread(failures, server.config.folder)
     count = sum(not one.ignored for one in unread)
     found = partial(Libraries, indexing=indexing, num_failures=count, can_add=server.config.open)
     try:
         holdings = await server.desk.holdings()
-    except ApiError as error:
-        if error.code != "no_index":
-            raise
+    except NothingIndexed:
         return told(found(data=[]))
     gone = await server.absent.of(holdings, soon=True)
     return told(found(data=[_library(server, holdings, len(gone), indexing)]))

@@ -25,7 +25,6 @@ from prvr.search.engine import SearchEngine
 from prvr.search.grammar import Request
 from prvr.search.holdings import Holdings, Where, holdings, is_index, opening
 from prvr.search.ranking import Feedback, Ranking
-from prvr.serve.errors import ApiError
 
 LEVELS = (50, 200, 1000)  # how deep an answer is looked for; the order of one level is the beginning of the next
 FRESH_S = 1.0  # holdings this old are good enough to find a file by
@@ -34,6 +33,14 @@ AGAIN = 4  # looks, where the index changes while it is looked at
 RETRY_S = 1.0  # between two looks for an index that is not there
 
 T = TypeVar("T")
+
+
+class NothingIndexed(PrvrError):
+    """There is nothing to search yet."""
+
+
+class LineFull(PrvrError):
+    """Too many questions wait."""
 
 
 class Question(NamedTuple):
@@ -151,11 +158,11 @@ class Desk:
         return self._engine is not None
 
     async def ask(self, work: Callable[[SearchEngine], T]) -> T:
-        """Something else to be done with the engine. Raises ApiError where there is none, or when too many wait."""
+        """Something else to be done with the engine. Raises NothingIndexed, or LineFull when too many wait."""
         return await self._soon(lambda: work(self._need_engine()))
 
     async def search(self, question: Question) -> Answer:
-        """The answer to a question. Raises PrvrError for one that cannot be asked, ApiError as `ask`."""
+        """The answer to a question. Raises PrvrError for one that cannot be asked, else as `ask`."""
         asked = _Asked(question, Future())
         with self._lock:
             self._line.append(asked)
@@ -178,7 +185,7 @@ class Desk:
     async def _soon(self, work: Callable[[], T]) -> T:
         with self._lock:
             if self._busy >= self._most_waiting:
-                raise ApiError(503, "queue_full", "too many questions wait; ask again in a moment", retry_s=1)
+                raise LineFull("too many questions wait; ask again in a moment")
             self._busy += 1
         future = self._thread.submit(work)
         future.add_done_callback(self._done)
@@ -200,7 +207,7 @@ class Desk:
     def _need_engine(self) -> SearchEngine:
         self._look_for_engine()
         if self._engine is None:
-            raise ApiError(503, "no_index", "nothing is indexed yet; add a folder of videos first", retry_s=5)
+            raise NothingIndexed("nothing is indexed yet; add a folder of videos first")
         return self._engine
 
     def _current(self, engine: SearchEngine) -> Holdings:
