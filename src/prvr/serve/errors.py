@@ -102,9 +102,9 @@ async def _http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error, ApiError):
         return reply(error)
-    named = {404: ("no_such_address", "there is nothing at this address; /docs lists what there is")}
-    named[405] = ("method_not_allowed", "this address does not know this method; /docs lists what there is")
-    named[400] = ("body_unreadable", "the body cannot be read; send what /docs describes")
+    named = {404: ("no_such_address", "there is nothing at this address; /openapi.json lists what there is")}
+    named[405] = ("method_not_allowed", "this address does not know this method; /openapi.json lists what there is")
+    named[400] = ("body_unreadable", "the body cannot be read; send what /openapi.json describes")
     code, message = named.get(error.status_code, ("refused", str(error.detail)))
     again = ApiError(error.status_code, code, message)
     again.headers = error.headers
@@ -140,11 +140,11 @@ def sentence(problems: Sequence[Any]) -> tuple[str, str | None]:
     first = problems[0]
     place = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
     if first["type"] == "json_invalid":
-        return "the body is not JSON; send an object as /docs describes", None
+        return "the body is not JSON; send an object as /openapi.json describes", None
     param = ".".join(place) or None
     message = f"{param or 'body'}: {first['msg'][0].lower()}{first['msg'][1:]}"
     found = first.get("input")
     if isinstance(found, (str, int, float)) and first["type"] != "missing":
         message += f" (found {ascii(found)[:60]})"
     more = len(problems) - 1
-    return message + (f"; and {more} more" if more else "") + "; /docs says what is expected", param
+    return message + (f"; and {more} more" if more else "") + "; /openapi.json says what is expected", param

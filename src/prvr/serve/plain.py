@@ -27,7 +27,7 @@ FORM = (
     '<main><form method="get" action="/plain" role="search"><label for="q">Describe what happens</label> '
     '<input id="q" name="q" type="search" maxlength="2000" required value="{query}"> <button>Search</button></form>'
 )
-END = '<p class="foot"><a href="/">The page</a> · <a href="/docs">The API</a></p></main></body></html>'
+END = '<p class="foot"><a href="/">The page</a> · <a href="/openapi.json">The API</a></p></main></body></html>'
 
 
 @router.get("/plain")
