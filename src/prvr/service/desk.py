@@ -15,6 +15,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -303,20 +304,18 @@ def _rankings(engine: SearchEngine, questions: Sequence[Question]) -> list[Ranki
     first = questions[0]
     if first.picture is not None:
         return [engine.rank_image(first.picture, k=first.stop)]
-    found: list[Ranking] = []
-    for level in first.levels:
-        if first.like is not None:
-            deeper = [engine.rank_like(*first.like, k=level, where=first.where)]
-        else:
-            deeper = engine.rank_many(
-                [question.request for question in questions if question.request],
-                k=level,
-                words=first.words,
-                calibrated=first.calibrated,
-                feedback=[question.feedback for question in questions],
-            )
-        found = [before.before(after) for before, after in zip(found, deeper, strict=True)] if found else deeper
-    return found
+    if first.like is not None:
+        looks = (engine.rank_like(*first.like, k=level, where=first.where) for level in first.levels)
+        return [reduce(Ranking.before, looks)]
+    *shown, deepest = first.levels
+    return engine.rank_many(
+        [question.request for question in questions if question.request],
+        k=deepest,
+        words=first.words,
+        calibrated=first.calibrated,
+        feedback=[question.feedback for question in questions],
+        shown=shown,
+    )
 
 
 def _answered(
