@@ -12,10 +12,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from prvr.core.facts import Where
+from prvr.core.grammar import Request
 from prvr.data.annotations import read_queries
 from prvr.encoders.world import load_world_encoder
 from prvr.search.engine import SearchEngine, calibrate_folder
-from prvr.search.grammar import Request
 from prvr.video.decode import sample_frames
 from tests.conftest import FEATURES_ONLY, FILES
 from tests.serve.conftest import asking, config_of

@@ -14,10 +14,10 @@ import pytest
 from torch import Tensor
 
 from prvr.core.errors import QueryError
+from prvr.core.grammar import parse
 from prvr.core.types import Hit
 from prvr.index.opening import open_index
 from prvr.search.engine import SearchEngine
-from prvr.search.grammar import parse
 from prvr.search.ranking import Ranking
 from prvr.service import desk as module
 from prvr.service.desk import Answer, Desk, LineFull, Question, pooled, step_s

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from prvr.core.errors import IndexFolderError, QueryError, VideoError
 from prvr.core.facts import Facts, Where
+from prvr.core.grammar import Feedback, Request, parse
 from prvr.core.types import Encoder, Query, Span
 from prvr.encoders.loading import load_encoder
 from prvr.index.base import ZERO_SHOT, Index, IndexHeader, WordHit, unit
@@ -25,13 +26,11 @@ from prvr.search import similar
 from prvr.search.calibration import Calibrated
 from prvr.search.confidence import CONFIDENT, RELATED, UNCALIBRATED
 from prvr.search.export import SearchHit
-from prvr.search.grammar import Request, parse
 from prvr.search.indexing import calibrate_index, locate
 from prvr.search.judge import Judge, Judgement
 from prvr.search.ranking import (
     DEPTH,
     HALF,
-    Feedback,
     Ranking,
     Row,
     by_instants,

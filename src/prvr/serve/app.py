@@ -17,7 +17,6 @@ from prvr.serve import (
     libraries,
     pages,
     plain,
-    reveal,
     search,
     session,
     streams,
@@ -69,7 +68,7 @@ def create_app(desk: Desk, config: ServeConfig) -> FastAPI:
     )
     app.openapi = lambda: app.openapi_schema or described(app, config)  # type: ignore[method-assign]
     errors.install(app)
-    for part in (search, videos, streams, reveal, exports, libraries, failures, session, health, plain, pages):
+    for part in (search, videos, streams, exports, libraries, failures, session, health, plain, pages):
         app.include_router(part.router)
     app.add_middleware(Gate, config=config, doorman=doorman)
     app.add_middleware(Measured, metrics=metrics)  # the outermost

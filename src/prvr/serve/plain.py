@@ -10,8 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse, Response
 
 from prvr.core.errors import QueryError
-from prvr.search.confidence import NOTHING
-from prvr.search.listing import clock
+from prvr.core.text import clock
 from prvr.serve.errors import ApiError
 from prvr.serve.requests import SearchRequest
 from prvr.serve.schema import Hit, Search
@@ -55,7 +54,7 @@ def listing(found: Search) -> str:
     parts = []
     if not found.data:
         parts.append(f"<p>None of {found.num_videos} videos passes the filter.</p>")
-    elif found.verdict == NOTHING:
+    elif found.verdict == "nothing found":
         parts.append(f"<p>Nothing in these {found.num_asked} videos clearly matches. The closest guesses:</p>")
     else:
         parts.append(f"<p>{found.num_asked} videos, {found.num_confident} confident.</p>")

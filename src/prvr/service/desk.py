@@ -20,12 +20,15 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from prvr.core.errors import IndexFolderError, PrvrError
+from prvr.core.facts import Where
+from prvr.core.grammar import Feedback, Request
 from prvr.core.types import Hit, Span
+from prvr.search import keeping
 from prvr.search.confidence import CONFIDENT, LABELS, NOTHING
 from prvr.search.engine import SearchEngine
-from prvr.search.grammar import Request
-from prvr.search.holdings import Holdings, Where, holdings, is_index, opening
-from prvr.search.ranking import Feedback, Ranking
+from prvr.search.places import is_index
+from prvr.search.ranking import Ranking
+from prvr.service.holdings import Holdings, holdings, opening
 
 LEVELS = (50, 200, 1000)  # how deep an answer is looked for; the order of one level is the beginning of the next
 FRESH_S = 1.0  # holdings this old are good enough to find a file by
@@ -161,6 +164,16 @@ class Desk:
     async def ask(self, work: Callable[[SearchEngine], T]) -> T:
         """Something else to be done with the engine. Raises NothingIndexed, or LineFull when too many wait."""
         return await self._soon(lambda: work(self._need_engine()))
+
+    async def forget(self, video_id: str) -> None:
+        """Take a video out of the index; its file stays. Raises IndexFolderError where somebody else is writing."""
+        await self.ask(lambda _: keeping.forget(self.folder, video_id))
+        await self.holdings(newest=True)
+
+    async def relocate(self, video_id: str, path: Path) -> None:
+        """The file of a video lies elsewhere now. Raises OtherFile for another one, else as `forget`."""
+        await self.ask(lambda engine: keeping.relocate(self.folder, video_id, path, engine.trained))
+        await self.holdings(newest=True)
 
     async def search(self, question: Question) -> Answer:
         """The answer to a question. Raises PrvrError for one that cannot be asked, else as `ask`."""

@@ -1,6 +1,6 @@
 """Work that takes longer than an answer may: each job in a process of its own, with progress, that can be stopped.
 
-A job is a function of `serve.work` and its arguments. It runs in a fresh process (spawned, so that nothing of the
+A job is a function of `service.work` and its arguments. It runs in a fresh process (spawned, so that nothing of the
 server is shared), says how far it is over a pipe, and ends with a result or one line of error. What kills the process,
 be it the user, the machine or a hostile file, ends the job and nothing else. One index job runs at a time, and a few
 of the others; the rest wait in line. Everything here may be called from any thread and returns at once.
