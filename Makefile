@@ -32,8 +32,10 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 # The page is built and committed, so that nobody needs Node but who changes it; the same sources give the same bytes.
-web:
-	cd web && npm install --no-audit --no-fund && npm run build
+web: setup
+	cd web && npm install --no-audit --no-fund
+	$(BIN)/python web/schema.py | (cd web && node types.mjs > src/schema.ts)
+	cd web && npm run build
 
 clean:
 	rm -rf $(VENV) demo .mypy_cache .ruff_cache

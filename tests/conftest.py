@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from prvr.search.engine import SearchEngine
 
 SHARED = Path(os.environ.get("PRVR_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -64,3 +68,50 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def mine(world: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(world, tmp_path / "world"))
+
+
+FILES, FEATURES_ONLY = 12, 24  # of the library
+
+
+@pytest.fixture(scope="session")
+def library(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index folder with its videos below it; copy it before changing it.
+
+    Twelve generated videos with their files, and two dozen of which only features are known, so that it is calibrated.
+    """
+    from prvr.core.facts import Facts
+    from prvr.core.types import Bank
+    from prvr.data.world import iter_world
+    from prvr.encoders.world import load_world_encoder
+    from prvr.index.opening import open_index
+    from prvr.parts.sampling import frame_spans
+    from prvr.search.engine import calibrate_folder
+    from prvr.search.indexing import build_index
+
+    root = tmp_path_factory.mktemp("served") / "library"
+    for part in ("videos", "annotations"):
+        shutil.copytree(world / part, root / part)
+    encoder = load_world_encoder()
+    build_index([root / "videos"], root, encoder, tags=["shapes"])
+    with open_index(root, write=True) as index:
+        for video in islice(iter_world("demo", 0), FEATURES_ONLY):
+            features = encoder.encode_images(encoder.prepare(video.frames))
+            tokens = torch.nn.functional.normalize(features, dim=1)
+            bank = Bank(tokens, frame_spans(video.times, video.duration_s).float(), len(tokens))
+            index.add(f"more/{video.video_id}", bank, facts=Facts(duration_s=video.duration_s))
+        index.save(root)
+    assert calibrate_folder(root, encoder).enough
+    return root
+
+
+@pytest.fixture(scope="session")
+def engine(library: Path) -> SearchEngine:
+    """Beside a server's own, to compare with."""
+    from prvr.search.engine import SearchEngine
+
+    return SearchEngine.open(library)
+
+
+@pytest.fixture
+def own(library: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(library, tmp_path / "library"))

@@ -15,7 +15,7 @@ import pytest
 
 from prvr.cli import main
 from prvr.data.annotations import read_queries, write_queries
-from prvr.search.listing import clock
+from prvr.core.text import clock
 
 TINY = [
     *("--set", "model.hidden=16", "--set", "model.heads=2", "--set", "batch_videos=4"),

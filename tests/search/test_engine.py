@@ -13,6 +13,7 @@ from prvr.runs.runs import zero_shot
 
 from prvr.core.errors import IndexFolderError, QueryError
 from prvr.core.facts import Facts, Where
+from prvr.core.grammar import Feedback, parse
 from prvr.core.types import Hit
 from prvr.data.world.vocabulary import SCENE_WORDS
 from prvr.index.base import ZERO_SHOT, Cue, IndexHeader
@@ -20,8 +21,7 @@ from prvr.index.exact import ExactIndex
 from prvr.search.background import background, letters
 from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, UNCALIBRATED, separation, verdict
 from prvr.search.engine import SearchEngine
-from prvr.search.grammar import parse
-from prvr.search.ranking import Feedback, Ranking, reciprocal_ranks, rocchio
+from prvr.search.ranking import Ranking, reciprocal_ranks, rocchio
 from tests.search.conftest import Made
 
 

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from prvr.core.text import clock
 from prvr.core.types import Hit
 from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, UNCALIBRATED
-from prvr.search.listing import answer, clock, hit_table
+from prvr.search.listing import answer, hit_table
 
 
 def hit(confidence: str, *, name: str = "a.mp4", p: float | None = 0.41, **more: object) -> Hit:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError, QueryError
+from prvr.core.grammar import parse
 from prvr.core.types import Bank, Query
 from prvr.data.world.vocabulary import COLOUR_WORDS, SCENE_WORDS, SHAPE_WORDS, TEXTURE_WORDS
 from prvr.index.base import IndexHeader
 from prvr.index.exact import ExactIndex
 from prvr.search.engine import SearchEngine
-from prvr.search.grammar import parse
 from prvr.search.ranking import named
 from prvr.search.why import MOST_WORDS, explain, without_each
 from tests.core.slow import Curve, relevance

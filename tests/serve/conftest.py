@@ -1,7 +1,4 @@
-"""A small real library, and real servers over it.
-
-Twelve generated videos with their files, and two dozen of which only features are known, so that it is calibrated.
-"""
+"""Real servers over the small library, and over films that come to harm."""
 
 from __future__ import annotations
 
@@ -12,34 +9,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import httpx
 import pytest
-import torch
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from prvr.core.facts import Facts
-from prvr.core.types import Bank
-from prvr.data.world import iter_world
-from prvr.encoders.world import load_world_encoder
-from prvr.index.opening import open_index
-from prvr.parts.sampling import frame_spans
-from prvr.search.engine import SearchEngine, calibrate_folder
-from prvr.search.indexing import build_index
-from prvr.serve import work
 from prvr.serve.app import create_app
-from prvr.serve.desk import Desk
 from prvr.serve.runner import Server, bound
 from prvr.serve.settings import ServeConfig
-from prvr.serve.work import Step
+from prvr.service import work
+from prvr.service.desk import Desk
+from prvr.service.work import Step
 from tests.video.make import steps, write_video
-
-FILES, FEATURES_ONLY = 12, 24
 
 
 class Live(NamedTuple):
@@ -53,36 +38,6 @@ class Live(NamedTuple):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-
-@pytest.fixture(scope="session")
-def library(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index folder with its videos below it; copy it before changing it."""
-    root = tmp_path_factory.mktemp("served") / "library"
-    for part in ("videos", "annotations"):
-        shutil.copytree(world / part, root / part)
-    encoder = load_world_encoder()
-    build_index([root / "videos"], root, encoder, tags=["shapes"])
-    with open_index(root, write=True) as index:
-        for video in islice(iter_world("demo", 0), FEATURES_ONLY):
-            features = encoder.encode_images(encoder.prepare(video.frames))
-            tokens = torch.nn.functional.normalize(features, dim=1)
-            bank = Bank(tokens, frame_spans(video.times, video.duration_s).float(), len(tokens))
-            index.add(f"more/{video.video_id}", bank, facts=Facts(duration_s=video.duration_s))
-        index.save(root)
-    assert calibrate_folder(root, encoder).enough
-    return root
-
-
-@pytest.fixture
-def own(library: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(library, tmp_path / "library"))
-
-
-@pytest.fixture(scope="session")
-def engine(library: Path) -> SearchEngine:
-    """Beside the server's own, to compare with."""
-    return SearchEngine.open(library)
 
 
 def config_of(folder: Path, **changes: object) -> ServeConfig:

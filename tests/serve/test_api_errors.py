@@ -13,10 +13,10 @@ from starlette.testclient import TestClient
 from prvr.core.errors import IndexFolderError
 from prvr.core.files import only_writer
 from prvr.serve.app import create_app
-from prvr.serve.desk import Desk
-from prvr.serve.errors import sentence
+from prvr.serve.errors import ApiError, sentence
 from prvr.serve.headers import HEADERS
-from prvr.serve.picture import jpeg, png, webp
+from prvr.serve.picture import check_picture
+from prvr.service.desk import Desk
 from tests.serve.conftest import asking, config_of
 
 SPAN = {"video_id": "w0000.webm", "start": 1, "end": 2}
@@ -115,9 +115,12 @@ def test_messages_say_what_was_found(client: TestClient) -> None:
     message = check(
         client.post("/v1/search", json={"query_text": "a", "page_limit": 101}), 422, "parameter_invalid", "page_limit"
     )
-    assert message == "page_limit: input should be less than or equal to 100 (found 101); /docs says what is expected"
+    assert (
+        message
+        == "page_limit: input should be less than or equal to 100 (found 101); /openapi.json says what is expected"
+    )
     several = [{"loc": ("query", "x"), "msg": "Bad", "type": "t"}, {"loc": ("query", "y"), "msg": "Bad", "type": "t"}]
-    assert sentence(several) == ("x: bad; and 1 more; /docs says what is expected", "x")
+    assert sentence(several) == ("x: bad; and 1 more; /openapi.json says what is expected", "x")
 
 
 def test_a_picture_that_would_fill_the_memory_is_refused(client: TestClient) -> None:
@@ -128,19 +131,36 @@ def test_a_picture_that_would_fill_the_memory_is_refused(client: TestClient) -> 
     assert "/tmp" not in message
 
 
-def test_sizes_of_pictures() -> None:
-    assert png(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x07\0\0\0\x05") == (7, 5)
-    segment = b"\xff\xe0\0\x04ab"
-    frame = b"\xff\xc2\0\x0b\x08\0\x05\0\x07\x03\0\0\0"
-    assert jpeg(b"\xff\xd8" + segment + b"\xff" + frame) == (7, 5)
-    assert jpeg(b"\xff\xd8\xff\xda\0\x02") is None
-    lossy = b"VP8 \0\0\0\0\0\0\0\x9d\x01\x2a\x07\0\x05\0"
-    assert webp(b"RIFF\0\0\0\0WEBP" + lossy) == (7, 5)
-    lossless = b"VP8L\0\0\0\0\x2f" + (6 | 4 << 14).to_bytes(4, "little") + bytes(8)
-    assert webp(b"RIFF\0\0\0\0WEBP" + lossless) == (7, 5)
-    extended = b"VP8X\0\0\0\0\0\0\0\0\x06\0\0\x04\0\0"
-    assert webp(b"RIFF\0\0\0\0WEBP" + extended) == (7, 5)
-    assert png(b"GIF89a") is jpeg(b"GIF89a") is webp(b"GIF89a" * 9) is None
+SMALL_PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x07\0\0\0\x05\x08\x02"
+TOO_LARGE = (40_000).to_bytes(2, "big") * 2
+
+
+@pytest.mark.parametrize(
+    "content, code",
+    [
+        (SMALL_PNG, ""),
+        (b"\xff\xd8\xff\xe0\0\x04ab\xff\xff\xc2\0\x0b\x08\0\x05\0\x07\x03\0\0\0", ""),
+        (b"RIFF\0\0\0\0WEBPVP8 \0\0\0\0\0\0\0\x9d\x01\x2a\x07\0\x05\0", ""),
+        (b"RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2f" + (6 | 4 << 14).to_bytes(4, "little") + bytes(8), ""),
+        (b"RIFF\0\0\0\0WEBPVP8X\0\0\0\0\0\0\0\0\x06\0\0\x04\0\0", ""),
+        (b"\xff\xd8\xff\xc0\0\x0b\x08" + TOO_LARGE + b"\x03\0\0\0", "image_too_large"),
+        (b"RIFF\0\0\0\0WEBPVP8X\0\0\0\0\0\0\0\0\xff\xff\0\xff\xff\0", "image_too_large"),
+        (SMALL_PNG[:20] + bytes(4) + SMALL_PNG[24:], "image_too_large"),  # no pixel at all
+        (SMALL_PNG.replace(b"IHDR", b"tEXt"), "image_unknown"),
+        (b"\xff\xd8\xff\xda\0\x02", "image_unknown"),
+        (b"\xff\xd8", "image_unknown"),
+        (b"GIF89a\x07\0\x05\0" * 9, "image_unknown"),
+        (b"<svg width='7' height='5'/>", "image_unknown"),
+        (b"", "image_unknown"),
+    ],
+)
+def test_only_pictures_of_a_known_kind_and_size_are_decoded(content: bytes, code: str) -> None:
+    if not code:
+        check_picture(content)
+        return
+    with pytest.raises(ApiError) as refused:
+        check_picture(content)
+    assert refused.value.code == code
 
 
 def test_our_own_mistake_is_one_sentence_with_the_request(library: Path, caplog: pytest.LogCaptureFixture) -> None:

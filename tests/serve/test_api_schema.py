@@ -17,7 +17,6 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.testclient import TestClient
 
-from prvr.serve.docs import kind, reference
 from prvr.serve.security import digest_of
 from tests.serve.conftest import Live, config_of, serving
 from tests.serve.test_api_security import TOKEN, with_token
@@ -112,21 +111,14 @@ def test_answers_are_as_described(schema: Any, label: str, mode: GenerationMode)
     assert not any(status >= 500 for status in seen)
 
 
-def test_the_reference_names_everything(client: TestClient) -> None:
+def test_the_schema_says_what_everything_is(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
-    page = client.get("/docs").text
-    assert page == reference(schema)
-    for path, operations in schema["paths"].items():
-        for method, one in operations.items():
-            assert f"<code>{method.upper()} {path}</code>" in page
+    for operations in schema["paths"].values():
+        for one in operations.values():
             assert one["summary"]
             assert one["description"]
     for name, one in schema["components"]["schemas"].items():
-        assert f'id="object-{name}"' in page
         assert one.get("description"), name
-    assert "<script" not in page
-    assert "http://" not in page
-    assert "https://" not in page
 
 
 def test_the_token_is_in_the_schema_where_one_is_needed(guarded: Live, client: TestClient) -> None:
@@ -134,12 +126,3 @@ def test_the_token_is_in_the_schema_where_one_is_needed(guarded: Live, client: T
     assert found["security"] == [{"token": []}]
     assert found["paths"]["/healthz"]["get"]["security"] == found["paths"]["/v1/session"]["post"]["security"] == []
     assert "security" not in client.get("/openapi.json").json()
-
-
-def test_types_in_words() -> None:
-    assert kind({"type": "integer", "minimum": 1, "maximum": 100}) == "integer from 1 to 100"
-    assert (
-        kind({"anyOf": [{"type": "string", "maxLength": 9}, {"type": "null"}]}) == "string at most 9 characters or null"
-    )
-    assert kind({"type": "array", "items": {"$ref": "#/x/Hit"}}) == 'list of <a href="#object-Hit">Hit</a>'
-    assert kind({"const": "<b>"}) == "<code>&#x27;&lt;b&gt;&#x27;</code>"

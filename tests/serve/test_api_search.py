@@ -12,12 +12,13 @@ import pytest
 from starlette.testclient import TestClient
 
 from prvr.core.facts import Where
+from prvr.core.grammar import Request
 from prvr.data.annotations import read_queries
 from prvr.encoders.world import load_world_encoder
 from prvr.search.engine import SearchEngine, calibrate_folder
-from prvr.search.grammar import Request
 from prvr.video.decode import sample_frames
-from tests.serve.conftest import FEATURES_ONLY, FILES, asking, config_of
+from tests.conftest import FEATURES_ONLY, FILES
+from tests.serve.conftest import asking, config_of
 
 ALL = FILES + FEATURES_ONLY
 SENTENCE = "A striped red circle bounces."

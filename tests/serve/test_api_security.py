@@ -59,7 +59,6 @@ ADDRESSES = [
     ("GET", "/v1/failures.csv"),
     ("GET", "/metrics"),
     ("GET", "/readyz"),
-    ("GET", "/docs"),
     ("GET", "/openapi.json"),
     ("GET", "/plain?q=a"),
     ("GET", "/no/such/address"),

@@ -21,8 +21,8 @@ from starlette.responses import Response
 
 from prvr.core.errors import ConfigError
 from prvr.serve.runner import bound, shown
-from tests.serve import tasks
 from tests.serve.conftest import Live, config_of, serving, until
+from tests.service import tasks
 
 QUICK = {"head_s": 0.4, "body_s": 0.6}
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"

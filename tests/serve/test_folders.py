@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from prvr.core.errors import VideoError
-from prvr.serve.jobs import Jobs
 from prvr.serve.security import digest_of
+from prvr.service.jobs import Jobs
 from tests.serve.conftest import asking, config_of, events, finished, of, read, serving, until
 
 

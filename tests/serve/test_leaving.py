@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from prvr.serve import libraries
-from prvr.serve.jobs import Job, Jobs
-from tests.serve import tasks
+from prvr.service.jobs import Job, Jobs
 from tests.serve.conftest import Live, of, until
+from tests.service import tasks
 
 
 def is_open(name: str) -> bool:

@@ -12,12 +12,12 @@ import pytest
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.files import only_writer
-from prvr.serve.jobs import Jobs
 from prvr.serve.security import digest_of
-from tests.serve import tasks
+from prvr.service.jobs import Jobs
 from tests.serve.conftest import asking, config_of, until
 from tests.serve.test_api_errors import check
 from tests.serve.test_api_security import TOKEN, with_token
+from tests.service import tasks
 
 VIDEO = "/v1/videos/w0001.webm"
 

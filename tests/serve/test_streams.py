@@ -12,7 +12,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from prvr.serve.media import Media
+from prvr.service.media import Media
 from prvr.video.probe import probe
 from tests.serve.conftest import Live, events, of, read, until
 from tests.video.make import sampled, steps, write_video

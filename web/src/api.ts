@@ -1,213 +1,28 @@
-// What the page says to `prvr serve` and what it hears: the objects of /v1 and one function a route.
+// What the page says to `prvr serve` and what it hears: the objects of /v1, made from its schema, and one function a route.
+import type { components } from "./schema";
 
-export type Confidence = "confident" | "related" | "nothing found" | "not calibrated";
-export type VideoState = "playable" | "needs_proxy" | "proxy" | "missing" | "unreadable" | "features_only" | "unknown";
-export type ExportFormat = "mp4" | "webm" | "csv" | "json" | "edl" | "otio" | "vtt";
-
-export interface Moment {
-  start: number;
-  end: number;
-}
-
-export interface Span extends Moment {
-  video_id: string;
-}
-
-export interface ErrorBody {
-  message: string;
-  type: string;
-  param: string | null;
-  code: string;
-}
-
-export interface Progress {
-  done: number;
-  total: number | null;
-  unit: string;
-  current: string;
-  speed: number | null;
-  eta_s: number | null;
-}
-
-export interface Job {
-  object: "job";
-  id: string;
-  kind: "index" | "proxy" | "export";
-  status: "queued" | "running" | "done" | "failed" | "cancelled";
-  progress: Progress;
-  error: ErrorBody | null;
-  result: Record<string, unknown> | null;
-  created_at: number;
-  url: string;
-  events_url: string;
-}
-
-export interface Problem {
-  file: string;
-  reason: string;
-}
-
-export interface Failure extends Problem {
-  object: "failure";
-  id: string;
-  stage: "find" | "open" | "decode";
-  failed_at: number;
-}
-
-export interface Library {
-  object: "library";
-  id: string;
-  name: string;
-  folder: string | null;
-  num_videos: number;
-  num_missing: number;
-  duration_s: number;
-  model: string;
-  encoder: { name: string; fingerprint: string; domain: string; limits: string };
-  calibrated: boolean;
-  media: boolean;
-  examples: string[];
-  tags: string[];
-  problems: Problem[];
-  indexing: Job | null;
-  generation: string;
-  bytes: number;
-  can_add: boolean;
-  can_reveal: boolean;
-}
-
-export interface Video {
-  object: "video";
-  id: string;
-  name: string;
-  path: string;
-  duration_s: number;
-  modified: number;
-  tags: string[];
-  state: VideoState;
-  thumbnail_url: string;
-  stream_url: string;
-  subtitles_url: string | null;
-  width: number | null;
-  height: number | null;
-  codec: string | null;
-}
-
-export interface Hit {
-  object: "hit";
-  rank: number;
-  video_id: string;
-  name: string;
-  path: string;
-  score: number;
-  confidence: Confidence;
-  p_topic: number | null;
-  p_instance: number | null;
-  start: number;
-  end: number;
-  moments: Moment[];
-  steps: Moment[];
-  quote: string;
-  same_as: string | null; // a video before it whose moment shows the same
-  duration_s: number;
-  relevance: number[];
-  relevance_step_s: number;
-  thumbnail_url: string;
-  stream_url: string;
-  state: VideoState;
-}
-
-export interface Filters {
-  path?: string | null;
-  after?: string | null;
-  before?: string | null;
-  duration?: { gte?: number | null; lte?: number | null } | null;
-  tags?: string[];
-}
-
-export interface Parsed {
-  steps: string[];
-  within_s: (number | null)[];
-  without: string[];
-  filters: Filters;
-}
-
-export interface List<T> {
-  object: "list";
-  data: T[];
-  has_more: boolean;
-  next_page_token: string | null;
-}
-
-export interface Libraries extends List<Library> {
-  indexing: Job | null;
-  num_failures: number;
-  can_add: boolean;
-}
-
-export interface Failures extends List<Failure> {
-  num_failures: number;
-  num_ignored: number;
-}
-
-export interface Search extends List<Hit> {
-  query: string;
-  parsed: Parsed | null;
-  verdict: Confidence;
-  num_confident: number;
-  unknown_words: string[];
-  model: string;
-  num_videos: number;
-  num_asked: number;
-  relevance_range: [number, number];
-  indexing: boolean;
-  generation: string;
-  usage: { time_ms: number; batch: number };
-}
-
-export interface Scores {
-  object: "scores";
-  video_id: string;
-  query: string;
-  step_s: number;
-  scores: number[];
-  moments: Moment[];
-  steps: Moment[];
-  duration_s: number;
-  range: [number, number];
-}
-
-export interface Word {
-  word: string;
-  step: number;
-  adds: number | null;
-}
-
-export interface Why {
-  object: "why";
-  video_id: string;
-  query: string;
-  score: number;
-  at: number[];
-  words: Word[];
-  branches: { frame: number; clip: number } | null;
-}
-
-export interface Question {
-  query_text?: string;
-  like?: Span;
-  feedback?: { positive: Span[]; negative: Span[] };
-  page_limit?: number;
-  page_token?: string | null;
-}
-
-export interface ExportOrder {
-  format: ExportFormat;
-  query: string;
-  clips: Span[];
-  before_s: number;
-  after_s: number;
-}
+type Objects = components["schemas"];
+export type ErrorBody = Objects["ErrorBody"];
+export type ExportOrder = Objects["ExportRequest"];
+export type Failure = Objects["Failure"];
+export type Failures = Objects["Failures"];
+export type Hit = Objects["Hit"];
+export type Job = Objects["Job"];
+export type Libraries = Objects["Libraries"];
+export type Library = Objects["Library"];
+export type Moment = Objects["Moment"];
+export type Problem = Objects["Problem"];
+export type Question = Objects["SearchRequest"];
+export type Scores = Objects["Scores"];
+export type Search = Objects["Search"];
+export type Span = Objects["Span"];
+export type Video = Objects["Video"];
+export type Videos = Objects["Videos"];
+export type Why = Objects["Why"];
+export type Word = Objects["Word"];
+export type Confidence = Hit["confidence"];
+export type ExportFormat = ExportOrder["format"];
+export type VideoState = Video["state"];
 
 /** An answer of the server that is not the one asked for, or no answer (status 0). */
 export class ApiError extends Error {
@@ -280,7 +95,7 @@ export const api = {
   failures: () => ask<Failures>("/v1/failures"),
   retryFailures: (ids: readonly string[]) => post<Job>("/v1/failures", { ids }),
   ignoreFailure: (id: string) => ask<undefined>(`/v1/failures/${id}`, { method: "DELETE" }),
-  videos: (query: string) => ask<List<Video>>(`/v1/videos?${query}`),
+  videos: (query: string) => ask<Videos>(`/v1/videos?${query}`),
   video: (id: string) => ask<Video>(videoUrl(id)),
   removeVideo: (id: string) => ask<undefined>(videoUrl(id), { method: "DELETE" }),
   locate: (id: string, path: string) => post<Video>(videoUrl(id), { path }, undefined, "PATCH"),

@@ -229,7 +229,7 @@ def _answers(engine: SearchEngine, args: argparse.Namespace) -> list[tuple[str, 
 
 
 def _say_unknown(engine: SearchEngine, queries: Sequence[str]) -> None:
-    from prvr.search.grammar import parse
+    from prvr.core.grammar import parse
 
     requests = [parse(query) for query in queries]
     unknown = {word for one in requests for text in one.steps for word in engine.encoder.unknown_words(text)}

@@ -28,6 +28,10 @@ class VideoError(PrvrError):
     """A file that cannot be read as a video."""
 
 
+class OtherFile(VideoError):
+    """A file that is not the one that was read."""
+
+
 class EncoderError(PrvrError):
     """An encoder that is not there, or that cannot do what was asked."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from prvr.core.errors import IndexFolderError, QueryError, VideoError
 from prvr.core.facts import Facts, Where
+from prvr.core.grammar import Feedback, Request, parse
 from prvr.core.types import Encoder, Query, Span
 from prvr.encoders.loading import load_encoder
 from prvr.index.base import ZERO_SHOT, Index, IndexHeader, WordHit, unit
@@ -23,13 +26,11 @@ from prvr.search import similar
 from prvr.search.calibration import Calibrated
 from prvr.search.confidence import CONFIDENT, RELATED, UNCALIBRATED
 from prvr.search.export import SearchHit
-from prvr.search.grammar import Request, parse
 from prvr.search.indexing import calibrate_index, locate
 from prvr.search.judge import Judge, Judgement
 from prvr.search.ranking import (
     DEPTH,
     HALF,
-    Feedback,
     Ranking,
     Row,
     by_instants,
@@ -116,11 +117,14 @@ class SearchEngine:
         words: bool = True,
         calibrated: bool = True,
         feedback: Sequence[Feedback] = (),
+        shown: Sequence[int] = (),
     ) -> list[Ranking]:
         """The same before moments are read, which `hits` does for as much of an answer as is shown.
 
         `feedback` to each query moves its sentence towards some moments and away from others; how sure hits are is
-        then not known. Raises IndexFolderError for a video in it that is not there, QueryError for several steps.
+        then not known. `shown` are the smaller `k` that were asked before, ascending: a deeper look may order the
+        first hits otherwise, and what was shown stays where it is. Raises IndexFolderError for a video of the feedback
+        that is not there, QueryError for several steps.
         """
         requests = [query if isinstance(query, Request) else parse(query) for query in queries]
         texts = [text for request in requests for text in (*request.steps, *request.without)]
@@ -128,10 +132,14 @@ class SearchEngine:
         vectors = torch.split(self.embed_many(texts), parts) if texts else ()
         judge = self.judge if calibrated else None
         moves = feedback or [Feedback()] * len(requests)
-        return [
-            self._answer(request, vector, k=k, where=request.filters.over(where), words=words, judge=judge, move=move)
+        looks = (
+            self._answer(
+                request, vector, k=most, where=request.filters.over(where), words=words, judge=judge, move=move
+            )
             for request, vector, move in zip(requests, vectors, moves, strict=True)
-        ]
+            for most in (*shown, k)
+        )
+        return [reduce(Ranking.before, islice(looks, 1 + len(shown))) for _ in requests]
 
     def hits(
         self,

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from prvr.core.errors import FeatureError, IndexFolderError, VideoError
+from prvr.core.errors import FeatureError, IndexFolderError, OtherFile, VideoError
 from prvr.core.files import there
 from prvr.encoders.loading import load_encoder
 from prvr.features.extract import Progress
@@ -18,8 +18,6 @@ from prvr.ranker.ranker import Ranker
 from prvr.search.calibration import Calibrated
 from prvr.search.indexing import Indexing, build_index, locate, refresh
 from prvr.video.source import check_file, shown
-
-__all__ = ["Failure", "OtherFile", "failures", "forget", "ignore", "read_into", "relocate"]
 
 SOON_S = 5.0  # how soon what is read can be searched, while the rest is read
 
@@ -62,10 +60,6 @@ def forget(folder: Path, video_id: str) -> None:
         index.save(folder)
         if store:
             store.remove(video_id)
-
-
-class OtherFile(VideoError):
-    """A file that is not the one that was read."""
 
 
 def relocate(folder: Path, video_id: str, path: Path, trained: Ranker) -> Path:

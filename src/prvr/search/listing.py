@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from prvr.core.text import clock
 from prvr.core.types import Hit
 from prvr.search.confidence import NOTHING, UNCALIBRATED, verdict
 
@@ -54,14 +55,6 @@ def folds(hits: Sequence[Hit]) -> list[list[tuple[int, Hit]]]:
         first[hit.video_id] = first.get(name, name)
         together.setdefault(first[hit.video_id], []).append((rank, hit))
     return list(together.values())
-
-
-def clock(seconds: float) -> str:
-    """Seconds as a person reads them: 75.25 -> 1:15.2."""
-    tenths = int(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{rest // 10:02}.{rest % 10}"
 
 
 def _more(hit: Hit) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from prvr.index.opening import exists
+
 
 def data_folder() -> Path:
     """PRVR_DATA, else the platform's place for a user's data."""
@@ -17,3 +19,8 @@ def data_folder() -> Path:
 def index_folder() -> Path:
     """The index of this user."""
     return data_folder() / "index"
+
+
+def is_index(folder: Path) -> bool:
+    """Whether an index lies in a folder, of whatever state."""
+    return exists(folder)

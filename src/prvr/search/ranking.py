@@ -24,13 +24,6 @@ SAID = 0.1  # share of a text's information that a name or a cue must hold to co
 HALF = 0.5  # and from which on it counts in full
 
 
-class Feedback(NamedTuple):
-    """Moments that are what is looked for, and moments that are not."""
-
-    positive: tuple[tuple[str, Span], ...] = ()  # video id, seconds
-    negative: tuple[tuple[str, Span], ...] = ()
-
-
 class Row(NamedTuple):
     """One video of an answer, with what its moments and its confidence are read from."""
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import QueryError
+from prvr.core.grammar import Request
 from prvr.core.ranking import GRID_S, instants
 from prvr.core.types import Bank
 from prvr.index.base import Index, unit
 from prvr.index.words import UNSPACED
-from prvr.search.grammar import Request
 from prvr.search.ranking import named
 
 MOST_WORDS = 64  # that are left out one by one; each is one more sentence to encode

@@ -17,20 +17,19 @@ from prvr.serve import (
     libraries,
     pages,
     plain,
-    reveal,
     search,
     session,
     streams,
     videos,
 )
-from prvr.serve.desk import Desk
 from prvr.serve.errors import answers
-from prvr.serve.jobs import Jobs
-from prvr.serve.media import Media
 from prvr.serve.metrics import Measured, Metrics
 from prvr.serve.security import OPEN_TO_ALL, Doorman, Gate
 from prvr.serve.settings import ServeConfig
 from prvr.serve.state import State, nothing_unknown
+from prvr.service.desk import Desk
+from prvr.service.jobs import Jobs
+from prvr.service.media import Media
 
 EVERYWHERE = answers(400, 401, 403, 413, 421, 422, 429, 500, 503)
 ABOUT = """Find the video, and the moment in it, that a sentence describes.
@@ -69,7 +68,7 @@ def create_app(desk: Desk, config: ServeConfig) -> FastAPI:
     )
     app.openapi = lambda: app.openapi_schema or described(app, config)  # type: ignore[method-assign]
     errors.install(app)
-    for part in (search, videos, streams, reveal, exports, libraries, failures, session, health, plain, pages):
+    for part in (search, videos, streams, exports, libraries, failures, session, health, plain, pages):
         app.include_router(part.router)
     app.add_middleware(Gate, config=config, doorman=doorman)
     app.add_middleware(Measured, metrics=metrics)  # the outermost

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from prvr.core.facts import Where
+from prvr.core.grammar import Feedback, Request, day_at, day_of, midnight, parse
 from prvr.core.types import Span
-from prvr.search.grammar import Request, day_at, day_of, midnight, parse
-from prvr.search.ranking import Feedback
 from prvr.serve import requests
-from prvr.serve.desk import Question
 from prvr.serve.errors import ApiError
 from prvr.serve.requests import MOST_NEGATIVES, MOST_STEPS, SearchRequest
 from prvr.serve.schema import DEEPEST, Parsed
+from prvr.service.desk import Question
 
 
 def question_of(asked: SearchRequest) -> Question:

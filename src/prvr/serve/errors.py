@@ -13,8 +13,9 @@ from starlette.responses import Response
 
 from prvr.core.errors import ConfigError, EncoderError, IndexFolderError, PrvrError, QueryError, VideoError
 from prvr.serve.headers import HEADERS
-from prvr.serve.jobs import JobRepeated, JobsFull, JobUnknown
 from prvr.serve.schema import Error
+from prvr.service.desk import LineFull, NothingIndexed
+from prvr.service.jobs import JobRepeated, JobsFull, JobUnknown
 
 TYPES = {
     401: "not_authorised",
@@ -50,11 +51,15 @@ CODES: Mapping[type[PrvrError], tuple[int, str]] = {
     VideoError: (422, "video_unreadable"),
     EncoderError: (503, "encoder_unusable"),
     IndexFolderError: (503, "index_unusable"),
+    NothingIndexed: (503, "no_index"),
+    LineFull: (503, "queue_full"),
     JobUnknown: (404, "job_unknown"),
     JobsFull: (503, "jobs_full"),
     JobRepeated: (409, "key_reused"),
     PrvrError: (400, "refused"),
 }
+SOON: Mapping[type[PrvrError], float] = {LineFull: 1}  # seconds until it may be well again; of other 503s five
+NAMES_FOLDERS = (EncoderError, IndexFolderError)
 
 
 class ApiError(HTTPException):
@@ -97,9 +102,9 @@ async def _http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error, ApiError):
         return reply(error)
-    named = {404: ("no_such_address", "there is nothing at this address; /docs lists what there is")}
-    named[405] = ("method_not_allowed", "this address does not know this method; /docs lists what there is")
-    named[400] = ("body_unreadable", "the body cannot be read; send what /docs describes")
+    named = {404: ("no_such_address", "there is nothing at this address; /openapi.json lists what there is")}
+    named[405] = ("method_not_allowed", "this address does not know this method; /openapi.json lists what there is")
+    named[400] = ("body_unreadable", "the body cannot be read; send what /openapi.json describes")
     code, message = named.get(error.status_code, ("refused", str(error.detail)))
     again = ApiError(error.status_code, code, message)
     again.headers = error.headers
@@ -114,12 +119,13 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 async def _ours(request: Request, error: Exception) -> Response:
     """What the rooms below say is meant for the user; to a user of another machine it does not name folders."""
-    status, code = next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+    kind = next(kind for kind in type(error).__mro__ if kind in CODES)
+    status, code = CODES[kind]
     message = str(error)
-    if status == 503 and not request.app.state.prvr.config.open:
+    if isinstance(error, NAMES_FOLDERS) and not request.app.state.prvr.config.open:
         message = "the library cannot be searched now; the server's log says why"
     param = "query_text" if isinstance(error, QueryError) else None
-    return reply(ApiError(status, code, message, param=param, retry_s=5 if status == 503 else None))
+    return reply(ApiError(status, code, message, param=param, retry_s=SOON.get(kind, 5) if status == 503 else None))
 
 
 async def _unexpected(request: Request, _: Exception) -> Response:
@@ -134,11 +140,11 @@ def sentence(problems: Sequence[Any]) -> tuple[str, str | None]:
     first = problems[0]
     place = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
     if first["type"] == "json_invalid":
-        return "the body is not JSON; send an object as /docs describes", None
+        return "the body is not JSON; send an object as /openapi.json describes", None
     param = ".".join(place) or None
     message = f"{param or 'body'}: {first['msg'][0].lower()}{first['msg'][1:]}"
     found = first.get("input")
     if isinstance(found, (str, int, float)) and first["type"] != "missing":
         message += f" (found {ascii(found)[:60]})"
     more = len(problems) - 1
-    return message + (f"; and {more} more" if more else "") + "; /docs says what is expected", param
+    return message + (f"; and {more} more" if more else "") + "; /openapi.json says what is expected", param

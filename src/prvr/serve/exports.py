@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-import re
 from typing import Annotated
 from uuid import uuid4
 
@@ -14,20 +13,17 @@ from starlette.responses import FileResponse, Response
 
 from prvr.core.files import there
 from prvr.core.types import Hit
-from prvr.search.export import clips_of, export
-from prvr.serve import work
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import Key, repeated, told_job
 from prvr.serve.requests import ExportClip, ExportRequest
 from prvr.serve.schema import Job
 from prvr.serve.state import Server, State, known
 from prvr.serve.streams import gone, sent
+from prvr.service import work
+from prvr.service.saving import FILMS, ONE_BY_ONE, name_of, save, spans_of
 
 router = APIRouter(prefix="/v1/exports", tags=["exports"])
-FILMS = ("mp4", "webm")
-ONE_BY_ONE = ("edl", "otio", *FILMS)  # in the order of the clips; the others are by video
 KINDS = {".edl": "text/plain", ".otio": "application/json", ".vtt": "text/vtt", ".csv": "text/csv"}
-NAME_LETTERS = 60
 
 
 @router.post(
@@ -47,18 +43,17 @@ async def make_export(asked: ExportRequest, server: Server, key: Key = None) -> 
         return told_job(before, 202)
     hits = await _hits(server, asked)
     export_id = uuid4().hex
-    several = asked.format in FILMS and len(asked.clips) > 1
-    name = f"{slug(asked.query)}.{'zip' if several else asked.format}"
+    name = name_of(asked.query, asked.format, len(asked.clips))
     url = f"/v1/exports/{export_id}/file"
     place = await asyncio.to_thread(server.media.cache.room, "exports", f"{export_id}/{name}")
     await asyncio.to_thread(server.media.cache.tidy)
-    clips = clips_of(hits, before_s=asked.before_s, after_s=asked.after_s)
+    wider = {"before_s": asked.before_s, "after_s": asked.after_s}
+    spans = spans_of(hits, **wider)
     if asked.format in FILMS:
-        spans = [(clip.place, clip.start_s, clip.end_s) for clip in clips]
         what = (spans, place, f".{asked.format}", url, name)
         return told_job(server.jobs.start("export", work.cut_clips, *what, repeat=repeat), 202)
-    await asyncio.to_thread(export, hits, place, query=asked.query, before_s=asked.before_s, after_s=asked.after_s)
-    result = {"url": url, "name": name, "bytes": place.stat().st_size}
+    size = await asyncio.to_thread(save, hits, place, query=asked.query, **wider)
+    result = {"url": url, "name": name, "bytes": size}
     return told_job(server.jobs.finished("export", result, repeat=repeat), 202)
 
 
@@ -106,9 +101,3 @@ async def _hits(server: State, asked: ExportRequest) -> list[Hit]:
             )
         )
     return hits
-
-
-def slug(query: str) -> str:
-    """A query as the name of a file: `A dog, then a cat!` -> `a-dog-then-a-cat`."""
-    words = re.findall(r"\w+", query.lower())
-    return "-".join(words)[:NAME_LETTERS].strip("-") or "moments"

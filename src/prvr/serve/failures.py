@@ -6,28 +6,24 @@ import asyncio
 import csv
 import io
 from datetime import UTC, datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi import Path as InPath
 from starlette.responses import Response
 
-from prvr.search import keeping
-from prvr.serve import work
 from prvr.serve.asking import digest, start_of, token_of
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import Key, repeated, told_job
 from prvr.serve.requests import RetryRequest
 from prvr.serve.schema import Failure, Failures, Job
 from prvr.serve.state import Server, State, alone, here_only, told
+from prvr.service import work
+from prvr.service.unread import Unread, unread
+from prvr.service.unread import ignore as ignored
 
 router = APIRouter(prefix="/v1", tags=["library"])
-ELSEWHERE = {
-    "find": "cannot be looked at",
-    "open": "is no video that can be read",
-    "decode": "no picture of it could be had",
-}
 UNKNOWN = "no such failure; the file may have been read meanwhile: GET /v1/failures lists them"
 
 
@@ -38,14 +34,14 @@ async def failures(
     page_token: Annotated[str | None, Query(max_length=400)] = None,
 ) -> Response:
     """Kept until it is read, ignored, or gone and pruned. Others than this machine's users see names, no folders."""
-    known = await asyncio.to_thread(keeping.failures, server.config.folder)
+    known = await _unread(server)
     ours = [one for one in known if not one.ignored]
     fits = digest("failures")
     start = start_of(page_token, fits, deepest=len(ours) + 1) if page_token else 0
     end = start + limit
     return told(
         Failures(
-            data=[_failure(server, one) for one in ours[start:end]],
+            data=[_failure(one) for one in ours[start:end]],
             has_more=end < len(ours),
             next_page_token=token_of(end, fits) if end < len(ours) else None,
             num_failures=len(ours),
@@ -63,7 +59,7 @@ async def retry(asked: RetryRequest, server: Server, key: Key = None) -> Respons
     Those that are gone are dropped.
     """
     here_only(server, "files are read on the machine itself: `prvr index --retry`")
-    known = await asyncio.to_thread(keeping.failures, server.config.folder)
+    known = await _unread(server)
     ours = [one.id for one in known if not one.ignored]
     ids = sorted(set(asked.ids)) or ours
     if not ids or not set(ids) <= {one.id for one in known}:
@@ -79,7 +75,7 @@ async def retry(asked: RetryRequest, server: Server, key: Key = None) -> Respons
 async def ignore(failure_id: Annotated[str, InPath(min_length=1, max_length=64)], server: Server) -> Response:
     """The file is not tried again until it changes, is named, or `prvr index --retry` asks for it."""
     with alone(server):
-        if not await asyncio.to_thread(keeping.ignore, server.config.folder, failure_id):
+        if not await asyncio.to_thread(ignored, server.config.folder, failure_id):
             raise ApiError(404, "failure_unknown", UNKNOWN, param="failure_id")
     return Response(status_code=204)
 
@@ -95,21 +91,17 @@ async def failures_csv(server: Server) -> Response:
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow(("time", "file", "stage", "reason", "ignored"))
-    for one in await asyncio.to_thread(keeping.failures, server.config.folder):
-        shown = _failure(server, one)
+    for one in await _unread(server):
         when = datetime.fromtimestamp(one.time, UTC).isoformat(timespec="seconds")
-        table.writerow((when, shown.file, shown.stage, shown.reason, "yes" if one.ignored else "no"))
+        table.writerow((when, one.file, one.stage, one.reason, "yes" if one.ignored else "no"))
     headers = {"Content-Disposition": 'attachment; filename="prvr-failures.csv"'}
     return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _failure(server: State, one: keeping.Failure) -> Failure:
-    """Others than this machine's users see no folders, which a reason may name too."""
-    ours = server.config.open
-    return Failure(
-        id=one.id,
-        file=one.file if ours else PurePath(one.file).name,
-        stage=one.stage,
-        reason=one.reason if ours else ELSEWHERE[one.stage],
-        failed_at=one.time,
-    )
+def _failure(one: Unread) -> Failure:
+    return Failure(id=one.id, file=one.file, stage=one.stage, reason=one.reason, failed_at=one.time)
+
+
+async def _unread(server: State) -> list[Unread]:
+    """Others than this machine's users see no folders."""
+    return await asyncio.to_thread(unread, server.config.folder, hidden=not server.config.open)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +14,12 @@ from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 
 from prvr.core.errors import VideoError
-from prvr.serve import jobs, work
 from prvr.serve.errors import answers
-from prvr.serve.jobs import HEARTBEAT_S
 from prvr.serve.requests import LibraryRequest
-from prvr.serve.schema import Job, Jobs
+from prvr.serve.schema import ErrorBody, Job, Jobs, Progress
 from prvr.serve.state import Server, State, here_only, told
+from prvr.service import jobs, work
+from prvr.service.jobs import HEARTBEAT_S
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 Key = Annotated[
@@ -49,7 +50,7 @@ async def add_folder(asked: LibraryRequest, server: Server, key: Key = None) -> 
 @router.get("/jobs", response_model=Jobs, summary="List the jobs")
 async def list_jobs(server: Server) -> Response:
     """Those that wait or run, and the last ones that ended, newest first."""
-    return told(Jobs(data=[Job.model_validate(job.view()) for job in server.jobs.all()]))
+    return told(Jobs(data=[shown(job) for job in server.jobs.all()]))
 
 
 @router.get("/jobs/{job_id}", response_model=Job, responses=answers(404), summary="One job")
@@ -82,7 +83,22 @@ async def job_events(job_id: str, server: Server) -> Response:
 
 def told_job(job: jobs.Job, status: int = 200) -> Response:
     """A job as an answer."""
-    return told(Job.model_validate(job.view()), status)
+    return told(shown(job), status)
+
+
+def shown(job: jobs.Job) -> Job:
+    """A job as the API shows it."""
+    return Job(
+        id=job.id,
+        kind=job.kind,
+        status=job.status,
+        progress=Progress(**asdict(job.progress), eta_s=job.eta_s),
+        error=ErrorBody(**asdict(job.error)) if job.error else None,
+        result=None if job.result is None else dict(job.result),
+        created_at=job.created_at,
+        url=f"/v1/jobs/{job.id}",
+        events_url=f"/v1/jobs/{job.id}/events",
+    )
 
 
 def repeated(key: str | None, asked: BaseModel) -> tuple[str, str] | None:
@@ -99,7 +115,7 @@ async def _events(server: State, job_id: str) -> AsyncIterator[str]:
         if job is None:
             yield ": still there\n\n"
         else:
-            text = Job.model_validate(job.view()).model_dump_json()
+            text = shown(job).model_dump_json()
             yield f"event: {'end' if job.ended else 'progress'}\ndata: {text}\n\n"
 
 

@@ -1,20 +1,19 @@
-"""What people open: the page and its files, the reference at /docs, and a page without scripts at /plain."""
+"""What people open: the page and its files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from starlette.responses import FileResponse, HTMLResponse, Response
 
-from prvr.serve.docs import reference
 from prvr.serve.errors import ApiError
 
 PAGE = Path(__file__).with_name("page")
 FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 NOT_BUILT = (
     "<!doctype html><html lang=en><title>prvr</title><h1>prvr</h1><p>The page is not built: run <code>npm run build"
-    '</code> in <code>web/</code>. Until then: <a href="/plain">plain search</a>, <a href="/docs">the API</a>.'
+    '</code> in <code>web/</code>. Until then: <a href="/plain">plain search</a>, <a href="/openapi.json">the API</a>.'
 )
 router = APIRouter(include_in_schema=False)
 
@@ -30,14 +29,8 @@ async def page() -> Response:
 
 @router.get("/style.css")
 async def style() -> Response:
-    """Of the pages without scripts."""
+    """Of the page without scripts."""
     return FileResponse(PAGE.with_name("style.css"), headers={"cache-control": "max-age=3600"})
-
-
-@router.get("/docs")
-async def docs(request: Request) -> Response:
-    """The reference of the API."""
-    return HTMLResponse(reference(request.app.openapi()))
 
 
 @router.get("/assets/{name}")

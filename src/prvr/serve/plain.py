@@ -10,8 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse, Response
 
 from prvr.core.errors import QueryError
-from prvr.search.confidence import NOTHING
-from prvr.search.listing import clock
+from prvr.core.text import clock
 from prvr.serve.errors import ApiError
 from prvr.serve.requests import SearchRequest
 from prvr.serve.schema import Hit, Search
@@ -27,7 +26,7 @@ FORM = (
     '<main><form method="get" action="/plain" role="search"><label for="q">Describe what happens</label> '
     '<input id="q" name="q" type="search" maxlength="2000" required value="{query}"> <button>Search</button></form>'
 )
-END = '<p class="foot"><a href="/">The page</a> · <a href="/docs">The API</a></p></main></body></html>'
+END = '<p class="foot"><a href="/">The page</a> · <a href="/openapi.json">The API</a></p></main></body></html>'
 
 
 @router.get("/plain")
@@ -55,7 +54,7 @@ def listing(found: Search) -> str:
     parts = []
     if not found.data:
         parts.append(f"<p>None of {found.num_videos} videos passes the filter.</p>")
-    elif found.verdict == NOTHING:
+    elif found.verdict == "nothing found":
         parts.append(f"<p>Nothing in these {found.num_asked} videos clearly matches. The closest guesses:</p>")
     else:
         parts.append(f"<p>{found.num_asked} videos, {found.num_confident} confident.</p>")

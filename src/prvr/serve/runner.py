@@ -23,10 +23,10 @@ from fastapi import FastAPI
 from prvr.core.errors import ConfigError
 from prvr.core.files import write_whole
 from prvr.serve.app import create_app
-from prvr.serve.desk import Desk
 from prvr.serve.protocol import patient
 from prvr.serve.security import digest_of
 from prvr.serve.settings import ServeConfig, is_loopback
+from prvr.service.desk import Desk
 
 TRIES = 50  # ports that are tried from the one that was asked for
 GRACE_S = 3.0  # that answers which are being sent have when the server stops

@@ -14,9 +14,9 @@ DEEPEST = 1000  # hits that can be paged to
 
 
 class Told(BaseModel):
-    """An answer."""
+    """An answer; nothing is ever left out of one."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
 
 class ErrorBody(Told):

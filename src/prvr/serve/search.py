@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from prvr.core import types
 from prvr.serve.asking import digest, parsed, question_of, request_of, token_of
-from prvr.serve.desk import Answer, Question, step_s
 from prvr.serve.errors import answers
 from prvr.serve.picture import check_picture
 from prvr.serve.requests import SearchRequest
 from prvr.serve.schema import Branches, Hit, Scores, Search, Usage, Why, Word
-from prvr.serve.state import Server, State, VideoId, address, known, name_of, path_of, told, while_there
+from prvr.serve.state import Server, State, VideoId, address, known, told, while_there
+from prvr.service.desk import Answer, Question, step_s
 
 PICTURES = ("image/jpeg", "image/png", "image/webp")
 router = APIRouter(prefix="/v1", tags=["search"])
@@ -151,12 +151,12 @@ def listed(server: State, answer: Answer, question: Question, text: str, began: 
 
 
 def _hit(server: State, answer: Answer, rank: int, hit: types.Hit) -> Hit:
-    facts = answer.holdings.facts[hit.video_id]
-    at, file = round((hit.start + hit.end) / 2, 1), answer.holdings.file(hit.video_id)
+    holdings = answer.holdings
+    at, file = round((hit.start + hit.end) / 2, 1), holdings.file(hit.video_id)
     beside = {
         "rank": rank,
-        "name": name_of(hit.video_id, facts),
-        "path": path_of(hit.video_id, facts),
+        "name": holdings.name(hit.video_id),
+        "path": holdings.path(hit.video_id),
         "relevance_step_s": float(step_s(hit.duration_s)),
         "thumbnail_url": address(hit.video_id, f"/thumb?t={at:g}{server.media.tag(file)}"),
         "stream_url": address(hit.video_id, "/stream"),

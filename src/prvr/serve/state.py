@@ -7,7 +7,6 @@ import contextlib
 import difflib
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, unquote
 
@@ -16,15 +15,15 @@ from pydantic import AfterValidator, BaseModel
 from starlette.responses import Response
 
 from prvr.core.errors import IndexFolderError
-from prvr.search.holdings import Facts, Holdings
-from prvr.serve.absent import Absent
-from prvr.serve.desk import Desk
 from prvr.serve.errors import ApiError
-from prvr.serve.jobs import Jobs
-from prvr.serve.media import Media
 from prvr.serve.metrics import Metrics
 from prvr.serve.security import Doorman
 from prvr.serve.settings import ServeConfig
+from prvr.service.absent import Absent
+from prvr.service.desk import Desk
+from prvr.service.holdings import Holdings
+from prvr.service.jobs import Jobs
+from prvr.service.media import Media
 
 T = TypeVar("T")
 
@@ -101,16 +100,6 @@ def alone(server: State) -> Iterator[None]:
     except IndexFolderError as error:
         why = str(error) if server.config.open else "another process is writing to the index; try again later"
         raise ApiError(409, "index_busy", why) from error
-
-
-def name_of(video_id: str, facts: Facts) -> str:
-    """A video's file name."""
-    return PurePosixPath(facts.path or video_id).name or video_id
-
-
-def path_of(video_id: str, facts: Facts) -> str:
-    """Where a video lies below the library; its id where it lies elsewhere, so that no other folder is named."""
-    return video_id if not facts.path or PurePosixPath(facts.path).is_absolute() else facts.path
 
 
 def address(video_id: str, rest: str = "") -> str:

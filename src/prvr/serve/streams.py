@@ -1,4 +1,4 @@
-"""GET /v1/videos/{id}/stream, /thumb and /subtitles, POST /v1/videos/{id}/proxy: the files themselves."""
+"""GET /v1/videos/{id}/stream, /thumb and /subtitles, POST /v1/videos/{id}/proxy and /reveal: the files themselves."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from starlette.responses import FileResponse, Response
 
 from prvr.core.errors import VideoError
 from prvr.core.files import there
-from prvr.serve import work
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import told_job
-from prvr.serve.media import PROXY_HEIGHT, need
 from prvr.serve.schema import Job
-from prvr.serve.state import Server, State, VideoId, address, known, while_there
+from prvr.serve.state import Server, State, VideoId, address, here_only, known, while_there
+from prvr.service import work
+from prvr.service.media import PROXY_HEIGHT, need
+from prvr.service.reveal import show
 
 router = APIRouter(prefix="/v1/videos/{video_id}", tags=["media"])
 ASK_AGAIN = "private, no-cache"  # kept, but compared with what is there each time
@@ -128,6 +129,16 @@ async def subtitles(video_id: VideoId, server: Server) -> Response:
         raise ApiError(404, "no_subtitles", f"{file.name}: no .srt or .vtt file lies beside it")
     text = await asyncio.to_thread(server.media.webvtt, found)
     return Response(text, media_type="text/vtt", headers={"Cache-Control": ASK_AGAIN})
+
+
+@router.post("/reveal", status_code=204, responses=answers(403, 404, 409, 410), summary="Show a file in its folder")
+async def reveal(video_id: VideoId, server: Server) -> Response:
+    """Opens the file manager of the machine that the server runs on. From loopback only, where `can_reveal` says so."""
+    here_only(server, "folders are opened on the machine itself")
+    file = await file_of(server, video_id)
+    if not await asyncio.to_thread(show, file):
+        raise ApiError(409, "no_file_manager", f"no file manager could be opened here; the file is {file}")
+    return Response(status_code=204)
 
 
 async def file_of(server: State, video_id: str) -> Path:

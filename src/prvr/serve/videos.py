@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from prvr.search.holdings import Facts, Holdings, Where
-from prvr.search.keeping import OtherFile, failures, forget, relocate
+from prvr.core.errors import OtherFile
 from prvr.serve.asking import digest, start_of, token_of
 from prvr.serve.errors import ApiError, answers
-from prvr.serve.libraries import whole_path
+from prvr.serve.libraries import shown, whole_path
 from prvr.serve.requests import LocateRequest
-from prvr.serve.reveal import programs
 from prvr.serve.schema import EncoderInfo, Job, Libraries, Library, Problem, Video, Videos
-from prvr.serve.state import Server, State, VideoId, address, alone, here_only, known, name_of, path_of, told
+from prvr.serve.state import Server, State, VideoId, address, alone, here_only, known, told
+from prvr.service.desk import NothingIndexed
+from prvr.service.holdings import Holdings, Order
+from prvr.service.reveal import programs
+from prvr.service.unread import unread
 
 router = APIRouter(prefix="/v1", tags=["library"])
-ORDERS: dict[str, Callable[[tuple[str, Facts]], tuple[object, ...]]] = {
-    "name": lambda item: ((item[1].path or item[0]).casefold(), item[0]),
-    "newest": lambda item: (-item[1].modified, item[0]),
-    "longest": lambda item: (-item[1].duration_s, item[0]),
-}
 LIMITS = "It knows the {}; other footage needs a general encoder: `prvr index PATH --encoder FOLDER-OR-HUB-NAME`."
 
 
@@ -34,15 +29,13 @@ LIMITS = "It knows the {}; other footage needs a general encoder: `prvr index PA
 async def libraries(server: Server) -> Response:
     """The one library that this server searches; none before the first index."""
     job = server.jobs.active("index")
-    indexing = Job.model_validate(job.view()) if job else None
-    unread = await asyncio.to_thread(failures, server.config.folder)
-    count = sum(not one.ignored for one in unread)
+    indexing = shown(job) if job else None
+    failed = await asyncio.to_thread(unread, server.config.folder)
+    count = sum(not one.ignored for one in failed)
     found = partial(Libraries, indexing=indexing, num_failures=count, can_add=server.config.open)
     try:
         holdings = await server.desk.holdings()
-    except ApiError as error:
-        if error.code != "no_index":
-            raise
+    except NothingIndexed:
         return told(found(data=[]))
     gone = await server.absent.of(holdings, soon=True)
     return told(found(data=[_library(server, holdings, len(gone), indexing)]))
@@ -54,21 +47,17 @@ async def videos(
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     page_token: Annotated[str | None, Query(max_length=400)] = None,
     path: Annotated[str | None, Query(min_length=1, max_length=500, description="A part of it, or a pattern.")] = None,
-    sort: Literal["name", "newest", "longest"] = "name",
+    sort: Order = "name",
     missing_only: Annotated[bool, Query(alias="missing", description="Only those whose files are gone.")] = False,
 ) -> Response:
     """All of them, a page at a time."""
     holdings = await server.desk.holdings()
     fits = digest(("videos", path, sort, missing_only))
     start = start_of(page_token, fits, deepest=len(holdings.facts) + 1) if page_token else 0
-    where = Where(path=path)
-    chosen = [item for item in holdings.facts.items() if where.holds(item[1])]
-    if missing_only:
-        gone = await server.absent.of(holdings)
-        chosen = [item for item in chosen if item[0] in gone]
-    chosen.sort(key=ORDERS[sort])
+    gone = await server.absent.of(holdings) if missing_only else None
+    chosen = holdings.listed(path=path, order=sort, of=gone)
     page, end = chosen[start : start + limit], start + limit
-    data = await asyncio.to_thread(lambda: [_video(server, holdings, *item) for item in page])
+    data = await asyncio.to_thread(lambda: [_video(server, holdings, one) for one in page])
     more = end < len(chosen)
     return told(
         Videos(data=data, has_more=more, next_page_token=token_of(end, fits) if more else None, num_videos=len(chosen))
@@ -81,7 +70,7 @@ async def video(video_id: VideoId, server: Server) -> Response:
     holdings = await known(server, video_id)
     if file := holdings.file(video_id):
         await server.media.look(file)
-    return told(await asyncio.to_thread(_video, server, holdings, video_id, holdings.facts[video_id]))
+    return told(await asyncio.to_thread(_video, server, holdings, video_id))
 
 
 @router.patch(
@@ -95,16 +84,15 @@ async def locate(video_id: VideoId, asked: LocateRequest, server: Server) -> Res
     here_only(server, "files are located on the machine itself: `prvr index` of their new folder")
     holdings = await known(server, video_id)
     path = await asyncio.to_thread(whole_path, asked.path)
-    twin = await asyncio.to_thread(_holder, holdings, path, video_id)
+    twin = await asyncio.to_thread(holdings.twin, path, video_id)
     if twin is not None:
         message = f"{path}: is in the index already, as {twin}; give another path, or take {video_id} out"
         raise ApiError(409, "other_file", message, param="path")
     with alone(server):
         try:
-            await server.desk.ask(lambda engine: relocate(server.config.folder, video_id, path, engine.trained))
+            await server.desk.relocate(video_id, path)
         except OtherFile as error:
             raise ApiError(409, "other_file", str(error), param="path") from error
-    await server.desk.holdings(newest=True)
     return await video(video_id, server)
 
 
@@ -115,8 +103,7 @@ async def remove(video_id: VideoId, server: Server) -> Response:
     """Its file stays where it is."""
     await known(server, video_id)
     with alone(server):
-        await server.desk.ask(lambda _: forget(server.config.folder, video_id))
-    await server.desk.holdings(newest=True)
+        await server.desk.forget(video_id)
     return Response(status_code=204)
 
 
@@ -149,27 +136,19 @@ def _library(server: State, holdings: Holdings, num_missing: int, indexing: Job 
     )
 
 
-def _holder(holdings: Holdings, path: Path, own: str) -> str | None:
-    """Which other video a file, or that of the old name in a folder, is in the index as."""
-    here = (path / PurePosixPath(holdings.facts[own].path).name if path.is_dir() else path).resolve()
-    alike = (name for name, facts in holdings.facts.items() if name != own and facts.path.endswith(here.name))
-    places = ((name, holdings.file(name)) for name in alike)
-    return next((name for name, file in places if file and file.resolve() == here), None)
-
-
 def _problem(line: str, *, open_: bool) -> Problem:
     """`path: what is wrong` in two parts; others than this machine's users see no folders."""
     file, _, reason = line.partition(": ")
     return Problem(file=file if open_ else file.rpartition("/")[2], reason=reason if open_ else "is damaged")
 
 
-def _video(server: State, holdings: Holdings, video_id: str, facts: Facts) -> Video:
-    file = holdings.file(video_id)
+def _video(server: State, holdings: Holdings, video_id: str) -> Video:
+    facts, file = holdings.facts[video_id], holdings.file(video_id)
     shape = server.media.shape(file)
     return Video(
         id=video_id,
-        name=name_of(video_id, facts),
-        path=path_of(video_id, facts),
+        name=holdings.name(video_id),
+        path=holdings.path(video_id),
         duration_s=round(facts.duration_s, 3),
         modified=facts.modified,
         tags=list(facts.tags),

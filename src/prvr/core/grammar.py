@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from prvr.core.errors import QueryError
 from prvr.core.facts import EVERY, Where
+from prvr.core.types import Span
 
 FILTERS = ("path", "after", "before", "longer", "shorter", "tag")
 QUOTED = r'"(?:[^"\\]|\\.)*"'
@@ -53,6 +54,13 @@ class Request:
             parts += ["then", plain(step)] + ([] if bound is None else [f"within {seconds(bound)}"])
         parts += [f"-{quote(word)}" for word in self.without]
         return " ".join([*parts, *_written(self.filters)])
+
+
+class Feedback(NamedTuple):
+    """Moments that are what is looked for, and moments that are not."""
+
+    positive: tuple[tuple[str, Span], ...] = ()  # video id, seconds
+    negative: tuple[tuple[str, Span], ...] = ()
 
 
 class Token(NamedTuple):

@@ -1,8 +1,7 @@
-"""POST /v1/videos/{id}/reveal: the system's file manager, opened at a file of this machine."""
+"""The system's file manager, opened at a file of this machine."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import subprocess
@@ -10,26 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from fastapi import APIRouter
-from starlette.responses import Response
-
-from prvr.serve.errors import ApiError, answers
-from prvr.serve.state import Server, VideoId, here_only
-from prvr.serve.streams import file_of
-
-router = APIRouter(prefix="/v1/videos/{video_id}", tags=["media"])
 PATIENCE_S = 3.0  # what still runs then has opened a window
 NAME, PLACE = "org.freedesktop.FileManager1", "/org/freedesktop/FileManager1"
-
-
-@router.post("/reveal", status_code=204, responses=answers(403, 404, 409, 410), summary="Show a file in its folder")
-async def reveal(video_id: VideoId, server: Server) -> Response:
-    """Opens the file manager of the machine that the server runs on. From loopback only, where `can_reveal` says so."""
-    here_only(server, "folders are opened on the machine itself")
-    file = await file_of(server, video_id)
-    if not await asyncio.to_thread(show, file):
-        raise ApiError(409, "no_file_manager", f"no file manager could be opened here; the file is {file}")
-    return Response(status_code=204)
 
 
 def programs(file: Path) -> list[Sequence[str]]:

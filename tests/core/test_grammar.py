@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prvr.core.errors import QueryError
 from prvr.core.facts import Facts, Where
-from prvr.search.grammar import Request, day_at, day_of, duration_of, midnight, parse
+from prvr.core.grammar import Request, day_at, day_of, duration_of, midnight, parse
 
 
 def asks(

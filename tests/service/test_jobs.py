@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from prvr.serve import jobs as module
-from prvr.serve.jobs import Job, JobRepeated, Jobs, JobsFull, JobUnknown
-from tests.serve import tasks
+from prvr.service import jobs as module
+from prvr.service.jobs import Job, JobRepeated, Jobs, JobsFull, JobUnknown
 from tests.serve.conftest import until
+from tests.service import tasks
 
 
 @pytest.fixture
@@ -62,9 +62,7 @@ def test_a_job_runs_in_a_process_of_its_own(jobs: Jobs) -> None:
     assert (done.progress.done, done.progress.total, done.progress.current) == (3, 3, "step 3")
     assert done.eta_s is None
     assert not alive(done.result["pid"])
-    view = done.view()
-    assert view["url"] == f"/v1/jobs/{job.id}"
-    assert view["progress"]["unit"] == "steps"
+    assert done.progress.unit == "steps"
 
 
 def test_progress_and_what_is_left(jobs: Jobs) -> None:
@@ -246,8 +244,8 @@ def test_without_the_server_nobody_works(tmp_path: Path) -> None:
     code = f"""
 import time
 from pathlib import Path
-from prvr.serve.jobs import Jobs
-from tests.serve import tasks
+from prvr.service.jobs import Jobs
+from tests.service import tasks
 if __name__ == "__main__":
     jobs = Jobs()
     job = jobs.start("proxy", tasks.tidy_up, Path({str(tmp_path / "half")!r}))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from prvr.search.holdings import Holdings
+from prvr.service.holdings import Holdings
 
 FRESH_S = 3.0  # what was seen so long ago is good enough; where looking takes longer, so long
 PATIENCE_S = 2.0  # that is waited for a slow drive where what was seen before will do

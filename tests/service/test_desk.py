@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from torch import Tensor
 
 from prvr.core.errors import QueryError
+from prvr.core.grammar import parse
 from prvr.core.types import Hit
+from prvr.index.opening import open_index
 from prvr.search.engine import SearchEngine
-from prvr.search.grammar import parse
-from prvr.serve.desk import Answer, Desk, Question, pooled, step_s
-from prvr.serve.errors import ApiError
+from prvr.search.ranking import Ranking
+from prvr.service import desk as module
+from prvr.service.desk import Answer, Desk, LineFull, Question, pooled, step_s
 
 SENTENCES = ["a red circle", "a blue star bounces", "a green ring", "a heart -tree", "a square"]
 
@@ -110,11 +114,8 @@ def test_a_full_line_sends_away_and_recovers(desk: Desk) -> None:
         let_go = hold(desk)
         asked = [asyncio.ensure_future(desk.search(ask(f"a circle {i}"))) for i in range(8)]
         await settled(desk, 8)
-        with pytest.raises(ApiError) as refused:
+        with pytest.raises(LineFull, match="ask again in a moment"):
             await desk.search(ask("one more"))
-        assert refused.value.status_code == 503
-        assert refused.value.code == "queue_full"
-        assert refused.value.headers == {"Retry-After": "1"}
         let_go.set()
         await asyncio.gather(*asked)
         assert (await desk.search(ask("one more"))).hits
@@ -141,8 +142,6 @@ def test_an_answer_is_made_once_until_the_index_changes(own: Path) -> None:
         first = await desk.search(ask(SENTENCES[0]))
         assert (await desk.search(ask(SENTENCES[0]))).hits == first.hits
         assert len(asked) == 1
-        from prvr.index.opening import open_index
-
         with open_index(own, write=True) as index:
             index.put_note("anything", "new")
         await desk.search(ask(SENTENCES[0]))
@@ -152,6 +151,77 @@ def test_an_answer_is_made_once_until_the_index_changes(own: Path) -> None:
         assert len(desk._answers) == 2
 
     asyncio.run(go())
+    desk.close()
+
+
+def test_a_deep_page_reads_its_sentence_once(desk: Desk, engine: SearchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LEVELS", (3, 9, 36))
+    encoded: list[list[str]] = []
+    real = SearchEngine.embed_many
+
+    def counted(self: SearchEngine, texts: Sequence[str]) -> Tensor:
+        encoded.append(list(texts))
+        return real(self, texts)
+
+    monkeypatch.setattr(SearchEngine, "embed_many", counted)
+    request = parse("a heart -tree")
+    found = asyncio.run(desk.search(Question(request=request, stop=36)))
+    assert encoded == [["a heart", "tree"]]
+    looks = [engine.rank_many([request], k=level)[0] for level in (3, 9, 36)]
+    shown = looks[0].before(looks[1]).before(looks[2])
+    assert ids(found) == [row.candidate.video_id for row in shown.rows]
+    assert [hit.score for hit in found.hits] == [row.score for row in shown.rows]
+    assert ids(found)[:9] == [row.candidate.video_id for row in looks[0].before(looks[1]).rows]
+
+
+def test_a_hit_that_left_meanwhile_is_dropped(own: Path) -> None:
+    """Another process that takes videos out between every look and its moments; what is told is what is there."""
+    desk = Desk(own)
+    desk.open()
+    engine = desk._engine
+    assert engine
+    real = engine.hits
+    took: list[str] = []
+
+    def slow(ranking: Ranking, start: int, stop: int, **settings: Any) -> list[Hit]:
+        found = real(ranking, start, stop, **settings)
+        with open_index(own, write=True) as index:
+            took.append(found[len(took)].video_id)
+            index.remove(took[-1])
+        return found
+
+    engine.hits = slow  # type: ignore[assignment, method-assign]
+    answer = asyncio.run(desk.search(ask(SENTENCES[0], stop=36)))
+    assert len(took) == module.AGAIN
+    assert len(set(took)) == module.AGAIN
+    assert len(answer.hits) == len(answer.holdings.facts) == 36 - module.AGAIN
+    assert set(ids(answer)) == set(answer.holdings.facts)
+    desk.close()
+
+
+def test_an_index_that_is_emptied_meanwhile_leaves_nothing_to_tell(own: Path) -> None:
+    desk = Desk(own)
+    desk.open()
+    engine = desk._engine
+    assert engine
+    real = engine.hits
+
+    looks: list[int] = []
+
+    def emptied(ranking: Ranking, start: int, stop: int, **settings: Any) -> list[Hit]:
+        found = real(ranking, start, stop, **settings)
+        looks.append(len(found))
+        with open_index(own, write=True) as index:
+            index.put_note("looks", str(len(looks)))  # a commit each time, so that it is looked at again
+            for video_id in index.versions if len(looks) == module.AGAIN else ():
+                index.remove(video_id)
+        return found
+
+    engine.hits = emptied  # type: ignore[assignment, method-assign]
+    answer = asyncio.run(desk.search(ask(SENTENCES[0])))
+    assert looks == [20] * module.AGAIN
+    assert answer.hits == ()
+    assert (answer.num_asked, len(answer.holdings.facts)) == (0, 0)
     desk.close()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prvr.core.errors import VideoError
-from prvr.serve.work import Report, Step
+from prvr.service.work import Report, Step
 
 
 def count(report: Report, most: int, pause_s: float) -> dict[str, Any]:

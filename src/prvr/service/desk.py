@@ -15,17 +15,20 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from prvr.core.errors import IndexFolderError, PrvrError
+from prvr.core.facts import Where
+from prvr.core.grammar import Feedback, Request
 from prvr.core.types import Hit, Span
+from prvr.search import keeping
 from prvr.search.confidence import CONFIDENT, LABELS, NOTHING
 from prvr.search.engine import SearchEngine
-from prvr.search.grammar import Request
-from prvr.search.holdings import Holdings, Where, holdings, is_index, opening
-from prvr.search.ranking import Feedback, Ranking
-from prvr.serve.errors import ApiError
+from prvr.search.places import is_index
+from prvr.search.ranking import Ranking
+from prvr.service.holdings import Holdings, holdings, opening
 
 LEVELS = (50, 200, 1000)  # how deep an answer is looked for; the order of one level is the beginning of the next
 FRESH_S = 1.0  # holdings this old are good enough to find a file by
@@ -34,6 +37,14 @@ AGAIN = 4  # looks, where the index changes while it is looked at
 RETRY_S = 1.0  # between two looks for an index that is not there
 
 T = TypeVar("T")
+
+
+class NothingIndexed(PrvrError):
+    """There is nothing to search yet."""
+
+
+class LineFull(PrvrError):
+    """Too many questions wait."""
 
 
 class Question(NamedTuple):
@@ -151,11 +162,21 @@ class Desk:
         return self._engine is not None
 
     async def ask(self, work: Callable[[SearchEngine], T]) -> T:
-        """Something else to be done with the engine. Raises ApiError where there is none, or when too many wait."""
+        """Something else to be done with the engine. Raises NothingIndexed, or LineFull when too many wait."""
         return await self._soon(lambda: work(self._need_engine()))
 
+    async def forget(self, video_id: str) -> None:
+        """Take a video out of the index; its file stays. Raises IndexFolderError where somebody else is writing."""
+        await self.ask(lambda _: keeping.forget(self.folder, video_id))
+        await self.holdings(newest=True)
+
+    async def relocate(self, video_id: str, path: Path) -> None:
+        """The file of a video lies elsewhere now. Raises OtherFile for another one, else as `forget`."""
+        await self.ask(lambda engine: keeping.relocate(self.folder, video_id, path, engine.trained))
+        await self.holdings(newest=True)
+
     async def search(self, question: Question) -> Answer:
-        """The answer to a question. Raises PrvrError for one that cannot be asked, ApiError as `ask`."""
+        """The answer to a question. Raises PrvrError for one that cannot be asked, else as `ask`."""
         asked = _Asked(question, Future())
         with self._lock:
             self._line.append(asked)
@@ -178,7 +199,7 @@ class Desk:
     async def _soon(self, work: Callable[[], T]) -> T:
         with self._lock:
             if self._busy >= self._most_waiting:
-                raise ApiError(503, "queue_full", "too many questions wait; ask again in a moment", retry_s=1)
+                raise LineFull("too many questions wait; ask again in a moment")
             self._busy += 1
         future = self._thread.submit(work)
         future.add_done_callback(self._done)
@@ -200,7 +221,7 @@ class Desk:
     def _need_engine(self) -> SearchEngine:
         self._look_for_engine()
         if self._engine is None:
-            raise ApiError(503, "no_index", "nothing is indexed yet; add a folder of videos first", retry_s=5)
+            raise NothingIndexed("nothing is indexed yet; add a folder of videos first")
         return self._engine
 
     def _current(self, engine: SearchEngine) -> Holdings:
@@ -296,20 +317,18 @@ def _rankings(engine: SearchEngine, questions: Sequence[Question]) -> list[Ranki
     first = questions[0]
     if first.picture is not None:
         return [engine.rank_image(first.picture, k=first.stop)]
-    found: list[Ranking] = []
-    for level in first.levels:
-        if first.like is not None:
-            deeper = [engine.rank_like(*first.like, k=level, where=first.where)]
-        else:
-            deeper = engine.rank_many(
-                [question.request for question in questions if question.request],
-                k=level,
-                words=first.words,
-                calibrated=first.calibrated,
-                feedback=[question.feedback for question in questions],
-            )
-        found = [before.before(after) for before, after in zip(found, deeper, strict=True)] if found else deeper
-    return found
+    if first.like is not None:
+        looks = (engine.rank_like(*first.like, k=level, where=first.where) for level in first.levels)
+        return [reduce(Ranking.before, looks)]
+    *shown, deepest = first.levels
+    return engine.rank_many(
+        [question.request for question in questions if question.request],
+        k=deepest,
+        words=first.words,
+        calibrated=first.calibrated,
+        feedback=[question.feedback for question in questions],
+        shown=shown,
+    )
 
 
 def _answered(

@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 from prvr.core.errors import VideoError
 from prvr.core.files import there
 from prvr.search.subtitles import SUFFIXES, parse_subtitles, read_text, subtitle_files, vtt
-from prvr.serve.cache import Cache
+from prvr.service.cache import Cache
 from prvr.video.probe import probe
 from prvr.video.source import shown
 from prvr.video.thumbnail import thumbnail

@@ -10,9 +10,10 @@ from typing import cast
 
 import pytest
 
-from prvr.search.holdings import Facts, Holdings
-from prvr.serve import absent as module
-from prvr.serve.absent import Absent
+from prvr.core.facts import Facts
+from prvr.service import absent as module
+from prvr.service.absent import Absent
+from prvr.service.holdings import Holdings
 
 FILES = {name: Facts(path=f"videos/{name}") for name in ("a", "b", "c")}
 

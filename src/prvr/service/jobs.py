@@ -1,6 +1,6 @@
 """Work that takes longer than an answer may: each job in a process of its own, with progress, that can be stopped.
 
-A job is a function of `serve.work` and its arguments. It runs in a fresh process (spawned, so that nothing of the
+A job is a function of `service.work` and its arguments. It runs in a fresh process (spawned, so that nothing of the
 server is shared), says how far it is over a pipe, and ends with a result or one line of error. What kills the process,
 be it the user, the machine or a hostile file, ends the job and nothing else. One index job runs at a time, and a few
 of the others; the rest wait in line. Everything here may be called from any thread and returns at once.
@@ -16,14 +16,14 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 from uuid import uuid4
 
 from prvr.core.errors import PrvrError
-from prvr.serve.work import Failure, Report, Step, child
+from prvr.service.work import Failure, Step, child
 
 Kind = Literal["index", "proxy", "export"]
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -78,21 +78,6 @@ class Job:
         if self.status != "running" or self.started_at is None or not step.total or step.done <= 0:
             return None
         return max(0.0, (time.time() - self.started_at) * (step.total - step.done) / step.done)
-
-    def view(self) -> dict[str, Any]:
-        """As the API shows it."""
-        return {
-            "object": "job",
-            "id": self.id,
-            "kind": self.kind,
-            "status": self.status,
-            "progress": {**asdict(self.progress), "eta_s": self.eta_s},
-            "error": asdict(self.error) if self.error else None,
-            "result": dict(self.result) if self.result is not None else None,
-            "created_at": self.created_at,
-            "url": f"/v1/jobs/{self.id}",
-            "events_url": f"/v1/jobs/{self.id}/events",
-        }
 
 
 class Jobs:
@@ -354,6 +339,3 @@ def _ending(outcome: Mapping[str, Any], process: BaseProcess, *, stopped: bool) 
             code="worker_killed",
         ),
     }
-
-
-__all__ = ["Failure", "Job", "JobRepeated", "JobUnknown", "Jobs", "JobsFull", "Report", "Step"]

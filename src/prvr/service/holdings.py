@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
-from prvr.core.errors import DataError
 from prvr.core.facts import Facts, Where
 from prvr.core.files import there
 from prvr.core.types import EncoderSpec
-from prvr.data.annotations import read_queries
-from prvr.index.base import ZERO_SHOT
-from prvr.index.opening import exists
 from prvr.search.confidence import CONFIDENT, RELATED, verdict
 from prvr.search.engine import SearchEngine
+from prvr.search.examples import examples
 from prvr.search.indexing import locate
 
-__all__ = ["Facts", "Holdings", "Where", "holdings", "is_index", "opening"]
-
-EXAMPLES = Path("annotations") / "test.jsonl"
+Order = Literal["name", "newest", "longest"]
+ORDERS: dict[Order, Callable[[tuple[str, Facts]], tuple[object, ...]]] = {
+    "name": lambda item: ((item[1].path or item[0]).casefold(), item[0]),
+    "newest": lambda item: (-item[1].modified, item[0]),
+    "longest": lambda item: (-item[1].duration_s, item[0]),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,28 @@ class Holdings:
         """Where a video lies; None where only its features are known."""
         path = self.facts[video_id].path
         return locate(self.folder, path) if path else None
+
+    def name(self, video_id: str) -> str:
+        """A video's file name."""
+        return PurePosixPath(self.facts[video_id].path or video_id).name or video_id
+
+    def path(self, video_id: str) -> str:
+        """Where a video lies below the library; its id where it lies elsewhere, so that no other folder is named."""
+        path = self.facts[video_id].path
+        return video_id if not path or PurePosixPath(path).is_absolute() else path
+
+    def listed(self, *, path: str | None = None, order: Order = "name", of: Container[str] | None = None) -> list[str]:
+        """The videos whose paths hold a text, or fit a pattern, in some order; `of` limits them further."""
+        where = Where(path=path)
+        items = [item for item in self.facts.items() if where.holds(item[1]) and (of is None or item[0] in of)]
+        return [video_id for video_id, _ in sorted(items, key=ORDERS[order])]
+
+    def twin(self, path: Path, own: str) -> str | None:
+        """Which other video a file, or that of the old name in a folder, is in the index as."""
+        here = (path / self.name(own) if path.is_dir() else path).resolve()
+        alike = (name for name, facts in self.facts.items() if name != own and facts.path.endswith(here.name))
+        places = ((name, self.file(name)) for name in alike)
+        return next((name for name, file in places if file and file.resolve() == here), None)
 
     def gone(self) -> dict[str, str]:
         """The videos whose files are not there, and the paths that the index has for them; a look at the disk for each.
@@ -69,16 +92,11 @@ def holdings(engine: SearchEngine) -> Holdings:
         generation=generation,
         facts=facts,
         encoder=engine.encoder.spec,
-        model=f"{trained.title}@{trained.fingerprint[:6]}" if trained.fingerprint else ZERO_SHOT,
+        model=f"{trained.title}@{trained.fingerprint[:6]}" if trained.fingerprint else index.header.model,
         calibrated=engine.judge is not None,
         num_bytes=index.num_bytes,
         problems=tuple(index.problems),
     )
-
-
-def is_index(folder: Path) -> bool:
-    """Whether an index lies in a folder, of whatever state."""
-    return exists(folder)
 
 
 def opening(engine: SearchEngine, held: Holdings, *, most: int = 30) -> str:
@@ -86,16 +104,3 @@ def opening(engine: SearchEngine, held: Holdings, *, most: int = 30) -> str:
     texts = examples(engine.folder, held.facts, most=most)
     sure = (text for text in texts if verdict(engine.search(text, k=1)) in (CONFIDENT, RELATED))
     return next(sure, texts[0] if texts else "")
-
-
-def examples(folder: Path, known: Mapping[str, Facts], *, most: int = 6) -> tuple[str, ...]:
-    """At most so many captions of videos that are there, each of another video, spread over all; none without any."""
-    for place in (folder, folder.absolute().parent):
-        try:
-            queries = read_queries(place / EXAMPLES)
-        except (OSError, DataError):
-            continue
-        texts = list({query.video_id: query.text for query in queries if query.video_id in known}.values())
-        if texts:
-            return tuple(texts[at * len(texts) // most] for at in range(most)) if len(texts) > most else tuple(texts)
-    return ()

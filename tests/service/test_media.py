@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from prvr.core.errors import ConfigError, VideoError
-from prvr.serve import media as module
-from prvr.serve.cache import Cache
-from prvr.serve.media import Media
+from prvr.service import media as module
+from prvr.service.cache import Cache
+from prvr.service.media import Media
 from prvr.video.proxy import make_proxy
 from prvr.video.thumbnail import thumbnail
 from tests.serve.conftest import until

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from prvr.runs.runs import zero_shot
 
 from prvr.core.facts import Facts, Where
 from prvr.core.types import Bank, Hit, Query
@@ -16,8 +15,10 @@ from prvr.encoders.world import load_world_encoder
 from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
+from prvr.ranker.ranker import zero_shot
 from prvr.search.engine import SearchEngine
-from prvr.search.holdings import examples, holdings, opening
+from prvr.search.examples import examples
+from prvr.service.holdings import holdings, opening
 
 
 def filled(folder: Path) -> SearchEngine:
@@ -64,6 +65,17 @@ def test_a_commit_is_another_generation(tmp_path: Path) -> None:
     assert len(set(seen)) == 4
     assert reader.generation == seen[-1]
     assert "a.mp4" not in holdings(reader).facts
+
+
+def test_how_videos_are_listed_and_named(tmp_path: Path) -> None:
+    held = holdings(filled(tmp_path))
+    assert held.listed() == ["c.mp4", "a.mp4", "b.mp4"]  # by path, where there is one
+    assert held.listed(order="newest") == ["a.mp4", "b.mp4", "c.mp4"]
+    assert held.listed(order="longest") == ["c.mp4", "a.mp4", "b.mp4"]
+    assert held.listed(path="VIDEOS/[ab]*", of={"b.mp4", "c.mp4"}) == ["b.mp4"]
+    elsewhere = replace(held, facts={"x/y.mp4": Facts(path="/films/z.mp4"), "w": Facts(path="below/v.mp4")})
+    assert [elsewhere.name(one) for one in elsewhere.facts] == ["z.mp4", "v.mp4"]
+    assert [elsewhere.path(one) for one in elsewhere.facts] == ["x/y.mp4", "below/v.mp4"]
 
 
 @pytest.mark.parametrize("place", [".", ".."])

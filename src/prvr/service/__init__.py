@@ -1,0 +1,1 @@
+"""What stands in front of the engine: the desk, jobs, media and caches; no HTTP in it."""

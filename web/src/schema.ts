@@ -1,0 +1,462 @@
+// Made by `make web` from the API's objects; do not edit. 8e3a56b0a41ca4ab5ae6aaff7ced11b470ee5d34717270d5f8635a3a8506b31f
+export type paths = Record<string, never>;
+export type webhooks = Record<string, never>;
+export interface components {
+  schemas: {
+    /** @description Both ends count as inside. */
+    Between: {
+      gte?: number | null;
+      lte?: number | null;
+    };
+    /** @description What each branch of the model gives to a score; together the whole of it. */
+    Branches: {
+      clip: number;
+      frame: number;
+    };
+    /** @description What turned pictures and words into vectors. */
+    EncoderInfo: {
+      domain: string;
+      fingerprint: string;
+      /** @description What it does not know; empty for a general one. */
+      limits: string;
+      name: string;
+    };
+    /** @description Every answer with a status of 400 or more. */
+    Error: {
+      error: components["schemas"]["ErrorBody"];
+    };
+    /** @description What is wrong. */
+    ErrorBody: {
+      /** @description Never changes its meaning. */
+      code: string;
+      /** @description One sentence: what is wrong, where, and what to do. */
+      message: string;
+      /** @description The parameter that is meant, if it is one. */
+      param: string | null;
+      type: string;
+    };
+    /** @description A moment to be saved, with what a hit says of it, if that is to stand in a table. */
+    ExportClip: {
+      /**
+       * @default not calibrated
+       * @enum {string}
+       */
+      confidence?: "confident" | "related" | "nothing found" | "not calibrated";
+      end: number;
+      /** @default 0 */
+      score?: number;
+      start: number;
+      video_id: string;
+    };
+    /** @description Moments, and the form that they are saved in. */
+    ExportRequest: {
+      /**
+       * @description And ends so much later.
+       * @default 0
+       */
+      after_s?: number;
+      /**
+       * @description Every moment starts so much earlier.
+       * @default 0
+       */
+      before_s?: number;
+      clips: components["schemas"]["ExportClip"][];
+      /** @enum {string} */
+      format: "mp4" | "webm" | "csv" | "json" | "edl" | "otio" | "vtt";
+      /**
+       * @description What was asked; the file is named by it.
+       * @default
+       */
+      query?: string;
+    };
+    /** @description A file, or a folder, that could not be read. */
+    Failure: {
+      /** @description The last attempt, unix seconds. */
+      failed_at: number;
+      /** @description The whole path on loopback, else the name. */
+      file: string;
+      id: string;
+      /**
+       * @default failure
+       * @constant
+       */
+      object: "failure";
+      /** @description And what to do. */
+      reason: string;
+      /**
+       * @description It cannot be looked at; it is no video that opens; no picture of it can be had.
+       * @enum {string}
+       */
+      stage: "find" | "open" | "decode";
+    };
+    /** @description What could not be read, in order of the paths. */
+    Failures: {
+      data: components["schemas"]["Failure"][];
+      /** @default false */
+      has_more: boolean;
+      next_page_token: string | null;
+      /** @description How many there are on all pages. */
+      num_failures: number;
+      /** @description Beside them; `prvr index --retry` tries these again. */
+      num_ignored: number;
+      /**
+       * @default list
+       * @constant
+       */
+      object: "list";
+    };
+    /** @description Moments that are what was meant, and moments that are not. */
+    FeedbackRequest: {
+      negative?: components["schemas"]["Span"][];
+      positive?: components["schemas"]["Span"][];
+    };
+    /** @description Which videos are asked; all parts that are given must hold. */
+    Filter: {
+      /** @description YYYY, YYYY-MM or YYYY-MM-DD, its first instant. */
+      after?: string | null;
+      /** @description The same; ends there. */
+      before?: string | null;
+      /** @description Seconds. */
+      duration?: components["schemas"]["Between"];
+      /** @description A part of the path, or a pattern with * ? [. */
+      path?: string | null;
+      /** @description All of them. */
+      tags?: string[];
+    };
+    /** @description Whether the server can answer. */
+    Health: {
+      /** @default 0 */
+      num_videos: number;
+      /** @constant */
+      status: "ok";
+    };
+    /** @description A video that answers a query, with the moments in it. */
+    Hit: {
+      /** @enum {string} */
+      confidence: "confident" | "related" | "nothing found" | "not calibrated";
+      duration_s: number;
+      end: number;
+      moments: components["schemas"]["Moment"][];
+      name: string;
+      /**
+       * @default hit
+       * @constant
+       */
+      object: "hit";
+      p_instance: number | null;
+      p_topic: number | null;
+      path: string;
+      quote: string;
+      rank: number;
+      /** @description Score over time, the highest of every `relevance_step_s` seconds. */
+      relevance: number[];
+      relevance_step_s: number;
+      /** @description The video of a hit before it whose moment shows the same: a copy of it. */
+      same_as: string | null;
+      score: number;
+      start: number;
+      /** @enum {string} */
+      state: "playable" | "needs_proxy" | "proxy" | "missing" | "unreadable" | "features_only" | "unknown";
+      steps: components["schemas"]["Moment"][];
+      stream_url: string;
+      thumbnail_url: string;
+      video_id: string;
+    };
+    /** @description Work that takes longer than an answer may. */
+    Job: {
+      created_at: number;
+      error: components["schemas"]["ErrorBody"] | null;
+      events_url: string;
+      id: string;
+      /** @enum {string} */
+      kind: "index" | "proxy" | "export";
+      /**
+       * @default job
+       * @constant
+       */
+      object: "job";
+      progress: components["schemas"]["Progress"];
+      result: {
+        [key: string]: unknown;
+      } | null;
+      /** @enum {string} */
+      status: "queued" | "running" | "done" | "failed" | "cancelled";
+      url: string;
+    };
+    /** @description Jobs, newest first. */
+    Jobs: {
+      data: components["schemas"]["Job"][];
+      /** @default false */
+      has_more: boolean;
+      next_page_token: string | null;
+      /**
+       * @default list
+       * @constant
+       */
+      object: "list";
+    };
+    /** @description One library; none before the first index. */
+    Libraries: {
+      /** @default false */
+      can_add: boolean;
+      data: components["schemas"]["Library"][];
+      /** @default false */
+      has_more: boolean;
+      /** @description Also where there is no library yet. */
+      indexing: components["schemas"]["Job"] | null;
+      next_page_token: string | null;
+      /**
+       * @description Files that could not be read; GET /v1/failures lists them.
+       * @default 0
+       */
+      num_failures: number;
+      /**
+       * @default list
+       * @constant
+       */
+      object: "list";
+    };
+    /** @description The library that this server searches. */
+    Library: {
+      bytes: number;
+      calibrated: boolean;
+      can_add: boolean;
+      /** @description There is a file manager that can be opened. */
+      can_reveal: boolean;
+      duration_s: number;
+      encoder: components["schemas"]["EncoderInfo"];
+      /** @description Sentences that this library can answer. */
+      examples: string[];
+      /** @description Where the index lies; told on loopback only. */
+      folder: string | null;
+      /** @description Another one after every change of the index. */
+      generation: string;
+      id: string;
+      indexing: components["schemas"]["Job"] | null;
+      /** @description False: features only, there are no files to play. */
+      media: boolean;
+      model: string;
+      name: string;
+      num_missing: number;
+      num_videos: number;
+      /**
+       * @default library
+       * @constant
+       */
+      object: "library";
+      problems: components["schemas"]["Problem"][];
+      tags: string[];
+    };
+    /** @description A folder of this machine, or one file, whose videos are read into the library. */
+    LibraryRequest: {
+      path: string;
+      /**
+       * @description Take out the videos below it whose files are gone.
+       * @default false
+       */
+      prune?: boolean;
+      /** @description Given to all of them. */
+      tags?: string[];
+    };
+    /** @description Where the file of a video lies now. */
+    LocateRequest: {
+      /** @description The file, or the folder that it lies in under its old name. */
+      path: string;
+    };
+    /** @description A span in a video, seconds. */
+    Moment: {
+      end: number;
+      start: number;
+    };
+    /** @description How a query was understood. */
+    Parsed: {
+      filters: components["schemas"]["Filter"];
+      steps: string[];
+      within_s: (number | null)[];
+      without: string[];
+    };
+    /** @description A file that could not be used. */
+    Problem: {
+      file: string;
+      reason: string;
+    };
+    /** @description How far a job is. */
+    Progress: {
+      current: string;
+      done: number;
+      eta_s: number | null;
+      /** @description Seconds of video a second. */
+      speed: number | null;
+      total: number | null;
+      unit: string;
+    };
+    /** @description Failures that are tried again. */
+    RetryRequest: {
+      /** @description None: all of them, but the ignored. */
+      ids?: string[];
+    };
+    /** @description A query's score over the time of one video. */
+    Scores: {
+      duration_s: number;
+      moments: components["schemas"]["Moment"][];
+      /**
+       * @default scores
+       * @constant
+       */
+      object: "scores";
+      query: string;
+      range: [number, number];
+      scores: number[];
+      step_s: number;
+      steps: components["schemas"]["Moment"][];
+      video_id: string;
+    };
+    /** @description The answer to a query, best first. */
+    Search: {
+      data: components["schemas"]["Hit"][];
+      generation: string;
+      /** @default false */
+      has_more: boolean;
+      indexing: boolean;
+      model: string;
+      next_page_token: string | null;
+      /** @description Videos that pass the filter. */
+      num_asked: number;
+      num_confident: number;
+      num_videos: number;
+      /**
+       * @default list
+       * @constant
+       */
+      object: "list";
+      parsed: components["schemas"]["Parsed"];
+      query: string;
+      /** @description Lowest and highest relevance, the same for all hits. */
+      relevance_range: [number, number];
+      unknown_words: string[];
+      usage: components["schemas"]["Usage"];
+      /** @enum {string} */
+      verdict: "confident" | "related" | "nothing found" | "not calibrated";
+    };
+    /** @description One question: one of `query_text`, `sequence` and `like`. */
+    SearchRequest: {
+      /**
+       * @description Hits say how sure they are.
+       * @default true
+       */
+      calibrated?: boolean;
+      /** @description Goes with one sentence. */
+      feedback?: components["schemas"]["FeedbackRequest"];
+      filter?: components["schemas"]["Filter"];
+      /** @description More like this moment. */
+      like?: components["schemas"]["Span"];
+      /** @description Not seen with it. */
+      negative?: string[];
+      /** @default 20 */
+      page_limit?: number;
+      page_token?: string | null;
+      /**
+       * @description The grammar of the search box: `a dog -cat path:holiday`.
+       * @default
+       */
+      query_text?: string;
+      sequence?: components["schemas"]["Step"][];
+      /**
+       * @description Names and subtitles count as well.
+       * @default true
+       */
+      words?: boolean;
+    } & (unknown | unknown | unknown);
+    /** @description What opens the page on another machine. */
+    SessionRequest: {
+      token: string;
+    };
+    /** @description A moment of a video. */
+    Span: {
+      end: number;
+      start: number;
+      video_id: string;
+    };
+    /** @description One of several sentences in order of time. */
+    Step: {
+      text: string;
+      /** @description At most so long after the step before it. */
+      within_s?: number | null;
+    };
+    /** @description What an answer took. */
+    Usage: {
+      /** @description Queries that were answered together. */
+      batch: number;
+      time_ms: number;
+    };
+    /** @description One video of the library. */
+    Video: {
+      codec: string | null;
+      duration_s: number;
+      height: number | null;
+      id: string;
+      modified: number;
+      name: string;
+      /**
+       * @default video
+       * @constant
+       */
+      object: "video";
+      path: string;
+      /** @enum {string} */
+      state: "playable" | "needs_proxy" | "proxy" | "missing" | "unreadable" | "features_only" | "unknown";
+      stream_url: string;
+      subtitles_url: string | null;
+      tags: string[];
+      thumbnail_url: string;
+      width: number | null;
+    };
+    /** @description Videos of the library. */
+    Videos: {
+      data: components["schemas"]["Video"][];
+      /** @default false */
+      has_more: boolean;
+      next_page_token: string | null;
+      /** @description How many there are on all pages. */
+      num_videos: number;
+      /**
+       * @default list
+       * @constant
+       */
+      object: "list";
+    };
+    /** @description A query taken apart at the best moment of one video. */
+    Why: {
+      /** @description Where each step of the query is seen best, seconds. */
+      at: number[];
+      /** @description Null where the score has one branch only. */
+      branches: components["schemas"]["Branches"] | null;
+      /**
+       * @default why
+       * @constant
+       */
+      object: "why";
+      query: string;
+      /** @description Of that moment, before anything is taken from it for what must not be seen. */
+      score: number;
+      video_id: string;
+      /** @description In the order of the sentence. */
+      words: components["schemas"]["Word"][];
+    };
+    /** @description A word of a query, and what it does at the best moment of a video. */
+    Word: {
+      /** @description What the moment's score loses without it; below 0 it takes away, null: nothing is left without it. */
+      adds: number | null;
+      /** @description Of several sentences in order, 0 is the first. */
+      step: number;
+      word: string;
+    };
+  };
+  responses: never;
+  parameters: never;
+  requestBodies: never;
+  headers: never;
+  pathItems: never;
+}
+export type $defs = Record<string, never>;
+export type operations = Record<string, never>;
