@@ -1,4 +1,4 @@
-"""ARL-style: what two networks remember and label for each other, and the checks of our sheet on it."""
+"""ARL-style: what two networks remember and label for each other, and what its description promises."""
 
 from __future__ import annotations
 
@@ -299,7 +299,7 @@ def test_the_cut_step_has_the_same_gradients_and_memory() -> None:
     assert bool(total.isfinite())
 
 
-def test_sizes_are_those_of_the_sheet() -> None:
+def test_sizes_are_those_described() -> None:
     """Of one network, and training holds two; no count was published."""
     for name, want in (("tvr_i3d", 2_729_856), ("activitynet_i3d", 2_038_144)):
         recipe = load_recipe(f"prvr.methods.arl_style.runs:{name}")

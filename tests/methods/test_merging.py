@@ -135,7 +135,7 @@ def test_levels_by_hand() -> None:
 
 
 def loop_level(omega: float, count: int, rule: LevelRule) -> int:
-    """k from 1, as the sheet words each rule."""
+    """k from 1, as the paper words each rule."""
     if rule == "monotone":
         return min(count, math.floor(count * omega) + 1)
     passing = [k for k in range(1, count + 1) if omega > (count - k) / count]

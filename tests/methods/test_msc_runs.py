@@ -24,7 +24,7 @@ from tests.methods.make import batch, network
 
 BENCHMARKS = ("qvhighlights", "tvr", "activitynet", "charades")
 
-PUBLISHED: dict[str, tuple[Any, ...]] = {  # sheet, section 9: one value a benchmark
+PUBLISHED: dict[str, tuple[Any, ...]] = {  # what was released: one value a benchmark
     "model.video_width": (2816, 768, 768, 768),
     "model.text_width": (512, 768, 768, 768),
     "model.max_words": (77, 77, 77, 77),
@@ -56,22 +56,22 @@ PUBLISHED: dict[str, tuple[Any, ...]] = {  # sheet, section 9: one value a bench
     "prepare.levels": ((32, 20, 12, 8, 5),) * 4,
 }
 
-IN_THE_TEXT: dict[str, tuple[Any, Any]] = {  # sheet, section 10: released, and in the paper's text
-    "loss.nce_clip": (0.02, 1.0),  # row 1
+IN_THE_TEXT: dict[str, tuple[Any, Any]] = {  # what was released, and what the text says
+    "loss.nce_clip": (0.02, 1.0),
     "loss.nce_frame": (0.04, 1.0),
-    "loss.nce_similarity": ("dot", "cosine"),  # 2
-    "loss.tcpl_unit": ("pairs", "all"),  # 4
-    "loss.tcpl_mean": ("all", "pairs"),  # 7
-    "loss.cbva_similarity": ("dot", "cosine"),  # 11
-    "model.alignment": ("linear", "none"),  # 12
-    "loss.cbva_pool": ("mean", "sum"),  # 13, 14
-    "loss.cbva_moves": ("one", "both"),  # 15
-    "prepare.merge_by": ("dot", "cosine"),  # 19
-    "prepare.schedule": ((80, 52, 32), (80, 50, 32)),  # 20
-    "prepare.levels": ((32, 20, 12, 8, 5), (32, 20, 12, 8, 6, 5)),  # 23
-    "prepare.omega": ("connected", "direct"),  # 24
-    "prepare.pairing": ("one_to_one", "many_to_one"),  # 28
-    "loss.cbva_merges_by": ("frozen", "aligned"),  # 28
+    "loss.nce_similarity": ("dot", "cosine"),
+    "loss.tcpl_unit": ("pairs", "all"),
+    "loss.tcpl_mean": ("all", "pairs"),
+    "loss.cbva_similarity": ("dot", "cosine"),
+    "model.alignment": ("linear", "none"),
+    "loss.cbva_pool": ("mean", "sum"),
+    "loss.cbva_moves": ("one", "both"),
+    "prepare.merge_by": ("dot", "cosine"),
+    "prepare.schedule": ((80, 52, 32), (80, 50, 32)),
+    "prepare.levels": ((32, 20, 12, 8, 5), (32, 20, 12, 8, 6, 5)),
+    "prepare.omega": ("connected", "direct"),
+    "prepare.pairing": ("one_to_one", "many_to_one"),
+    "loss.cbva_merges_by": ("frozen", "aligned"),
 }
 
 

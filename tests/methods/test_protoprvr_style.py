@@ -1,4 +1,4 @@
-"""ProtoPRVR-style: what prototypes read, what is read back from them, and the checks of our sheet on it."""
+"""ProtoPRVR-style: what prototypes read, what is read back from them, and what its description promises."""
 
 from __future__ import annotations
 
@@ -319,7 +319,7 @@ def test_a_video_is_stored_as_its_prototypes() -> None:
     assert loss()(outputs, given, 0)[1]["diversity"] == 0
 
 
-def test_sizes_are_those_of_the_sheet() -> None:
+def test_sizes_are_those_described() -> None:
     """Of what is left after training; no count was published."""
     for name, want in (("tvr_i3d", 5_753_856), ("activitynet_i3d", 4_271_616)):
         recipe = load_recipe(f"prvr.methods.protoprvr_style.runs:{name}")

@@ -245,7 +245,7 @@ def check_gradients(case: Case, settings: recipes.DLDKDSettings, where: str) -> 
 
 
 def test_terms_have_their_official_values(case: Case) -> None:
-    """DL-DKD's own names of its terms, of which the sheet does not say which branch is which: as a set."""
+    """DL-DKD's own names of its terms, of which nothing says which branch is which: as a set."""
     if case.plus:
         return
     file, said = case.file, case.file.settings()

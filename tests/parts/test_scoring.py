@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from prvr.core.types import VideoTokens
-from prvr.parts.pooling import AttentionPooling, last_valid, weighted_mean
+from prvr.parts.pooling import AttentionPooling, weighted_mean
 from prvr.parts.scoring import best_cosine, best_token, cosine_scores, dot_scores
 
 
@@ -64,7 +64,6 @@ def test_pooling() -> None:
     tokens, logits = torch.tensor([[[1.0], [3.0], [99.0]]]), torch.tensor([[0.0, 0.0, 50.0]])
     valid = torch.tensor([[True, True, False]])
     assert weighted_mean(tokens, logits, valid).tolist() == [[2.0]]
-    assert last_valid(tokens, valid).tolist() == [[3.0]]
     pooling = AttentionPooling(1)
     torch.testing.assert_close(pooling(tokens, valid), pooling(tokens[:, :2], valid[:, :2]))
     assert pooling(tokens[:1], valid).shape == (1, 1)

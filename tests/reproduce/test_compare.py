@@ -219,7 +219,7 @@ def test_what_is_counted_in_epochs_shrinks_with_the_budget() -> None:
 
 
 def test_multiply_adds_of_the_published_networks() -> None:
-    """The paper's Table 7; parameters as the sheet counts them."""
+    """The paper's Table 7; parameters as the released code has them."""
     video = VideoFeatures(torch.randn(128, 2816), torch.arange(128) * 1.0, 128.0)
     query = QueryBatch(
         words=torch.randn(1, 9, 512), valid=torch.ones(1, 9, dtype=torch.bool), sentence=torch.randn(1, 512)

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import itertools
 import math
 
 import pytest
 import torch
-from torch import Tensor
 
 from prvr.core.types import Hit
 from prvr.search.background import COUNTS, background, letters
@@ -18,7 +16,6 @@ from prvr.search.confidence import (
     Null,
     Tail,
     label,
-    separation,
     t_norm,
     verdict,
     video_bias,
@@ -100,16 +97,6 @@ def test_t_norm_by_hand() -> None:
     anchors = torch.tensor([[1.0, 3.0], [0.0, 4.0]])  # means 2 and 2, deviations sqrt(2) and sqrt(8)
     found = t_norm(torch.tensor([[4.0], [4.0]]), anchors)
     torch.testing.assert_close(found, torch.tensor([[2 / 2**0.5], [2 / 8**0.5]]))
-
-
-def test_separation_is_the_share_of_pairs_in_order() -> None:
-    higher, lower = torch.tensor([0.1, 0.5, 0.5]), torch.tensor([0.5, 0.2, 0.0, 0.1])
-
-    def pair(a: Tensor, b: Tensor) -> float:
-        return 1.0 if a > b else 0.5 if a == b else 0.0
-
-    want = sum(itertools.starmap(pair, itertools.product(higher, lower))) / 12
-    assert separation(higher, lower) == pytest.approx(want)
 
 
 def test_labels() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -9,8 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from prvr.runs.runs import zero_shot
-
 from prvr.core.errors import IndexFolderError, QueryError
 from prvr.core.facts import Facts, Where
 from prvr.core.grammar import Feedback, parse
@@ -18,8 +17,9 @@ from prvr.core.types import Hit
 from prvr.data.world.vocabulary import SCENE_WORDS
 from prvr.index.base import ZERO_SHOT, Cue, IndexHeader
 from prvr.index.exact import ExactIndex
+from prvr.ranker.ranker import zero_shot
 from prvr.search.background import background, letters
-from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, UNCALIBRATED, separation, verdict
+from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, UNCALIBRATED, verdict
 from prvr.search.engine import SearchEngine
 from prvr.search.ranking import Ranking, reciprocal_ranks, rocchio
 from tests.search.conftest import Made
@@ -121,7 +121,7 @@ def test_what_must_not_be_seen_goes_down_and_the_rest_stays(plain: SearchEngine,
             asked = [f"a {shape}", f'a {shape} -"{SCENE_WORDS[scene][0]}"']
             without, with_it = (scores(hits) for hits in plain.search_many(asked, k=99, words=False))
             apart = [
-                separation(*(torch.tensor([found[video_id] for video_id in group]) for group in (wanted, unwanted)))
+                statistics.fmean(found[one] > found[other] for one in wanted for other in unwanted)
                 for found in (without, with_it)
             ]
             better.append(apart[1] - apart[0])

@@ -22,9 +22,3 @@ def weighted_mean(tokens: Tensor, logits: Tensor, valid: Tensor) -> Tensor:
     """tokens (Q, W, D), logits (Q, W), valid (Q, W) -> (Q, D), weights softmax(logits) over the valid."""
     weights = logits.masked_fill(~valid, -torch.inf).softmax(-1)
     return torch.einsum("qw,qwd->qd", weights, tokens)
-
-
-def last_valid(tokens: Tensor, valid: Tensor) -> Tensor:
-    """The last real token of each row, which for CLIP-type encoders is [EOS]: (Q, W, E), (Q, W) -> (Q, E)."""
-    last = (valid * torch.arange(1, valid.shape[1] + 1, device=valid.device)).argmax(1)  # (Q,)
-    return tokens[torch.arange(len(tokens), device=tokens.device), last]

@@ -109,13 +109,6 @@ def t_norm(scores: Tensor, anchors: Tensor) -> Tensor:
     return (scores - mean.view(shape)) / deviation.view(shape)
 
 
-def separation(higher: Tensor, lower: Tensor) -> float:
-    """Chance that one of `higher` (n,) is greater than one of `lower` (m,), equal ones counting half: AUROC."""
-    ordered = lower.sort().values
-    below = torch.searchsorted(ordered, higher) + torch.searchsorted(ordered, higher, right=True)
-    return float(below.double().mean()) / (2 * len(lower))
-
-
 def label(p_topic: float | None, p_instance: float | None) -> str:
     """The word for two chances; without a home bank nothing better than `related` can be said."""
     if p_topic is None:
