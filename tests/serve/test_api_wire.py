@@ -220,11 +220,11 @@ with open_index(folder, write=True) as index:
 def test_searching_while_another_process_writes(own: Path) -> None:
     """Every answer is of one commit: whole, never an error, and never older than what was known to be written."""
     path = "/v1/search?q=a+red+circle&limit=100"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command, pipe = [sys.executable, "-c", WRITER, str(own)], subprocess.PIPE
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with (
         serving(config_of(own)) as live,
-        subprocess.Popen([sys.executable, "-c", WRITER, str(own)], env=environment, **pipes) as writer,
+        subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as writer,
     ):
         assert writer.stdin
         assert writer.stdout
