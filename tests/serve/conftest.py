@@ -69,12 +69,12 @@ def serving(config: ServeConfig) -> Iterator[Live]:
         until(lambda: server.started)
         yield Live(listening.getsockname()[1], app, server, desk)
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive(), "the server did not stop"
     desk.close()
 
 
-def until(true: Callable[[], object], *, seconds: float = 20.0) -> None:
+def until(true: Callable[[], object], *, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it never came true"

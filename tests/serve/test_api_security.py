@@ -14,8 +14,9 @@ from starlette.testclient import TestClient
 
 from prvr.core.errors import ConfigError
 from prvr.serve.runner import token_for
-from prvr.serve.security import Rate, bearer, digest_of, host_name
+from prvr.serve.security import bearer, digest_of, host_name
 from prvr.serve.settings import ServeConfig, is_loopback
+from prvr.service.rate import Rate
 from tests.serve.conftest import Live, asking, config_of
 from tests.serve.test_api_errors import check
 

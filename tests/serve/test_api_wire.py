@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +64,17 @@ def test_a_head_that_trickles_in_is_cut_off(library: Path) -> None:
             except OSError:
                 break
             break
-        assert time.monotonic() - began < 5
-        slow.settimeout(5)
+        assert time.monotonic() - began < 12  # the usual patience is longer
+        slow.settimeout(20)
         assert said(answer + rest(slow)) == (408, "too_slow")
-        assert asked(live, "/healthz").status == 200
+        assert asked(live, "/healthz")[0] == 200
 
 
 def test_a_client_that_says_nothing_is_cut_off(library: Path) -> None:
     with serving(config_of(library, **QUICK)) as live, connected(live) as silent:
         began = time.monotonic()
         assert said(rest(silent)) == (408, "too_slow")
-        assert 0.2 < time.monotonic() - began < 5
+        assert 0.2 < time.monotonic() - began < 12
 
 
 def test_a_body_that_trickles_in_is_cut_off(library: Path) -> None:
@@ -85,18 +85,18 @@ def test_a_body_that_trickles_in_is_cut_off(library: Path) -> None:
             b"Content-Length: 1000\r\n\r\n{"
         )
         assert rest(slow) == b""
-        assert 0.4 < time.monotonic() - began < 5
+        assert 0.4 < time.monotonic() - began < 12
         until(lambda: not live.server.server_state.tasks)
 
 
 def test_a_quick_client_keeps_its_connection_longer_than_a_head_may_take(library: Path) -> None:
-    with serving(config_of(library, **QUICK)) as live:
-        connection = HTTPConnection("127.0.0.1", live.port, timeout=10)
-        for _ in range(6):
+    with serving(config_of(library, head_s=1.0)) as live:
+        connection = HTTPConnection("127.0.0.1", live.port, timeout=20)
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
             connection.request("GET", "/healthz")
             assert connection.getresponse().read()
-            time.sleep(0.15)
-        assert connection.sock is not None
+            assert connection.sock is not None
         connection.close()
 
 
@@ -105,7 +105,7 @@ def test_an_answer_may_take_longer_than_a_request(library: Path) -> None:
         let_go = threading.Event()
         live.desk._thread.submit(let_go.wait, 20)
         threading.Timer(1.2, let_go.set).start()
-        assert asked(live, "/v1/search?q=a%20red%20circle").status == 200
+        assert asked(live, "/v1/search?q=a%20red%20circle")[0] == 200
 
 
 def test_when_all_connections_are_taken_the_slowest_makes_room(library: Path) -> None:
@@ -136,17 +136,24 @@ def test_what_is_no_http_is_told_in_our_form(live: Live) -> None:
 
 
 def test_the_longest_query_fits_in_a_url(live: Live) -> None:
-    assert asked(live, "/v1/search?q=" + "%E4%BD%A0" * 1000 + "%20" * 1000).status == 200
-    assert asked(live, "/v1/search?q=" + "%F0%9F%98%80" * 2001).status == 422
+    assert asked(live, "/v1/search?q=" + "%E4%BD%A0" * 1000 + "%20" * 1000)[0] == 200
+    assert asked(live, "/v1/search?q=" + "%F0%9F%98%80" * 2001)[0] == 422
 
 
-def asked(live: Live, path: str) -> HTTPResponse:
-    connection = HTTPConnection("127.0.0.1", live.port, timeout=30)
+def asked(live: Live, path: str) -> tuple[int, bytes]:
+    connection = HTTPConnection("127.0.0.1", live.port, timeout=60)
     connection.request("GET", path)
     answer = connection.getresponse()
-    answer.read()
+    body = answer.read()
     connection.close()
-    return answer
+    return answer.status, body
+
+
+def told(live: Live, path: str) -> dict[str, Any]:
+    status, body = asked(live, path)
+    assert status == 200
+    found: dict[str, Any] = json.loads(body)
+    return found
 
 
 def test_clients_that_leave_cost_nothing(library: Path) -> None:
@@ -163,7 +170,7 @@ def test_clients_that_leave_cost_nothing(library: Path) -> None:
             raw.close()
         until(lambda: live.desk.waiting == 0)
         let_go.set()
-        assert asked(live, "/v1/search?q=a+star").status == 200
+        assert asked(live, "/v1/search?q=a+star")[0] == 200
         assert sum(worked) == 1
         until(lambda: len(live.server.server_state.tasks) == 0)
 
@@ -188,43 +195,52 @@ def test_a_crowd_is_answered_without_an_error(live: Live) -> None:
     assert codes == [200] * 200
 
 
-def test_searching_while_another_process_writes(own: Path) -> None:
-    """Every answer is of one commit: whole, and never an error."""
-    code = """
-import sys, time, torch
+WRITER = """
+import sys, torch
 from pathlib import Path
-from prvr.core.types import Bank
 from prvr.core.facts import Facts
+from prvr.core.types import Bank
 from prvr.index.opening import open_index
-with open_index(Path(sys.argv[1]), write=True) as index:
-    for number in range(16):
+folder = Path(sys.argv[1])
+with open_index(folder, write=True) as index:
+    print("ready", flush=True)
+    for number, _ in enumerate(sys.stdin):  # a commit for every line
+        if number % 3 == 2:
+            index.remove(f"new{number - 1}")
+            print(len(index), flush=True)
+            continue
         tokens = torch.nn.functional.normalize(torch.randn(9, index.header.width), dim=1)
         spans = torch.stack([torch.arange(9.0), torch.arange(9.0) + 1], 1)
         index.add(f"new{number}", Bank(tokens, spans, 9), facts=Facts(duration_s=9.0))
-        index.save(Path(sys.argv[1]))
-        time.sleep(0.15)
-        if number % 3 == 0:
-            index.remove(f"new{number}")
+        index.save(folder)
+        print(len(index), flush=True)
 """
-    with serving(config_of(own)) as live:
-        seen = set()
-        command = [sys.executable, "-c", code, str(own)]
-        with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}) as writer:
-            while writer.poll() is None:
-                connection = HTTPConnection("127.0.0.1", live.port, timeout=30)
-                connection.request("GET", "/v1/search?q=a+red+circle&limit=100")
-                answer = connection.getresponse()
-                assert answer.status == 200
-                found: dict[str, Any] = json.loads(answer.read())
-                assert len({hit["video_id"] for hit in found["data"]}) == len(found["data"]) >= 36
-                seen.add(found["num_videos"])
-                connection.close()
-        assert writer.returncode == 0
-        connection = HTTPConnection("127.0.0.1", live.port, timeout=30)
-        connection.request("GET", "/v1/search?q=a+red+circle&limit=1")
-        assert json.loads(connection.getresponse().read())["num_videos"] == 36 + 16 - 6
-        connection.close()
-        assert len(seen) > 2
+
+
+def test_searching_while_another_process_writes(own: Path) -> None:
+    """Every answer is of one commit: whole, never an error, and never older than what was known to be written."""
+    path = "/v1/search?q=a+red+circle&limit=100"
+    command, pipe = [sys.executable, "-c", WRITER, str(own)], subprocess.PIPE
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with (
+        serving(config_of(own)) as live,
+        subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as writer,
+    ):
+        assert writer.stdin
+        assert writer.stdout
+        assert writer.stdout.readline() == "ready\n"
+        written = 36
+        for _ in range(16):
+            writer.stdin.write("\n")
+            writer.stdin.flush()  # and while it writes:
+            found = told(live, path)
+            ids = {hit["video_id"] for hit in found["data"]}
+            assert len(ids) == len(found["data"]) == found["num_videos"] == found["num_asked"]
+            before, written = written, int(writer.stdout.readline())
+            assert found["num_videos"] in (before, written)
+        writer.stdin.close()
+        assert writer.wait(60) == 0
+        assert told(live, path)["num_videos"] == written == 36 + 11 - 5
 
 
 def test_packets_are_sent_at_once(library: Path) -> None:
@@ -288,10 +304,8 @@ def test_prvr_serve_from_its_first_line_to_its_end(library: Path) -> None:
         connection.request("GET", "/readyz")
         assert connection.getresponse().read()
         connection.close()
-        began = time.monotonic()
         server.send_signal(signal.SIGINT)
-        assert server.wait(15) == 0
-        assert time.monotonic() - began < 6
+        assert server.wait(30) == 0
         assert server.stderr.read() == "Stopped\n"
     finally:
         server.kill()

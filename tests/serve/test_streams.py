@@ -244,12 +244,11 @@ def test_other_work_goes_on_while_files_are_opened(
     state = client.app.state.prvr  # type: ignore[attr-defined]
     media: Media = state.media
     blocked = threading.Event()
-    media._prober.submit(blocked.wait, 20)
+    held = media._prober.submit(blocked.wait, 120)
     media._known.clear()
-    began = time.monotonic()
     videos = client.get("/v1/videos").json()["data"]
     assert "unknown" in {one["state"] for one in videos}
     assert client.post("/v1/search", json={"query_text": "a red ball"}).status_code == 200
-    assert time.monotonic() - began < 5
+    assert not held.done()  # nobody waited for it
     blocked.set()
     until(lambda: {one["state"] for one in client.get("/v1/videos").json()["data"]} <= {"playable", "features_only"})

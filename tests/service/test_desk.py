@@ -183,7 +183,7 @@ def test_a_hit_that_left_meanwhile_is_dropped(own: Path) -> None:
     real = engine.hits
     took: list[str] = []
 
-    def slow(ranking: Ranking, start: int, stop: int, **settings: Any) -> list[Hit]:
+    def slow(ranking: Ranking, start: int, stop: int, **settings: Any) -> Sequence[Hit]:
         found = real(ranking, start, stop, **settings)
         with open_index(own, write=True) as index:
             took.append(found[len(took)].video_id)
@@ -208,7 +208,7 @@ def test_an_index_that_is_emptied_meanwhile_leaves_nothing_to_tell(own: Path) ->
 
     looks: list[int] = []
 
-    def emptied(ranking: Ranking, start: int, stop: int, **settings: Any) -> list[Hit]:
+    def emptied(ranking: Ranking, start: int, stop: int, **settings: Any) -> Sequence[Hit]:
         found = real(ranking, start, stop, **settings)
         looks.append(len(found))
         with open_index(own, write=True) as index:

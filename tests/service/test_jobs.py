@@ -49,10 +49,8 @@ def alive(pid: int) -> bool:
 
 
 def test_a_job_runs_in_a_process_of_its_own(jobs: Jobs) -> None:
-    began = time.monotonic()
     job = jobs.start("proxy", tasks.count, 3, 0.0)
-    assert time.monotonic() - began < 0.05
-    assert job.status in ("queued", "running")
+    assert job.status in ("queued", "running")  # it does not wait for the process
     done = ended(jobs, job)
     assert done.status == "done"
     assert done.result is not None
@@ -66,12 +64,14 @@ def test_a_job_runs_in_a_process_of_its_own(jobs: Jobs) -> None:
 
 
 def test_progress_and_what_is_left(jobs: Jobs) -> None:
-    job = jobs.start("proxy", tasks.count, 10, 0.25)
+    began = time.time()
+    job = jobs.start("proxy", tasks.count, 400, 0.25)
     until(lambda: jobs.get(job.id).progress.done >= 2)
     now = jobs.get(job.id)
     assert now.status == "running"
-    assert now.eta_s is not None
-    assert 0.25 < now.eta_s < 20  # the process's own start counts as well
+    done, left_s = now.progress.done, now.eta_s
+    assert left_s is not None
+    assert 0.25 * (400 - done) < left_s < (time.time() - began) * (400 - done) / done  # the process's start counts too
     jobs.cancel(job.id)
     assert ended(jobs, job).status == "cancelled"
 
@@ -176,27 +176,24 @@ def test_followers_see_every_end(jobs: Jobs, tmp_path: Path) -> None:
     async def follow(job_id: str) -> list[Job | None]:
         return [job async for job in jobs.follow(job_id, heartbeat_s=0.05)]
 
-    async def both() -> tuple[list[Job | None], list[Job | None], float]:
+    async def both() -> tuple[list[Job | None], list[Job | None], int]:
         job = jobs.start("proxy", tasks.count, 4, 0.25)
-        began = time.monotonic()
         following = asyncio.gather(follow(job.id), follow(job.id))
-        worst = 0.0
+        turns = 0
         while not following.done():  # the loop goes on meanwhile
-            then = time.monotonic()
-            await asyncio.sleep(0.01)
-            worst = max(worst, time.monotonic() - then)
-        assert time.monotonic() - began < 15
+            await asyncio.sleep(0)
+            turns += 1
         first, second = await following
-        return first, second, worst
+        return first, second, turns
 
-    first, second, worst = asyncio.run(both())
+    first, second, turns = asyncio.run(both())
     for seen in (first, second):
         known = [job for job in seen if job is not None]
         assert known[-1].status == "done"
         assert len(known) >= 4
         assert None in seen  # while the process started, nothing was to be said
         assert [job.progress.done for job in known] == sorted(job.progress.done for job in known)
-    assert worst < 0.5
+    assert turns > 100
     assert jobs._watchers == {}
 
 
@@ -211,14 +208,18 @@ def test_a_follower_leaves(jobs: Jobs, tmp_path: Path) -> None:
                 pass
 
         task = asyncio.create_task(follow())
-        await asyncio.sleep(0.1)
+        while not jobs._watchers.get(job.id):
+            await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert jobs._watchers[job.id] == set()
-        asyncio.get_running_loop().call_later(0.1, stopping.set)
-        seen = [one async for one in jobs.follow(job.id, stopping=stopping)]  # the server stops
-        assert seen[-1] is None or not seen[-1].ended
+        seen = []
+        async for one in jobs.follow(job.id, stopping=stopping, heartbeat_s=600):
+            seen.append(one)
+            if one and one.progress.current:  # nothing more will happen to the job, but the server stops
+                asyncio.get_running_loop().call_soon(stopping.set)
+        assert not any(one is None or one.ended for one in seen)
 
     asyncio.run(leave())
     (tmp_path / "go").touch()

@@ -127,7 +127,8 @@ def test_a_picture_is_made_once_for_all_who_wait(media: Media, tmp_path: Path, m
             await asyncio.sleep(0.01)
         for task in (left, shared[0], first[0]):  # they go: one picture nobody wants any more, two others still do
             task.cancel()
-        await asyncio.sleep(0.05)
+        while any(not task.cancelled() for task in (left, shared[0], first[0])):
+            await asyncio.sleep(0)
         go.set()
         return await asyncio.gather(*first, left, *shared, return_exceptions=True)
 

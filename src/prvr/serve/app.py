@@ -23,10 +23,10 @@ from prvr.serve import (
     videos,
 )
 from prvr.serve.errors import answers
-from prvr.serve.metrics import Measured, Metrics
+from prvr.serve.metrics import Counted, Metrics
 from prvr.serve.security import OPEN_TO_ALL, Doorman, Gate
 from prvr.serve.settings import ServeConfig
-from prvr.serve.state import State, nothing_unknown
+from prvr.serve.state import Parts, nothing_unknown
 from prvr.service.desk import Desk
 from prvr.service.jobs import Jobs
 from prvr.service.media import Media
@@ -47,7 +47,7 @@ def create_app(desk: Desk, config: ServeConfig) -> FastAPI:
         jobs = Jobs(at_once=config.proxies)
         media = Media(config.folder, cache_bytes=config.cache_bytes)
         metrics.watch(desk, jobs)
-        app.state.prvr = State(config=config, desk=desk, jobs=jobs, media=media, metrics=metrics, doorman=doorman)
+        app.state.prvr = Parts(config=config, desk=desk, jobs=jobs, media=media, metrics=metrics, doorman=doorman)
         try:
             yield
         finally:
@@ -71,7 +71,7 @@ def create_app(desk: Desk, config: ServeConfig) -> FastAPI:
     for part in (search, videos, streams, exports, libraries, failures, session, health, plain, pages):
         app.include_router(part.router)
     app.add_middleware(Gate, config=config, doorman=doorman)
-    app.add_middleware(Measured, metrics=metrics)  # the outermost
+    app.add_middleware(Counted, metrics=metrics)  # the outermost
     return app
 
 

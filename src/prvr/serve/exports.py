@@ -17,7 +17,7 @@ from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import Key, repeated, told_job
 from prvr.serve.requests import ExportClip, ExportRequest
 from prvr.serve.schema import Job
-from prvr.serve.state import Server, State, known
+from prvr.serve.state import Parts, Server, known
 from prvr.serve.streams import gone, sent
 from prvr.service import work
 from prvr.service.saving import FILMS, ONE_BY_ONE, name_of, save, spans_of
@@ -75,7 +75,7 @@ async def export_file(
     return sent(request, found, kind, attachment=found.name)
 
 
-async def _hits(server: State, asked: ExportRequest) -> list[Hit]:
+async def _hits(server: Parts, asked: ExportRequest) -> list[Hit]:
     """The clips as `search.export` takes them. Raises ApiError for a video that is not there."""
     groups: dict[object, list[ExportClip]] = {}
     for number, clip in enumerate(asked.clips):

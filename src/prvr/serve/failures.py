@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,9 +15,9 @@ from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import Key, repeated, told_job
 from prvr.serve.requests import RetryRequest
 from prvr.serve.schema import Failure, Failures, Job
-from prvr.serve.state import Server, State, alone, here_only, told
+from prvr.serve.state import Parts, Server, alone, here_only, told
 from prvr.service import work
-from prvr.service.unread import Unread, unread
+from prvr.service.unread import Unread, table, unread
 from prvr.service.unread import ignore as ignored
 
 router = APIRouter(prefix="/v1", tags=["library"])
@@ -88,20 +85,15 @@ async def ignore(failure_id: Annotated[str, InPath(min_length=1, max_length=64)]
 )
 async def failures_csv(server: Server) -> Response:
     """All of it, the ignored too."""
-    text = io.StringIO()
-    table = csv.writer(text)
-    table.writerow(("time", "file", "stage", "reason", "ignored"))
-    for one in await _unread(server):
-        when = datetime.fromtimestamp(one.time, UTC).isoformat(timespec="seconds")
-        table.writerow((when, one.file, one.stage, one.reason, "yes" if one.ignored else "no"))
+    text = table(await _unread(server))
     headers = {"Content-Disposition": 'attachment; filename="prvr-failures.csv"'}
-    return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _failure(one: Unread) -> Failure:
     return Failure(id=one.id, file=one.file, stage=one.stage, reason=one.reason, failed_at=one.time)
 
 
-async def _unread(server: State) -> list[Unread]:
+async def _unread(server: Parts) -> list[Unread]:
     """Others than this machine's users see no folders."""
     return await asyncio.to_thread(unread, server.config.folder, hidden=not server.config.open)

@@ -6,20 +6,19 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Header
 from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 
-from prvr.core.errors import VideoError
 from prvr.serve.errors import answers
 from prvr.serve.requests import LibraryRequest
 from prvr.serve.schema import ErrorBody, Job, Jobs, Progress
-from prvr.serve.state import Server, State, here_only, told
+from prvr.serve.state import Parts, Server, here_only, told
 from prvr.service import jobs, work
 from prvr.service.jobs import HEARTBEAT_S
+from prvr.service.machine import whole_path
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 Key = Annotated[
@@ -109,7 +108,7 @@ def repeated(key: str | None, asked: BaseModel) -> tuple[str, str] | None:
     return key, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-async def _events(server: State, job_id: str) -> AsyncIterator[str]:
+async def _events(server: Parts, job_id: str) -> AsyncIterator[str]:
     """The stream ends with the job, or with the server."""
     async for job in server.jobs.follow(job_id, stopping=server.stopping, heartbeat_s=HEARTBEAT_S):
         if job is None:
@@ -117,13 +116,3 @@ async def _events(server: State, job_id: str) -> AsyncIterator[str]:
         else:
             text = shown(job).model_dump_json()
             yield f"event: {'end' if job.ended else 'progress'}\ndata: {text}\n\n"
-
-
-def whole_path(text: str) -> Path:
-    """A folder, or a video file, of this machine. Raises VideoError."""
-    path = Path(text).expanduser()
-    if not path.is_absolute():
-        raise VideoError(f"{text}: is not a whole path; give one that begins with / or ~")
-    if not path.exists():
-        raise VideoError(f"{text}: no such folder or file; check the path")
-    return path

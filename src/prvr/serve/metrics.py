@@ -57,7 +57,7 @@ class _Looked(Collector):
         yield jobs
 
 
-class Measured:
+class Counted:
     """Counts every answer by the route that gave it."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

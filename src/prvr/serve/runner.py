@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import errno
 import os
 import secrets
 import socket
-import sys
 import threading
 import webbrowser
 from collections.abc import Callable
@@ -27,6 +25,7 @@ from prvr.serve.protocol import patient
 from prvr.serve.security import digest_of
 from prvr.serve.settings import ServeConfig, is_loopback
 from prvr.service.desk import Desk
+from prvr.service.machine import spare_memory
 
 TRIES = 50  # ports that are tried from the one that was asked for
 GRACE_S = 3.0  # that answers which are being sent have when the server stops
@@ -91,17 +90,6 @@ def run(config: ServeConfig, *, on_start: Callable[[Started], None], open_page: 
             server.run(sockets=[listening])
     finally:
         desk.close()
-
-
-def spare_memory() -> None:
-    """Keep the process as small after ten thousand questions as after a thousand.
-
-    oneDNN compiles for every shape that comes by and would keep 1,024 of them, a fifth of the process; glibc would have
-    eight heaps a core, and what a thread freed would stay in its own.
-    """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")  # read when the first product is made
-    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
-        mallopt(-8, 2)  # M_ARENA_MAX
 
 
 def settings(app: FastAPI, config: ServeConfig) -> uvicorn.Config:

@@ -14,7 +14,7 @@ from prvr.serve.errors import answers
 from prvr.serve.picture import check_picture
 from prvr.serve.requests import SearchRequest
 from prvr.serve.schema import Branches, Hit, Scores, Search, Usage, Why, Word
-from prvr.serve.state import Server, State, VideoId, address, known, told, while_there
+from prvr.serve.state import Parts, Server, VideoId, address, known, told, while_there
 from prvr.service.desk import Answer, Question, step_s
 
 PICTURES = ("image/jpeg", "image/png", "image/webp")
@@ -117,7 +117,7 @@ async def why(request: Request, video_id: VideoId, server: Server, q: Text) -> R
     )
 
 
-async def find(request: Request, server: State, asked: SearchRequest) -> Search:
+async def find(request: Request, server: Parts, asked: SearchRequest) -> Search:
     """The answer to what was asked. Raises ApiError, QueryError."""
     began = time.perf_counter()
     question = question_of(asked)
@@ -127,7 +127,7 @@ async def find(request: Request, server: State, asked: SearchRequest) -> Search:
     return listed(server, answer, question, asked.query_text, began)
 
 
-def listed(server: State, answer: Answer, question: Question, text: str, began: float) -> Search:
+def listed(server: Parts, answer: Answer, question: Question, text: str, began: float) -> Search:
     """An answer as it is told."""
     more = question.stop < answer.total and question.picture is None
     server.metrics.searches.labels(answer.verdict).inc()
@@ -150,7 +150,7 @@ def listed(server: State, answer: Answer, question: Question, text: str, began: 
     )
 
 
-def _hit(server: State, answer: Answer, rank: int, hit: types.Hit) -> Hit:
+def _hit(server: Parts, answer: Answer, rank: int, hit: types.Hit) -> Hit:
     holdings = answer.holdings
     at, file = round((hit.start + hit.end) / 2, 1), holdings.file(hit.video_id)
     beside = {

@@ -7,8 +7,6 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
@@ -19,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from prvr.serve.errors import ApiError, reply
 from prvr.serve.headers import HEADERS
 from prvr.serve.settings import ServeConfig, is_loopback
+from prvr.service.rate import Rate
 
 COOKIE = "prvr"
 IMAGES = "/v1/search/image"
@@ -27,26 +26,6 @@ READING = ("GET", "HEAD", "OPTIONS")
 OPEN_TO_ALL = ("/", "/healthz", "/v1/session")
 WRONG_PER_MINUTE = 10  # tokens of one client
 WRONG_S = 0.3  # that a wrong one takes longer
-MOST_CLIENTS = 10_000  # that are remembered
-
-
-class Rate:
-    """So many a minute for each client, in bursts of at most a quarter of that."""
-
-    def __init__(self, per_minute: int) -> None:
-        self._speed, self._most = per_minute / 60, max(1.0, per_minute / 4)
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()  # client -> what was left, and when
-
-    def wait(self, client: str, *, now: float | None = None) -> float:
-        """Seconds until this client may ask again; 0: now, which counts as one."""
-        now = time.monotonic() if now is None else now
-        left, then = self._left.pop(client, (self._most, now))
-        left = min(self._most, left + (now - then) * self._speed)
-        allowed = left >= 1
-        self._left[client] = (left - 1 if allowed else left), now
-        while len(self._left) > MOST_CLIENTS:
-            self._left.popitem(last=False)
-        return 0.0 if allowed else (1 - left) / self._speed
 
 
 class Doorman:

@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class Parts:
     """One server."""
 
     config: ServeConfig
@@ -42,21 +42,17 @@ class State:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set when answers that never end must end
 
 
-def state_of(request: Request) -> State:
+def state_of(request: Request) -> Parts:
     """The server that a request came to."""
-    state: State = request.app.state.prvr
+    state: Parts = request.app.state.prvr
     return state
 
 
-def _readable(text: str) -> str:
-    return unquote(text)
-
-
-Server = Annotated[State, Depends(state_of)]
+Server = Annotated[Parts, Depends(state_of)]
 VideoId = Annotated[
     str,
     Path(description="Percent-encoded, slashes too.", min_length=1, max_length=12_000),
-    AfterValidator(_readable),
+    AfterValidator(unquote),
 ]
 
 
@@ -74,7 +70,7 @@ async def nothing_unknown(request: Request) -> None:
             raise ApiError(422, "parameter_unknown", f"{name[:60]!a}: no such parameter; {instead}", param=name[:60])
 
 
-async def known(server: State, video_id: str) -> Holdings:
+async def known(server: Parts, video_id: str) -> Holdings:
     """What the library holds, with this video. Raises ApiError where it is not there."""
     holdings = await server.desk.holdings(needed=video_id)
     if video_id not in holdings.facts:
@@ -83,14 +79,14 @@ async def known(server: State, video_id: str) -> Holdings:
     return holdings
 
 
-def here_only(server: State, otherwise: str) -> None:
+def here_only(server: Parts, otherwise: str) -> None:
     """Raises ApiError, which says what to do `otherwise`, where others than this machine's users can ask."""
     if not server.config.open:
         raise ApiError(403, "loopback_only", otherwise)
 
 
 @contextlib.contextmanager
-def alone(server: State) -> Iterator[None]:
+def alone(server: Parts) -> Iterator[None]:
     """Inside, something of the index folder is changed. Raises ApiError where somebody else is writing there."""
     if server.jobs.active("index"):
         message = "the library is being indexed; wait for it, or cancel that job, then try again"

@@ -16,10 +16,10 @@ from prvr.core.files import there
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import told_job
 from prvr.serve.schema import Job
-from prvr.serve.state import Server, State, VideoId, address, here_only, known, while_there
+from prvr.serve.state import Parts, Server, VideoId, address, here_only, known, while_there
 from prvr.service import work
+from prvr.service.machine import show
 from prvr.service.media import PROXY_HEIGHT, need
-from prvr.service.reveal import show
 
 router = APIRouter(prefix="/v1/videos/{video_id}", tags=["media"])
 ASK_AGAIN = "private, no-cache"  # kept, but compared with what is there each time
@@ -141,7 +141,7 @@ async def reveal(video_id: VideoId, server: Server) -> Response:
     return Response(status_code=204)
 
 
-async def file_of(server: State, video_id: str) -> Path:
+async def file_of(server: Parts, video_id: str) -> Path:
     """The file that the index names for a video. Raises ApiError where there is none, or none any more."""
     holdings = await known(server, video_id)
     file = holdings.file(video_id)
@@ -157,7 +157,7 @@ def gone(name: str) -> ApiError:
     return ApiError(410, "video_missing", f"{name}: is not there any more; index the folder where it lies now")
 
 
-def unreadable(server: State, file: Path, problem: str) -> ApiError:
+def unreadable(server: Parts, file: Path, problem: str) -> ApiError:
     """A file that cannot be read as a video; users of other machines see no folders."""
     message = problem if server.config.open else problem.replace(f"{file.parent}/", "")
     return ApiError(422, "video_unreadable", message)

@@ -12,13 +12,13 @@ from starlette.responses import Response
 from prvr.core.errors import OtherFile
 from prvr.serve.asking import digest, start_of, token_of
 from prvr.serve.errors import ApiError, answers
-from prvr.serve.libraries import shown, whole_path
+from prvr.serve.libraries import shown
 from prvr.serve.requests import LocateRequest
 from prvr.serve.schema import EncoderInfo, Job, Libraries, Library, Problem, Video, Videos
-from prvr.serve.state import Server, State, VideoId, address, alone, here_only, known, told
+from prvr.serve.state import Parts, Server, VideoId, address, alone, here_only, known, told
 from prvr.service.desk import NothingIndexed
 from prvr.service.holdings import Holdings, Order
-from prvr.service.reveal import programs
+from prvr.service.machine import programs, whole_path
 from prvr.service.unread import unread
 
 router = APIRouter(prefix="/v1", tags=["library"])
@@ -107,7 +107,7 @@ async def remove(video_id: VideoId, server: Server) -> Response:
     return Response(status_code=204)
 
 
-def _library(server: State, holdings: Holdings, num_missing: int, indexing: Job | None) -> Library:
+def _library(server: Parts, holdings: Holdings, num_missing: int, indexing: Job | None) -> Library:
     facts, spec, folder = holdings.facts.values(), holdings.encoder, holdings.folder.absolute()
     return Library(
         id="default",
@@ -142,7 +142,7 @@ def _problem(line: str, *, open_: bool) -> Problem:
     return Problem(file=file if open_ else file.rpartition("/")[2], reason=reason if open_ else "is damaged")
 
 
-def _video(server: State, holdings: Holdings, video_id: str) -> Video:
+def _video(server: Parts, holdings: Holdings, video_id: str) -> Video:
     facts, file = holdings.facts[video_id], holdings.file(video_id)
     shape = server.media.shape(file)
     return Video(

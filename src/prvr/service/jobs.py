@@ -23,7 +23,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from prvr.core.errors import PrvrError
-from prvr.service.work import Failure, Step, child
+from prvr.service.work import JobFailure, Step, child
 
 Kind = Literal["index", "proxy", "export"]
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -35,7 +35,6 @@ ENDED = ("done", "failed", "cancelled")
 PATIENCE_S = 5.0  # between asking a process to stop and killing it
 LONGEST_LINE = 100  # jobs that wait
 HEARTBEAT_S = 15.0
-LOOK_UP_S = 0.25  # whoever follows a job sees this soon that the server stops
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ class Job:
     status: Status = "queued"
     progress: Step = field(default_factory=Step)
     started_at: float | None = None
-    error: Failure | None = None
+    error: JobFailure | None = None
     result: Result | None = None
 
     @property
@@ -175,7 +174,7 @@ class Jobs:
 
         Raises JobUnknown.
         """
-        loop, changed = asyncio.get_running_loop(), asyncio.Event()
+        loop, changed, stopping = asyncio.get_running_loop(), asyncio.Event(), stopping or asyncio.Event()
 
         def wake() -> None:
             with suppress(RuntimeError):  # the loop is gone, and with it whoever listened
@@ -184,23 +183,22 @@ class Jobs:
         with self._lock:
             job = self.get(job_id)
             self._watchers.setdefault(job_id, set()).add(wake)
+        stops = asyncio.ensure_future(stopping.wait())
+        stops.add_done_callback(lambda _: changed.set())
         try:
             yield job
-            quiet_s = 0.0
-            while not (job.ended or (stopping and stopping.is_set())):
-                wait_s = min(LOOK_UP_S, heartbeat_s)
+            while not (job.ended or stopping.is_set()):
                 try:
-                    await asyncio.wait_for(changed.wait(), wait_s)
+                    await asyncio.wait_for(changed.wait(), heartbeat_s)
                 except TimeoutError:
-                    quiet_s += wait_s
-                    if quiet_s >= heartbeat_s:
-                        quiet_s = 0.0
-                        yield None
+                    yield None
                     continue
                 changed.clear()
-                job, quiet_s = self._jobs.get(job_id, job), 0.0
-                yield job
+                if not stopping.is_set():
+                    job = self._jobs.get(job_id, job)
+                    yield job
         finally:
+            stops.cancel()
             with self._lock:
                 self._watchers.get(job_id, set()).discard(wake)
 
@@ -285,11 +283,11 @@ class Jobs:
                 if isinstance(message, Step):
                     self._change(job_id, progress=message)
                 else:
-                    outcome = {"error": message} if isinstance(message, Failure) else {"result": message}
+                    outcome = {"error": message} if isinstance(message, JobFailure) else {"result": message}
             process.join()
         except (OSError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
-            outcome = {"error": Failure(f"the job could not be started ({why}); free some memory, then retry")}
+            outcome = {"error": JobFailure(f"the job could not be started ({why}); free some memory, then retry")}
         finally:
             here.close()
         with self._lock:
@@ -334,7 +332,7 @@ def _ending(outcome: Mapping[str, Any], process: BaseProcess, *, stopped: bool) 
     log.error("a job's process was %s", how)
     return {
         "status": "failed",
-        "error": Failure(
+        "error": JobFailure(
             f"the worker process was {how}, perhaps for lack of memory; start it again: what was finished stays",
             code="worker_killed",
         ),

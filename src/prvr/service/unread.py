@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Literal, NamedTuple, Self
 
@@ -38,3 +42,14 @@ def unread(folder: Path, *, hidden: bool = False) -> list[Unread]:
 def ignore(folder: Path, failure_id: str) -> bool:
     """Leave one alone until it changes; False: there is none of this id. Raises IndexFolderError as `keeping`."""
     return keeping.ignore(folder, failure_id)
+
+
+def table(files: Sequence[Unread]) -> str:
+    """As CSV."""
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(("time", "file", "stage", "reason", "ignored"))
+    for one in files:
+        when = datetime.fromtimestamp(one.time, UTC).isoformat(timespec="seconds")
+        rows.writerow((when, one.file, one.stage, one.reason, "yes" if one.ignored else "no"))
+    return text.getvalue()

@@ -35,7 +35,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Failure:
+class JobFailure:
     """Why a job failed, as the API says it."""
 
     message: str
@@ -61,7 +61,7 @@ def child(there: Connection, task: Callable[..., dict[str, Any]], arguments: tup
     try:
         there.send(task(_reporter(there), *arguments))
     except PrvrError as error:
-        there.send(Failure(str(error), "invalid_request"))
+        there.send(JobFailure(str(error), "invalid_request"))
     except KeyboardInterrupt:
         raise SystemExit(1) from None
 

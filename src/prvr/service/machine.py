@@ -1,13 +1,16 @@
-"""The system's file manager, opened at a file of this machine."""
+"""What is asked of the machine itself: its files and file manager, and memory for a process that runs for weeks."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from prvr.core.errors import VideoError
 
 PATIENCE_S = 3.0  # what still runs then has opened a window
 NAME, PLACE = "org.freedesktop.FileManager1", "/org/freedesktop/FileManager1"
@@ -47,3 +50,24 @@ def _did(words: Sequence[str]) -> bool:
         return process.wait(PATIENCE_S) == 0
     except subprocess.TimeoutExpired:
         return True
+
+
+def whole_path(text: str) -> Path:
+    """A folder, or a video file, of this machine. Raises VideoError."""
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        raise VideoError(f"{text}: is not a whole path; give one that begins with / or ~")
+    if not path.exists():
+        raise VideoError(f"{text}: no such folder or file; check the path")
+    return path
+
+
+def spare_memory() -> None:
+    """Keep the process as small after ten thousand questions as after a thousand.
+
+    oneDNN compiles for every shape that comes by and would keep 1,024 of them, a fifth of the process; glibc would have
+    eight heaps a core, and what a thread freed would stay in its own.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")  # read when the first product is made
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(-8, 2)  # M_ARENA_MAX
