@@ -9,7 +9,6 @@ import torch
 
 from prvr.core.ranking import (
     Curves,
-    Layout,
     TokenScores,
     around,
     best_of_branches,
@@ -37,22 +36,21 @@ def curve(ends: Sequence[float], values: Sequence[float]) -> Curves:
 @pytest.mark.parametrize("clip_weight", [0.0, 0.4, 1.0])
 def test_fused_scores_equal_the_loop(clip_weight: float) -> None:
     """A branch without tokens in the middle and at the end; cosines that lie in memory either way."""
-    frames, clips = np.array([3, 1, 0, 2, 4]), np.array([1, 2, 3, 0, 0])
+    sizes = np.array([[3, 1], [1, 2], [0, 3], [2, 0], [4, 0]])
     cosines, at = torch.randn(2, 16), 0
-    got = best_of_branches(cosines, Layout(frames, clips)).fused(clip_weight)
-    assert torch.equal(got, best_of_branches(cosines.T.contiguous().T, Layout(frames, clips)).fused(clip_weight))
-    for v in range(5):
+    got = best_of_branches(cosines, sizes).fused(clip_weight)
+    assert torch.equal(got, best_of_branches(cosines.T.contiguous().T, sizes).fused(clip_weight))
+    for v, (frames, clips) in enumerate(sizes):
         for q in range(2):
-            parts = cosines[q, at : at + frames[v]], cosines[q, at + frames[v] : at + frames[v] + clips[v]]
+            parts = cosines[q, at : at + frames], cosines[q, at + frames : at + frames + clips]
             frame, clip = (max(part.tolist(), default=-np.inf) for part in parts)
             want = {0.0: frame, 1.0: clip}.get(clip_weight, 0.6 * frame + 0.4 * clip)
             assert float(got[q, v]) == pytest.approx(want)
-        at += frames[v] + clips[v]
+        at += frames + clips
 
 
 def test_no_video_has_no_score() -> None:
-    nothing = np.empty(0, np.int64)
-    assert best_of_branches(torch.empty(3, 0), Layout(nothing, nothing)).fused(0.4).shape == (3, 0)
+    assert best_of_branches(torch.empty(3, 0), np.empty((0, 2), np.int64)).fused(0.4).shape == (3, 0)
 
 
 def test_the_best_token_by_hand() -> None:

@@ -18,7 +18,7 @@ def test_best_token_by_hand() -> None:
     torch.testing.assert_close(best_cosine(query, tokens, valid)[0], torch.tensor([[1.0, 1.0], [1.0, 0.0]]))
 
 
-def test_scoring_equals_the_loop_in_chunks_and_with_padding() -> None:
+def test_scoring_equals_the_loop_with_padding() -> None:
     query, tokens = torch.randn(7, 8), torch.randn(5, 6, 8)
     valid = torch.rand(5, 6) < 0.7
     valid[:, 0] = True
@@ -30,14 +30,13 @@ def test_scoring_equals_the_loop_in_chunks_and_with_padding() -> None:
             assert winner[q, v] == cosines.argmax()
     padded = torch.cat([tokens, torch.full((5, 2, 8), 9.0)], dim=1)
     more = F.pad(valid, (0, 2))
-    for chunk in (1, 3, None):
-        torch.testing.assert_close(best_cosine(query, padded, more, chunk=chunk)[0], score)
+    torch.testing.assert_close(best_cosine(query, padded, more)[0], score)
     assert best_token(query[:0], tokens, valid)[0].shape == (0, 5)
 
 
 def test_gradients_reach_the_winner_alone() -> None:
     query, tokens = torch.randn(3, 4), torch.randn(2, 5, 4, requires_grad=True)
-    score, winner = best_token(query, tokens, torch.ones(2, 5, dtype=torch.bool), chunk=2)
+    score, winner = best_token(query, tokens, torch.ones(2, 5, dtype=torch.bool))
     (grad,) = torch.autograd.grad(score.sum(), tokens)
     want = torch.zeros(2, 5, 4)
     for q in range(3):
@@ -56,7 +55,7 @@ def test_branches_are_scored_apart() -> None:
     query = torch.randn(5, 4)
     torch.testing.assert_close(dot_scores(query, video).clip, best_token(query, video.clips, video.clip_valid)[0])
     torch.testing.assert_close(
-        cosine_scores(query, video, chunk=2).frame, best_cosine(query, video.frames, video.frame_valid)[0]
+        cosine_scores(query, video).frame, best_cosine(query, video.frames, video.frame_valid)[0]
     )
 
 

@@ -7,9 +7,9 @@ through videos or queries one by one, which takes five times as long for the twe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -26,49 +26,31 @@ PRODUCTS = 1 << 24
 GRID_S = 0.5  # an instant
 
 
-class Layout(NamedTuple):
-    """How many tokens each of V videos has."""
-
-    frames: Array  # (V,) int64
-    clips: Array  # (V,) int64
-
-    @classmethod
-    def of(cls, banks: Sequence[Bank]) -> Self:
-        """That of V banks."""
-        frames = np.array([bank.num_frames for bank in banks], np.int64)
-        return cls(frames, np.array([len(bank.tokens) for bank in banks], np.int64) - frames)
-
-    @property
-    def counts(self) -> Array:
-        """(2V,) tokens of each branch of each video: 2v its frames, 2v + 1 its clips."""
-        return np.stack(self, 1).flatten()
-
-    @property
-    def branch(self) -> Array:
-        """(ΣN,) which of the 2V branches a token belongs to."""
-        counts = self.counts
-        return np.arange(len(counts)).repeat(counts)
+def sizes_of(banks: Sequence[Bank]) -> Array:
+    """How many frames and how many clips each of V banks has -> (V, 2) int64."""
+    sizes = [(bank.num_frames, len(bank.tokens) - bank.num_frames) for bank in banks]
+    return np.array(sizes, np.int64).reshape(-1, 2)
 
 
-def best_of_branches(cosines: Tensor, layout: Layout) -> BranchScores:
-    """cosines (B, ΣN) on the CPU -> the best of every video's frames and of its clips, (B, V) each.
+def best_of_branches(cosines: Tensor, sizes: Array) -> BranchScores:
+    """cosines (B, ΣN) on the CPU, sizes (V, 2) -> the best of every video's frames and of its clips, (B, V) each.
 
     A video without tokens of a branch has -inf there.
     """
-    best = torch.from_numpy(_highest(cosines.contiguous().numpy(), layout)).view(len(cosines), -1, 2)
+    best = torch.from_numpy(_highest(cosines.contiguous().numpy(), sizes)).view(len(cosines), -1, 2)
     return BranchScores(frame=best[..., 0], clip=best[..., 1])
 
 
 def score_banks(banks: Sequence[Bank], queries: Tensor, *, clip_weight: float) -> Tensor:
     """queries (B, D) of unit length -> (B, len(banks)), the fused score of each video."""
     tokens = torch.cat([bank.tokens for bank in banks]).float()
-    return best_of_branches(queries @ tokens.T, Layout.of(banks)).fused(clip_weight)
+    return best_of_branches(queries @ tokens.T, sizes_of(banks)).fused(clip_weight)
 
 
 def score_bank(video_id: str, bank: Bank, query: Tensor, *, clip_weight: float) -> Candidate:
     """query (D,) of unit length -> one video, scored."""
     cosines = bank.tokens @ query  # (N,)
-    score = best_of_branches(cosines[None], Layout.of([bank])).fused(clip_weight)
+    score = best_of_branches(cosines[None], sizes_of([bank])).fused(clip_weight)
     return Candidate(video_id, float(score), cosines, bank)
 
 
@@ -109,14 +91,14 @@ class TokenScores(NamedTuple):
 
     scores: Array  # (ΣN,) float32, cosine with the query
     spans: Array  # (ΣN, 2) float32, seconds
-    layout: Layout  # of V videos
+    sizes: Array  # (V, 2) int64, frames and clips of each video
 
     @classmethod
     def of(cls, candidates: Sequence[Candidate]) -> Self:
         """Those of the videos of an answer."""
         scores = torch.cat([one.token_scores for one in candidates]).float().numpy()
         spans = torch.cat([one.bank.spans for one in candidates]).float().numpy()
-        return cls(scores, spans, Layout.of([one.bank for one in candidates]))
+        return cls(scores, spans, sizes_of([one.bank for one in candidates]))
 
 
 class Curves(NamedTuple):
@@ -150,21 +132,20 @@ def relevance(tokens: TokenScores, *, clip_weight: float, durations_s: Sequence[
     Spans may overlap (several positions of a short video show the same frame). Where no token of a branch covers a
     moment, that branch's lowest score counts.
     """
-    num, length = len(durations_s), np.array(durations_s, dtype=np.float32)
-    video = tokens.layout.branch // 2  # (ΣN,)
+    num, length, size = len(durations_s), np.array(durations_s, dtype=np.float32), tokens.sizes.sum(1)
+    video = np.arange(num).repeat(size)  # (ΣN,)
     spans = tokens.spans.clip(0, length[video, None])
     bounds = np.concatenate([spans[:, 0], spans[:, 1], np.zeros_like(length), length])
     owner = np.concatenate([video, video, np.arange(num), np.arange(num)])
     order = _by_video(owner, bounds)
     bounds, owner = bounds[order], owner[order]
     new = np.append(True, (bounds[1:] != bounds[:-1]) | (owner[1:] != owner[:-1]))  # edges, each once
-    place = np.empty_like(order)
-    place[order] = new.cumsum() - 1 - owner  # the interval that a bound begins; there is an edge more a video
-    inside = new & (bounds > 0)
-    sizes = np.bincount(owner[inside], minlength=num)
+    upto, place = new.cumsum(), np.empty_like(order)
+    place[order] = upto - 1 - owner  # the interval that a bound begins; there is an edge more a video
+    number = np.diff(upto[(2 * size + 2).cumsum() - 1], prepend=0) - 1
     first, last = place[: len(video)], place[len(video) : 2 * len(video)]
-    values = _over_places(tokens.scores[None], tokens.layout, first, last - first, sizes, clip_weight)
-    return Curves(bounds[inside], values[0], sizes)
+    values = _over_places(tokens.scores[None], tokens.sizes, first, last - first, number, clip_weight)
+    return Curves(bounds[new & (bounds > 0)], values[0], number)
 
 
 class Instants(NamedTuple):
@@ -189,9 +170,9 @@ def instants(
     end counts at the last instant, however short that is.
     """
     tokens, spans = torch.cat([bank.tokens for bank in banks]), torch.cat([bank.spans for bank in banks]).numpy()
-    layout, lengths = Layout.of(banks), np.array(durations_s)
+    sizes, lengths = sizes_of(banks), np.array(durations_s)
     ends = np.ceil(lengths / step_s).astype(np.int64).clip(1)  # (K,)
-    owner, size = layout.branch // 2, int(ends.max())
+    owner, size = np.arange(len(banks)).repeat(sizes.sum(1)), int(ends.max())
     first, last = np.ceil(spans / step_s - 0.5).astype(np.int64).T  # (ΣN,) each, the last one exclusive
     first, last = first.clip(0), np.minimum(last, ends[owner])
     last = np.where(spans[:, 1] >= lengths[owner] - 1e-3, ends[owner], last)  # the last instant may be short
@@ -199,7 +180,7 @@ def instants(
     first = np.where(last > first, first, inside)
     scores = (queries.to(tokens.dtype) @ tokens.T).numpy()  # (S, ΣN)
     every = np.full_like(ends, size)  # videos padded to one length, which order in time is read from
-    found = _over_places(scores, layout, owner * size + first, (last - first).clip(1), every, clip_weight)
+    found = _over_places(scores, sizes, owner * size + first, (last - first).clip(1), every, clip_weight)
     values = torch.from_numpy(found).view(len(scores), len(ends), size)
     past = torch.from_numpy(np.arange(size) >= ends[:, None])  # (K, G)
     return Instants(values.masked_fill(past, -torch.inf), torch.from_numpy(ends), step_s)
@@ -266,36 +247,33 @@ def around(curves: Curves, at: Array, *, height: float = 0.5) -> Array:
     return np.asarray(spans[np.searchsorted(rises, here, side="right") - 1])
 
 
-def _highest(scores: Array, layout: Layout) -> Array:
-    """scores (B, ΣN) -> (B, 2V): the highest of every branch of every video, -inf where it has no token."""
-    counts = layout.counts
+def _highest(scores: Array, sizes: Array) -> Array:
+    """scores (B, ΣN), sizes (V, 2) -> (B, 2V): the highest of every branch of every video, -inf without tokens."""
+    counts = sizes.reshape(-1)
     there = counts > 0
     best = np.full((len(scores), len(counts)), -np.inf, scores.dtype)
     best[:, there] = np.maximum.reduceat(scores, (counts.cumsum() - counts)[there], axis=1)
     return best
 
 
-def _over_places(scores: Array, layout: Layout, first: Array, length: Array, sizes: Array, clip_weight: float) -> Array:
+def _over_places(scores: Array, sizes: Array, first: Array, length: Array, number: Array, clip_weight: float) -> Array:
     """scores (S, ΣN) of tokens that cover `length` (ΣN,) places from `first` (ΣN,) on -> (S, M), the fused score.
 
-    M places in all, `sizes` (V,) of each video. Where no token of a branch is, its lowest score counts; a branch
-    without tokens adds nothing.
+    sizes (V, 2) of the tokens, number (V,) of the places, M in all. Where no token of a branch is, its lowest score
+    counts; a branch without tokens adds nothing.
     """
-    branch, num = layout.branch, int(sizes.sum())
-    token = np.arange(len(first)).repeat(length)  # (P,) one entry for every place that a token covers
-    place = first[token] + np.arange(len(token)) - (length.cumsum() - length)[token]
-    place += branch[token] % 2 * num
-    best = np.full((len(scores), 2 * num), -np.inf, scores.dtype)
-    rows = np.arange(len(scores))[:, None] * (2 * num)
-    np.maximum.at(best.reshape(-1), (rows + place).reshape(-1), scores[:, token].reshape(-1))
-    branches = best.reshape(len(scores), 2, num)
-    bare = np.isinf(branches)
+    num, upto = int(number.sum()), length.cumsum()
+    offset = np.tile([0, num], len(sizes)).repeat(sizes.reshape(-1))  # (ΣN,) the frames of all places, then their clips
+    place = np.arange(upto[-1]) + (offset + first + length - upto).repeat(length)  # (P,) every place of every token
+    place = place + np.arange(len(scores))[:, None] * (2 * num)  # (S, P)
+    best = np.full((len(scores), 2, num), -np.inf, scores.dtype)
+    np.maximum.at(best.reshape(-1), place.reshape(-1), scores.repeat(length, 1).reshape(-1))
+    bare = np.isinf(best)
     if bare.any():
-        lowest = -_highest(-scores, layout)
-        lowest[np.isinf(lowest)] = 0
-        branches[bare] = lowest.reshape(len(scores), -1, 2).transpose(0, 2, 1).repeat(sizes, 2)[bare]
-    frame, clip = torch.from_numpy(branches).unbind(1)
-    return BranchScores(frame, clip).fused(clip_weight).numpy()
+        lowest = -_highest(-scores, sizes).reshape(len(scores), -1, 2).transpose(0, 2, 1)  # (S, 2, V)
+        best[bare] = np.where(np.isinf(lowest), 0, lowest).repeat(number, 2)[bare]
+    frame, clip = cast(Iterable[Tensor], best.swapaxes(0, 1))  # arrays are weighted like tensors, and sooner
+    return np.asarray(BranchScores(frame, clip).fused(clip_weight))
 
 
 def _by_video(video: Array, values: Array) -> Array:
@@ -331,7 +309,7 @@ def _median(curves: Curves) -> Array:
     before = np.append(0.0, upto)[first]
     half = (upto[first + curves.sizes - 1] - before).astype(np.float32) / 2
     # Single precision from here on: the half of many equal lengths is met exactly, whatever was rounded on the way.
-    short = (upto - before[video]).astype(np.float32) < half[video]
+    short = (upto - before.repeat(curves.sizes)).astype(np.float32) < half.repeat(curves.sizes)
     at = np.minimum(np.add.reduceat(short, first, dtype=np.int64), curves.sizes - 1)
     return np.asarray(curves.values[order][first + at])
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from prvr.core.ranking import Layout, TokenScores, moments, relevance
+from prvr.core.ranking import TokenScores, moments, relevance
 from prvr.evaluation.windows import THRESHOLDS, Windows, any_of, average_precision, best_overlap, padded
 
 MOST = 10
@@ -48,8 +48,8 @@ def token_cosines(queries: Tensor, tokens: Tensor, video: Tensor, *, chunk: int 
 def end_to_end(frames: BranchTokens, clips: BranchTokens) -> TokenScores:
     """Both branches of Q queries' own videos, without the padding."""
     scores, spans, valid = (torch.cat(parts, 1) for parts in zip(frames, clips, strict=True))
-    layout = Layout(frames.valid.sum(1).numpy(), clips.valid.sum(1).numpy())
-    return TokenScores(scores[valid].numpy(), spans[valid].float().numpy(), layout)
+    sizes = torch.stack([frames.valid.sum(1), clips.valid.sum(1)], 1)
+    return TokenScores(scores[valid].numpy(), spans[valid].float().numpy(), sizes.numpy())
 
 
 def windows_of(tokens: TokenScores, duration_s: Tensor, *, clip_weight: float) -> Windows:

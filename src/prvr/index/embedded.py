@@ -333,7 +333,7 @@ class EmbeddedIndex:
         """The k best of some videos, scored in float32; each is compared with its checksum the first time."""
         tokens = [self._segments.tokens(places, v) for v in range(len(places.key))]
         cosines = [rows @ unit for rows in tokens]
-        fused = best_of_branches(torch.cat(cosines)[None], places.layout).fused(self.header.clip_weight)
+        fused = best_of_branches(torch.cat(cosines)[None], places.sizes).fused(self.header.clip_weight)
         with self._sql() as catalogue:
             known = catalogue.rows(places.key.tolist())
         self._need(known, places)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import UNKNOWN, Facts, Where
-from prvr.core.ranking import Layout, best_of_branches, score_bank
+from prvr.core.ranking import Array, best_of_branches, score_bank, sizes_of
 from prvr.core.types import Bank, Candidate
 from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, unit
 from prvr.index.embedded import EmbeddedIndex
@@ -32,7 +32,7 @@ class _Joined(NamedTuple):
 
     ids: list[str]
     tokens: Tensor  # (ΣN, D)
-    layout: Layout
+    sizes: Array  # (V, 2) frames and clips of each
 
 
 class ExactIndex:
@@ -123,8 +123,8 @@ class ExactIndex:
 
     def score_all(self, queries: Tensor, *, where: Where | None = None) -> tuple[list[str], Tensor]:
         """queries (B, D) -> ids in order, and the fused score of every video (B, V)."""
-        ids, tokens, layout = self._joined
-        scores = best_of_branches((tokens @ unit(queries).T).T, layout).fused(self.header.clip_weight)
+        ids, tokens, sizes = self._joined
+        scores = best_of_branches((tokens @ unit(queries).T).T, sizes).fused(self.header.clip_weight)
         if not where:
             return ids, scores
         meant = [v for v, video_id in enumerate(ids) if where.holds(self._videos[video_id].facts)]
@@ -163,7 +163,7 @@ class ExactIndex:
         ids = sorted(self._videos)
         banks = [self._videos[video_id].bank for video_id in ids]
         empty = torch.empty(0, self.header.width)
-        return _Joined(ids, torch.cat([empty, *(bank.tokens for bank in banks)]), Layout.of(banks))
+        return _Joined(ids, torch.cat([empty, *(bank.tokens for bank in banks)]), sizes_of(banks))
 
     def _video(self, video_id: str) -> Video:
         try:

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from prvr.core.ranking import Layout, best_of_branches
+from prvr.core.ranking import best_of_branches
 
 Kind = Literal["fp32", "fp16", "int8"]
 NUMBERS: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "int8": torch.int8}
@@ -55,9 +55,9 @@ class Places(NamedTuple):
         return self.frames + self.clips
 
     @property
-    def layout(self) -> Layout:
-        """How many tokens each video has."""
-        return Layout(self.frames, self.clips)
+    def sizes(self) -> Longs:
+        """(V, 2) frames and clips of each video."""
+        return np.stack([self.frames, self.clips], 1)
 
 
 def encode(tokens: Tensor, kind: Kind) -> bytes:
@@ -159,7 +159,7 @@ class Segments:
         """unit (D,), places of V videos -> fused scores (V,), as exact as products of the stored type are."""
         stored = unit if self.kind == "int8" else unit.to(NUMBERS[self.kind])
         cosines = torch.cat([stored[:0], *(self._products(stored, *run) for run in _runs(places))]).float()
-        return best_of_branches(cosines[None], places.layout).fused(clip_weight)[0]
+        return best_of_branches(cosines[None], places.sizes).fused(clip_weight)[0]
 
     def scores_of_many(self, units: Tensor, places: Places, *, clip_weight: float) -> Tensor:
         """units (B, D) -> fused scores (B, V) in float32, a few thousand rows of the map at a time."""
@@ -168,7 +168,7 @@ class Segments:
         for first, last in pairwise([0, *opens, len(places.key)]):
             some = places.at(np.arange(first, last))
             rows = torch.cat([units[:0], *(self._floats(*run) for run in _runs(some))])
-            scores.append(best_of_branches((rows @ units.T).T, some.layout).fused(clip_weight))
+            scores.append(best_of_branches((rows @ units.T).T, some.sizes).fused(clip_weight))
         return torch.cat(scores, 1)
 
     def will_need(self, places: Places) -> None:
