@@ -5,17 +5,17 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from prvr.core.types import Batch, BranchScores, QueryBatch, VideoBatch, VideoTokens
+from prvr.core.types import Batch, BranchScores, QueryBatch, VideosRead, VideoTokens
 from prvr.core.vectors import unit_rows
-from prvr.methods.official import Places, export_weights
+from prvr.methods.official import Official
 from prvr.parts.triplet import query_triplet, video_triplet
+from prvr.parts.videos import ClipVideos
 from tests.parity.arrays import Arrays, close
 
 Loss = Callable[[Tensor], Tensor]
@@ -27,7 +27,7 @@ class Retrieves(Protocol):
 
     def encode_queries(self, queries: QueryBatch) -> Tensor: ...
 
-    def encode_videos(self, videos: VideoBatch) -> VideoTokens: ...
+    def encode_videos(self, videos: ClipVideos) -> VideoTokens: ...
 
     def scores(self, query: Tensor, tokens: VideoTokens) -> BranchScores: ...
 
@@ -48,18 +48,16 @@ def sizes(file: Arrays) -> dict[str, Any]:
     }
 
 
-def read_batch(file: Arrays) -> Batch:
+def read_batch(file: Arrays) -> Batch[ClipVideos]:
     """Frames and clips of equal stretches, with words."""
     clips, frames = file["batch/clip_video_features"], file["batch/frame_video_features"]
     words, valid = file["batch/text_feat"], file["batch/text_mask"] > 0
     return Batch(
-        videos=VideoBatch(
+        videos=ClipVideos(
             frames=frames,
             frame_valid=file["batch/videos_mask"] > 0,
             clips=clips,
             clip_size=torch.ones(clips.shape[:2]),
-            slot=torch.zeros(frames.shape[:2], dtype=torch.int64),
-            segment=torch.zeros(clips.shape[:2], dtype=torch.int64),
             frame_spans=torch.zeros(*frames.shape[:2], 2),
         ),
         queries=QueryBatch(words=words, valid=valid, sentence=words[:, 0]),
@@ -67,11 +65,10 @@ def read_batch(file: Arrays) -> Batch:
     )
 
 
-def in_double(model: Network, batch: Batch) -> tuple[Network, Batch]:
+def in_double(model: Network, batch: Batch[VideosRead]) -> tuple[Network, Batch[VideosRead]]:
     """The same network and the same batch in float64."""
-    videos = replace(batch.videos, frames=batch.videos.frames.double(), clips=batch.videos.clips.double())
-    queries = replace(batch.queries, words=batch.queries.words.double())
-    return copy.deepcopy(model).double(), replace(batch, videos=videos, queries=queries)
+    wide = batch.each(lambda x: x.double() if x.is_floating_point() else x)
+    return copy.deepcopy(model).double(), wide
 
 
 def pieces(file: Arrays, name: str, lengths: str) -> list[Tensor]:
@@ -189,7 +186,7 @@ def check_bounds(file: Arrays, name: str, scores: Tensor, loss: Loss) -> None:
         assert least - 1e-9 <= float(loss(scores.double())) <= most + 1e-9
 
 
-def check_words(file: Arrays, batch: Batch, most: int) -> None:
+def check_words(file: Arrays, batch: Batch[Any], most: int) -> None:
     """The tokens of each query, of unit length and no more than so many, are the words of the batch."""
     words, (place, _) = pieces(file, "tokens", "token_lengths"), file_order(file)
     for query, tokens in zip(place.tolist(), words, strict=True):
@@ -198,7 +195,7 @@ def check_words(file: Arrays, batch: Batch, most: int) -> None:
         assert int(batch.queries.valid[query].sum()) == len(kept)
 
 
-def check_retrieval(file: Arrays, model: Retrieves, batch: Batch, *, clip: str, frame: str) -> None:
+def check_retrieval(file: Arrays, model: Retrieves, batch: Batch[ClipVideos], *, clip: str, frame: str) -> None:
     """Scores of both branches by their names, in the order of the batch and of the file, and every fusion of them."""
     scores = model.scores(model.encode_queries(batch.queries), model.encode_videos(batch.videos))
     close(scores.clip, file[f"infer/{clip}"])
@@ -212,16 +209,16 @@ def check_retrieval(file: Arrays, model: Retrieves, batch: Batch, *, clip: str, 
         close(scores.fused(float(found[1]))[queries][:, videos], file[found[0]])
 
 
-def check_gradients(file: Arrays, prefix: str, model: nn.Module, places: Places) -> None:
+def check_gradients(file: Arrays, prefix: str, model: nn.Module, official: Official) -> None:
     """Every weight's gradient under the authors' names, and no other."""
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    found, wanted = export_weights(gradients, places), file.below(prefix)
+    found, wanted = official.write(gradients), file.below(prefix)
     assert found.keys() == wanted.keys()
     for name, want in wanted.items():
         close(found[name], want)
 
 
-def check_full_size(golden: Path, system: str, make: Callable[[FullSize, int], nn.Module], places: Places) -> None:
+def check_full_size(golden: Path, system: str, make: Callable[[FullSize, int], nn.Module], official: Official) -> None:
     """Parameter counts at the published widths, and the shapes of all tensors; `make` gets a size and the heads."""
     file = Arrays(golden / "common" / "param_counts.npz")
     heads = file.settings()["heads"]
@@ -233,4 +230,4 @@ def check_full_size(golden: Path, system: str, make: Callable[[FullSize, int], n
         with torch.device("meta"):
             state = make(size, heads).state_dict()
         shapes = json.loads(str(file.arrays[size.name]))
-        assert {name: list(value.shape) for name, value in export_weights(state, places).items()} == shapes
+        assert {name: list(value.shape) for name, value in official.write(state).items()} == shapes

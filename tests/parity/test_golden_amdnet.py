@@ -8,18 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from prvr.core.types import Batch, QueryBatch, VideoBatch
-from prvr.data.dataset import take
-from prvr.methods.amdnet.loss import mask_diversity, moment_relevance
-from prvr.methods.amdnet.network import AMDNet, AMDNetConfig, from_official, official_names, prepare_means
-from prvr.methods.amdnet.runs import AMDNetLoss, AMDNetSettings, objective
+from prvr.core.types import Batch, QueryBatch
+from prvr.methods.amdnet.loss import AMDNetLoss, Settings, mask_diversity, moment_relevance, objective
+from prvr.methods.amdnet.network import AMDNet, AMDNetConfig, MeansConfig, prepare_means
+from prvr.methods.amdnet.official import OFFICIAL
 from prvr.methods.amdnet.windows import window_masks
-from prvr.methods.official import export_weights
 from prvr.parts.nce import query_nce, video_nce
 from prvr.parts.scoring import cosine_scores
-from prvr.parts.videos import cat_videos
+from prvr.parts.videos import FrameVideos
 from tests.parity.arrays import Arrays, close
-from tests.parity.retrieval import FullSize, check_full_size
+from tests.parity.retrieval import FullSize, check_full_size, in_double
 from tests.parts.make import video_features
 
 MASKS = 5e-5  # the description's tolerance of masks
@@ -32,7 +30,7 @@ def file(golden: Path) -> Arrays:
 
 
 @pytest.fixture(scope="module")
-def settings(file: Arrays) -> AMDNetSettings:
+def settings(file: Arrays) -> Settings:
     said = file.settings()
     model = AMDNetConfig(
         video_width=said["visual"],
@@ -50,19 +48,19 @@ def settings(file: Arrays) -> AMDNetSettings:
         relevance_margin=said["delta"],
     )
     assert said["heads"] == said["moments"]
-    return AMDNetSettings(model=model, loss=loss)
+    return Settings(model=model, prepare=MeansConfig(frames=said["map_size"]), loss=loss)
 
 
 @pytest.fixture(scope="module")
-def network(file: Arrays, settings: AMDNetSettings) -> AMDNet:
+def network(file: Arrays, settings: Settings) -> AMDNet:
     model = AMDNet(settings.model)
-    model.load_state_dict(from_official(file.below("sd/")))
+    model.load_state_dict(OFFICIAL.read(file.below("sd/")))
     return model.eval()
 
 
-def in_file_order(file: Arrays, frames: int) -> VideoBatch:
+def in_file_order(file: Arrays, config: MeansConfig) -> FrameVideos:
     parts = torch.split(file["raw/frames"], file["raw/frame_lengths"].tolist())
-    return cat_videos([prepare_means(video_features(x), frames) for x in parts])
+    return prepare_means([video_features(x) for x in parts], config)
 
 
 def queries_of(sentence: Tensor) -> QueryBatch:
@@ -70,15 +68,15 @@ def queries_of(sentence: Tensor) -> QueryBatch:
 
 
 @pytest.fixture(scope="module")
-def batch(file: Arrays, settings: AMDNetSettings) -> Batch:
+def batch(file: Arrays, settings: Settings) -> Batch[FrameVideos]:
     return Batch(
-        videos=take(in_file_order(file, settings.model.frames), file["batch/video_order"]),
+        videos=in_file_order(file, settings.prepare).take(file["batch/video_order"]),
         queries=queries_of(file["batch/text_feat"]),
         video_of_query=file["batch/text_labels"],
     )
 
 
-def test_raw_features_become_their_batch(file: Arrays, batch: Batch) -> None:
+def test_raw_features_become_their_batch(file: Arrays, batch: Batch[FrameVideos]) -> None:
     close(batch.videos.frames, file["batch/clip_video_features"])
     tokens = torch.split(file["raw/tokens"], file["raw/token_lengths"].tolist())
     per_video = file["raw/caps_per_video"].tolist()
@@ -88,7 +86,7 @@ def test_raw_features_become_their_batch(file: Arrays, batch: Batch) -> None:
     assert torch.equal(owner, batch.video_of_query)
 
 
-def test_network(file: Arrays, network: AMDNet, batch: Batch) -> None:
+def test_network(file: Arrays, settings: Settings, network: AMDNet, batch: Batch[FrameVideos]) -> None:
     close(network.encode_queries(batch.queries), file["out/query"])
     h = network.video_positions(network.video_input(batch.videos.frames))
     close(h, file["out/V"])
@@ -100,12 +98,12 @@ def test_network(file: Arrays, network: AMDNet, batch: Batch) -> None:
     close(network.plain(h)[0], file["out/O0"])
     close(network.windowed(file["out/O0"], gain=file["out/masks"])[0], file["out/O1"])
     close(parts.tokens, file["out/G"])
-    outputs = network(batch)
-    close(outputs.cosine.frame, file["train/S"])
-    close(outputs.dot.frame, file["train/s"], atol=5e-5)
+    seen = objective(settings).see(network.embed(batch), batch, 0)
+    close(seen.cosine.frame, file["train/S"])
+    close(seen.dot.frame, file["train/s"], atol=5e-5)
 
 
-def test_windows_of_all_widths(file: Arrays, settings: AMDNetSettings) -> None:
+def test_windows_of_all_widths(file: Arrays, settings: Settings) -> None:
     want = file["grid/masks"]
     centre, width = file["grid/center"][:, None], file["grid/width"][:, None]
     places, valid = torch.linspace(0, 1, settings.model.frames), torch.ones(len(want), want.shape[1], dtype=torch.bool)
@@ -116,16 +114,16 @@ def test_windows_of_all_widths(file: Arrays, settings: AMDNetSettings) -> None:
     close(single, want, atol=NARROW)
 
 
-def test_inference_in_file_order(file: Arrays, network: AMDNet, batch: Batch, settings: AMDNetSettings) -> None:
+def test_inference_in_file_order(file: Arrays, network: AMDNet, batch: Batch[FrameVideos], settings: Settings) -> None:
     order = file["batch/video_order"].tolist()
     split = torch.split(batch.queries.sentence, file["raw/caps_per_video"][order].tolist())
     sentence = torch.cat([split[order.index(v)] for v in range(len(order))])
-    tokens = network.encode_videos(in_file_order(file, settings.model.frames))
+    tokens = network.encode_videos(in_file_order(file, settings.prepare))
     scores = cosine_scores(network.encode_queries(queries_of(sentence)), tokens)
     close(scores.fused(network.clip_weight), file["eval/S"])
 
 
-def test_losses_and_their_gradients(file: Arrays, settings: AMDNetSettings, batch: Batch) -> None:
+def test_losses_and_their_gradients(file: Arrays, settings: Settings, batch: Batch[FrameVideos]) -> None:
     truth, loss = batch.video_of_query, settings.loss
     scores = file["train/s"].double().requires_grad_()
     nce = query_nce(scores, truth).mean() + video_nce(scores, truth).mean()
@@ -142,20 +140,17 @@ def test_losses_and_their_gradients(file: Arrays, settings: AMDNetSettings, batc
         close(got, file[f"grad/rel_{name}_f64"])
 
 
-def test_total_and_the_gradient_of_every_weight(file: Arrays, settings: AMDNetSettings, batch: Batch) -> None:
-    model = AMDNet(settings.model).double().eval()
-    model.load_state_dict({name: value.double() for name, value in from_official(file.below("sd/")).items()})
-    videos = VideoBatch(**vars(batch.videos) | {"frames": batch.videos.frames.double()})
-    wide = Batch(
-        videos=videos, queries=queries_of(batch.queries.sentence.double()), video_of_query=batch.video_of_query
-    )
-    total, parts = objective(settings)(model(wide), wide, 0)
+def test_total_and_the_gradient_of_every_weight(
+    file: Arrays, settings: Settings, network: AMDNet, batch: Batch[FrameVideos]
+) -> None:
+    model, wide = in_double(network, batch)
+    total, parts = objective(settings)(model.embed(wide), wide, 0)
     close(total, file["total/loss_f64"])
     close(total.float(), file["total/loss"])
     close(parts["relevance"].float(), file["total/rel"])
     torch.autograd.backward(total)
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-    found = export_weights(gradients, official_names())
+    found = OFFICIAL.write(gradients)
     wanted = file.below("pgrad/")
     assert found.keys() == wanted.keys()
     for name, want in wanted.items():
@@ -166,4 +161,4 @@ def test_as_many_parameters_as_released(golden: Path) -> None:
     def make(size: FullSize, heads: int) -> AMDNet:
         return AMDNet(AMDNetConfig(video_width=size.video, text_width=size.text, hidden=size.hidden, heads=heads))
 
-    check_full_size(golden, "amdnet", make, official_names())
+    check_full_size(golden, "amdnet", make, OFFICIAL)

@@ -8,16 +8,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from prvr.core.types import Batch, Outputs
-from prvr.methods.bgmnet.network import BGMNet, BGMNetConfig, from_official, official_names, prepare_interpolated
-from prvr.methods.bgmnet.runs import BGMNetLoss, BGMNetSettings, objective
-from prvr.methods.mssl.anchoring import alignment, anchored, own_moments
-from prvr.methods.mssl.pairs import pair_nce
+from prvr.core.types import Batch, Made
+from prvr.methods.bgmnet.loss import BGMNetLoss, Settings, objective
+from prvr.methods.bgmnet.network import prepare_interpolated
+from prvr.methods.bgmnet.official import OFFICIAL
+from prvr.methods.mssl.anchoring import alignment, own_moments
+from prvr.methods.mssl.loss import pair_nce
+from prvr.methods.mssl.network import MSSL, Guides, MSSLConfig
 from prvr.parts.matching import place_in_video
 from prvr.parts.nce import query_nce, video_nce
 from prvr.parts.proposals import proposal_scores, window_bounds, window_table
 from prvr.parts.uniform import UniformConfig
-from prvr.parts.videos import cat_videos
+from prvr.parts.videos import ClipVideos
 from tests.parity.arrays import Arrays, close
 from tests.parity.retrieval import (
     FullSize,
@@ -47,29 +49,45 @@ DOT = 5e-5  # absolute tolerance of dot products, as the arrays' description has
 
 
 @pytest.fixture(scope="module")
-def case(golden: Path) -> tuple[Arrays, BGMNet, Batch]:
+def case(golden: Path) -> tuple[Arrays, MSSL, Batch[ClipVideos]]:
     file = Arrays(golden / "bgmnet" / "bgmnet.npz")
-    config = BGMNetConfig(**sizes(file))
+    config = MSSLConfig(**sizes(file))
     assert len(window_bounds(config.clips)) == file.settings()["moments"]
-    model = BGMNet(config).eval()
-    model.load_state_dict(from_official(file.below("sd/")))
+    model = MSSL(config).eval()
+    model.load_state_dict(OFFICIAL.read(file.below("sd/")))
     return file, model, read_batch(file)
 
 
-def moments_of(model: BGMNet, batch: Batch, outputs: Outputs, *, matching: bool) -> Tensor:
-    place = place_in_video(batch.video_of_query)
-    rows = torch.zeros(len(batch.videos), int(place.max()) + 1, outputs.query.shape[1], dtype=outputs.query.dtype)
-    rows[batch.video_of_query, place] = outputs.query.detach()
-    clips = outputs.video.clips.detach()
+def settings_of(file: Arrays, model: MSSL, *, matching: bool) -> Settings:
+    """The hardest negatives alone, so that nothing is drawn."""
+    nce_clip, nce_frame = file.settings()["nce_weights"]
+    loss = BGMNetLoss(
+        nce_clip=nce_clip,
+        nce_frame=nce_frame,
+        margin=file.settings()["margin"],
+        hard_from_epoch=0,
+        hard_pool=1,
+        align=file.settings()["align_weight"],
+        match_from_epoch=0 if matching else 1,
+    )
+    return Settings(model=model.config, prepare=UniformConfig(clips=model.config.clips), loss=loss)
+
+
+def moments_of(batch: Batch[ClipVideos], made: Made[Tensor, Guides], *, matching: bool) -> Tensor:
+    place, query = place_in_video(batch.video_of_query), made.queries.detach()
+    rows = torch.zeros(len(batch.videos), int(place.max()) + 1, query.shape[1], dtype=query.dtype)
+    rows[batch.video_of_query, place] = query
+    clips = made.videos.clips.detach()
     table, where = window_table(clips.shape[1], clips), (batch.video_of_query, place)
-    return own_moments(rows, clips, outputs.video.clip_valid, table, matching=matching, place=where)
+    return own_moments(rows, clips, made.videos.clip_valid, table, matching=matching, place=where)
 
 
-def test_raw_features_become_their_batch(case: tuple[Arrays, BGMNet, Batch]) -> None:
+def test_raw_features_become_their_batch(case: tuple[Arrays, MSSL, Batch[ClipVideos]]) -> None:
     file, model, batch = case
     config = UniformConfig(frames=model.config.frames, clips=model.config.clips)
-    raw = [prepare_interpolated(video_features(x), config) for x in pieces(file, "frames", "frame_lengths")]
-    made, longest = cat_videos([raw[v] for v in file["batch/video_order"].tolist()]), batch.videos.frames.shape[1]
+    raw = [video_features(x) for x in pieces(file, "frames", "frame_lengths")]
+    made = prepare_interpolated([raw[v] for v in file["batch/video_order"].tolist()], config)
+    longest = batch.videos.frames.shape[1]
     close(made.clips, batch.videos.clips)
     assert bool((made.clips == 0).all(2).any()), "no video is so short that a clip is zero"
     close(made.frames[:, :longest], batch.videos.frames)
@@ -78,7 +96,7 @@ def test_raw_features_become_their_batch(case: tuple[Arrays, BGMNet, Batch]) -> 
     check_words(file, batch, model.config.max_words)
 
 
-def test_towers_and_moments(case: tuple[Arrays, BGMNet, Batch]) -> None:
+def test_towers_and_moments(case: tuple[Arrays, MSSL, Batch[ClipVideos]]) -> None:
     file, model, batch = case
     close(model.encode_queries(batch.queries), file["out/query"])
     seen = model.contextual(batch.videos)
@@ -87,41 +105,42 @@ def test_towers_and_moments(case: tuple[Arrays, BGMNet, Batch]) -> None:
     made = model.encode_videos(batch.videos)
     close(made.clips[0], file["out/moments_v0"])
     close(made.clips.sum(1), file["out/moments_sum"], atol=1e-3)  # sums of as many numbers as there are windows
-    outputs = model(batch)
-    found = proposal_scores(outputs.query, seen.clips, seen.clip_valid)
+    embedded = model.embed(batch)
+    found = proposal_scores(embedded.queries, seen.clips, seen.clip_valid)
     assert torch.equal(found.winner, file["out/argmax_moment"])
-    assert torch.equal(moments_of(model, batch, outputs, matching=False), file["match/greedy"])
-    assert torch.equal(moments_of(model, batch, outputs, matching=True), file["match/assigned"])
+    assert torch.equal(moments_of(batch, embedded, matching=False), file["match/greedy"])
+    assert torch.equal(moments_of(batch, embedded, matching=True), file["match/assigned"])
 
 
 @pytest.mark.parametrize("switch", MATCHING)
-def test_training_scores(case: tuple[Arrays, BGMNet, Batch], switch: str) -> None:
+def test_training_scores(case: tuple[Arrays, MSSL, Batch[ClipVideos]], switch: str) -> None:
     file, model, batch = case
-    outputs = anchored(model(batch), batch.video_of_query, matching=MATCHING[switch])
-    close(outputs.cosine.clip, file[f"train_{switch}/S_m"])
-    close(outputs.dot.clip, file[f"train_{switch}/X_m"], atol=DOT)
-    close(outputs.cosine.frame, file[f"train_{switch}/W"])
-    close(outputs.dot.frame, file[f"train_{switch}/Z"], atol=DOT)
-    queries, anchors = (torch.nn.functional.normalize(x, dim=1) for x in (outputs.query, outputs.anchors))
+    learned = objective(settings_of(file, model, matching=MATCHING[switch]))
+    seen = learned.see(model.embed(batch), batch, 0)
+    close(seen.cosine.clip, file[f"train_{switch}/S_m"])
+    close(seen.dot.clip, file[f"train_{switch}/X_m"], atol=DOT)
+    close(seen.cosine.frame, file[f"train_{switch}/W"])
+    close(seen.dot.frame, file[f"train_{switch}/Z"], atol=DOT)
+    queries, anchors = (torch.nn.functional.normalize(x, dim=1) for x in (seen.query, seen.anchors))
     close(queries @ queries.T, file[f"train_{switch}/qq"])
     close(anchors @ anchors.T, file[f"train_{switch}/EE"])
     if switch == "on":
-        close(outputs.anchors, file["align_on/E"])
+        close(seen.anchors, file["align_on/E"])
 
 
-def test_content_vectors(case: tuple[Arrays, BGMNet, Batch]) -> None:
+def test_content_vectors(case: tuple[Arrays, MSSL, Batch[ClipVideos]]) -> None:
     """As retrieval sees them: what each moment of a video guides to holds those of the assigned ones."""
     file, model, batch = case
     guided = model.encode_videos(batch.videos).frames[batch.video_of_query, file["match/assigned"]]
     close(guided, file["out/g_on"])
 
 
-def test_scores_of_retrieval(case: tuple[Arrays, BGMNet, Batch]) -> None:
+def test_scores_of_retrieval(case: tuple[Arrays, MSSL, Batch[ClipVideos]]) -> None:
     file, model, batch = case
     check_retrieval(file, model, batch, clip="S_m", frame="S_c")
 
 
-def test_single_losses(case: tuple[Arrays, BGMNet, Batch]) -> None:
+def test_single_losses(case: tuple[Arrays, MSSL, Batch[ClipVideos]]) -> None:
     file, _, batch = case
     own, margin = batch.video_of_query, file.settings()["margin"]
 
@@ -135,7 +154,7 @@ def test_single_losses(case: tuple[Arrays, BGMNet, Batch]) -> None:
     check_pair_triplet(file, "trip_sq_on", file["lossin/W_jittered"], margin)
 
 
-def test_alignment_and_its_gradients(case: tuple[Arrays, BGMNet, Batch]) -> None:
+def test_alignment_and_its_gradients(case: tuple[Arrays, MSSL, Batch[ClipVideos]]) -> None:
     file, _, batch = case
     query, anchors = (file[name].double().requires_grad_() for name in ("out/query", "align_on/E"))
     loss = alignment(query, anchors).mean()
@@ -160,35 +179,25 @@ def test_alignment_and_its_gradients(case: tuple[Arrays, BGMNet, Batch]) -> None
 
 
 @pytest.mark.parametrize("switch", MATCHING)
-def test_total_loss_and_gradients(case: tuple[Arrays, BGMNet, Batch], switch: str) -> None:
-    """The hardest negatives alone, so that nothing is drawn; in float64, as the reference was."""
+def test_total_loss_and_gradients(case: tuple[Arrays, MSSL, Batch[ClipVideos]], switch: str) -> None:
+    """In float64, as the reference was."""
     file, model, batch = case
-    nce_clip, nce_frame = file.settings()["nce_weights"]
-    loss = BGMNetLoss(
-        nce_clip=nce_clip,
-        nce_frame=nce_frame,
-        margin=file.settings()["margin"],
-        hard_from_epoch=0,
-        hard_pool=1,
-        align=file.settings()["align_weight"],
-        match_from_epoch=0 if MATCHING[switch] else 1,
-    )
-    learned = objective(BGMNetSettings(model=model.config, loss=loss))
-    total, parts = learned(model(batch), batch, 0)
+    learned = objective(settings_of(file, model, matching=MATCHING[switch]))
+    total, parts = learned(model.embed(batch), batch, 0)
     assert parts.keys() == TERMS.keys()
     for name, theirs in TERMS.items():
-        close(getattr(loss, name, 1.0) * parts[name], file[f"total_{switch}/{theirs}_loss"])
+        close(learned.weights[name] * parts[name], file[f"total_{switch}/{theirs}_loss"])
     close(total, file[f"total_{switch}/loss_overall"])
 
     wide, wide_batch = in_double(model, batch)
-    total, _ = learned(wide(wide_batch), wide_batch, 0)
+    total, _ = learned(wide.embed(wide_batch), wide_batch, 0)
     close(total, file[f"total_{switch}/loss_f64"])
     torch.autograd.backward(total)
-    check_gradients(file, f"pgrad_{switch}/", wide, official_names())
+    check_gradients(file, f"pgrad_{switch}/", wide, OFFICIAL)
 
 
 def test_parameters_of_full_size(golden: Path) -> None:
-    def make(size: FullSize, heads: int) -> BGMNet:
-        return BGMNet(BGMNetConfig(video_width=size.video, text_width=size.text, hidden=size.hidden, heads=heads))
+    def make(size: FullSize, heads: int) -> MSSL:
+        return MSSL(MSSLConfig(video_width=size.video, text_width=size.text, hidden=size.hidden, heads=heads))
 
-    check_full_size(golden, "bgmnet", make, official_names())
+    check_full_size(golden, "bgmnet", make, OFFICIAL)

@@ -10,27 +10,29 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prvr.core.types import Batch, QueryBatch, Teacher, VideoBatch
+from prvr.core.types import Batch, Made, QueryBatch, Teacher, VideoTokens
 from prvr.core.vectors import unit_rows
 from prvr.evaluation.scoring import score_tokens
-from prvr.methods.dldkd import runs as recipes
-from prvr.methods.dldkd.distillation import frame_distillation, own_cosines, soft_nce
-from prvr.methods.dldkd.network import DLDKD, DLDKDConfig, from_official, official_names
-from prvr.methods.official import export_weights
+from prvr.methods.dldkd import loss as dldkd
+from prvr.methods.dldkd.distillation import frame_distillation, soft_nce
+from prvr.methods.dldkd.network import DLDKD, BranchQueries, DLDKDConfig
+from prvr.methods.dldkd.official import OFFICIAL, OFFICIAL_PLUS
+from prvr.methods.official import Official
 from prvr.parts.nce import query_nce, video_nce
+from prvr.parts.objective import Objective
 from prvr.parts.sampling import at_most
-from prvr.parts.scoring import best_cosine, best_token
+from prvr.parts.scoring import best_cosine, best_token, own_cosines
 from prvr.parts.uniform import UniformConfig, prepare_frames
-from prvr.parts.videos import cat_videos
+from prvr.parts.videos import FrameVideos
 from tests.parity.arrays import Arrays, close
-from tests.parity.retrieval import FullSize, check_loss, check_triplet, file_order, full_sizes, pieces
+from tests.parity.retrieval import FullSize, check_loss, check_triplet, file_order, full_sizes, in_double, pieces
 from tests.parts.make import video_features
 
 DOT = 5e-5  # absolute tolerance of dot products, as the arrays' description has it
@@ -42,14 +44,16 @@ class Case:
 
     file: Arrays
     model: DLDKD
-    batch: Batch
+    batch: Batch[FrameVideos]  # with the teacher's frames and sentences
     teacher: Teacher
     plus: bool
+    official: Official
 
 
 @pytest.fixture(scope="module", params=["dldkd_iccv", "dldkdpp"])
 def case(request: pytest.FixtureRequest, golden: Path) -> Case:
     file, plus = Arrays(golden / "dldkd" / f"{request.param}.npz"), request.param == "dldkdpp"
+    official = OFFICIAL_PLUS if plus else OFFICIAL
     said = file.settings()
     config = DLDKDConfig(
         video_width=said["visual"],
@@ -64,25 +68,16 @@ def case(request: pytest.FixtureRequest, golden: Path) -> Case:
         shared_words=not plus,
     )
     model = DLDKD(config).eval()
-    model.load_state_dict(from_official(file.below("sd/"), plus=plus))
+    model.load_state_dict(official.read(file.below("sd/")))
     teacher = Teacher(frames=file["batch/teacher_videos"], sentence=file["batch/teacher_text"])
-    return Case(file, model, read_batch(file), teacher, plus)
+    return Case(file, model, replace(read_batch(file), teacher=teacher), teacher, plus, official)
 
 
-def read_batch(file: Arrays) -> Batch:
+def read_batch(file: Arrays) -> Batch[FrameVideos]:
     frames, there = file["batch/student_videos"], file["batch/student_videos_mask"] > 0
     words, valid = file["batch/student_text"], file["batch/student_text_mask"] > 0
-    place = torch.arange(frames.shape[1]).expand(frames.shape[:2])
     return Batch(
-        videos=VideoBatch(
-            frames=frames,
-            frame_valid=there,
-            clips=frames[..., :1],
-            clip_size=there.float(),
-            slot=place,
-            segment=place,
-            frame_spans=torch.zeros(*frames.shape[:2], 2),
-        ),
+        videos=FrameVideos(frames=frames, frame_valid=there, frame_spans=torch.zeros(*frames.shape[:2], 2)),
         queries=QueryBatch(words=words, valid=valid, sentence=words[:, 0]),
         video_of_query=file["batch/text_labels"],
     )
@@ -91,12 +86,11 @@ def read_batch(file: Arrays) -> Batch:
 def test_raw_features_become_their_batch(case: Case) -> None:
     file, batch, longest = case.file, case.batch, case.batch.videos.frames.shape[1]
     config = UniformConfig(frames=case.model.config.frames)
-    raw = [prepare_frames(video_features(x), config) for x in pieces(file, "frames", "frame_lengths")]
+    raw = [video_features(x) for x in pieces(file, "frames", "frame_lengths")]
     order = file["batch/video_order"].tolist()
-    made = cat_videos([raw[v] for v in order])
+    made = prepare_frames([raw[v] for v in order], config)
     close(made.frames[:, :longest], batch.videos.frames)
     assert torch.equal(made.frame_valid[:, :longest], batch.videos.frame_valid)
-    assert torch.equal(made.clip_size > 0, made.frame_valid)
     teacher = pieces(file, "teacher_frames", "frame_lengths")
     for row, v in enumerate(order):
         frames = at_most(teacher[v], config.frames)
@@ -110,19 +104,19 @@ def test_raw_features_become_their_batch(case: Case) -> None:
 
 def test_outputs_and_scores(case: Case) -> None:
     file, batch = case.file, case.batch
-    outputs, valid = case.model(batch), batch.videos.frame_valid
-    inherit, explore = outputs.query.chunk(2, dim=-1)
-    close(inherit, file["out/query_I"])
-    close(explore, file["out/query_E"])
-    close(outputs.video.frames[valid], file["out/video_I"][valid])
-    close(outputs.video.clips[valid], file["out/video_E"][valid])
-    close(outputs.cosine.frame, file["train/S_I"])
-    close(outputs.cosine.clip, file["train/S_E"])
-    close(outputs.dot.frame, file["train/s_I"], atol=DOT)
-    close(outputs.dot.clip, file["train/s_E"], atol=DOT)
+    made, valid = case.model.embed(batch), batch.videos.frame_valid
+    close(made.queries.inherit, file["out/query_I"])
+    close(made.queries.explore, file["out/query_E"])
+    close(made.videos.frames[valid], file["out/video_I"][valid])
+    close(made.videos.clips[valid], file["out/video_E"][valid])
+    seen = dldkd.objective(settings_of(case)).see(made, batch, 0)
+    close(seen.cosine.frame, file["train/S_I"])
+    close(seen.cosine.clip, file["train/S_E"])
+    close(seen.dot.frame, file["train/s_I"], atol=DOT)
+    close(seen.dot.clip, file["train/s_E"], atol=DOT)
     close(best_cosine(case.teacher.sentence, case.teacher.frames, valid)[0], file["train/S_T"])
     close(best_token(case.teacher.sentence, case.teacher.frames, valid)[0], file["train/s_T"], atol=DOT)
-    pairs = {"c_I": (inherit, outputs.video.frames), "c_T": (case.teacher.sentence, case.teacher.frames)}
+    pairs = {"c_I": (made.queries.inherit, made.videos.frames), "c_T": (case.teacher.sentence, case.teacher.frames)}
     for name, (query, frames) in pairs.items():
         found = torch.einsum("qd,vtd->qtv", F.normalize(query, dim=-1), F.normalize(frames, dim=-1))
         close(found.where(valid.T, -1e10), file[f"train/{name}"])
@@ -187,54 +181,52 @@ def test_soft_labels_alone(case: Case) -> None:
         check(f"soft_E_{case_k}", "E", lambda x, f=loss: f(x, x.detach()), gradient=f"soft_E_detached_{case_k}")  # type: ignore[misc]
 
 
-def loss_of(said: dict[str, Any]) -> recipes.DLDKDLoss:
-    return recipes.DLDKDLoss(
+def settings_of(case: Case, labels: Literal["hard", "soft"] = "hard") -> dldkd.Settings:
+    """The hardest negatives alone, so that nothing is drawn."""
+    said = case.file.settings()
+    loss = dldkd.DLDKDLoss(
         nce_clip=said["nce_weight"],
         nce_frame=said["nce_weight"],
         margin=said["margin"],
         hard_pool=1,
         distill=said["kd_weight"],
         temperature=said["tau"],
+        labels=labels,
     )
+    return dldkd.Settings(model=case.model.config, prepare=UniformConfig(frames=case.model.config.frames), loss=loss)
 
 
 def test_total_loss_and_gradients(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hardest negatives alone, so that nothing is drawn; gradients in float64, as the reference was."""
-    file, said = case.file, case.file.settings()
-    loss = loss_of(said)
-    totals = {"hard": "total_hard/", "soft": "total_soft/"} if case.plus else {"hard": "total/"}
+    """Gradients in float64, as the reference was."""
+    file, batch, epoch = case.file, case.batch, case.file.settings()["kd_epoch"]
+    totals: dict[Literal["hard", "soft"], str] = {"hard": "total_hard/", "soft": "total_soft/"}
+    if not case.plus:
+        totals = {"hard": "total/"}
     if case.plus:  # the reference's soft labels are of no epoch
         said_fade = re.search(r"alpha ([\d.]+), beta ([\d.]+)", file.meaning("total_soft/loss_overall"))
         assert said_fade
         share, trust = float(said_fade[1]), float(said_fade[2])
-        monkeypatch.setattr(recipes, "soft_label_fade", lambda _: (share, trust))
+        monkeypatch.setattr(dldkd, "soft_label_fade", lambda _: (share, trust))
     names = ("explore_trip", "explore_nce", "inher_trip", "inher_nce", "kl") if case.plus else None
     for labels, where in totals.items():
-        settings = recipes.DLDKDSettings(model=case.model.config, loss=replace(loss, labels=labels))  # type: ignore[arg-type]
-        learned, given = recipes.objective(settings), replace(case.batch, teacher=case.teacher)
-        total, parts = learned(case.model(given), given, said["kd_epoch"])
+        learned = dldkd.objective(settings_of(case, labels))
+        total, parts = learned(case.model.embed(batch), batch, epoch)
         close(total, file[f"{where}loss_overall"])
         if names:
             ours = ("triplet_clip", "nce_clip", "triplet_frame", "nce_frame", "distill")
             for name, theirs in zip(ours, names, strict=True):
                 close(learned.weights[name] * parts[name], file[f"{where}{theirs}"])
             close(file[f"{where}kl_intra"], file[f"{where}kl"])  # one term under two names
-        check_gradients(case, settings, where)
+        check_gradients(case, learned, where)
 
 
-def check_gradients(case: Case, settings: recipes.DLDKDSettings, where: str) -> None:
-    file, batch = case.file, case.batch
-    wide = DLDKD(case.model.config).double().eval()
-    wide.load_state_dict({name: value.double() for name, value in case.model.state_dict().items()})
-    videos = replace(batch.videos, frames=batch.videos.frames.double())
-    queries = replace(batch.queries, words=batch.queries.words.double())
-    teacher = Teacher(frames=case.teacher.frames.double(), sentence=case.teacher.sentence.double())
-    given = replace(batch, videos=videos, queries=queries, teacher=teacher)
-    total, _ = recipes.objective(settings)(wide(given), given, file.settings()["kd_epoch"])
+def check_gradients(case: Case, learned: Objective[Made[BranchQueries, VideoTokens], dldkd.Seen], where: str) -> None:
+    file, (wide, given) = case.file, in_double(case.model, case.batch)
+    total, _ = learned(wide.embed(given), given, file.settings()["kd_epoch"])
     close(total, file[f"{where}loss_f64"])
     torch.autograd.backward(total)
     gradients = {name: p.grad for name, p in wide.named_parameters() if p.grad is not None}
-    found = export_weights(gradients, official_names(plus=case.plus))
+    found = case.official.write(gradients)
     want = file.below(where.replace("total", "pgrad"))
     for name, gradient in want.items():
         if name in found:
@@ -248,11 +240,9 @@ def test_terms_have_their_official_values(case: Case) -> None:
     """DL-DKD's own names of its terms, of which nothing says which branch is which: as a set."""
     if case.plus:
         return
-    file, said = case.file, case.file.settings()
-    loss = loss_of(said)
-    learned = recipes.objective(recipes.DLDKDSettings(model=case.model.config, loss=loss))
-    given = replace(case.batch, teacher=case.teacher)
-    _, parts = learned(case.model(given), given, said["kd_epoch"])
+    file, batch = case.file, case.batch
+    learned = dldkd.objective(settings_of(case))
+    _, parts = learned(case.model.embed(batch), batch, file.settings()["kd_epoch"])
     ours = torch.stack([learned.weights[name] * part for name, part in parts.items()]).sort().values
     theirs = [file[n] for n in file if n.startswith("total/") and n not in ("total/loss_overall", "total/loss_f64")]
     close(ours, torch.stack(theirs).sort().values)
@@ -262,6 +252,7 @@ def test_terms_have_their_official_values(case: Case) -> None:
 def test_parameters_of_full_size(golden: Path, system: str) -> None:
     """DL-DKD's second text projection, which nothing reads, is not counted with ours, and makes up the difference."""
     file, plus = Arrays(golden / "common" / "param_counts.npz"), system == "dldkdpp"
+    official = OFFICIAL_PLUS if plus else OFFICIAL
 
     def make(size: FullSize) -> DLDKD:
         config = DLDKDConfig(
@@ -281,7 +272,7 @@ def test_parameters_of_full_size(golden: Path, system: str) -> None:
         shapes = json.loads(str(file.arrays[size.name]))
         read = {name: shape for name, shape in shapes.items() if not name.startswith("A_query_input_proj.")}
         assert (len(read) == len(shapes)) == plus
-        state = export_weights(make(size).state_dict(), official_names(plus=plus))
+        state = official.write(make(size).state_dict())
         assert {name: list(x.shape) for name, x in state.items()} == read
 
 

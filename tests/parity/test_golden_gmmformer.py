@@ -14,15 +14,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from prvr.core.types import Batch, Outputs
-from prvr.methods.gmmformer import network as gmmformer
-from prvr.methods.gmmformer import runs as recipe_v1
-from prvr.methods.gmmformer_v2 import network as gmmformer_v2
-from prvr.methods.gmmformer_v2 import runs as recipe_v2
-from prvr.methods.official import Places, export_weights
+from prvr.core.types import Batch, Made, VideoTokens
+from prvr.methods.family import Compared
+from prvr.methods.gmmformer import loss as loss_v1
+from prvr.methods.gmmformer.network import GMMFormer, GMMFormerConfig
+from prvr.methods.gmmformer.official import OFFICIAL as OFFICIAL_V1
+from prvr.methods.gmmformer_v2 import loss as loss_v2
+from prvr.methods.gmmformer_v2.network import GMMFormerV2, GMMFormerV2Config
+from prvr.methods.gmmformer_v2.official import OFFICIAL as OFFICIAL_V2
+from prvr.methods.official import Official
 from prvr.parts.diversity import focal_diversity, query_diversity
 from prvr.parts.matching import optimal_matching
 from prvr.parts.objective import Objective
+from prvr.parts.towers import TwiceRead
+from prvr.parts.uniform import UniformConfig
+from prvr.parts.videos import ClipVideos
 from tests.parity.arrays import Arrays, close
 from tests.parity.retrieval import read_batch
 
@@ -32,14 +38,10 @@ class Case:
     """One system with the weights and the batch of its file."""
 
     file: Arrays
-    model: nn.Module
-    objective: Objective
-    places: Places
-    batch: Batch
-
-    def outputs(self) -> Outputs:
-        made: Outputs = self.model(self.batch)
-        return made
+    model: GMMFormer | GMMFormerV2
+    objective: Objective[Made[TwiceRead, VideoTokens], Compared]
+    official: Official
+    batch: Batch[ClipVideos]
 
 
 def sizes(file: Arrays) -> dict[str, Any]:
@@ -58,12 +60,12 @@ def sizes(file: Arrays) -> dict[str, Any]:
 
 def case_v1(golden: Path) -> Case:
     file = Arrays(golden / "msc_gmmformer" / "h_gmmformer_v1.npz")
-    config = gmmformer.GMMFormerConfig(**sizes(file), input_dropout=0.0, dropout=0.0, gaussian_length=None)
-    model = gmmformer.GMMFormer(config).eval()
-    model.load_state_dict(gmmformer.from_official(file.below("sd/")))
+    config = GMMFormerConfig(**sizes(file), input_dropout=0.0, dropout=0.0, gaussian_length=None)
+    model = GMMFormer(config).eval()
+    model.load_state_dict(OFFICIAL_V1.read(file.below("sd/")))
     nce_clip, nce_frame, diversity = file["loss_cfg/loss_factor"].tolist()
     margin, scale = file["loss_cfg/neg_factor"].tolist()
-    loss = recipe_v1.GMMFormerLoss(
+    loss = loss_v1.GMMFormerLoss(
         nce_clip=nce_clip,
         nce_frame=nce_frame,
         margin=file.number("loss_cfg/margin"),
@@ -73,20 +75,18 @@ def case_v1(golden: Path) -> Case:
         diversity_margin=margin,
         diversity_scale=scale,
     )
-    learned = recipe_v1.objective(recipe_v1.GMMFormerSettings(model=config, loss=loss))
-    return Case(file, model, learned, gmmformer.official_names(), read_batch(file))
+    learned = loss_v1.objective(loss_v1.Settings(model=config, prepare=UniformConfig(), loss=loss))
+    return Case(file, model, learned, OFFICIAL_V1, read_batch(file))
 
 
 def case_v2(golden: Path) -> Case:
     file = Arrays(golden / "msc_gmmformer" / "h_gmmformer_v2.npz")
-    config = gmmformer_v2.GMMFormerV2Config(
-        **sizes(file), sft_factor=file.number("meta/sft_factor"), input_dropout=0.0, dropout=0.0
-    )
-    model = gmmformer_v2.GMMFormerV2(config).eval()
-    model.load_state_dict(gmmformer_v2.from_official(file.below("sd/")))
+    config = GMMFormerV2Config(**sizes(file), sft_factor=file.number("meta/sft_factor"), input_dropout=0.0, dropout=0.0)
+    model = GMMFormerV2(config).eval()
+    model.load_state_dict(OFFICIAL_V2.read(file.below("sd/")))
     nce_clip, nce_frame, diversity, matching = file["loss_cfg/loss_factor"].tolist()
     margin, scale, power = file["loss_cfg/neg_factor"].tolist()
-    loss = recipe_v2.GMMFormerV2Loss(
+    loss = loss_v2.GMMFormerV2Loss(
         nce_clip=nce_clip,
         nce_frame=nce_frame,
         margin=file.number("loss_cfg/margin"),
@@ -98,8 +98,8 @@ def case_v2(golden: Path) -> Case:
         diversity_power=power,
         matching=matching,
     )
-    learned = recipe_v2.objective(recipe_v2.GMMFormerV2Settings(model=config, loss=loss))
-    return Case(file, model, learned, gmmformer_v2.official_names(), read_batch(file))
+    learned = loss_v2.objective(loss_v2.Settings(model=config, prepare=UniformConfig(), loss=loss))
+    return Case(file, model, learned, OFFICIAL_V2, read_batch(file))
 
 
 @pytest.fixture(scope="module", params=[case_v1, case_v2], ids=["v1", "v2"])
@@ -109,26 +109,28 @@ def case(request: pytest.FixtureRequest, golden: Path) -> Case:
 
 
 def test_outputs(case: Case) -> None:
-    file, outputs = case.file, case.outputs()
-    close(outputs.query, file["out/video_query"])
+    file = case.file
+    made = case.model.embed(case.batch)
+    seen = case.objective.see(made, case.batch, 0)
+    close(made.queries.query, file["out/video_query"])
     want = file["out/frame_feat"]
-    frames = outputs.video.frames
+    frames = seen.video.frames
     if want.ndim == 2:
         want = want[:, None]  # version 1 makes one vector of all frames
     close(frames, want[:, : frames.shape[1]])
     assert not want[:, frames.shape[1] :].any()  # version 2 pads to the longest that there can be
-    close(outputs.video.clips, file["out/clip_feat"])
-    close(outputs.cosine.clip, file["out/clip_score_cos"])
-    close(outputs.cosine.frame, file["out/frame_score_cos"])
-    close(outputs.dot.clip, file["out/clip_score_dot"])
-    close(outputs.dot.frame, file["out/frame_score_dot"])
-    close(outputs.cosine.fused(float(case.model.clip_weight)), file[file.fused()[0]])  # type: ignore[arg-type]
+    close(seen.video.clips, file["out/clip_feat"])
+    close(seen.cosine.clip, file["out/clip_score_cos"])
+    close(seen.cosine.frame, file["out/frame_score_cos"])
+    close(seen.dot.clip, file["out/clip_score_dot"])
+    close(seen.dot.frame, file["out/frame_score_dot"])
+    close(seen.cosine.fused(case.model.clip_weight), file[file.fused()[0]])
 
 
 def test_losses_and_gradients(case: Case) -> None:
     """The hardest negatives alone, so that nothing is drawn."""
     file = case.file
-    total, parts = case.objective(case.outputs(), case.batch, 0)
+    total, parts = case.objective(case.model.embed(case.batch), case.batch, 0)
     names = {
         "nce_clip": "clip_nce_unweighted",
         "nce_frame": "frame_nce_unweighted",
@@ -144,7 +146,7 @@ def test_losses_and_gradients(case: Case) -> None:
     case.model.zero_grad()
     torch.autograd.backward(total)
     found = {name: p.grad for name, p in case.model.named_parameters() if p.grad is not None}
-    check_gradients(file, export_weights(found, case.places))
+    check_gradients(file, case.official.write(found))
 
 
 def check_gradients(file: Arrays, gradients: Mapping[str, Tensor]) -> None:

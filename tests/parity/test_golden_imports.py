@@ -13,13 +13,15 @@ from typing import Any, cast
 import pytest
 import torch
 
-from prvr.core.types import Batch, FeatureSpec, Outputs, QueryAtVideo, RetrievalModel
-from prvr.data.dataset import take
+from prvr.core.types import Batch, FeatureSpec, QueryAtVideo, RetrievalModel
 from prvr.data.folder import DataFolder
 from prvr.evaluation.scoring import score_tokens
+from prvr.methods.amdnet.network import MeansConfig
+from prvr.methods.msc.prepare import MSCVideos
 from prvr.methods.recipe import load_recipe
 from prvr.parts.scoring import cosine_scores
-from prvr.runs.runs import import_run, open_run
+from prvr.ranker.ranker import open_run
+from prvr.runs.imports import import_run
 from tests.methods.names import named
 from tests.parity import test_golden_amdnet, test_golden_dldkd
 from tests.parity.arrays import Arrays, close
@@ -60,22 +62,24 @@ def side_by_side(model: RetrievalModel, file: Arrays) -> None:
     close(scores.fused(model.clip_weight)[queries][:, videos] * 2**0.5, file["eval/fused"])
 
 
-def embedded(read: Callable[[Arrays], Batch]) -> Check:
-    def check(model: Any, file: Arrays) -> None:
-        outputs: Outputs = model(read(file))
-        close(outputs.cosine.clip, file["out/clip_score_cos"])
-        close(outputs.cosine.frame, file["out/frame_score_cos"])
-        close(outputs.cosine.fused(model.clip_weight), file[file.fused()[0]])
+def embedded(read: Callable[[Arrays], Batch[Any]]) -> Check:
+    def check(model: RetrievalModel, file: Arrays) -> None:
+        batch = read(file)
+        cosine = cosine_scores(model.encode_queries(batch.queries), model.encode_videos(batch.videos))
+        close(cosine.clip, file["out/clip_score_cos"])
+        close(cosine.frame, file["out/frame_score_cos"])
+        close(cosine.fused(model.clip_weight), file[file.fused()[0]])
 
     return check
 
 
-def msc_batch(file: Arrays) -> Batch:
+def msc_batch(file: Arrays) -> Batch[MSCVideos]:
     return their_batch(file.below("batch/"), threshold=file.number("meta/sim_thr"))
 
 
 def sentences(model: RetrievalModel, file: Arrays) -> None:
-    videos = take(test_golden_amdnet.in_file_order(file, file.settings()["map_size"]), file["batch/video_order"])
+    config = MeansConfig(frames=file.settings()["map_size"])
+    videos = test_golden_amdnet.in_file_order(file, config).take(file["batch/video_order"])
     queries = test_golden_amdnet.queries_of(file["batch/text_feat"])
     close(cosine_scores(model.encode_queries(queries), model.encode_videos(videos)).frame, file["train/S"])
 

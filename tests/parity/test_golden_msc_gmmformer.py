@@ -27,8 +27,8 @@ from prvr.methods.msc.merging import (
 )
 from prvr.methods.msc.mixture import GaussianMixture
 from prvr.methods.msc.network import MSC, MSCConfig
-from prvr.methods.msc.official import from_official, to_official
-from prvr.methods.msc.prepare import PrepareConfig, prepare_video
+from prvr.methods.msc.official import OFFICIAL
+from prvr.methods.msc.prepare import PrepareConfig, prepare_videos
 from prvr.methods.msc.tcpl import relative_distances, tcpl_angle, tcpl_distance
 from prvr.parts.attention import attention_probabilities
 from prvr.parts.gaussian import OFFICIAL_WIDTHS, gaussian_table, gaussian_tables
@@ -74,7 +74,7 @@ def test_videos_are_averaged_and_merged_as_published(arrays: Callable[[str], Arr
             )
         close(cut_gaps(averaged, ladder), want["cut_gaps"])
         config = PrepareConfig(frames=positions, schedule=ladder, levels=(ladder[-1],))
-        batch = prepare_video(video_features(want["input"]), config)
+        batch = prepare_videos([video_features(want["input"])], config)
         close(batch.frames[0], want["frame_feat"])
         close(batch.clips[0], want["clip_feat"])
         close(batch.clip_size[0], want["sizes"])
@@ -129,9 +129,9 @@ def mixture(file: Arrays) -> GaussianMixture:
         dropout=0.0,
     )
     network = MSC(MSCConfig(video_width=1, text_width=1, hidden=width, heads=1, frames=length, clips=1, max_words=1))
-    theirs = to_official(network.state_dict()) | {f"frame_encoder_1.{k}": v for k, v in file.below("sd/").items()}
+    theirs = OFFICIAL.write(network.state_dict()) | {f"frame_encoder_1.{k}": v for k, v in file.below("sd/").items()}
     prefix = "frame_mixture."
-    ours = {k.removeprefix(prefix): v for k, v in from_official(theirs).items() if k.startswith(prefix)}
+    ours = {k.removeprefix(prefix): v for k, v in OFFICIAL.read(theirs).items() if k.startswith(prefix)}
     block.load_state_dict(ours)
     return block.eval()
 

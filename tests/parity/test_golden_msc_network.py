@@ -5,17 +5,18 @@ Sizes and settings come from the file, but for those of the loss, which its desc
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from prvr.core.types import Batch, VideoBatch
+from prvr.core.types import Batch
+from prvr.methods.msc.loss import LossConfig, MSCSettings, objective
 from prvr.methods.msc.merging import connected_share, level_of
 from prvr.methods.msc.network import MSC
-from prvr.methods.msc.official import from_official, to_official
-from prvr.methods.msc.prepare import PrepareConfig, prepare_video
-from prvr.methods.msc.runs import LossConfig, MSCSettings, objective
+from prvr.methods.msc.official import OFFICIAL
+from prvr.methods.msc.prepare import MSCVideos, PrepareConfig, prepare_videos
 from tests.parity.arrays import Arrays, close
 from tests.parity.msc import their_batch, their_network
 from tests.parts.make import video_features
@@ -24,7 +25,7 @@ LEVELS = PrepareConfig().levels
 
 
 @pytest.fixture(scope="module")
-def network(golden: Path) -> tuple[Arrays, MSC, Batch]:
+def network(golden: Path) -> tuple[Arrays, MSC, Batch[MSCVideos]]:
     file = Arrays(golden / "msc_gmmformer" / "d_msc_net.npz")
     weights = file.below("sd/")
     config = their_network(
@@ -34,49 +35,54 @@ def network(golden: Path) -> tuple[Arrays, MSC, Batch]:
         clip_weight=file.fused()[1],
     )
     model = MSC(config)
-    model.load_state_dict(from_official(weights))
+    model.load_state_dict(OFFICIAL.read(weights))
     return file, model.eval(), their_batch(file.below("batch/"), threshold=file.number("meta/sim_thr"))
 
 
-def test_raw_features_become_their_batch(network: tuple[Arrays, MSC, Batch]) -> None:
+def settings_of(model: MSC) -> MSCSettings:
+    """The hardest negatives alone, so that nothing is drawn."""
+    loss = LossConfig(hard_from_epoch=0, hard_pool=1)
+    return MSCSettings(model=model.config, prepare=PrepareConfig(), loss=loss)
+
+
+def test_raw_features_become_their_batch(network: tuple[Arrays, MSC, Batch[MSCVideos]]) -> None:
     file, _, batch = network
     positions = batch.videos.frames.shape[1]
     config = PrepareConfig(frames=positions, similarity_threshold=file.number("meta/sim_thr"))
-    for i, raw in file.below("raw_frames/").items():
-        made = prepare_video(video_features(raw), config)
-        close(made.frames[0], batch.videos.frames[int(i)])
-        close(made.clips[0], batch.videos.clips[int(i)])
-        close(made.clip_size[0], batch.videos.clip_size[int(i)])
-        assert torch.equal(made.slot[0], batch.videos.slot[int(i)])
-        assert torch.equal(made.segment[0], batch.videos.segment[int(i)])
+    raw = file.below("raw_frames/")
+    made = prepare_videos([video_features(frames) for frames in raw.values()], config)
+    want = batch.videos.take(torch.tensor([int(v) for v in raw]))
+    close(made.frames, want.frames)
+    close(made.clips, want.clips)
+    close(made.clip_size, want.clip_size)
+    assert torch.equal(made.slot, want.slot)
+    assert torch.equal(made.segment, want.segment)
 
 
-def test_network_outputs(network: tuple[Arrays, MSC, Batch]) -> None:
+def test_network_outputs(network: tuple[Arrays, MSC, Batch[MSCVideos]]) -> None:
     file, model, batch = network
-    outputs = model(batch)
+    seen = objective(settings_of(model)).see(model.embed(batch), batch, 0)
     close(model.encode_words(batch.queries)[0], file["out/encoded_query"])
-    close(outputs.query, file["out/video_query"])
+    close(seen.query, file["out/video_query"])
     close(batch.queries.sentence, file["out/eos_query"])
-    close(outputs.video.frames, file["out/frame_feat"])
-    close(outputs.video.clips, file["out/clip_feat"])
-    close(outputs.aligned_frames, file["out/proj_frame_feat"])
-    close(outputs.aligned_clips, file["out/proj_clip_feat"])
-    close(outputs.cosine.clip, file["out/clip_score_cos"])
-    close(outputs.cosine.frame, file["out/frame_score_cos"])
-    close(outputs.dot.clip, file["out/clip_score_dot"])
-    close(outputs.dot.frame, file["out/frame_score_dot"])
-    close(outputs.cosine.fused(model.clip_weight), file[file.fused()[0]])
+    close(seen.video.frames, file["out/frame_feat"])
+    close(seen.video.clips, file["out/clip_feat"])
+    close(seen.aligned_frames, file["out/proj_frame_feat"])
+    close(seen.aligned_clips, file["out/proj_clip_feat"])
+    close(seen.cosine.clip, file["out/clip_score_cos"])
+    close(seen.cosine.frame, file["out/frame_score_cos"])
+    close(seen.dot.clip, file["out/clip_score_dot"])
+    close(seen.dot.frame, file["out/frame_score_dot"])
+    close(seen.cosine.fused(model.clip_weight), file[file.fused()[0]])
     omega = connected_share(batch.videos.clips, file.number("meta/sim_thr"))
     close(omega.double().float(), file["out/omega"].float())
     assert float(level_of(omega, LEVELS).double().mean()) == file.number("loss/clip_num")
 
 
-def test_network_losses_and_gradients(network: tuple[Arrays, MSC, Batch]) -> None:
-    """The hardest negatives alone, so that nothing is drawn."""
+def test_network_losses_and_gradients(network: tuple[Arrays, MSC, Batch[MSCVideos]]) -> None:
     file, model, batch = network
-    settings = MSCSettings(model=model.config, loss=LossConfig(hard_from_epoch=0, hard_pool=1))
-    learned = objective(settings)
-    total, parts = learned(model(batch), batch, 0)
+    learned = objective(settings_of(model))
+    total, parts = learned(model.embed(batch), batch, 0)
     weighted = {name: learned.weights[name] * part for name, part in parts.items()}
     close(total, file["loss/loss_overall"].float())
     for theirs, ours in (
@@ -90,7 +96,7 @@ def test_network_losses_and_gradients(network: tuple[Arrays, MSC, Batch]) -> Non
         close(torch.stack([weighted[name] for name in ours]).sum(), file[f"loss/{theirs}"].float())
     model.zero_grad()
     torch.autograd.backward(total)
-    gradients = to_official({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    gradients = OFFICIAL.write({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
     for name, want in file.below("grad/").items():
         close(gradients[name], want)
     for name, got in gradients.items():
@@ -99,14 +105,15 @@ def test_network_losses_and_gradients(network: tuple[Arrays, MSC, Batch]) -> Non
         close(got.sum(), file[f"grad_sum/{name}"].to(got.dtype), atol=2e-5 * (1 + float(got.abs().sum())))
 
 
-def test_padded_videos(network: tuple[Arrays, MSC, Batch]) -> None:
+def test_padded_videos(network: tuple[Arrays, MSC, Batch[MSCVideos]]) -> None:
     file, model, batch = network
     frames, valid = file["padded/frames"], file["padded/mask"] > 0
-    videos = VideoBatch(**vars(batch.videos) | {"frames": frames, "frame_valid": valid})
+    videos = replace(batch.videos, frames=frames, frame_valid=valid)
     made = model.encode_videos(videos).frames
     want = file["padded/frame_feat"]
     close(made, want[:, : frames.shape[1]])
     assert not want[:, frames.shape[1] :].any()
     # the released scores let zero vectors behind the video take part, so that none is below 0; ours do not
-    scores = model(Batch(videos=videos, queries=batch.queries, video_of_query=batch.video_of_query)).cosine.frame
+    padded = replace(batch, videos=videos)
+    scores = objective(settings_of(model)).see(model.embed(padded), padded, 0).cosine.frame
     close(scores.clamp(min=0), file["padded/frame_score_cos"])

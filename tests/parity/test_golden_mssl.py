@@ -10,14 +10,13 @@ from torch import Tensor
 
 from prvr.core.types import Batch
 from prvr.methods.family import RetrievalLoss
-from prvr.methods.mssl.anchoring import anchored
-from prvr.methods.mssl.network import MSSL, MSSLConfig, from_official, official_names
-from prvr.methods.mssl.pairs import pair_nce
-from prvr.methods.mssl.runs import MSSLSettings, learned, objective
+from prvr.methods.mssl.loss import Settings, objective, pair_nce
+from prvr.methods.mssl.network import MSSL, MSSLConfig
+from prvr.methods.mssl.official import OFFICIAL
 from prvr.parts.nce import query_nce, video_nce
 from prvr.parts.proposals import proposal_scores, window_table
 from prvr.parts.uniform import UniformConfig, prepare_uniform
-from prvr.parts.videos import cat_videos
+from prvr.parts.videos import ClipVideos
 from tests.parity.arrays import Arrays, close
 from tests.parity.retrieval import (
     FullSize,
@@ -40,19 +39,29 @@ DOT = 5e-5  # absolute tolerance of dot products, as the arrays' description has
 
 
 @pytest.fixture(scope="module")
-def case(golden: Path) -> tuple[Arrays, MSSL, Batch]:
+def case(golden: Path) -> tuple[Arrays, MSSL, Batch[ClipVideos]]:
     file = Arrays(golden / "mssl" / "mssl.npz")
     config = MSSLConfig(**sizes(file))
     model = MSSL(config).eval()
-    model.load_state_dict(from_official(file.below("sd/")))
+    model.load_state_dict(OFFICIAL.read(file.below("sd/")))
     return file, model, read_batch(file)
 
 
-def test_raw_features_become_their_batch(case: tuple[Arrays, MSSL, Batch]) -> None:
+def settings_of(file: Arrays, model: MSSL) -> Settings:
+    """The hardest negatives alone, so that nothing is drawn."""
+    nce_clip, nce_frame = file.settings()["nce_weights"]
+    loss = RetrievalLoss(
+        nce_clip=nce_clip, nce_frame=nce_frame, margin=file.settings()["margin"], hard_from_epoch=0, hard_pool=1
+    )
+    return Settings(model=model.config, prepare=UniformConfig(), loss=loss)
+
+
+def test_raw_features_become_their_batch(case: tuple[Arrays, MSSL, Batch[ClipVideos]]) -> None:
     file, model, batch = case
     config = UniformConfig(frames=model.config.frames, clips=model.config.clips)
-    raw = [prepare_uniform(video_features(x), config) for x in pieces(file, "frames", "frame_lengths")]
-    made, longest = cat_videos([raw[v] for v in file["batch/video_order"].tolist()]), batch.videos.frames.shape[1]
+    raw = [video_features(x) for x in pieces(file, "frames", "frame_lengths")]
+    made = prepare_uniform([raw[v] for v in file["batch/video_order"].tolist()], config)
+    longest = batch.videos.frames.shape[1]
     close(made.clips, batch.videos.clips)
     close(made.frames[:, :longest], batch.videos.frames)
     assert not made.frame_valid[:, longest:].any()
@@ -61,7 +70,7 @@ def test_raw_features_become_their_batch(case: tuple[Arrays, MSSL, Batch]) -> No
     check_words(file, batch, model.config.max_words)
 
 
-def test_towers_and_proposals(case: tuple[Arrays, MSSL, Batch]) -> None:
+def test_towers_and_proposals(case: tuple[Arrays, MSSL, Batch[ClipVideos]]) -> None:
     file, model, batch = case
     words, valid = batch.queries.words, batch.queries.valid
     tokens = model.query_encoder(model.query_input(words), valid)
@@ -83,21 +92,22 @@ def test_towers_and_proposals(case: tuple[Arrays, MSSL, Batch]) -> None:
     close(made.frames[0][found.winner[:, 0]], file["out/r_infer_v0"])
 
 
-def test_training_scores(case: tuple[Arrays, MSSL, Batch]) -> None:
+def test_training_scores(case: tuple[Arrays, MSSL, Batch[ClipVideos]]) -> None:
     file, model, batch = case
-    outputs = anchored(model(batch), batch.video_of_query, matching=False)
-    close(outputs.cosine.clip, file["train/S_c"])
-    close(outputs.dot.clip, file["train/s_c"], atol=DOT)
-    close(outputs.cosine.frame, file["train/S_f"])
-    close(outputs.dot.frame, file["train/s_f"], atol=DOT)
+    learned = objective(settings_of(file, model))
+    seen = learned.see(model.embed(batch), batch, 0)
+    close(seen.cosine.clip, file["train/S_c"])
+    close(seen.dot.clip, file["train/s_c"], atol=DOT)
+    close(seen.cosine.frame, file["train/S_f"])
+    close(seen.dot.frame, file["train/s_f"], atol=DOT)
 
 
-def test_scores_of_retrieval(case: tuple[Arrays, MSSL, Batch]) -> None:
+def test_scores_of_retrieval(case: tuple[Arrays, MSSL, Batch[ClipVideos]]) -> None:
     file, model, batch = case
     check_retrieval(file, model, batch, clip="S_c", frame="S_f")
 
 
-def test_single_losses(case: tuple[Arrays, MSSL, Batch]) -> None:
+def test_single_losses(case: tuple[Arrays, MSSL, Batch[ClipVideos]]) -> None:
     file, _, batch = case
     own, margin = batch.video_of_query, file.settings()["margin"]
 
@@ -112,29 +122,24 @@ def test_single_losses(case: tuple[Arrays, MSSL, Batch]) -> None:
     check_pair_triplet(file, "frame_trip_lifted", file["lossin/S_f_lifted"], margin)
 
 
-def test_total_loss_and_gradients(case: tuple[Arrays, MSSL, Batch]) -> None:
-    """The hardest negatives alone, so that nothing is drawn; in float64, as the reference was."""
+def test_total_loss_and_gradients(case: tuple[Arrays, MSSL, Batch[ClipVideos]]) -> None:
+    """In float64, as the reference was."""
     file, model, batch = case
-    nce_clip, nce_frame = file.settings()["nce_weights"]
-    loss = RetrievalLoss(
-        nce_clip=nce_clip, nce_frame=nce_frame, margin=file.settings()["margin"], hard_from_epoch=0, hard_pool=1
-    )
-    settings = MSSLSettings(model=model.config, loss=loss)
-    total, parts = learned(settings)(model(batch), batch, 0)
-    weights = objective(settings).weights
+    learned = objective(settings_of(file, model))
+    total, parts = learned(model.embed(batch), batch, 0)
     for name, theirs in zip(TERMS, ("clip_nce", "clip_trip", "frame_nce", "frame_trip"), strict=True):
-        close(weights[name] * parts[name], file[f"total/{theirs}_loss"])
+        close(learned.weights[name] * parts[name], file[f"total/{theirs}_loss"])
     close(total, file["total/loss_overall"])
 
     wide, wide_batch = in_double(model, batch)
-    total, _ = learned(settings)(wide(wide_batch), wide_batch, 0)
+    total, _ = learned(wide.embed(wide_batch), wide_batch, 0)
     close(total, file["total/loss_f64"])
     torch.autograd.backward(total)
-    check_gradients(file, "pgrad/", wide, official_names())
+    check_gradients(file, "pgrad/", wide, OFFICIAL)
 
 
 def test_parameters_of_full_size(golden: Path) -> None:
     def make(size: FullSize, heads: int) -> MSSL:
         return MSSL(MSSLConfig(video_width=size.video, text_width=size.text, hidden=size.hidden, heads=heads))
 
-    check_full_size(golden, "mssl", make, official_names())
+    check_full_size(golden, "mssl", make, OFFICIAL)

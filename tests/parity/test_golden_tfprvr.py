@@ -15,13 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prvr.core.types import QueryBatch, VideoBatch, VideoFeatures
+from prvr.core.types import QueryBatch, VideoFeatures
 from prvr.evaluation.metrics import Recalls, ranks
 from prvr.methods.tfprvr.moment_graph import affinity, moments_of, segment_vectors, segments_of, smooth_by_graph
 from prvr.methods.tfprvr.network import LONGEST, TFPRVR, MomentConfig, find_moments, prepare_moments
 from prvr.methods.tfprvr.trajectory import cut_strength, levels_of, turning
 from prvr.methods.tfprvr.wavelets import Wavelet, bands, depth_of
 from prvr.parts.scoring import cosine_scores
+from prvr.parts.videos import FrameVideos
 from tests.parity.arrays import Arrays
 from tests.parts.make import video_features
 
@@ -145,7 +146,7 @@ def corpus(file: Arrays) -> tuple[list[VideoFeatures], QueryBatch]:
     return [video_features(x) for x in parts], QueryBatch(words=sentence[:, None], valid=valid, sentence=sentence)
 
 
-def scores_of(videos: VideoBatch, queries: QueryBatch) -> Tensor:
+def scores_of(videos: FrameVideos, queries: QueryBatch) -> Tensor:
     model = TFPRVR()
     return cosine_scores(model.encode_queries(queries), model.encode_videos(videos)).fused(model.clip_weight)
 
