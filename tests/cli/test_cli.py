@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from prvr.cli import main
-from prvr.data.annotations import read_queries, write_queries
 from prvr.core.text import clock
+from prvr.data.annotations import read_queries, write_queries
 
 TINY = [
     *("--set", "model.hidden=16", "--set", "model.heads=2", "--set", "batch_videos=4"),

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from prvr.runs.runs import zero_shot
 
 from prvr.core.errors import IndexFolderError, QueryError
 from prvr.core.facts import Facts, Where
@@ -18,6 +17,7 @@ from prvr.core.types import Hit
 from prvr.data.world.vocabulary import SCENE_WORDS
 from prvr.index.base import ZERO_SHOT, Cue, IndexHeader
 from prvr.index.exact import ExactIndex
+from prvr.ranker.ranker import zero_shot
 from prvr.search.background import background, letters
 from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, UNCALIBRATED, separation, verdict
 from prvr.search.engine import SearchEngine

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
-from prvr.runs.runs import zero_shot
 
 from prvr.core.facts import Facts
 from prvr.data.annotations import write_queries
@@ -21,8 +20,9 @@ from prvr.data.world.script import split_of, world_script
 from prvr.encoders.world import load_world_encoder
 from prvr.features.store import FeatureStore
 from prvr.index.opening import header_of, make_index
+from prvr.ranker.ranker import zero_shot
 from prvr.search.engine import calibrate_folder
-from prvr.search.indexing import banks, build_index
+from prvr.search.indexing import build_index
 from tests.serve.conftest import Live, config_of, serving
 from tests.serve.page.browser import (
     ARGS,
@@ -75,7 +75,7 @@ def many(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     header, store = header_of(films), FeatureStore.open(films / "features")
     assert header is not None
     entries = list(store.entries())
-    made = banks(zero_shot(header.encoder), [store.read(entry.video_id) for entry in entries])
+    made = zero_shot(header.encoder).banks([store.read(entry.video_id) for entry in entries])
     with make_index(root, header) as index:
         for number in range(NUM_MANY):
             entry, bank = entries[number % NUM_FILMS], made[number % NUM_FILMS]

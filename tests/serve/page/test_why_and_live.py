@@ -10,14 +10,13 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import torch
 from playwright.sync_api import Locator, Page, Route, expect
-from prvr.runs.runs import zero_shot
 
 from prvr.core.facts import Facts
 from prvr.core.types import Bank
 from prvr.features.store import FeatureStore
 from prvr.index.opening import header_of, make_index
+from prvr.ranker.ranker import zero_shot
 from prvr.search.engine import SearchEngine
-from prvr.search.indexing import banks
 from prvr.serve.security import digest_of
 from tests.serve.conftest import Live, config_of
 from tests.serve.page.browser import (
@@ -110,7 +109,7 @@ def two_branches(films: Path, tmp_path: Path) -> Path:
     header, store = header_of(films), FeatureStore.open(films / "features")
     assert header is not None
     entries = list(store.entries())[:12]
-    made = banks(zero_shot(header.encoder), [store.read(entry.video_id) for entry in entries])
+    made = zero_shot(header.encoder).banks([store.read(entry.video_id) for entry in entries])
     with make_index(tmp_path / "two", replace(header, clip_weight=0.25)) as index:
         for entry, (tokens, spans, num_frames) in zip(entries, made, strict=True):
             fours = range(0, num_frames, 4)
