@@ -10,8 +10,8 @@ from prvr.core.types import Query, TextFeatures
 from prvr.core.vectors import unit_queries
 from prvr.data.dataset import RetrievalSet
 from prvr.data.sources import StoreSource
-from prvr.methods.msc.prepare import PrepareConfig, prepare_video
-from prvr.parts.videos import cat_videos
+from prvr.methods.msc.network import METHOD
+from prvr.methods.msc.prepare import PrepareConfig
 from tests.features.make import ColourEncoder, some_features, store_with
 
 SENTENCES = {"a": ["red", "green blue"], "b": ["blue"], "c": ["red red red", "green", "blue green"], "d": ["red blue"]}
@@ -24,14 +24,12 @@ def some_set(folder: Path) -> RetrievalSet:
         for i, text in enumerate(texts)
     ]
     store = store_with(folder, {video: some_features(6) for video in SENTENCES})
-    config = PrepareConfig()
     return RetrievalSet.build(
         "train",
         items,
         StoreSource(store, lambda _: ColourEncoder()),
-        lambda videos: cat_videos([prepare_video(video, config) for video in videos]),
+        METHOD.prepared(PrepareConfig()),
         cache=folder / "prepared",
-        key="published",
     )
 
 
@@ -83,7 +81,6 @@ def test_a_video_without_features_is_named(tmp_path: Path) -> None:
             "train",
             items,
             StoreSource(store, lambda _: ColourEncoder()),
-            lambda videos: cat_videos([]),
+            METHOD.prepared(PrepareConfig()),
             cache=tmp_path,
-            key="",
         )

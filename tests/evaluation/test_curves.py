@@ -5,14 +5,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from prvr.core.types import Bank, Candidate, VideoBatch
+from prvr.core.types import Bank, Candidate
 from prvr.evaluation.curves import MOST, BranchTokens, end_to_end, moment_scores, token_cosines, windows_of
 from prvr.evaluation.windows import pad
-from prvr.parts.spans import clip_spans
+from prvr.methods.msc.prepare import MSCVideos
 from tests.core.slow import moments, relevance
+from tests.methods.make import network
 
 
-def random_videos(number: int, frames: int, clips: int) -> tuple[VideoBatch, Tensor]:
+def random_videos(number: int, frames: int, clips: int) -> tuple[MSCVideos, Tensor]:
     """Videos of different lengths, some padded, some with positions that show the same frame -> and seconds."""
     duration = torch.rand(number) * 50 + 10
     shown = torch.randint(frames // 3, frames + 1, (number, 1))
@@ -25,11 +26,16 @@ def random_videos(number: int, frames: int, clips: int) -> tuple[VideoBatch, Ten
     return batch(valid, size, slot, spans), duration
 
 
-def batch(valid: Tensor, size: Tensor, slot: Tensor, spans: Tensor) -> VideoBatch:
+def batch(valid: Tensor, size: Tensor, slot: Tensor, spans: Tensor) -> MSCVideos:
     empty = torch.zeros(len(valid), 1, 1)
-    return VideoBatch(
+    return MSCVideos(
         frames=empty, frame_valid=valid, clips=empty, clip_size=size, slot=slot, segment=slot, frame_spans=spans
     )
+
+
+def clip_spans(videos: MSCVideos) -> Tensor:
+    """What each clip of merged frames covers -> (V, C, 2) seconds."""
+    return network().token_spans(videos).clips
 
 
 @pytest.mark.parametrize("clip_weight", [0.4, 0.0, 1.0])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from prvr.core.errors import DataError
-from prvr.core.types import FeatureSpec, Query, QueryBatch, VideoBatch, VideoTokens
+from prvr.core.types import FeatureSpec, Query, QueryBatch, TokenSpans, VideoTokens
 from prvr.data.dataset import RetrievalSet
 from prvr.data.sources import QueryTable
 from prvr.evaluation.collapse import query_sums, released_video_similarity, similarity, token_sums
@@ -17,9 +17,11 @@ from prvr.evaluation.correlation import cosine_matrix, spearman
 from prvr.evaluation.intervals import compare
 from prvr.evaluation.measured import Measured
 from prvr.evaluation.metrics import Recalls, ranks
+from prvr.methods.msc.prepare import MSCVideos
 from prvr.parts.scoring import cosine_scores
 from prvr.runs import measure
 from prvr.runs.measure import About, measured
+from tests.methods.make import network
 
 E, D, V, Q, T, C = 6, 4, 30, 70, 36, 4
 
@@ -35,10 +37,13 @@ class Lines(nn.Module):
         out: Tensor = self.query(queries.sentence)
         return out
 
-    def encode_videos(self, videos: VideoBatch) -> VideoTokens:
+    def encode_videos(self, videos: MSCVideos) -> VideoTokens:
         return VideoTokens(
             self.video(videos.frames), videos.frame_valid, self.video(videos.clips), videos.clip_size > 0
         )
+
+    def token_spans(self, videos: MSCVideos) -> TokenSpans:
+        return network().token_spans(videos)
 
 
 def split() -> RetrievalSet:
@@ -61,7 +66,7 @@ def split() -> RetrievalSet:
         name="val",
         items=items,
         video_ids=tuple(f"v{v}" for v in range(V)),
-        videos=VideoBatch(
+        videos=MSCVideos(
             frames=torch.randn(V, T, E),
             frame_valid=torch.ones(V, T, dtype=torch.bool),
             clips=torch.randn(V, C, E),

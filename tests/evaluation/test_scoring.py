@@ -14,7 +14,7 @@ from prvr.core.types import (
     QueryAtVideo,
     QueryBatch,
     RetrievalModel,
-    VideoBatch,
+    TokenSpans,
     VideoTokens,
 )
 from prvr.data.dataset import RetrievalSet
@@ -22,7 +22,7 @@ from prvr.data.sources import QueryTable
 from prvr.evaluation.scoring import encode_queries, score_library
 from prvr.methods.recipe import load_recipe
 from prvr.parts import proposals, scoring
-from prvr.parts.spans import TokenSpans
+from prvr.parts.videos import ClipVideos, FrameVideos
 from prvr.runs.measure import measure
 from tests.core import slow
 from tests.methods.family import roused
@@ -47,22 +47,20 @@ class Lines(nn.Module):
         out: Tensor = self.query(queries.sentence)
         return out
 
-    def encode_videos(self, videos: VideoBatch) -> VideoTokens:
+    def encode_videos(self, videos: ClipVideos) -> VideoTokens:
         return VideoTokens(
             self.video(videos.frames), videos.frame_valid, self.video(videos.clips), videos.clip_size > 0
         )
 
 
-def videos(number: int) -> VideoBatch:
+def videos(number: int) -> ClipVideos:
     valid = torch.rand(number, 5) < 0.6
     valid[:, 0] = True
-    return VideoBatch(
+    return ClipVideos(
         frames=torch.randn(number, 5, E),
         frame_valid=valid,
         clips=torch.randn(number, 3, E),
         clip_size=torch.ones(number, 3),
-        slot=torch.zeros(number, 5, dtype=torch.int64),
-        segment=torch.zeros(number, 3, dtype=torch.int64),
         frame_spans=torch.zeros(number, 5, 2),
     )
 
@@ -75,7 +73,7 @@ def queries(number: int) -> QueryBatch:
     )
 
 
-def in_pieces(batch: VideoBatch | QueryBatch, size: int) -> Iterator[dict[str, Tensor]]:
+def in_pieces(batch: ClipVideos | QueryBatch, size: int) -> Iterator[dict[str, Tensor]]:
     for at in range(0, len(batch), size):
         yield {name: value[at : at + size] for name, value in vars(batch).items()}
 
@@ -89,7 +87,7 @@ def test_in_pieces_equals_the_whole_and_the_loop(video_batch: int, query_batch: 
         tokens, query = model.encode_videos(library), model.encode_queries(asked)
     scores = score_library(
         model,
-        (VideoBatch(**piece) for piece in in_pieces(library, video_batch)),
+        (ClipVideos(**piece) for piece in in_pieces(library, video_batch)),
         (QueryBatch(**piece) for piece in in_pieces(asked, query_batch)),
         products=products,
     )
@@ -138,7 +136,7 @@ def test_a_model_that_needs_the_query_at_the_video_is_asked_in_pieces(video_batc
         tokens, query = model.encode_videos(library), model.encode_queries(asked)
     scores = score_library(
         model,
-        (VideoBatch(**piece) for piece in in_pieces(library, video_batch)),
+        (ClipVideos(**piece) for piece in in_pieces(library, video_batch)),
         (QueryBatch(**piece) for piece in in_pieces(asked, 3)),
         products=products,
     )
@@ -169,9 +167,9 @@ def test_every_system_scores_in_pieces_as_at_once(system: str, monkeypatch: pyte
     library = [video_features(torch.randn(length, 12)) for length in (150, 30, 7, 128, 2)]
     words = nn.functional.normalize(torch.randn(6, 4, 12), dim=2)
     asked = QueryBatch(words=words, valid=torch.arange(4) < torch.arange(6)[:, None] % 4 + 1, sentence=words[:, 0])
-    built = roused(recipe.build(recipe.settings))
+    built = roused(recipe.build())
     model = cast(RetrievalModel, built)
-    query, tokens = model.encode_queries(asked), model.encode_videos(recipe.prepare(recipe.settings, library))
+    query, tokens = model.encode_queries(asked), model.encode_videos(recipe.prepared.make(library))
     needs_query = isinstance(model, QueryAtVideo)
     assert needs_query == (target.split(":")[0] in ("mssl", "bgmnet", "trace"))
     branches = ((tokens.frames, tokens.frame_valid), (tokens.clips, tokens.clip_valid))
@@ -184,7 +182,7 @@ def test_every_system_scores_in_pieces_as_at_once(system: str, monkeypatch: pyte
         parts = [library[at : at + videos_at_once] for at in range(0, 5, videos_at_once)]
         scores = score_library(
             model,
-            (recipe.prepare(recipe.settings, part) for part in parts),
+            (recipe.prepared.make(part) for part in parts),
             (QueryBatch(**piece) for piece in in_pieces(asked, queries_at_once)),
             products=products,
         )
@@ -201,12 +199,12 @@ class Halves(nn.Module):
     def encode_queries(self, queries: QueryBatch) -> Tensor:
         return queries.sentence
 
-    def encode_videos(self, videos: VideoBatch) -> VideoTokens:
+    def encode_videos(self, videos: FrameVideos) -> VideoTokens:
         halves = torch.unflatten(videos.frames, 1, (2, -1)).mean(2)
         valid = torch.ones(halves.shape[:2], dtype=torch.bool)
         return VideoTokens(halves, valid, halves[:, :0], valid[:, :0])
 
-    def token_spans(self, videos: VideoBatch) -> TokenSpans:
+    def token_spans(self, videos: FrameVideos) -> TokenSpans:
         start, end = torch.unflatten(videos.frame_spans, 1, (2, -1)).unbind(-1)
         spans = torch.stack([start.amin(2), end.amax(2)], 2)
         return TokenSpans(frames=spans, clips=spans[:, :0])
@@ -214,13 +212,9 @@ class Halves(nn.Module):
 
 def test_moments_lie_where_the_model_says_that_its_tokens_do() -> None:
     places = torch.arange(4.0)
-    video = VideoBatch(
+    video = FrameVideos(
         frames=torch.tensor([[[1.0, 0], [1, 0], [0, 1], [0, 1]]]),
         frame_valid=torch.ones(1, 4, dtype=torch.bool),
-        clips=torch.zeros(1, 1, 2),
-        clip_size=torch.full((1, 1), 4.0),
-        slot=torch.zeros(1, 4, dtype=torch.int64),
-        segment=torch.zeros(1, 1, dtype=torch.int64),
         frame_spans=torch.stack([places, places + 1], 1)[None],
     )
     items = tuple(

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from prvr.runs.runs import zero_shot
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Where
@@ -14,6 +13,7 @@ from prvr.index.base import Cue
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import exists, header_of, open_index
 from prvr.index.segments import Form
+from prvr.ranker.ranker import zero_shot
 from prvr.search.indexing import Indexing, build_index, locate, repair, verify
 from tests.features.make import ColourEncoder
 from tests.features.test_extract import paint

@@ -18,6 +18,7 @@ from prvr.data.benchmarks import open_annotations
 from prvr.data.folder import DataFolder
 from prvr.data.simulate import SimulateConfig, simulate
 from prvr.methods.msc import runs as msc
+from prvr.methods.msc.network import METHOD
 from prvr.methods.recipe import Recipe, load_recipe
 from prvr.reproduce import published
 from prvr.reproduce.efficiency import multiply_adds, parameters
@@ -37,7 +38,7 @@ def picky() -> Recipe:
     def fit(_: object, features: FeatureSpec) -> None:
         raise ConfigError(f"{features.name}: have no sound, which this system listens to")
 
-    return replace(msc.qvhighlights(), target=f"{HERE}picky", title="picky", fit=fit)
+    return replace(msc.qvhighlights(), target=f"{HERE}picky", title="picky", method=replace(METHOD, fit=fit))
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +196,7 @@ def data_of(width: int) -> DataFolder:
 def test_each_system_suits_any_data(system: Any) -> None:
     for benchmark in ("qvhighlights", "tvr", "activitynet", "charades", "own"):
         recipe = recipe_for(system, benchmark, data_of(24), budget=3, settings=["optim.lr=0.5"])
-        recipe.fit(recipe.settings, data_of(24).spec)
+        recipe.fit(data_of(24).spec)
         if recipe.objective is None:
             continue
         same = msc.world() if benchmark == "own" else load_recipe(f"prvr.methods.msc.runs:{benchmark}")
@@ -226,7 +227,7 @@ def test_multiply_adds_of_the_published_networks() -> None:
     )
     for title, flops, number in (("msc", 2.78, 32_142_880), ("mssl", 0.37, 4_574_592)):
         recipe = load_recipe(named(f"{title}:qvhighlights"))
-        model = recipe.build(recipe.settings).eval()
-        counted = multiply_adds(cast(Any, model), recipe.prepare(recipe.settings, [video]), query)
+        model = recipe.build().eval()
+        counted = multiply_adds(cast(Any, model), recipe.prepared.make([video]), query)
         assert parameters(model) == number
         assert counted / 1e9 == pytest.approx(flops, rel=0.01 if title == "msc" else 0.02), "rounded by the paper"

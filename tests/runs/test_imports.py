@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import sys
@@ -13,31 +14,33 @@ from typing import Any, cast
 
 import pytest
 import torch
-from prvr.runs.runs import import_run, open_run
 from torch import Tensor
 
 from prvr.cli import main
+from prvr.core.config import to_dict
 from prvr.core.errors import CheckpointError, ConfigError
 from prvr.core.types import FeatureSpec
 from prvr.data.folder import DataFolder
 from prvr.methods.msc import runs as msc
-from prvr.methods.msc.official import to_official
-from prvr.methods.msc.runs import MSCSettings
+from prvr.methods.msc.loss import LossConfig, MSCSettings
+from prvr.methods.msc.official import OFFICIAL
+from prvr.methods.msc.prepare import PrepareConfig
 from prvr.methods.recipe import Recipe, load_recipe
-from prvr.runs.imports import import_official
+from prvr.ranker.ranker import open_run
+from prvr.runs.imports import import_official, import_run
 from tests.methods.make import SMALL, network
 from tests.methods.names import named
 from tests.reproduce.make import WIDTHS, qvhighlights
 
 OTHER = replace(SMALL, video_width=1, text_width=1, hidden=2, max_words=1, frames=1, clips=1)
-BASE = msc.recipe("here", "MSC", MSCSettings(model=OTHER))
+BASE = msc.recipe("here", MSCSettings(model=OTHER, prepare=PrepareConfig(), loss=LossConfig()))
 SYSTEMS = ("mssl:tvr", "bgmnet:tvr", "dldkd:tvr", "dldkd:tvr_plus", "gmmformer:tvr", "gmmformer_v2:tvr", "amdnet:tvr",
            "msc:tvr")  # fmt: skip
 WIDE = ["model.video_width=10", "model.text_width=6", "model.hidden=16", "model.heads=2"]
 
 
 def theirs() -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in to_official(network().state_dict()).items()}
+    return {name: value.clone() for name, value in OFFICIAL.write(network().state_dict()).items()}
 
 
 def saved(content: Any, folder: Path) -> Path:
@@ -53,7 +56,7 @@ def system(name: str) -> Recipe:
 def small(name: str) -> tuple[Recipe, dict[str, Tensor], dict[str, Tensor]]:
     """A recipe with a small network, its weights, and the same as the authors write them."""
     recipe = system(name).with_settings(WIDE)
-    state = recipe.build(recipe.settings).state_dict()
+    state = recipe.build().state_dict()
     assert recipe.official is not None
     return recipe, state, {key: value.clone() for key, value in recipe.official.write(state).items()}
 
@@ -117,12 +120,13 @@ def test_every_system_in_the_layout_of_its_authors(
     forgotten()
     other = system(name).with_settings(["model.heads=2"])
     trained = import_run(path, other, data_of(), tmp_path / "run")
-    assert trained.recipe.settings == replace(other.settings, model=recipe.settings.model)
+    settings = replace(other.settings, model=recipe.settings.model)
+    assert trained.settings == json.loads(json.dumps(to_dict(settings)))
     found = cast(torch.nn.Module, trained.model).state_dict()
     assert found.keys() == state.keys()
     assert all(torch.equal(found[key], state[key]) for key in state)
     assert open_run(tmp_path / "run").selected_on == "test"
-    assert trained.width == other.width(trained.recipe.settings, trained.features)
+    assert trained.width == other.method.width(settings.model, trained.features)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -190,7 +194,7 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     wide = [f"model.{name}={value}" for name, value in zip(("video_width", "text_width"), WIDTHS, strict=True)]
     recipe = system("mssl:qvhighlights").with_settings([*WIDE, *wide])
     assert recipe.official is not None
-    official = recipe.official.write(recipe.build(recipe.settings).state_dict())
+    official = recipe.official.write(recipe.build().state_dict())
     path = saved({"model": official, "model_cfg": {"n_heads": 2}, "epoch": 0}, tmp_path)
     words = ["import-checkpoint", str(path), "--data", str(pack), "--out", str(tmp_path / "run")]
     assert main(words) == 1

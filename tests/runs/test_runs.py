@@ -8,16 +8,19 @@ from typing import cast
 
 import pytest
 import torch
-from prvr.runs.runs import Splits, Trained, evaluate_run, load_split, open_run, train_run, zero_shot
 
 from prvr.core.errors import CheckpointError, ConfigError
-from prvr.core.types import Outputs
 from prvr.core.weights import load_weights
 from prvr.data.folder import DataFolder
 from prvr.evaluation.report import Report
-from prvr.methods.msc import runs as msc
+from prvr.methods.msc.loss import LossConfig
+from prvr.methods.msc.loss import objective as msc_objective
+from prvr.methods.msc.network import MSC
 from prvr.methods.recipe import Recipe, load_recipe
 from prvr.methods.zero_shot.runs import max_over_frames
+from prvr.ranker.ranker import open_run, zero_shot
+from prvr.runs.measure import evaluate_run, load_split
+from prvr.runs.train import Splits, train_run
 
 SMALL = ["model.hidden=16", "model.heads=2", "batch_videos=4", "train.epochs=3", "loss.hard_from_epoch=1"]
 
@@ -60,26 +63,26 @@ def test_what_was_best_is_what_is_opened_and_measured(data: DataFolder, tmp_path
 
 def test_rows_of_the_table_differ_by_their_terms_alone(data: DataFolder) -> None:
     base = {"nce_clip", "nce_frame", "triplet_clip", "triplet_frame"}
-    names = {name: set(msc.objective(small(name).settings).terms) for name in ("world_baseline", "world_tcpl", "world")}
+    names = {name: set(msc_objective(small(name).settings).terms) for name in ("world_baseline", "world_tcpl", "world")}
     assert names["world_baseline"] == base
     assert names["world_tcpl"] == base | {"tcpl_distance", "tcpl_angle"}
     assert names["world"] == base | {"tcpl_distance", "tcpl_angle", "cbva"}
-    models = [replace(small(name).settings, loss=msc.LossConfig()) for name in names]
+    models = [replace(small(name).settings, loss=LossConfig()) for name in names]
     assert all(settings == models[0] for settings in models)
 
 
 def test_the_weighted_sum_is_the_loss_and_every_term_moves_the_model(data: DataFolder) -> None:
     recipe = small()
     batch = next(Splits(recipe, data).train.batches(4, seed=0, epoch=0))
-    model = recipe.build(recipe.settings).eval()
-    objective = msc.objective(recipe.settings)
-    outputs = cast(Outputs, model(batch))
-    total, parts = objective(outputs, batch, 0)
+    model = cast(MSC, recipe.build().eval())
+    objective = msc_objective(recipe.settings)
+    total, parts = objective(model.embed(batch), batch, 0)
     want = sum(objective.weights[name] * part for name, part in parts.items())
     torch.testing.assert_close(total, torch.as_tensor(want))
     for name, term in objective.terms.items():
         model.zero_grad()
-        term(cast(Outputs, model(batch)), batch, 5).backward()  # type: ignore[no-untyped-call]
+        seen = objective.see(model.embed(batch), batch, 5)
+        term(seen, batch, 5).backward()  # type: ignore[no-untyped-call]
         moved = [p for p in model.parameters() if p.grad is not None and p.grad.abs().sum() > 0]
         assert moved, f"{name} has no gradient"
         assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters()), name
@@ -88,11 +91,12 @@ def test_the_weighted_sum_is_the_loss_and_every_term_moves_the_model(data: DataF
 def test_negatives_are_random_before_the_switch_and_hard_after(data: DataFolder) -> None:
     recipe = small().with_settings(["loss.hard_pool=1"])
     batch = next(Splits(recipe, data).train.batches(8, seed=0, epoch=0))
-    outputs = cast(Outputs, recipe.build(recipe.settings).eval()(batch))
-    triplet = msc.objective(recipe.settings).terms["triplet_frame"]
+    objective = msc_objective(recipe.settings)
+    seen = objective.see(cast(MSC, recipe.build().eval()).embed(batch), batch, 0)
+    triplet = objective.terms["triplet_frame"]
 
     def values(epoch: int) -> set[float]:
-        return {float(triplet(outputs, batch, epoch).detach()) for _ in range(8)}
+        return {float(triplet(seen, batch, epoch).detach()) for _ in range(8)}
 
     assert len(values(0)) > 1
     assert len(values(1)) == 1
@@ -102,7 +106,7 @@ def test_negatives_are_random_before_the_switch_and_hard_after(data: DataFolder)
 def test_zero_shot_is_the_best_frame_by_hand(data: DataFolder) -> None:
     trained = zero_shot(data.store.header.encoder)
     report = evaluate_run(trained, data, "test").report
-    items = load_split(trained.recipe, data, "test")
+    items = load_split(trained.prepared, data, "test")
     ranks = []
     for q, query in enumerate(items.items):
         sentence = items.queries.sentence[q]
@@ -129,7 +133,7 @@ def test_what_cannot_be_trained_says_so(recipe: object, says: str, data: DataFol
 
 def test_features_of_another_encoder_are_refused(data: DataFolder) -> None:
     spec = replace(data.store.header.encoder, revision="f" * 64)
-    foreign: Trained = zero_shot(spec)
+    foreign = zero_shot(spec)
     with pytest.raises(CheckpointError, match=r"trained on features of world@f+, but"):
         evaluate_run(foreign, data, "test")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
-from prvr.runs.runs import Splits, open_run
 from torch import Tensor
 
 from prvr.cli import main
@@ -17,8 +17,11 @@ from prvr.core.vectors import unit_rows
 from prvr.core.weights import load_weights
 from prvr.data.folder import DataFolder
 from prvr.features.packs import open_packs, write_hdf5
+from prvr.methods.msc.network import MSC
 from prvr.methods.recipe import Recipe, load_recipe
 from prvr.parts.sampling import average_positions
+from prvr.ranker.ranker import open_run
+from prvr.runs.train import Splits
 from tests.reproduce.make import qvhighlights
 
 WIDTH = 12  # of the teacher; the student's frames are 24 wide and its words 16
@@ -160,15 +163,15 @@ def test_sentences_alone_teach_msc(pack: Path, teacher: Path) -> None:
     assert batch.teacher is not None
     assert batch.teacher.frames.shape == (4, 0, 0)
     assert recipe.objective is not None
-    objective, outputs = recipe.objective(recipe.settings), recipe.build(recipe.settings).eval()(batch)
-    _, taught = objective(outputs, batch, 0)
-    _, plain = objective(outputs, replace(batch, teacher=None), 0)
+    learn, made = recipe.objective(recipe.settings), cast(MSC, recipe.build().eval()).embed(batch)
+    taught = learn(made, batch, 0).terms
+    plain = learn(made, replace(batch, teacher=None), 0).terms
     sentence = unit_rows(batch.teacher.sentence)
     given = replace(batch, teacher=None, queries=replace(batch.queries, sentence=sentence))
-    _, by_hand = objective(outputs, given, 0)
+    by_hand = learn(made, given, 0).terms
     for name in ("tcpl_distance", "tcpl_angle"):
-        assert float(taught[name].detach()) == float(by_hand[name].detach())
-        assert float(taught[name].detach()) != float(plain[name].detach())
+        assert float(taught[name]) == float(by_hand[name])
+        assert float(taught[name]) != float(plain[name])
     moved = batch.to("cpu")
     assert moved.teacher is not None
     assert torch.equal(moved.teacher.sentence, batch.teacher.sentence)

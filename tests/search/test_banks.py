@@ -9,8 +9,7 @@ import torch
 
 from prvr.data.folder import DataFolder
 from prvr.methods.recipe import load_recipe
-from prvr.runs.runs import untrained
-from prvr.search.indexing import banks
+from prvr.runs.measure import untrained
 from tests.methods.names import named
 
 SYSTEMS = ("msc", "gmmformer", "gmmformer_v2", "dldkd", "protoprvr_style", "arl_style")
@@ -21,7 +20,7 @@ def test_every_vector_is_of_unit_length_and_of_some_seconds(system: str, world: 
     data = DataFolder(world)
     trained = untrained(load_recipe(named(f"{system}:world")), data.spec)
     entries = data.store.entries()[:3]
-    made = banks(trained, [data.store.read(entry.video_id) for entry in entries])
+    made = trained.banks([data.store.read(entry.video_id) for entry in entries])
     for bank, entry in zip(made, entries, strict=True):
         assert bank.tokens.shape == (len(bank.spans), trained.width)
         torch.testing.assert_close(bank.tokens.norm(dim=1), torch.ones(len(bank.tokens)))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from prvr.core.errors import IndexFolderError, QueryError
 from prvr.core.facts import Facts, Where
 from prvr.core.grammar import Feedback, parse

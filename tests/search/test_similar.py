@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from prvr.runs.runs import zero_shot
 
 from prvr.core.facts import Facts
 from prvr.core.types import Bank, Hit, Span
 from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.exact import ExactIndex
+from prvr.ranker.ranker import zero_shot
 from prvr.search import similar
 from prvr.search.engine import SearchEngine
 from prvr.search.listing import folds
