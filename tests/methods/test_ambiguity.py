@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from prvr.methods.arl_style.loss import ambiguous_frames, ambiguous_videos, any_nce, dual_margin, many_nce
+from prvr.methods.arl_style.ambiguity import ambiguous_frames, ambiguous_videos, any_nce, dual_margin, many_nce
 from prvr.parts.nce import own_pairs, query_nce, video_nce
 from prvr.parts.triplet import query_triplet, video_triplet
 

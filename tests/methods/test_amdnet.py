@@ -9,45 +9,48 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prvr.core.errors import CheckpointError, ConfigError, FeatureError
-from prvr.core.types import Batch, FeatureSpec, QueryBatch, RetrievalModel, VideoBatch
-from prvr.data.dataset import take
+from prvr.core.types import Batch, FeatureSpec, Made, QueryAtVideo, QueryBatch, RetrievalModel
 from prvr.methods.amdnet import runs as amdnet
-from prvr.methods.amdnet.loss import mask_diversity, moment_relevance
-from prvr.methods.amdnet.network import AMDNet, AMDNetConfig, from_official, official_names, prepare_means, undecayed
-from prvr.methods.amdnet.runs import AMDNetSettings, objective
+from prvr.methods.amdnet.loss import AMDNetLoss, Seen, Settings, mask_diversity, moment_relevance, objective
+from prvr.methods.amdnet.network import AMDNet, AMDNetConfig, MeansConfig, VideoParts, prepare_means
+from prvr.methods.amdnet.official import OFFICIAL, official_names, undecayed
 from prvr.methods.amdnet.windows import window_masks
-from prvr.methods.official import export_weights, stack_depth
-from prvr.methods.recipe import load_recipe
-from prvr.parts.videos import cat_videos
-from prvr.runs.runs import untrained
-from prvr.search.indexing import banks
-from prvr.training.step import TwoTower
+from prvr.methods.official import stack_depth
+from prvr.methods.recipe import OptimConfig, load_recipe
+from prvr.parts.objective import Objective
+from prvr.parts.towers import TwiceRead
+from prvr.parts.videos import FrameVideos
+from prvr.runs.measure import untrained
+from tests.methods import family
+from tests.methods.family import VIDEO, check_order, check_padding, learned, padded, roused, seen
 from tests.parts.make import video_features
 
 SMALL = AMDNetConfig(video_width=10, text_width=6, hidden=16, heads=4, frames=9, input_dropout=0.0, dropout=0.0)
 
 
+PLAN = Settings(model=SMALL, prepare=MeansConfig(frames=SMALL.frames), loss=AMDNetLoss())
+
+
 def network(config: AMDNetConfig = SMALL) -> AMDNet:
-    """With weights large enough that every part of it matters."""
-    torch.manual_seed(5)
-    model = AMDNet(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
-    return model.eval()
+    """Always the same one."""
+    torch.manual_seed(4)
+    return roused(AMDNet(config))
 
 
 def queries_of(sentence: Tensor) -> QueryBatch:
     return QueryBatch(words=sentence[:, None], valid=torch.ones(len(sentence), 1, dtype=torch.bool), sentence=sentence)
 
 
-def batch(lengths: tuple[int, ...] = (30, 9, 4), queries: int = 7) -> Batch:
-    videos = [prepare_means(video_features(torch.randn(n, SMALL.video_width)), SMALL.frames) for n in lengths]
-    return Batch(
-        videos=cat_videos(videos),
-        queries=queries_of(torch.randn(queries, SMALL.text_width)),
-        video_of_query=torch.arange(queries) % len(lengths),
-    )
+def batch(lengths: tuple[int, ...] = (30, 9, 4), queries: int = 7) -> Batch[FrameVideos]:
+    return family.batch(lengths, queries, prepare=lambda videos, _: prepare_means(videos, PLAN.prepare))
+
+
+def loss() -> Objective[Made[TwiceRead, VideoParts], Seen]:
+    return objective(PLAN)
+
+
+def means_of(features: Tensor, frames: int, *, rate: float = 1.0) -> FrameVideos:
+    return prepare_means([video_features(features, rate=rate)], MeansConfig(frames=frames))
 
 
 def test_windows_by_hand() -> None:
@@ -86,20 +89,19 @@ def test_relevance_by_hand() -> None:
 
 def test_shapes_scores_and_one_of_each() -> None:
     model, given = network(), batch()
-    outputs = model(given)
-    assert outputs.video.frames.shape == (3, 9, 16)
-    assert outputs.moments.shape == (3, 4, 16)
-    assert outputs.masks.shape == (3, 4, 9)
-    assert outputs.whole.shape == (3, 16)
-    want = torch.stack([F.cosine_similarity(q, outputs.video.frames, dim=-1).amax(1) for q in outputs.query])
-    torch.testing.assert_close(outputs.cosine.fused(model.clip_weight), want)
+    found = seen(loss(), model, given)
+    assert found.video.tokens.shape == (3, 9, 16)
+    assert found.video.moments.shape == (3, 4, 16)
+    assert found.video.masks.shape == (3, 4, 9)
+    assert found.video.whole.shape == (3, 16)
+    want = torch.stack([F.cosine_similarity(q, found.video.tokens, dim=-1).amax(1) for q in found.query])
+    torch.testing.assert_close(found.cosine.fused(model.clip_weight), want)
     fits: RetrievalModel = model
     assert fits.clip_weight == 0
-    assert isinstance(model, TwoTower)
-    assert not model.needs_query
-    one = model(batch((5,), queries=1))
-    assert one.cosine.frame.shape == (1, 1)
-    total, parts = objective(AMDNetSettings(model=SMALL))(one, batch((5,), queries=1), 0)
+    assert not isinstance(model, QueryAtVideo)
+    one = batch((5,), queries=1)
+    assert seen(loss(), model, one).cosine.frame.shape == (1, 1)
+    total, parts = learned(loss(), model, one)
     assert bool(total.isfinite())
     assert float(parts["nce"]) == pytest.approx(0.0, abs=1e-5)
 
@@ -108,32 +110,22 @@ def test_company_and_order_change_nothing() -> None:
     model, given = network(), batch()
     whole = model.encode_videos(given.videos)
     back = torch.tensor([2, 0, 1])
-    for got, want in zip(model.encode_videos(take(given.videos, back)), whole, strict=True):
+    for got, want in zip(model.encode_videos(given.videos.take(back)), whole, strict=True):
         torch.testing.assert_close(got, want[back])
-    alone = model.encode_videos(take(given.videos, back[:1]))
+    alone = model.encode_videos(given.videos.take(back[:1]))
     torch.testing.assert_close(alone.frames[0], whole.frames[2])
     queries = model.encode_queries(given.queries)
     torch.testing.assert_close(model.encode_queries(queries_of(given.queries.sentence.flip(0))).flip(0), queries)
+    check_order(model, loss(), given)
 
 
 def test_padding_changes_nothing_values_or_gradients() -> None:
     model = network(replace(SMALL, frames=12))
     given = batch()
-    x = given.videos
-    padded = VideoBatch(
-        **vars(x)
-        | {
-            "frames": torch.cat([x.frames, torch.full_like(x.frames[:, :3], 7.0)], dim=1),
-            "frame_valid": F.pad(x.frame_valid, (0, 3)),
-        }
-    )
-    gradients = []
-    for videos in (x, padded):
-        outputs = model(replace(given, videos=videos))
-        assert not outputs.video.frames[:, 9:].any()
-        total, _ = objective(AMDNetSettings(model=SMALL))(outputs, given, 0)
-        gradients.append((total, *torch.autograd.grad(total, list(model.parameters()))))
-    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-4, rtol=1e-4)
+    tokens = model.encode_videos(padded(given, 3).videos).frames
+    assert tokens.shape[1] == 12
+    assert not tokens[:, 9:].any()
+    check_padding(model, loss(), given, more=3)
 
 
 def test_training_draws_two_samples_of_a_query() -> None:
@@ -141,21 +133,20 @@ def test_training_draws_two_samples_of_a_query() -> None:
     for draws in (1, 2):
         model = network(replace(SMALL, dropout=0.3, input_dropout=0.3, query_draws=draws)).train()
         torch.manual_seed(0)
-        outputs = model(given)
-        own = F.cosine_similarity(outputs.query[:, None], outputs.video.frames[given.video_of_query], dim=2).amax(1)
-        ranked = outputs.cosine.frame.gather(1, given.video_of_query[:, None])[:, 0]
+        found = seen(loss(), model, given)
+        own = F.cosine_similarity(found.query[:, None], found.video.tokens[given.video_of_query], dim=2).amax(1)
+        ranked = found.cosine.frame.gather(1, given.video_of_query[:, None])[:, 0]
         assert torch.allclose(own, ranked, atol=1e-5) == (draws == 1)
 
 
 def test_every_parameter_learns_and_a_few_steps_help() -> None:
-    given, settings = batch(), AMDNetSettings(model=SMALL)
-    recipe = amdnet.recipe("here", "AMDNet", settings)
-    model = recipe.build(settings).eval()
+    given, recipe = batch(), amdnet.recipe("here", replace(PLAN, optim=OptimConfig(lr=3e-3)), "AMDNet")
+    model = recipe.build().eval()
     assert recipe.optimizer is not None
-    optimizer = recipe.optimizer(replace(settings, optim=replace(settings.optim, lr=3e-3)), model, 4)
+    optimizer = recipe.optimizer(recipe.settings, model, 4)
     losses = []
     for _ in range(40):
-        total, _ = objective(settings)(model(given), given, 0)
+        total = learned(loss(), model, given).total
         optimizer.zero_grad()
         torch.autograd.backward(total)
         assert all(parameter.grad is not None for parameter in model.parameters())
@@ -167,11 +158,13 @@ def test_every_parameter_learns_and_a_few_steps_help() -> None:
 
 def test_raw_videos_keep_their_lengths_and_their_seconds() -> None:
     features = torch.arange(12.0).view(6, 2) * 10
-    made = prepare_means(video_features(features, rate=2.0), 3)
+    made = means_of(features, 3, rate=2.0)
     torch.testing.assert_close(made.frames[0], torch.stack([features[:2].mean(0), features[2:4].mean(0), features[4]]))
     assert made.frame_spans.tolist() == [[[0, 1], [1, 2], [2, 2.5]]]
     with pytest.raises(FeatureError, match="no frames"):
-        prepare_means(video_features(torch.zeros(0, 2)), 3)
+        means_of(torch.zeros(0, 2), 3)
+    with pytest.raises(FeatureError, match="5 and 6"):
+        prepare_means([video_features(torch.randn(4, width)) for width in (5, 6)], MeansConfig())
 
 
 def test_an_index_can_serve_it() -> None:
@@ -180,8 +173,8 @@ def test_an_index_can_serve_it() -> None:
     )
     trained = untrained(recipe, FeatureSpec(name="made up", revision="0", video_width=10, text_width=6))
     videos = [video_features(torch.randn(n, 10)) for n in (40, 3)]
-    tokens = trained.model.encode_videos(trained.prepare(videos)).frames
-    for bank, want in zip(banks(trained, videos), tokens, strict=True):
+    tokens = trained.model.encode_videos(trained.prepared.make(videos)).frames
+    for bank, want in zip(trained.banks(videos), tokens, strict=True):
         torch.testing.assert_close(bank.tokens, F.normalize(want, dim=1))
         assert bank.num_frames == len(bank.spans) == 32
         assert trained.width == 16
@@ -189,13 +182,13 @@ def test_an_index_can_serve_it() -> None:
 
 def test_official_names_lead_there_and_back() -> None:
     state = network().state_dict()
-    theirs = export_weights(state, official_names())
+    theirs = OFFICIAL.write(state)
     assert len(theirs) == 37
-    back = from_official(theirs)
+    back = OFFICIAL.read(theirs)
     assert back.keys() == state.keys()
     assert all(torch.equal(back[name], state[name]) for name in state)
     with pytest.raises(CheckpointError, match="AMDNet: it lacks 'clip_encoder.fc_gauss.bias'"):
-        from_official({name: value for name, value in theirs.items() if name != "clip_encoder.fc_gauss.bias"})
+        OFFICIAL.read({name: value for name, value in theirs.items() if name != "clip_encoder.fc_gauss.bias"})
     for name, (ours, index) in official_names().items():
         assert undecayed(ours) == ("bias" in name or "LayerNorm.weight" in name), name
         assert stack_depth(ours) == len(index)
@@ -213,12 +206,12 @@ def test_settings_and_features_are_judged() -> None:
             replace(SMALL, **setting)
     with pytest.raises(ConfigError, match=r"one sentence vector of 6 numbers"):
         network().encode_queries(queries_of(torch.randn(2, 5)))
-    wide = cat_videos([prepare_means(video_features(torch.randn(4, 10)), 12)])
+    wide = means_of(torch.randn(4, VIDEO), 12)
     with pytest.raises(ConfigError, match="12 frames, but model.frames=9"):
         network().encode_videos(wide)
     recipe = load_recipe("prvr.methods.amdnet.runs:tvr")
     with pytest.raises(ConfigError, match="words of pack are 512 wide"):
-        recipe.fit(recipe.settings, FeatureSpec(name="pack", revision="0", video_width=768, text_width=512))
+        recipe.fit(FeatureSpec(name="pack", revision="0", video_width=768, text_width=512))
 
 
 @pytest.mark.parametrize(

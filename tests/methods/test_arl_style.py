@@ -13,18 +13,22 @@ from prvr.runs.runs import Splits, train_run
 from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, RetrievalModel
+from prvr.core.types import Batch, Made, QueryAtVideo, RetrievalModel
 from prvr.data.folder import DataFolder
 from prvr.evaluation.scoring import score_tokens
-from prvr.methods.arl_style.loss import ambiguous_videos
-from prvr.methods.arl_style.network import ARLOutputs, ARLStyle, ARLStyleConfig
-from prvr.methods.arl_style.runs import ARLLoss, ARLStyleSettings, objective, seen_by
+from prvr.methods.arl_style.ambiguity import ambiguous_videos
+from prvr.methods.arl_style.loss import ARLLoss, Judged, Settings, objective, seen_by
+from prvr.methods.arl_style.network import ARLStyle, ARLStyleConfig, Asked, Pair, Shown
 from prvr.methods.recipe import load_recipe
 from prvr.parts.nce import query_nce, video_nce
+from prvr.parts.objective import Objective
 from prvr.parts.triplet import query_triplet, video_triplet
+from prvr.parts.uniform import UniformConfig
+from prvr.parts.videos import FrameVideos
+from prvr.runs.train import Splits, train_run
 from prvr.training.checkpoint import load_state
-from prvr.training.loop import LAST
-from prvr.training.step import Objective, TwoTower, make_step
+from prvr.training.run_folder import LAST
+from prvr.training.step import make_step
 from tests.methods.family import (
     FRAMES,
     TEXT,
@@ -32,6 +36,7 @@ from tests.methods.family import (
     batch,
     check_padding,
     check_small_batches,
+    learned,
     roused,
     shuffled,
     without_gradient,
@@ -53,17 +58,17 @@ PLAIN = {"hard_from_epoch": 0, "hard_pool": 1, "ambiguous_from_epoch": 0, "most_
 class Seeded(nn.Module):
     """The same chance in every call: an ambiguous negative is drawn."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: ARLStyle) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, given: Batch) -> Any:
+    def embed(self, given: Batch[FrameVideos]) -> Made[Asked, Shown]:
         torch.manual_seed(11)
-        return self.model(given)
+        return self.model.embed(given)
 
 
-def loss(**options: Any) -> Objective:
-    return objective(ARLStyleSettings(model=SMALL, loss=ARLLoss(**PLAIN | options)))
+def loss(**options: Any) -> Objective[Made[Asked, Shown], Judged]:
+    return objective(Settings(model=SMALL, prepare=UniformConfig(), loss=ARLLoss(**PLAIN | options)))
 
 
 def network(config: ARLStyleConfig = SMALL) -> ARLStyle:
@@ -84,7 +89,7 @@ def test_mean_similarity_is_similarity_to_the_mean() -> None:
     torch.testing.assert_close(frames @ query.mean(0), every.mean(0))
 
 
-def slow_means(model: ARLStyle, batches: list[Batch]) -> Tensor:
+def slow_means(model: ARLStyle, batches: list[Batch[Any]]) -> Tensor:
     """One query and one frame at a time -> (query | frame, network, D)."""
     means = []
     for network in (model.first, model.second):
@@ -104,10 +109,10 @@ def test_an_epoch_is_remembered_from_the_next_one_on() -> None:
     before = model.means.clone()
     model.train()
     for given in batches:
-        model(given)
+        model.remember(model.embed(given))
         assert torch.equal(model.means, before)
     model.eval()
-    model(batches[0])
+    model.embed(batches[0])
     model.encode_videos(batches[0].videos)
     assert torch.equal(model.means, before)
     model.train()
@@ -115,34 +120,35 @@ def test_an_epoch_is_remembered_from_the_next_one_on() -> None:
     assert not model.sums.any()
     remembered = model.means.clone()
     assert torch.equal(model.train().means, remembered), "an epoch of nothing is forgotten"
-    outputs, given = model.eval()(batches[0]), batches[0]
+    made, given = model.eval().embed(batches[0]), batches[0]
     for n, one in enumerate((model.first, model.second)):
         query = F.normalize(one.read_words(given.queries.words, given.queries.valid), dim=1)
         frames = F.normalize(one.read_frames(given.videos.frames, given.videos.frame_valid), dim=2)
-        torch.testing.assert_close(outputs.frame_uncertainty[n], frames @ model.means[0, n])
+        torch.testing.assert_close(made.videos.uncertainty[n], frames @ model.means[0, n])
+        found = seen_by(n, made, given).uncertainty
         for i in range(len(query)):
             for v in range(len(frames)):
                 k = int((frames[v] @ query[i]).masked_fill(~given.videos.frame_valid[v], -torch.inf).argmax())
                 want = (query[i] @ model.means[1, n] + frames[v, k] @ model.means[0, n]) / 2
-                torch.testing.assert_close(outputs.pair_uncertainty[n, i, v], want)
+                torch.testing.assert_close(found[i, v], want)
 
 
 @torch.no_grad()
 def test_padding_never_wins() -> None:
     model, given = network(), batch()
-    outputs = model(given)
-    for n, scores in enumerate((outputs.cosine.frame, outputs.cosine.clip)):
-        one = (model.first, model.second)[n]
-        query = one.read_words(given.queries.words, given.queries.valid)
-        for v, real in enumerate(given.videos.frame_valid.sum(1).tolist()):
-            frames = one.read_frames(given.videos.frames, given.videos.frame_valid)[v, :real]
-            want = torch.stack([F.cosine_similarity(q, frames, dim=1).amax() for q in query])
-            torch.testing.assert_close(scores[:, v], want)
+    made = model.embed(given)
+    asked = made.queries
     # with everything opposite, what is not there would be best
-    away = ARLOutputs(*outputs)._replace(query=-outputs.query)
-    seen = seen_by(0, away, given)
-    assert bool((seen.frame_cosine.masked_fill(seen.valid, 0.0) == 0).all())
-    assert bool(loss()(away, given, 0)[0].isfinite())
+    away = made._replace(queries=asked._replace(query=Pair(-asked.query.first, -asked.query.second)))
+    for sign, says in ((1, made), (-1, away)):
+        for n, one in enumerate((model.first, model.second)):
+            query, seen = sign * one.read_words(given.queries.words, given.queries.valid), seen_by(n, says, given)
+            for v, real in enumerate(given.videos.frame_valid.sum(1).tolist()):
+                frames = one.read_frames(given.videos.frames, given.videos.frame_valid)[v, :real]
+                want = torch.stack([F.cosine_similarity(q, frames, dim=1).amax() for q in query])
+                torch.testing.assert_close(seen.cosine[:, v], want)
+            assert bool((seen.frame_cosine.masked_fill(seen.valid, 0.0) == 0).all())
+    assert bool(loss()(away, given, 0).total.isfinite())
 
 
 def hinge(gap: float, wrong: list[Tensor], right: Tensor) -> Tensor:
@@ -154,10 +160,10 @@ def mean(values: list[Tensor]) -> Tensor:
     return torch.stack(values).mean()
 
 
-def slow_videos(model: ARLStyle, given: Batch, judge: int, learner: int) -> dict[str, Tensor]:
+def slow_videos(model: ARLStyle, given: Batch[Any], judge: int, learner: int) -> dict[str, Tensor]:
     """Terms over videos of one network, query by query and video by video, labelled by the other."""
-    outputs, own = model(given), given.video_of_query.tolist()
-    label, seen = seen_by(judge, outputs, given), seen_by(learner, outputs, given)
+    made, own = model.embed(given), given.video_of_query.tolist()
+    label, seen = seen_by(judge, made, given), seen_by(learner, made, given)
     videos = ambiguous_videos(label.cosine.detach(), label.uncertainty, given.video_of_query, most=1)
     amb = [set(row.nonzero().squeeze(1).tolist()) for row in videos]
     rows, columns = range(len(own)), range(len(given.videos))
@@ -177,10 +183,10 @@ def slow_videos(model: ARLStyle, given: Batch, judge: int, learner: int) -> dict
     return {"nce": mean(nce) + mean(video_nces), "margin": mean(margin) + mean(video_margins)}
 
 
-def slow_frames(model: ARLStyle, given: Batch, judge: int, learner: int) -> dict[str, Tensor]:
+def slow_frames(model: ARLStyle, given: Batch[Any], judge: int, learner: int) -> dict[str, Tensor]:
     """Terms over the frames of each query's own video, frame by frame, labelled by the other network."""
-    outputs = model(given)
-    label, seen = seen_by(judge, outputs, given), seen_by(learner, outputs, given)
+    made = model.embed(given)
+    label, seen = seen_by(judge, made, given), seen_by(learner, made, given)
     nce, margin = [], []
     for i in range(len(given.queries)):
         real = seen.valid[i].nonzero().squeeze(1).tolist()
@@ -199,7 +205,7 @@ def test_losses_equal_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both networks together, values and gradients; chance is taken out, so that of several the hardest is drawn."""
     model, given = network(), batch(queries=14)
     monkeypatch.setattr(torch, "rand", lambda n, **_: torch.zeros(n))
-    total, parts = loss()(model(given), given, 0)
+    total, parts = learned(loss(), model, given)
     assert parts["ambiguous"] > 0
     slow = [slow(model, given, n, 1 - n) for n in range(2) for slow in (slow_videos, slow_frames)]
     weights = {"nce": 0.04, "margin": 1.0, "frame_nce": 0.004, "frame_margin": 0.1}
@@ -214,19 +220,18 @@ def test_losses_equal_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_neither_network_moves_the_other() -> None:
     """The loss of the first reaches the second in nothing, though the second labels for it, and the other way round."""
     model, given = network(), batch(queries=14)
-    outputs = model(given)
+    made = model.embed(given)
     # what the second network says is cut off, and still the first one learns as before
-    blind = outputs._replace(
-        video=outputs.video._replace(clips=outputs.video.clips.detach()),
-        query=torch.cat([outputs.query[:, :16], outputs.query[:, 16:].detach()], dim=1),
-        cosine=outputs.cosine._replace(clip=outputs.cosine.clip.detach()),
-        dot=outputs.dot._replace(clip=outputs.dot.clip.detach()),
+    (query, frames), asked, shown = (made.queries.query, made.videos.frames), *made
+    blind = Made(
+        asked._replace(query=query._replace(second=query.second.detach())),
+        shown._replace(frames=frames._replace(second=frames.second.detach())),
     )
     gradients = []
-    for one in (outputs, blind):
+    for one in (made, blind):
         torch.manual_seed(0)
         model.zero_grad()
-        torch.autograd.backward(loss()(one, given, 0)[0], retain_graph=True)
+        torch.autograd.backward(loss()(one, given, 0).total, retain_graph=True)
         gradients.append({name: x.grad for name, x in model.named_parameters()})
     assert not any(x.any() for name, x in gradients[1].items() if name.startswith("second.") and x is not None)
     for name, value in gradients[1].items():
@@ -236,10 +241,10 @@ def test_neither_network_moves_the_other() -> None:
 
 def test_without_ambiguity_it_is_the_plain_frame_retriever() -> None:
     model, given = network(), batch(queries=14)
-    outputs, own = model(given), given.video_of_query
+    made, own = model.embed(given), given.video_of_query
     want = torch.zeros(())
-    for branch in ("frame", "clip"):
-        dot, cosine = getattr(outputs.dot, branch), getattr(outputs.cosine, branch)
+    for network_of in (0, 1):
+        cosine, dot, *_ = seen_by(network_of, made, given)
         want = want + 0.04 * (query_nce(dot, own).mean() + video_nce(dot, own).mean())
         for triplet in (query_triplet, video_triplet):
             want = want + triplet(cosine, own, margin=0.2, pool=1).mean()
@@ -248,11 +253,11 @@ def test_without_ambiguity_it_is_the_plain_frame_retriever() -> None:
         ({"ambiguous_from_epoch": -1}, 99),
         ({"most_ambiguous": 0}, 9),
     ):
-        found, parts = loss(frames=0.0, **options)(outputs, given, epoch)
+        found, parts = loss(frames=0.0, **options)(made, given, epoch)
         assert parts["ambiguous"] == 0
         assert set(parts) == {"nce", "margin", "ambiguous"}
         torch.testing.assert_close(found, want, atol=1e-6, rtol=1e-6)
-    assert loss(ambiguous_from_epoch=5)(outputs, given, 5)[1]["ambiguous"] > 0
+    assert loss(ambiguous_from_epoch=5)(made, given, 5).terms["ambiguous"] > 0
 
 
 def test_padding_order_and_small_batches() -> None:
@@ -264,7 +269,7 @@ def test_padding_order_and_small_batches() -> None:
         videos, queries = torch.randperm(4), torch.randperm(9)
         patch.setattr(torch, "rand", lambda n, **_: torch.zeros(n))
         other = shuffled(given, videos, queries)
-        found = [loss()(model(one), one, 0)[1] for one in (given, other)]
+        found = [learned(loss(), model, one).terms for one in (given, other)]
     torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-4)
 
 
@@ -274,15 +279,14 @@ def test_either_network_or_both_may_rank() -> None:
     for share, width in ((0.0, 16), (0.5, 32)):
         model = network(replace(SMALL, clip_weight=share))
         fits: RetrievalModel = model
-        assert isinstance(model, TwoTower)
-        assert not model.needs_query
+        assert not isinstance(model, QueryAtVideo)
         query, tokens = fits.encode_queries(given.queries), fits.encode_videos(given.videos)
         assert (query.shape[1], tokens.frames.shape[2]) == (width, width)
         spans = model.token_spans(given.videos)
         assert (spans.frames.shape[:2], spans.clips.shape[:2]) == (tokens.frames.shape[:2], tokens.clips.shape[:2])
         found = score_tokens(query, [tokens]).fused(fits.clip_weight)
-        outputs = model(given)
-        want = outputs.cosine.frame if not share else (outputs.cosine.frame + outputs.cosine.clip) / 2 / 2**0.5
+        first, second = (seen_by(n, model.embed(given), given).cosine for n in range(2))
+        want = first if not share else (first + second) / 2 / 2**0.5
         torch.testing.assert_close(found, want, atol=1e-5, rtol=1e-5)
 
 
@@ -303,7 +307,7 @@ def test_sizes_are_those_described() -> None:
     """Of one network, and training holds two; no count was published."""
     for name, want in (("tvr_i3d", 2_729_856), ("activitynet_i3d", 2_038_144)):
         recipe = load_recipe(f"prvr.methods.arl_style.runs:{name}")
-        model = recipe.build(recipe.settings)
+        model = recipe.build()
         assert sum(x.numel() for part, x in model.named_parameters() if part.startswith("first.")) == want
         assert sum(x.numel() for x in model.parameters()) == 2 * want
 
@@ -356,14 +360,14 @@ def test_it_learns_the_tiny_world_and_goes_on_where_it_stopped(world: Path, tmp_
     assert bool(one["means"].any() and one["sums"].any())
     assert all(torch.equal(one[name], other[name]) for name in one)
     given = next(Splits(recipe, data).train.batches(8, seed=0, epoch=0))
-    model = recipe.build(recipe.settings).eval()
+    model = recipe.build().eval()
     assert recipe.objective is not None
     assert recipe.optimizer is not None
-    optimizer, judged = recipe.optimizer(recipe.settings, model, 5), recipe.objective(recipe.settings)
+    optimizer, learn = recipe.optimizer(recipe.settings, model, 5), recipe.objective(recipe.settings)
     losses = []
     for _ in range(20):
         optimizer.zero_grad()
-        total, _ = judged(model(given), given, 2)
+        total = learned(learn, model, given, 2).total
         torch.autograd.backward(total)
         optimizer.step()
         losses.append(float(total.detach()))

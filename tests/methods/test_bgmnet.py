@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,71 +12,53 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from prvr.core.errors import CheckpointError, ConfigError
-from prvr.core.types import (
-    Batch,
-    BranchScores,
-    FeatureSpec,
-    Outputs,
-    QueryBatch,
-    RetrievalModel,
-    VideoBatch,
-    VideoTokens,
-)
+from prvr.core.types import Batch, BranchScores, FeatureSpec, Made
 from prvr.methods.bgmnet import runs as bgmnet
-from prvr.methods.bgmnet.network import BGMNet, BGMNetConfig, from_official, official_names, prepare_interpolated
-from prvr.methods.bgmnet.runs import BGMNetLoss, BGMNetSettings, objective
-from prvr.methods.mssl.anchoring import AnchoredOutputs, alignment, anchored
-from prvr.methods.official import export_weights
-from prvr.methods.recipe import load_recipe
+from prvr.methods.bgmnet.loss import BGMNetLoss, Settings, objective
+from prvr.methods.bgmnet.network import METHOD, prepare_interpolated
+from prvr.methods.bgmnet.official import OFFICIAL
+from prvr.methods.mssl.anchoring import Anchored, alignment, anchored
+from prvr.methods.mssl.network import MSSL, Guides, MSSLConfig
+from prvr.methods.recipe import OptimConfig, load_recipe
 from prvr.parts.proposals import window_table
 from prvr.parts.uniform import UniformConfig
-from prvr.parts.videos import cat_videos
-from prvr.training.step import TwoTower
+from prvr.parts.videos import ClipVideos
+from tests.methods import family
+from tests.methods.family import CLIPS, FRAMES, TEXT, VIDEO, check_order, check_padding, learned, roused
 from tests.parts.make import video_features
 
-SMALL = BGMNetConfig(
-    video_width=10,
-    text_width=6,
+SMALL = MSSLConfig(
+    video_width=VIDEO,
+    text_width=TEXT,
     hidden=16,
     heads=2,
     max_words=7,
-    frames=12,
-    clips=5,
+    frames=FRAMES + 2,
+    clips=CLIPS + 2,
     input_dropout=0.0,
     dropout=0.0,
 )
-CUT = UniformConfig(frames=12, clips=5)
+CUT = UniformConfig(frames=FRAMES, clips=CLIPS)
 
 
-def network(config: BGMNetConfig = SMALL) -> BGMNet:
-    """With weights large enough that every part of it matters."""
-    torch.manual_seed(5)
-    model = BGMNet(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.3)
-    return model.eval()
+def network() -> MSSL:
+    return roused(MSSL(SMALL))
 
 
-def batch(lengths: tuple[int, ...] = (30, 9, 1, 4), queries: int = 11) -> Batch:
-    words = torch.randn(queries, 5, SMALL.text_width)
-    return Batch(
-        videos=cat_videos(
-            [prepare_interpolated(video_features(torch.randn(n, SMALL.video_width)), CUT) for n in lengths]
-        ),
-        queries=QueryBatch(
-            words=words, valid=torch.arange(5) < torch.arange(queries)[:, None] % 5 + 1, sentence=words[:, 0]
-        ),
-        video_of_query=torch.arange(queries) % len(lengths),
-    )
+def batch(lengths: tuple[int, ...] = (30, 9, 1, 4), queries: int = 11) -> Batch[Any]:
+    return family.batch(lengths, queries, prepare=prepare_interpolated)
 
 
-def settings(align: float = 1.0) -> BGMNetSettings:
+def settings(align: float = 1.0) -> Settings:
     loss = BGMNetLoss(hard_from_epoch=0, hard_pool=1, match_from_epoch=1, align=align)
-    return BGMNetSettings(model=SMALL, prepare=CUT, loss=loss, batch_videos=4)
+    return Settings(model=SMALL, prepare=CUT, loss=loss, batch_videos=4)
 
 
-def loop(model: BGMNet, given: Batch, *, matching: bool) -> AnchoredOutputs:
+def interpolated(features: Tensor, clips: int = CLIPS) -> ClipVideos:
+    return prepare_interpolated([video_features(features)], replace(CUT, clips=clips))
+
+
+def loop(model: MSSL, given: Batch[Any], *, matching: bool) -> Anchored:
     """The same, a video and a query at a time, by SciPy's assignment."""
     query, seen = model.encode_queries(given.queries), model.contextual(given.videos)
     moments = [window_table(len(clips), clips) @ clips for clips in seen.clips]
@@ -99,20 +82,18 @@ def loop(model: BGMNet, given: Batch, *, matching: bool) -> AnchoredOutputs:
     if matching:
         for i, v in enumerate(own):
             dot[i, v], cosine[i, v] = query[i] @ anchors[i], F.cosine_similarity(query[i], anchors[i], dim=0)
-    return AnchoredOutputs(
+    return Anchored(
         query=query,
-        video=seen,
+        anchors=anchors,
         cosine=BranchScores(frame=F.normalize(query, dim=1) @ F.normalize(content, dim=1).T, clip=cosine),
         dot=BranchScores(frame=query @ content.T, clip=dot),
-        aligned_frames=seen.frames,
-        aligned_clips=anchors,
     )
 
 
 @pytest.mark.parametrize("matching", [True, False])
 def test_it_equals_the_loop_over_videos(matching: bool) -> None:
     model, given = network(), batch()
-    got = anchored(model(given), given.video_of_query, matching=matching)
+    got = anchored(model.embed(given), given.video_of_query, matching=matching)
     want = loop(model, given, matching=matching)
     for one, other in ((got.cosine, want.cosine), (got.dot, want.dot)):
         torch.testing.assert_close(one.frame, other.frame)
@@ -128,20 +109,13 @@ def test_it_equals_the_loop_over_videos(matching: bool) -> None:
         torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
 
 
-def crossed() -> tuple[Outputs, Tensor]:
+def crossed() -> tuple[Made[Tensor, Guides], Tensor]:
     """Two clips, so three moments: east, north, and the mean of both. Both queries like east best, the second less."""
     clips = torch.tensor([[[2.0, 0.0], [0.0, 2.0]]])
     query = torch.tensor([[1.0, 0.0], [0.8, 0.6]])
-    nothing, there = query.new_empty(2, 0), torch.ones(1, 2, dtype=torch.bool)
-    found = Outputs(
-        query=query * torch.tensor([[1.0], [3.0]]),
-        video=VideoTokens(clips, there, clips, there),
-        cosine=BranchScores(nothing, torch.tensor([[1.0], [0.99]])),
-        dot=BranchScores(nothing, torch.tensor([[2.0], [4.8]])),
-        aligned_frames=clips,
-        aligned_clips=clips,
-    )
-    return found, torch.zeros(2, dtype=torch.int64)
+    there = torch.ones(1, 2, dtype=torch.bool)
+    guides = Guides(clips, there, looks_for=clips, frames=clips, values=clips, frame_valid=there)
+    return Made(query * torch.tensor([[1.0], [3.0]]), guides), torch.zeros(2, dtype=torch.int64)
 
 
 def test_queries_share_the_moments_out_by_hand() -> None:
@@ -151,11 +125,13 @@ def test_queries_share_the_moments_out_by_hand() -> None:
     assert matched.anchors.tolist() == [[2, 0], [1, 1]]
     torch.testing.assert_close(matched.cosine.clip, torch.tensor([[1.0], [1.4 / 2**0.5]]))
     assert matched.dot.clip.flatten().tolist() == pytest.approx([2.0, 3 * 1.4])
-    rival = found._replace(query=torch.tensor([[1.0, 0.1], [1.0, 0.0]]))
+    alone = anchored(found, own, matching=False)
+    torch.testing.assert_close(alone.cosine.clip, torch.tensor([[1.0], [1.4 / 2**0.5]]))
+    assert alone.dot.clip.flatten().tolist() == pytest.approx([2.0, 4.8])  # of east, which is not the nearest
+    rival = found._replace(queries=torch.tensor([[1.0, 0.1], [1.0, 0.0]]))
     assert anchored(rival, own, matching=False).anchors.tolist() == [[2, 0], [2, 0]]
     shared = anchored(rival, own, matching=True)
     assert shared.anchors.tolist() == [[1, 1], [2, 0]]
-    assert torch.equal(anchored(found, own, matching=False).cosine.clip, found.cosine.clip)
 
 
 def test_content_is_seen_from_the_anchor_by_hand() -> None:
@@ -163,13 +139,13 @@ def test_content_is_seen_from_the_anchor_by_hand() -> None:
     found, own = crossed()
     share = torch.tensor([4.0, 0.0]).softmax(0)
     content = torch.stack([2 * share, torch.tensor([1.0, 1.0])])
-    torch.testing.assert_close(anchored(found, own, matching=True).dot.frame, found.query @ content.T)
+    torch.testing.assert_close(anchored(found, own, matching=True).dot.frame, found.queries @ content.T)
 
 
 def test_matched_moments_are_all_different() -> None:
     model, given = network(), batch(queries=40)
     for matching in (True, False):
-        made = anchored(model(given), given.video_of_query, matching=matching).anchors.detach()
+        made = anchored(model.embed(given), given.video_of_query, matching=matching).anchors.detach()
         different = [len(torch.unique(made[given.video_of_query == v].round(decimals=5), dim=0)) for v in range(4)]
         assert (different == [10, 10, 10, 10]) == matching
 
@@ -177,14 +153,14 @@ def test_matched_moments_are_all_different() -> None:
 def test_more_queries_than_moments() -> None:
     """15 moments for 22 queries: each moment is taken, and whoever has none takes what it likes best."""
     model, given = network(), batch((20,), queries=22)
-    made = anchored(model(given), given.video_of_query, matching=True).anchors.detach()
+    made = anchored(model.embed(given), given.video_of_query, matching=True).anchors.detach()
     assert len(torch.unique(made.round(decimals=5), dim=0)) == 15
 
 
 def test_one_query_a_video_needs_no_matching() -> None:
     """But the own-video dot product is that of the moment with the best cosine, where greedily it is the best one."""
     model, given = network(), batch(queries=4)
-    on, off = (anchored(model(given), given.video_of_query, matching=matching) for matching in (True, False))
+    on, off = (anchored(model.embed(given), given.video_of_query, matching=matching) for matching in (True, False))
     torch.testing.assert_close(on.anchors, off.anchors)
     torch.testing.assert_close(on.cosine.clip, off.cosine.clip)
     torch.testing.assert_close(on.cosine.frame, off.cosine.frame)
@@ -200,60 +176,36 @@ def test_alignment_by_hand() -> None:
 
 def test_epochs_before_the_matching() -> None:
     model, given = network(), batch()
-    learned = objective(settings())
-    early, late = (float(learned(model(given), given, epoch)[1]["align"]) for epoch in (0, 1))
+    early, late = (float(learned(objective(settings()), model, given, epoch).terms["align"]) for epoch in (0, 1))
     want = [
         float(alignment(one.query, one.anchors).mean().detach())
         for one in (loop(model, given, matching=m) for m in (False, True))
     ]
     assert [early, late] == pytest.approx(want, abs=1e-5)
     assert early != late
-    assert "align" not in objective(settings(align=0.0))(model(given), given, 0)[1]
+    assert "align" not in learned(objective(settings(align=0.0)), model, given).terms
 
 
-def test_padding_and_order_change_nothing() -> None:
-    model, given = network(replace(SMALL, frames=15)), batch()
-    videos, queries = given.videos, given.queries
-    rubbish = torch.full((len(videos), 3, SMALL.video_width), 7.0)
-    padded = VideoBatch(
-        **vars(videos)
-        | {
-            "frames": torch.cat([videos.frames.masked_fill(~videos.frame_valid[..., None], -3.0), rubbish], dim=1),
-            "frame_valid": F.pad(videos.frame_valid, (0, 3)),
-        }
-    )
-    order = torch.randperm(len(given.video_of_query))
-    shuffled = QueryBatch(**{name: value[order] for name, value in vars(queries).items()})
-    gradients = []
-    for one in (
-        given,
-        replace(given, videos=padded),
-        Batch(videos=videos, queries=shuffled, video_of_query=given.video_of_query[order]),
-    ):
-        total, _ = objective(settings())(model(one), one, 1)
-        gradients.append((total, *torch.autograd.grad(total, list(model.parameters()))))
-    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(gradients[2], gradients[0], atol=1e-4, rtol=1e-4)
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_padding_and_order_change_nothing(epoch: int) -> None:
+    """Before the matching, and with it."""
+    model, given = network(), batch()
+    check_padding(model, objective(settings()), given, epoch)
+    check_order(model, objective(settings()), given, epoch)
 
 
 def test_one_of_each_and_every_parameter_learns() -> None:
-    model = network()
-    fits: RetrievalModel = model
-    assert fits.clip_weight == 0.7
-    assert isinstance(model, TwoTower)
-    assert model.needs_query
-    one = batch((1,), queries=1)
-    total, parts = objective(settings())(model(one), one, 1)
+    total, parts = learned(objective(settings()), network(), batch((1,), queries=1), 1)
     assert bool(total.isfinite())
     assert float(parts["triplet_frame"]) == float(parts["triplet_clip"]) == 0
-    given, plan = batch(), settings()
-    made = bgmnet.recipe("here", "BGM-Net", plan)
-    fresh = made.build(plan).eval()
+    given, made = batch(), bgmnet.recipe("here", replace(settings(), optim=OptimConfig(lr=3e-3)), "BGM-Net")
+    fresh = made.build().eval()
+    assert made.method is METHOD
     assert made.optimizer is not None
-    optimizer = made.optimizer(replace(plan, optim=replace(plan.optim, lr=3e-3)), fresh, 3)
+    optimizer = made.optimizer(made.settings, fresh, 3)
     losses = []
     for _ in range(30):
-        total, _ = objective(plan)(fresh(given), given, 1)
+        total = learned(objective(settings()), fresh, given, 1).total
         optimizer.zero_grad()
         torch.autograd.backward(total)
         assert all(parameter.grad is not None for parameter in fresh.parameters())
@@ -263,21 +215,21 @@ def test_one_of_each_and_every_parameter_learns() -> None:
 
 
 def test_clips_that_no_frame_reaches_take_part() -> None:
-    made = prepare_interpolated(video_features(torch.randn(2, 10)), UniformConfig(frames=12, clips=8))
+    made = interpolated(torch.randn(2, VIDEO), clips=8)
     assert (made.clips[0] == 0).all(1).tolist() == [True, *[False] * 6, True]
     assert bool((made.clip_size > 0).all())
-    single = prepare_interpolated(video_features(torch.randn(1, 10)), CUT)
+    single = interpolated(torch.randn(1, VIDEO))
     torch.testing.assert_close(single.clips[0], single.frames[0, :1].expand(5, -1))
 
 
 def test_official_names_are_those_of_ms_sl() -> None:
     state = network().state_dict()
-    theirs = export_weights(state, official_names())
+    theirs = OFFICIAL.write(state)
     assert len(theirs) == 54
-    back = from_official(theirs)
+    back = OFFICIAL.read(theirs)
     assert all(torch.equal(back[name], state[name]) for name in state)
     with pytest.raises(CheckpointError, match="BGM-Net: it has unknown 'x'"):
-        from_official(theirs | {"x": torch.zeros(1)})
+        OFFICIAL.read(theirs | {"x": torch.zeros(1)})
 
 
 @pytest.mark.parametrize(
@@ -298,8 +250,7 @@ def test_recipes_are_as_released(
     assert (plan.train.epochs, plan.train.patience, plan.train.seed) == (100, 10, 2018)
     with pytest.raises(ConfigError, match="model.clips=8"):
         recipe.with_settings(["model.clips=8"]).fit(
-            replace(plan, model=replace(plan.model, clips=8)),
-            FeatureSpec(name="p", revision="0", video_width=plan.model.video_width, text_width=plan.model.text_width),
+            FeatureSpec(name="p", revision="0", video_width=plan.model.video_width, text_width=plan.model.text_width)
         )
     with pytest.raises(ConfigError, match="match_from_epoch"):
         replace(plan.loss, match_from_epoch=-1)

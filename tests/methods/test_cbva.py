@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Literal, get_args
 
 import pytest
@@ -9,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prvr.core.types import VideoBatch
 from prvr.methods.msc.cbva import Pool, average_segments, cbva, frame_to_segment, own_segment, segment_to_frame
+from prvr.methods.msc.prepare import MSCVideos
 from tests.methods.make import video_batch
 
 F64 = torch.float64
@@ -22,7 +23,7 @@ READINGS = list(itertools.product(get_args(Similarity), get_args(Pool), get_args
 
 
 def slow_cbva(
-    frames: Tensor, clips: Tensor, videos: VideoBatch, v: int, similarity: Similarity, pool: Pool, moves: Moves
+    frames: Tensor, clips: Tensor, videos: MSCVideos, v: int, similarity: Similarity, pool: Pool, moves: Moves
 ) -> Tensor:
     """One video, one frame and one segment at a time, with plain exponentials."""
 
@@ -54,7 +55,7 @@ def slow_cbva(
     return torch.stack(rest).mean() + torch.stack(back).mean()
 
 
-def aligned(videos: VideoBatch, width: int = 6) -> tuple[Tensor, Tensor]:
+def aligned(videos: MSCVideos, width: int = 6) -> tuple[Tensor, Tensor]:
     frames = torch.randn(*videos.slot.shape, width, dtype=F64, requires_grad=True)
     clips = torch.randn(*videos.segment.shape, width, dtype=F64, requires_grad=True)
     return frames, clips
@@ -63,7 +64,7 @@ def aligned(videos: VideoBatch, width: int = 6) -> tuple[Tensor, Tensor]:
 def fast(
     frames: Tensor,
     clips: Tensor,
-    videos: VideoBatch,
+    videos: MSCVideos,
     similarity: Similarity = "dot",
     pool: Pool = "mean",
     moves: Moves = "one",
@@ -81,10 +82,10 @@ def fast(
     )
 
 
-def several_levels() -> VideoBatch:
+def several_levels() -> MSCVideos:
     videos = video_batch(4)
     segment = torch.tensor([[0, 1, 2, 3, 4], [0, 0, 1, 2, 2], [0, 1, 0, 1, 0], [0, 0, 0, 0, 0]])
-    return VideoBatch(**vars(videos) | {"segment": segment})
+    return replace(videos, segment=segment)
 
 
 def test_by_hand() -> None:
@@ -142,14 +143,14 @@ def test_padding_and_company_change_nothing(similarity: Similarity, pool: Pool, 
         "segment": F.pad(videos.segment, (0, 2)),
         "clip_size": F.pad(videos.clip_size, (0, 2)),
     }
-    bigger = VideoBatch(**vars(videos) | more)
+    bigger = replace(videos, **more)
     how = (similarity, pool, moves)
     got = fast(F.pad(frames, (0, 0, 0, 3), value=4.0), F.pad(clips, (0, 0, 0, 2), value=4.0), bigger, *how)
     want = fast(frames, clips, videos, *how)
     torch.testing.assert_close(got, want)
     for one, other in zip(*(torch.autograd.grad(x.sum(), (frames, clips)) for x in (got, want)), strict=True):
         torch.testing.assert_close(one, other)
-    alone = VideoBatch(**{name: value[1:2] for name, value in vars(videos).items()})
+    alone = videos.take(torch.tensor([1]))
     torch.testing.assert_close(fast(frames[1:2], clips[1:2], alone, *how), want[1:2])
 
 

@@ -5,7 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from prvr.methods.dldkd.distillation import frame_distillation, hard_labelled, own_cosines, soft_nce
+from prvr.methods.dldkd.distillation import frame_distillation, hard_labelled, soft_nce
 from prvr.parts.nce import query_nce, video_nce
 
 OWN = torch.tensor([0, 1, 1, 2, 2, 2])
@@ -29,12 +29,6 @@ def test_the_teacher_does_not_learn() -> None:
     student, teacher = torch.rand(2, 3, requires_grad=True), torch.rand(2, 3, requires_grad=True)
     loss = frame_distillation(student, teacher, torch.ones(2, 3, dtype=torch.bool), temperature=0.2).sum()
     assert torch.autograd.grad(loss, teacher, allow_unused=True)[0] is None
-
-
-def test_own_cosines() -> None:
-    query, tokens = torch.randn(6, 4), torch.randn(3, 5, 4)
-    want = F.cosine_similarity(query[:, None], tokens[OWN], dim=-1)
-    torch.testing.assert_close(own_cosines(query, tokens, OWN), want)
 
 
 def test_the_videos_of_most_queries_keep_hard_labels() -> None:

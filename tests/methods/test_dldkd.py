@@ -8,15 +8,17 @@ import torch
 import torch.nn.functional as F
 
 from prvr.core.errors import CheckpointError, ConfigError
-from prvr.core.types import FeatureSpec, RetrievalModel, Teacher
+from prvr.core.types import Batch, FeatureSpec, Made, QueryAtVideo, RetrievalModel, Teacher, VideoTokens
 from prvr.evaluation.scoring import score_tokens
 from prvr.methods.dldkd import runs as dldkd
-from prvr.methods.dldkd.network import DLDKD, DLDKDConfig, from_official, official_names
-from prvr.methods.dldkd.runs import DLDKDLoss, DLDKDSettings, objective
-from prvr.methods.official import export_weights, stack_depth, undecayed
+from prvr.methods.dldkd.loss import DLDKDLoss, Seen, Settings, objective
+from prvr.methods.dldkd.network import DLDKD, BranchQueries, DLDKDConfig
+from prvr.methods.dldkd.official import OFFICIAL, OFFICIAL_PLUS, official_names
+from prvr.methods.official import stack_depth, undecayed
 from prvr.parts.bert_adam import published_undecayed
-from prvr.parts.uniform import prepare_frames
-from prvr.training.step import Objective, TwoTower, make_step
+from prvr.parts.objective import Objective
+from prvr.parts.uniform import UniformConfig, prepare_frames
+from prvr.training.step import make_step
 from tests.methods.family import (
     FRAMES,
     VIDEO,
@@ -24,8 +26,10 @@ from tests.methods.family import (
     check_order,
     check_padding,
     check_small_batches,
+    learned,
     only,
     roused,
+    seen,
     without_gradient,
 )
 
@@ -42,12 +46,13 @@ SMALL = DLDKDConfig(
 PLUS = replace(SMALL, shared_words=False)
 
 
-def given_batch(**options: Any) -> Any:
+def given_batch(**options: Any) -> Batch[Any]:
     return batch(text=VIDEO, prepare=prepare_frames, **options)
 
 
-def loss(config: DLDKDConfig = SMALL, **options: Any) -> Objective:
-    return objective(DLDKDSettings(model=config, loss=DLDKDLoss(**{"hard_pool": 1} | options)))
+def loss(config: DLDKDConfig = SMALL, **options: Any) -> Objective[Made[BranchQueries, VideoTokens], Seen]:
+    given = DLDKDLoss(**{"hard_pool": 1} | options)
+    return objective(Settings(model=config, prepare=UniformConfig(), loss=given))
 
 
 @pytest.mark.parametrize("config", [SMALL, PLUS])
@@ -62,15 +67,15 @@ def test_padding_order_and_company_change_nothing(config: DLDKDConfig) -> None:
 
 def test_one_vector_a_query_ranks_as_two_do() -> None:
     model, given = roused(DLDKD(SMALL)), given_batch()
-    outputs = model(given)
+    outputs = seen(loss(), model, given)
     query, tokens = model.encode_queries(given.queries), model.encode_videos(given.videos)
     assert query.shape == (9, 2 * SMALL.hidden)
     scores = score_tokens(query, [tokens])
     torch.testing.assert_close(scores.frame, outputs.cosine.frame / 2**0.5)
     torch.testing.assert_close(scores.clip, outputs.cosine.clip / 2**0.5)
     fits: RetrievalModel = model
-    assert (fits.clip_weight, model.needs_query) == (0.3, False)
-    assert isinstance(model, TwoTower)
+    assert fits.clip_weight == 0.3
+    assert not isinstance(model, QueryAtVideo)
     assert torch.equal(model.token_spans(given.videos).clips, given.videos.frame_spans)
     alone = model.encode_videos(only(given, 3).videos)
     torch.testing.assert_close(alone.frames[0], tokens.frames[3])
@@ -90,13 +95,13 @@ def test_branches_read_words_through_one_projection_or_two() -> None:
 
 def test_the_teacher_fades_and_its_absence_is_said() -> None:
     model, given = roused(DLDKD(SMALL)), given_batch()
-    parts = {epoch: loss()(model(given), given, epoch)[1]["distill"] for epoch in (0, 10)}
+    parts = {epoch: learned(loss(), model, given, epoch).terms["distill"] for epoch in (0, 10)}
     torch.testing.assert_close(parts[10], parts[0] * 0.95**10)
     recipe = dldkd.tvr()
     spec = FeatureSpec(name="a pack", revision="1", video_width=768, text_width=768)
     assert recipe.trainable is not None
     recipe.trainable(recipe.settings, spec)
-    assert recipe.width(recipe.settings, spec) == 768
+    assert recipe.method.width(recipe.settings.model, spec) == 768
     apart = replace(spec, video_width=2816, text_width=512)
     settings = recipe.with_settings(["model.video_width=2816", "model.text_width=512"]).settings
     with pytest.raises(ConfigError, match=r"frames are 2816 wide and sentences 512, .* no teacher for DL-DKD"):
@@ -119,13 +124,13 @@ def test_a_teacher_of_its_own_is_read_as_it_was_made() -> None:
     model, given = roused(DLDKD(PLUS)), given_batch()
     own = Teacher(frames=given.videos.frames, sentence=given.queries.sentence * 7)
     found = [
-        loss(PLUS, labels="soft", teacher_scale=scale)(model(one), one, 30)[1]
+        learned(loss(PLUS, labels="soft", teacher_scale=scale), model, one, 30).terms
         for one, scale in ((given, 7.0), (replace(given, teacher=own), 7.0), (replace(given, teacher=own), 1.0))
     ]
     for name in ("nce_frame", "distill"):
         torch.testing.assert_close(found[1][name], found[0][name])
         assert torch.equal(found[1][name], found[2][name])
-    other = loss(PLUS, labels="soft", teacher_scale=100.0)(model(given), given, 30)[1]
+    other = learned(loss(PLUS, labels="soft", teacher_scale=100.0), model, given, 30).terms
     assert not torch.allclose(other["nce_frame"], found[0]["nce_frame"])
 
 
@@ -133,7 +138,7 @@ def test_without_a_teacher_none_is_read() -> None:
     model = roused(DLDKD(SMALL))
     given = given_batch()
     given = replace(given, queries=replace(given.queries, sentence=torch.zeros(9, 3)))  # of another space
-    total, parts = loss(distill=0.0)(model(given), given, 0)
+    total, parts = learned(loss(distill=0.0), model, given)
     assert parts.keys() == {"nce_clip", "nce_frame", "triplet_clip", "triplet_frame"}
     assert total.isfinite()
 
@@ -143,7 +148,7 @@ def test_own_soft_labels_learn_or_do_not() -> None:
     gradients = []
     for targets in ("live", "detached"):
         model.zero_grad()
-        total, _ = loss(PLUS, labels="soft", self_targets=targets)(model(given), given, 60)
+        total, _ = learned(loss(PLUS, labels="soft", self_targets=targets), model, given, 60)
         torch.autograd.backward(total)
         weight = model.explore.frame_output.weight.grad
         assert weight is not None
@@ -168,16 +173,17 @@ def test_the_cut_step_has_the_same_gradients(taught: bool) -> None:
 @pytest.mark.parametrize("plus", [False, True])
 def test_official_names_lead_back_and_keep_the_optimisers_rules(plus: bool) -> None:
     state = roused(DLDKD(PLUS if plus else SMALL)).state_dict()
-    theirs = export_weights(state, official_names(plus=plus))
+    official, other = (OFFICIAL_PLUS, OFFICIAL) if plus else (OFFICIAL, OFFICIAL_PLUS)
+    theirs = official.write(state)
     unread = {} if plus else {"A_query_input_proj.net.1.weight": torch.zeros(1)}
-    back = from_official(theirs | unread, plus=plus)
+    back = official.read(theirs | unread)
     assert back.keys() == state.keys()
     assert all(torch.equal(back[name], state[name]) for name in state)
     for name, (ours, index) in official_names(plus=plus).items():
         assert undecayed(ours) == published_undecayed(name), name
         assert stack_depth(ours) == len(index), name
     with pytest.raises(CheckpointError, match="is not that of a released DL-DKD"):
-        from_official(theirs, plus=not plus)
+        other.read(theirs)
 
 
 def test_too_long_is_refused() -> None:

@@ -9,13 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prvr.core.errors import CheckpointError, ConfigError
-from prvr.core.types import RetrievalModel
-from prvr.methods.gmmformer.network import GMMFormer, GMMFormerConfig, from_official, official_names
-from prvr.methods.gmmformer.runs import GMMFormerLoss, GMMFormerSettings, objective
-from prvr.methods.official import export_weights, stack_depth, undecayed
+from prvr.core.types import Made, QueryAtVideo, RetrievalModel, VideoTokens
+from prvr.methods.family import Compared
+from prvr.methods.gmmformer.loss import GMMFormerLoss, Settings, objective
+from prvr.methods.gmmformer.network import GMMFormer, GMMFormerConfig
+from prvr.methods.gmmformer.official import OFFICIAL, official_names
+from prvr.methods.official import stack_depth, undecayed
 from prvr.parts.bert_adam import published_undecayed
 from prvr.parts.gaussian import gaussian_table
-from prvr.training.step import Objective, TwoTower
+from prvr.parts.objective import Objective
+from prvr.parts.towers import TwiceRead
+from prvr.parts.uniform import UniformConfig
 from tests.methods.family import (
     CLIPS,
     FRAMES,
@@ -27,6 +31,7 @@ from tests.methods.family import (
     check_small_batches,
     only,
     roused,
+    seen,
     without_gradient,
 )
 
@@ -44,8 +49,9 @@ SMALL = GMMFormerConfig(
 )
 
 
-def loss(config: GMMFormerConfig = SMALL) -> Objective:
-    return objective(GMMFormerSettings(model=config, loss=GMMFormerLoss(hard_from_epoch=0, hard_pool=1)))
+def loss(config: GMMFormerConfig = SMALL) -> Objective[Made[TwiceRead, VideoTokens], Compared]:
+    loss = GMMFormerLoss(hard_from_epoch=0, hard_pool=1)
+    return objective(Settings(model=config, prepare=UniformConfig(), loss=loss))
 
 
 @pytest.mark.parametrize(
@@ -78,12 +84,12 @@ def loop_layer(x: Tensor, weights: dict[str, Tensor], name: str, table: Tensor |
 
 def test_two_layers_of_means_equal_the_loop() -> None:
     model, given = roused(GMMFormer(SMALL)), batch().videos
-    weights = export_weights(model.state_dict(), official_names())
+    weights = OFFICIAL.write(model.state_dict())
     tokens = model.encode_videos(given)
-    seen = model.frame_positions(model.frame_input(given.frames))
+    begun = model.frame_positions(model.frame_input(given.frames))
     n = given.frames.shape[1]
     for v in range(len(given)):
-        x, valid = seen[v], given.frame_valid[v]
+        x, valid = begun[v], given.frame_valid[v]
         for layer in ("frame_encoder_1", "frame_encoder_2"):
             tables = [None if w is None else gaussian_table(SMALL.frames, w)[:n, :n] for w in SMALL.widths]
             x = torch.stack(
@@ -121,9 +127,9 @@ def test_padding_order_and_company_change_nothing() -> None:
 def test_fits_what_reads_it() -> None:
     model, given = roused(GMMFormer(SMALL)), batch()
     fits: RetrievalModel = model
-    assert (fits.clip_weight, model.needs_query) == (0.7, False)
-    assert isinstance(model, TwoTower)
-    outputs, tokens = model(given), model.encode_videos(given.videos)
+    assert fits.clip_weight == 0.7
+    assert not isinstance(model, QueryAtVideo)
+    outputs, tokens = seen(loss(), model, given), model.encode_videos(given.videos)
     cosine = F.cosine_similarity(outputs.query[:, None], tokens.frames[:, 0], dim=-1)
     torch.testing.assert_close(outputs.cosine.frame, cosine)
     spans = model.token_spans(given.videos)
@@ -138,10 +144,10 @@ def test_two_draws_of_dropout_where_the_authors_draw_twice() -> None:
         model = roused(GMMFormer(replace(SMALL, dropout=0.4, query_draws=draws)))
         model.train()
         torch.manual_seed(1)
-        outputs = model(given)
+        outputs = seen(loss(), model, given)
         ranked = F.normalize(outputs.query, dim=-1) @ F.normalize(outputs.video.frames[:, 0], dim=-1).T
         assert torch.allclose(ranked, outputs.cosine.frame, atol=1e-5) == (draws == 1)
-        assert torch.equal(model.eval()(given).query, model.encode_queries(given.queries))
+        assert torch.equal(seen(loss(), model.eval(), given).query, model.encode_queries(given.queries))
 
 
 def test_too_long_is_refused() -> None:
@@ -156,17 +162,17 @@ def test_too_long_is_refused() -> None:
 
 def test_official_names_lead_back_and_keep_the_optimisers_rules() -> None:
     state = roused(GMMFormer(SMALL)).state_dict()
-    theirs = export_weights(state, official_names())
+    theirs = OFFICIAL.write(state)
     assert sum(value.numel() for value in theirs.values()) == sum(value.numel() for value in state.values())
-    back = from_official(theirs)
+    back = OFFICIAL.read(theirs)
     assert back.keys() == state.keys()
     assert all(torch.equal(back[name], state[name]) for name in state)
     for name, (ours, index) in official_names().items():
         assert undecayed(ours) == published_undecayed(name), name
         assert stack_depth(ours) == len(index), name
     with pytest.raises(CheckpointError, match="is not that of a released GMMFormer: it lacks 'modular_vector"):
-        from_official({name: value for name, value in theirs.items() if name != "modular_vector_mapping_2.weight"})
+        OFFICIAL.read({name: value for name, value in theirs.items() if name != "modular_vector_mapping_2.weight"})
     with pytest.raises(CheckpointError, match="has unknown 'weight_token'"):
-        from_official(theirs | {"weight_token": torch.zeros(1)})
+        OFFICIAL.read(theirs | {"weight_token": torch.zeros(1)})
     with pytest.raises(CheckpointError, match=r"layers of clip_mixtures.1.norm_bias differ"):
-        from_official(theirs | {"clip_encoder_2.attn3.output.LayerNorm.bias": torch.zeros(2)})
+        OFFICIAL.read(theirs | {"clip_encoder_2.attn3.output.LayerNorm.bias": torch.zeros(2)})

@@ -9,18 +9,18 @@ import torch
 from torch import Tensor, nn
 
 import prvr.methods.msc.mixture
-from prvr.core.types import Embedded
+from prvr.core.types import Made
 from prvr.kernels.switch import without_kernels
 from prvr.methods.msc.mixture import GaussianMixture
-from prvr.methods.msc.network import MSC
-from prvr.methods.msc.official import to_official
-from tests.methods.make import SMALL, batch, network
+from prvr.methods.msc.network import MSC, Aligned
+from prvr.methods.msc.official import OFFICIAL
+from tests.methods.make import SMALL, batch, network, seen
 from tests.parts.slow import LoopNetwork
 
 
 def loop_twin(model: MSC) -> LoopNetwork:
     twin = LoopNetwork(model.config)
-    twin.load_state_dict(to_official(model.state_dict()))
+    twin.load_state_dict(OFFICIAL.write(model.state_dict()))
     return twin
 
 
@@ -32,13 +32,13 @@ def test_the_network_equals_the_released_form(form: Callable[..., nullcontext[No
         (ours, gradients), (theirs, wanted) = (outputs_and_gradients(one, one.embed(given)) for one in (model, twin))
     for got, want in zip(ours, theirs, strict=True):
         torch.testing.assert_close(got, want, atol=2e-5, rtol=1e-4)
-    for name, grad in to_official(gradients).items():
+    for name, grad in OFFICIAL.write(gradients).items():
         torch.testing.assert_close(grad, wanted[name], atol=2e-4, rtol=1e-3)
 
 
-def outputs_and_gradients(network: nn.Module, embedded: Embedded) -> tuple[list[Tensor], dict[str, Tensor]]:
-    query, video, *aligned = embedded
-    outputs = [query, video.frames, video.clips, *aligned]
+def outputs_and_gradients(network: nn.Module, made: Made[Tensor, Aligned]) -> tuple[list[Tensor], dict[str, Tensor]]:
+    query, video = made
+    outputs = [query, video.tokens.frames, video.tokens.clips, video.frames, video.clips]
     names, parameters = zip(*network.named_parameters(), strict=True)
     gradients = torch.autograd.grad(torch.stack([x.sin().sum() for x in outputs]).sum(), parameters)
     return outputs, dict(zip(names, gradients, strict=True))
@@ -129,7 +129,7 @@ def test_a_step_never_waits_for_the_gpu(checkpoint: bool) -> None:
     for mode in ("default", "error"):  # the first call may set libraries up
         torch.cuda.set_sync_debug_mode(mode)
         try:
-            outputs = model(given)
+            outputs = seen(model, given)
             (outputs.cosine.fused(0.4).sum() + outputs.aligned_clips.sum()).backward()
         finally:
             torch.cuda.set_sync_debug_mode("default")

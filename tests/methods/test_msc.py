@@ -9,10 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prvr.core.errors import CheckpointError, ConfigError
-from prvr.core.types import Batch, Outputs, QueryBatch, RetrievalModel, VideoBatch
+from prvr.core.types import QueryBatch, RetrievalModel
+from prvr.methods.msc.loss import Seen
 from prvr.methods.msc.network import MSC, MSCConfig
-from prvr.methods.msc.official import from_official, official_names, stack_depth, to_official, undecayed
-from tests.methods.make import SMALL, batch, network, query_batch, video_batch
+from prvr.methods.msc.official import OFFICIAL, official_names, stack_depth, undecayed
+from tests.methods.family import padded
+from tests.methods.make import SMALL, batch, network, query_batch, seen, video_batch
 from tests.parts.slow import LoopMixture
 
 
@@ -40,7 +42,7 @@ def mixture_twin(model: MSC) -> LoopMixture:
     config, mixture = model.config, model.frame_mixture
     twin = LoopMixture(config.hidden, config.heads, config.frames, list(mixture.tables), config.sft_factor)
     prefix = "frame_encoder_1."
-    weights = {k.removeprefix(prefix): v for k, v in to_official(model.state_dict()).items() if k.startswith(prefix)}
+    weights = {k.removeprefix(prefix): v for k, v in OFFICIAL.write(model.state_dict()).items() if k.startswith(prefix)}
     twin.load_state_dict(weights)
     return twin.double()
 
@@ -62,18 +64,18 @@ def test_the_mixture_equals_the_loop_over_blocks(places: int, sized: bool) -> No
     torch.testing.assert_close(ours[:2], theirs[:2])
     names = [f"frame_mixture.{name}" for name, _ in model.frame_mixture.named_parameters()]
     state = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
-    found = to_official(state | dict(zip(names, ours[2:], strict=True)))
+    found = OFFICIAL.write(state | dict(zip(names, ours[2:], strict=True)))
     for (name, _), want_grad in zip(twin.named_parameters(), theirs[2:], strict=True):
         torch.testing.assert_close(found[f"frame_encoder_1.{name}"], want_grad, atol=1e-9, rtol=1e-7)
 
 
-def flat(outputs: Outputs) -> list[Tensor]:
+def flat(outputs: Seen) -> list[Tensor]:
     return [outputs.query, *outputs.video, *outputs.cosine, *outputs.dot, outputs.aligned_frames, outputs.aligned_clips]
 
 
 def test_shapes_and_scores() -> None:
     model, given = network(), batch()
-    outputs = model(given)
+    outputs = seen(model, given)
     assert outputs.query.shape == (9, 16)
     assert outputs.video.frames.shape == outputs.aligned_frames.shape == (4, 12, 16)
     assert outputs.video.clips.shape == outputs.aligned_clips.shape == (4, 5, 16)
@@ -82,6 +84,19 @@ def test_shapes_and_scores() -> None:
     torch.testing.assert_close(outputs.dot.clip, (outputs.query @ outputs.video.clips.mT).amax(2).T)
     fits: RetrievalModel = model
     assert fits.clip_weight == 0.4
+
+
+def test_a_clip_lasts_from_its_first_frame_to_its_last() -> None:
+    given = batch().videos
+    ends = torch.rand(4, 12).cumsum(1)
+    spans = torch.stack([ends - 0.1, ends], 2)
+    found = network().token_spans(replace(given, frame_spans=spans, frame_valid=torch.arange(12).expand(4, -1) < 11))
+    assert torch.equal(found.frames, spans)
+    for v in range(4):
+        for c in range(5):
+            mine = [t for t in range(11) if given.slot[v, t] == c]
+            want = [spans[v, mine[0], 0], spans[v, mine[-1], 1]] if mine else [torch.inf, -torch.inf]
+            assert found.clips[v, c].tolist() == [float(x) for x in want]
 
 
 def test_without_sizes_a_clip_counts_once() -> None:
@@ -96,7 +111,7 @@ def test_without_sizes_a_clip_counts_once() -> None:
 
 def test_without_alignment_cbva_reads_what_is_ranked() -> None:
     bare, given = network(replace(SMALL, alignment="none")), batch()
-    outputs = bare(given)
+    outputs = seen(bare, given)
     assert torch.equal(outputs.aligned_frames, outputs.video.frames)
     assert torch.equal(outputs.aligned_clips, outputs.video.clips)
     full = network()
@@ -105,55 +120,34 @@ def test_without_alignment_cbva_reads_what_is_ranked() -> None:
 
 def test_batch_size_and_order_change_nothing() -> None:
     model, given = network(), batch()
-    whole = model(given)
+    whole = seen(model, given)
     for v in (0, 3):
-        alone = model.encode_videos(VideoBatch(**{k: x[v : v + 1] for k, x in vars(given.videos).items()}))
+        alone = model.encode_videos(given.videos.take(torch.tensor([v])))
         torch.testing.assert_close(alone.frames[0], whole.video.frames[v])
         torch.testing.assert_close(alone.clips[0], whole.video.clips[v])
-    one = QueryBatch(**{name: value[4:5] for name, value in vars(given.queries).items()})
+    one = given.queries.each(lambda x: x[4:5])
     assert model.encode_queries(one).shape == (1, 16)
     torch.testing.assert_close(model.encode_queries(one)[0], whole.query[4])
-    back = QueryBatch(**{name: value.flip(0) for name, value in vars(given.queries).items()})
+    back = given.queries.each(lambda x: x.flip(0))
     torch.testing.assert_close(model.encode_queries(back).flip(0), whole.query)
-
-
-def padded(given: Batch) -> Batch:
-    """Rubbish behind every video and every query."""
-    videos, queries = given.videos, given.queries
-
-    def rubbish(x: Tensor) -> Tensor:
-        return torch.cat([x, torch.full_like(x[:, :2], 7)], dim=1)
-
-    return Batch(
-        videos=replace(
-            videos,
-            frames=rubbish(videos.frames),
-            frame_valid=F.pad(videos.frame_valid, (0, 2)),
-            slot=F.pad(videos.slot, (0, 2)),
-            clips=rubbish(videos.clips),
-            clip_size=F.pad(videos.clip_size, (0, 2)),
-            segment=F.pad(videos.segment, (0, 2)),
-        ),
-        queries=replace(queries, words=rubbish(queries.words), valid=F.pad(queries.valid, (0, 2))),
-        video_of_query=given.video_of_query,
-    )
 
 
 def test_padding_changes_nothing_values_or_gradients() -> None:
     roomy = replace(SMALL, frames=14, clips=7)
     model = network(roomy)
     short = batch()  # 12 frames, 5 clips, 5 words
+    whole = seen(model, short)
     gradients = []
     for given in (short, padded(short)):
-        outputs = model(given)
+        outputs = seen(model, given)
         query, video = outputs.query, outputs.video
         loss = outputs.cosine.frame.sin().sum() + outputs.dot.clip.sin().sum() + video.frames[:, :12].cos().sum()
         gradients.append(torch.autograd.grad(loss, list(model.parameters()), allow_unused=True))
-        torch.testing.assert_close(query, model(short).query)
-        torch.testing.assert_close(video.frames[:, :12], model(short).video.frames)
-        torch.testing.assert_close(video.clips[:, :5], model(short).video.clips)
+        torch.testing.assert_close(query, whole.query)
+        torch.testing.assert_close(video.frames[:, :12], whole.video.frames)
+        torch.testing.assert_close(video.clips[:, :5], whole.video.clips)
         assert not video.frames[:, 12:].any()
-        torch.testing.assert_close(outputs.cosine.fused(0.4), model(short).cosine.fused(0.4))
+        torch.testing.assert_close(outputs.cosine.fused(0.4), whole.cosine.fused(0.4))
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
@@ -168,41 +162,41 @@ def test_long_queries_are_cut_and_long_videos_refused() -> None:
 
 def test_dropout_is_for_training_and_follows_the_seed() -> None:
     model, given = network(replace(SMALL, dropout=0.3, input_dropout=0.2)), batch()
-    assert all(torch.equal(a, b) for a, b in zip(flat(model(given)), flat(model(given)), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(flat(seen(model, given)), flat(seen(model, given)), strict=True))
     model.train()
     results = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        results.append(model(given).query)
+        results.append(seen(model, given).query)
     assert torch.equal(results[0], results[1])
     assert not torch.equal(results[0], results[2])
 
 
 def test_every_parameter_has_a_gradient() -> None:
     model, given = network(), batch()
-    outputs = model(given)
+    outputs = seen(model, given)
     (outputs.cosine.fused(0.4).sum() + outputs.aligned_clips.sum()).backward()
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 
 def test_official_names_cover_every_weight_once_and_lead_back() -> None:
     state = network().state_dict()
-    theirs = to_official(state)
+    theirs = OFFICIAL.write(state)
     assert len(theirs) == 299
     assert sum(value.numel() for value in theirs.values()) == sum(value.numel() for value in state.values())
-    back = from_official(theirs)
+    back = OFFICIAL.read(theirs)
     assert back.keys() == state.keys()
     assert all(torch.equal(back[name], state[name]) for name in state)
     places = list(official_names().values())
     assert len(set(places)) == len(places)
     with pytest.raises(CheckpointError, match="lacks 'weight_token'"):
-        from_official({name: value for name, value in theirs.items() if name != "weight_token"})
+        OFFICIAL.read({name: value for name, value in theirs.items() if name != "weight_token"})
     with pytest.raises(CheckpointError, match="has unknown 'x'"):
-        from_official(theirs | {"x": torch.zeros(1)})
+        OFFICIAL.read(theirs | {"x": torch.zeros(1)})
     with pytest.raises(CheckpointError, match=r"lacks 'clip_encoder.*', 'clip_encoder.*', .* and \d+ more"):
-        from_official({name: value for name, value in theirs.items() if not name.startswith("clip_encoder")})
+        OFFICIAL.read({name: value for name, value in theirs.items() if not name.startswith("clip_encoder")})
     with pytest.raises(CheckpointError, match=r"clip_mixture.blocks.norm1_weight differ"):
-        from_official(theirs | {"clip_encoder.attn3.norm1.weight": torch.zeros(2)})
+        OFFICIAL.read(theirs | {"clip_encoder.attn3.norm1.weight": torch.zeros(2)})
 
 
 def test_optimiser_rules_pick_the_same_tensors_as_the_published_ones() -> None:

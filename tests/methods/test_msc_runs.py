@@ -12,15 +12,17 @@ from torch import Tensor
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError
-from prvr.core.types import FeatureSpec
+from prvr.core.types import Batch, FeatureSpec
 from prvr.methods.msc import runs as msc
 from prvr.methods.msc.cbva import cbva
+from prvr.methods.msc.loss import LossConfig, MSCSettings, Seen, objective
 from prvr.methods.msc.merging import segment_clips
+from prvr.methods.msc.prepare import MSCVideos, PrepareConfig
 from prvr.methods.msc.tcpl import tcpl_angle, tcpl_distance
 from prvr.methods.msc.vcpl import retrieved_segments, spread_segments
 from prvr.methods.recipe import Recipe, load_recipe
 from prvr.parts.nce import query_nce, video_nce
-from tests.methods.make import batch, network
+from tests.methods.make import batch, network, seen
 
 BENCHMARKS = ("qvhighlights", "tvr", "activitynet", "charades")
 
@@ -75,7 +77,7 @@ IN_THE_TEXT: dict[str, tuple[Any, Any]] = {  # what was released, and what the t
 }
 
 
-def flat(settings: msc.MSCSettings) -> dict[str, Any]:
+def flat(settings: MSCSettings) -> dict[str, Any]:
     pairs: dict[str, Any] = {}
     for group, value in asdict(settings).items():
         pairs |= {f"{group}.{name}": one for name, one in value.items()} if isinstance(value, dict) else {group: value}
@@ -92,7 +94,8 @@ def test_benchmarks_have_the_published_settings(name: str) -> None:
     assert recipe.target == f"prvr.methods.msc.runs:{name}"
     found = flat(recipe.settings)
     assert {key: found[key] for key in PUBLISHED} == {key: values[column] for key, values in PUBLISHED.items()}
-    assert from_dict(msc.MSCSettings, to_dict(recipe.settings)) == recipe.settings
+    for group in (recipe.settings.model, recipe.settings.prepare, recipe.settings.loss):
+        assert from_dict(type(group), to_dict(group)) == group
 
 
 def test_the_papers_text_changes_these_settings_and_no_other() -> None:
@@ -105,7 +108,7 @@ def test_the_papers_text_changes_these_settings_and_no_other() -> None:
 
 
 def test_the_papers_text_leaves_an_ablation_one() -> None:
-    full: msc.MSCSettings = of("tvr").settings
+    full: MSCSettings = of("tvr").settings
     naive = msc.paper(replace(full, prepare=replace(full.prepare, clips="uniform", levels=(32,))))
     assert (naive.prepare.clips, naive.prepare.levels, naive.prepare.schedule) == ("uniform", (32,), (80, 52, 32))
 
@@ -115,23 +118,21 @@ def test_the_papers_text_leaves_an_ablation_one() -> None:
 
 def term(name: str, **options: Any) -> Tensor:
     model = network()
-    settings = msc.MSCSettings(
+    settings = MSCSettings(
         model=model.config,
-        prepare=msc.PrepareConfig(
-            frames=12, schedule=(8, 5), levels=(5, 3), pairing=options.pop("pairing", "one_to_one")
-        ),
-        loss=msc.LossConfig(**options),
+        prepare=PrepareConfig(frames=12, schedule=(8, 5), levels=(5, 3), pairing=options.pop("pairing", "one_to_one")),
+        loss=LossConfig(**options),
     )
     torch.manual_seed(1)
     given = batch()
-    return msc.objective(settings).terms[name](model(given), given, 0)
+    return objective(settings).terms[name](seen(model, given), given, 0)
 
 
-def expect(make: Callable[[Any, Any], Tensor]) -> Tensor:
+def expect(make: Callable[[Seen, Batch[MSCVideos]], Tensor]) -> Tensor:
     model = network()
     torch.manual_seed(1)
     given = batch()
-    return make(model(given), given)
+    return make(seen(model, given), given)
 
 
 def both(loss: Callable[[Tensor, Tensor], Tensor], pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
@@ -212,7 +213,7 @@ def test_both_readings_learn_from_every_parameter() -> None:
     for settings in (released, msc.paper(released)):
         plan = replace(settings.prepare, frames=12, schedule=(8, 5), levels=(5, 3))
         model = network(settings.model)
-        loss, parts = msc.objective(replace(settings, prepare=plan))(model(given), given, 20)
+        loss, parts = objective(replace(settings, prepare=plan))(model.embed(given), given, 20)
         torch.autograd.backward(loss)
         assert len(parts) == 7
         assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
@@ -222,12 +223,12 @@ def test_both_readings_learn_from_every_parameter() -> None:
 def test_features_of_another_width_are_refused() -> None:
     recipe = of("qvhighlights")
     spec = FeatureSpec(name="a pack", revision="1", video_width=2816, text_width=512)
-    recipe.fit(recipe.settings, spec)
-    assert recipe.width(recipe.settings, spec) == 384
+    recipe.fit(spec)
+    assert recipe.method.width(recipe.settings.model, spec) == 384
     with pytest.raises(ConfigError, match=r"words of a pack are 768 wide, .* 512; add `--set model.text_width=768`"):
-        recipe.fit(recipe.settings, replace(spec, text_width=768))
+        recipe.fit(replace(spec, text_width=768))
     with pytest.raises(ConfigError, match=r"frames of a pack .* model.video_width=768"):
-        recipe.fit(recipe.settings, replace(spec, video_width=768))
+        recipe.fit(replace(spec, video_width=768))
 
 
 @pytest.mark.parametrize(
@@ -241,4 +242,4 @@ def test_features_of_another_width_are_refused() -> None:
 )
 def test_settings_are_judged_at_birth(setting: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        msc.LossConfig(**setting)
+        LossConfig(**setting)

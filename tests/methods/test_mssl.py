@@ -9,14 +9,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prvr.core.errors import CheckpointError, ConfigError
-from prvr.core.types import Batch, RetrievalModel, VideoTokens
+from prvr.core.types import Batch, Made, QueryAtVideo, RetrievalModel, VideoTokens
 from prvr.methods.family import RetrievalLoss
-from prvr.methods.mssl.network import MSSL, MSSLConfig, from_official, official_names
-from prvr.methods.mssl.runs import MSSLSettings, learned
-from prvr.methods.official import export_weights, stack_depth, undecayed
+from prvr.methods.mssl.anchoring import Anchored
+from prvr.methods.mssl.loss import Settings, objective
+from prvr.methods.mssl.network import MSSL, Guides, MSSLConfig
+from prvr.methods.mssl.official import OFFICIAL, official_names
+from prvr.methods.official import stack_depth, undecayed
 from prvr.parts import proposals
 from prvr.parts.bert_adam import published_undecayed
-from prvr.training.step import Objective, TwoTower, make_step
+from prvr.parts.objective import Objective
+from prvr.parts.uniform import UniformConfig
+from prvr.training.step import make_step
 from tests.methods.family import (
     CLIPS,
     FRAMES,
@@ -28,6 +32,7 @@ from tests.methods.family import (
     check_small_batches,
     only,
     roused,
+    seen,
     without_gradient,
 )
 
@@ -44,24 +49,24 @@ SMALL = MSSLConfig(
 )
 
 
-def loss(**options: Any) -> Objective:
+def loss(**options: Any) -> Objective[Made[Tensor, Guides], Anchored]:
     given = RetrievalLoss(**{"hard_from_epoch": 0, "hard_pool": 1} | options)
-    return learned(MSSLSettings(model=SMALL, loss=given))
+    return objective(Settings(model=SMALL, prepare=UniformConfig(), loss=given))
 
 
 @torch.no_grad()
-def loop_scores(model: MSSL, given: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def loop_scores(model: MSSL, given: Batch[Any]) -> tuple[Tensor, Tensor, Tensor]:
     """Every query with every video, one pair at a time, as the paper has it -> clip, frame, and the guided vectors."""
-    query, seen = model.encode_queries(given.queries), model.contextual(given.videos)
+    query, found = model.encode_queries(given.queries), model.contextual(given.videos)
     clip, frame = torch.zeros(2, len(query), len(given.videos))
     guided = torch.zeros(len(query), len(given.videos), SMALL.hidden)
     for q in range(len(query)):
         for v in range(len(given.videos)):
-            clips = seen.clips[v]
+            clips = found.clips[v]
             every = [clips[i : i + k].mean(0) for k in range(1, len(clips) + 1) for i in range(len(clips) - k + 1)]
             cosines = torch.stack([F.cosine_similarity(query[q], p, dim=0) for p in every])
             key = every[int(cosines.argmax())]
-            frames = seen.frames[v][seen.frame_valid[v]]
+            frames = found.frames[v][found.frame_valid[v]]
             weights = torch.stack([model.guide_key(f) @ key for f in frames]).softmax(0)
             guided[q, v] = sum(
                 (w * model.guide_value(f) for w, f in zip(weights, frames, strict=True)), torch.zeros(())
@@ -87,21 +92,13 @@ def test_training_reads_the_guidance_of_the_own_video() -> None:
     """Column k of a frame score is the video of query k as query k makes it look."""
     model, given = roused(MSSL(SMALL)), batch()
     clip, _, guided = loop_scores(model, given)
-    found: list[Any] = []
-
-    def spy(outputs: Any, b: Batch, e: int) -> tuple[Tensor, dict[str, Tensor]]:
-        found.append(outputs)
-        return torch.zeros(()), {}
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prvr.methods.mssl.runs.objective", lambda _: spy)
-        loss()(model(given), given, 0)
+    found = seen(loss(), model, given)
     query, own = model.encode_queries(given.queries), given.video_of_query
-    seen = guided[torch.arange(len(query)), own]
-    torch.testing.assert_close(found[0].cosine.clip, clip, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(found[0].dot.frame, query @ seen.T, atol=1e-5, rtol=1e-4)
-    want = F.normalize(query, dim=1) @ F.normalize(seen, dim=1).T
-    torch.testing.assert_close(found[0].cosine.frame, want, atol=1e-5, rtol=1e-4)
+    looked = guided[torch.arange(len(query)), own]
+    torch.testing.assert_close(found.cosine.clip, clip, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found.dot.frame, query @ looked.T, atol=1e-5, rtol=1e-4)
+    want = F.normalize(query, dim=1) @ F.normalize(looked, dim=1).T
+    torch.testing.assert_close(found.cosine.frame, want, atol=1e-5, rtol=1e-4)
 
 
 def test_padding_order_and_company_change_nothing() -> None:
@@ -116,7 +113,7 @@ def test_padding_order_and_company_change_nothing() -> None:
 def test_clips_that_are_not_there_make_no_proposal() -> None:
     model, given = roused(MSSL(SMALL)), batch()
     short = replace(given.videos, clip_size=given.videos.clip_size * (torch.arange(CLIPS) < 3))
-    cut = replace(short, clips=short.clips[:, :3], clip_size=short.clip_size[:, :3], segment=short.segment[:, :3])
+    cut = replace(short, clips=short.clips[:, :3], clip_size=short.clip_size[:, :3])
     query = model.encode_queries(given.queries)
     ours, theirs = (model.scores(query, model.encode_videos(x)) for x in (short, cut))
     torch.testing.assert_close(ours, theirs)
@@ -126,8 +123,8 @@ def test_clips_that_are_not_there_make_no_proposal() -> None:
 def test_fits_what_reads_it() -> None:
     model, given = roused(MSSL(SMALL)), batch()
     fits: RetrievalModel = model
-    assert (fits.clip_weight, model.needs_query) == (0.7, True)
-    assert isinstance(model, TwoTower)
+    assert fits.clip_weight == 0.7
+    assert isinstance(model, QueryAtVideo)
     tokens, spans = model.encode_videos(given.videos), model.token_spans(given.videos)
     assert spans.frames.shape == spans.clips.shape == (*tokens.clips.shape[:2], 2)
     assert spans.clips[0, [0, CLIPS, -1]].tolist() == [[0, 8], [0, 12], [0, 29]]  # one clip, two, all five
@@ -156,15 +153,15 @@ def test_too_long_is_refused() -> None:
 
 def test_official_names_lead_back_and_keep_the_optimisers_rules() -> None:
     state = roused(MSSL(SMALL)).state_dict()
-    theirs = export_weights(state, official_names())
-    back = from_official(theirs)
+    theirs = OFFICIAL.write(state)
+    back = OFFICIAL.read(theirs)
     assert back.keys() == state.keys()
     assert all(torch.equal(back[name], state[name]) for name in state)
     for name, (ours, index) in official_names().items():
         assert undecayed(ours) == published_undecayed(name), name
         assert stack_depth(ours) == len(index), name
     with pytest.raises(CheckpointError, match="released MS-SL: it lacks 'mapping_linear.0.weight'"):
-        from_official({name: value for name, value in theirs.items() if name != "mapping_linear.0.weight"})
+        OFFICIAL.read({name: value for name, value in theirs.items() if name != "mapping_linear.0.weight"})
 
 
 def test_company_does_not_matter_to_tokens() -> None:

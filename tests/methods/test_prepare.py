@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from prvr.core.errors import ConfigError, FeatureError
-from prvr.core.types import VideoBatch
+from prvr.core.types import VideoFeatures
 from prvr.core.vectors import unit_rows
 from prvr.methods.msc.merging import LevelRule, connected_share, direct_share, merge_ladder, segment_clips
-from prvr.methods.msc.prepare import PrepareConfig, prepare_video
+from prvr.methods.msc.prepare import MSCVideos, PrepareConfig, prepare_videos
 from prvr.parts.sampling import average_positions
 from prvr.parts.videos import cat_videos
 from tests.parts.make import video_features
@@ -18,10 +18,14 @@ from tests.parts.make import video_features
 SMALL = PrepareConfig(frames=16, schedule=(10, 6), levels=(6, 4, 2))
 
 
+def prepared(video: VideoFeatures, config: PrepareConfig) -> MSCVideos:
+    return prepare_videos([video], config)
+
+
 @pytest.mark.parametrize("num_frames", [1, 3, 16, 50])
 @pytest.mark.parametrize("clips", ["merged", "uniform"])
 def test_shapes_and_invariants(num_frames: int, clips: Any) -> None:
-    batch = prepare_video(video_features(torch.randn(num_frames, 5)), replace(SMALL, clips=clips))
+    batch = prepared(video_features(torch.randn(num_frames, 5)), replace(SMALL, clips=clips))
     assert batch.frames.shape == (1, 16, 5)
     assert batch.clips.shape == (1, 6, 5)
     assert batch.frame_valid.all()
@@ -33,15 +37,15 @@ def test_shapes_and_invariants(num_frames: int, clips: Any) -> None:
 
 
 def test_a_still_video_is_one_that_is_wholly_alike() -> None:
-    batch = prepare_video(video_features(torch.ones(20, 5)), SMALL)
+    batch = prepared(video_features(torch.ones(20, 5)), SMALL)
     assert int(batch.segment.max()) + 1 == 2
-    lone = prepare_video(video_features(torch.ones(20, 5)), replace(SMALL, levels=(6,)))
+    lone = prepared(video_features(torch.ones(20, 5)), replace(SMALL, levels=(6,)))
     assert lone.segment.tolist() == [[0, 1, 2, 3, 4, 5]]
 
 
 def test_merging_happens_before_normalising() -> None:
     features = torch.randn(16, 5) * torch.rand(16, 1) * 10
-    batch = prepare_video(video_features(features), SMALL)
+    batch = prepared(video_features(features), SMALL)
     for clip in range(6):
         mean = features[:15][(batch.slot[0] == clip)[:15]]  # position 15 is frame 15, used once
         if len(mean) and not (batch.slot[0] == clip)[15]:
@@ -60,7 +64,7 @@ def test_neighbours_are_alike_by_product_or_by_cosine() -> None:
     positions = average_positions(features, 32)[None]
     slots = []
     for alike in ("dot", "cosine"):
-        batch = prepare_video(video_features(features), replace(config, merge_by=alike))
+        batch = prepared(video_features(features), replace(config, merge_by=alike))
         merged = merge_ladder(positions, config.schedule, alike=alike)
         assert torch.equal(batch.slot, merged.slot)
         torch.testing.assert_close(batch.clips, unit_rows(merged.tokens))
@@ -69,8 +73,8 @@ def test_neighbours_are_alike_by_product_or_by_cosine() -> None:
 
 
 def test_omega_counts_chains_or_pairs_alone() -> None:
-    connected = prepare_video(video_features(chain()), replace(SMALL, similarity_threshold=0.9))
-    direct = prepare_video(video_features(chain()), replace(SMALL, similarity_threshold=0.9, omega="direct"))
+    connected = prepared(video_features(chain()), replace(SMALL, similarity_threshold=0.9))
+    direct = prepared(video_features(chain()), replace(SMALL, similarity_threshold=0.9, omega="direct"))
     assert torch.equal(connected.clips, direct.clips)
     share = direct_share(connected.clips, 0.9)
     assert float(connected_share(connected.clips, 0.9)) == 1
@@ -81,20 +85,20 @@ def test_omega_counts_chains_or_pairs_alone() -> None:
 def test_the_rule_for_levels_and_the_pairing_are_handed_on() -> None:
     still = video_features(torch.ones(20, 5))
     rules: tuple[LevelRule, ...] = ("monotone", "alg3_literal", "text_literal")
-    counts = [int(prepare_video(still, replace(SMALL, level_rule=rule)).segment.max()) + 1 for rule in rules]
+    counts = [int(prepared(still, replace(SMALL, level_rule=rule)).segment.max()) + 1 for rule in rules]
     assert counts == [2, 4, 6]
     features = video_features(torch.randn(16, 3).abs())
     for pairing in ("one_to_one", "many_to_one"):
         config = replace(SMALL, similarity_threshold=-1.0, pairing=pairing)
-        batch = prepare_video(features, config)
+        batch = prepared(features, config)
         number = torch.tensor([SMALL.levels[-1]])
         want = segment_clips(batch.clips, batch.clip_size, number, SMALL.levels, pairing=pairing)
         assert torch.equal(batch.segment, want)
 
 
 def test_videos_of_different_length_are_padded() -> None:
-    short = prepare_video(video_features(torch.randn(9, 5)), PrepareConfig(frames=8, schedule=(4,), levels=(4,)))
-    long = prepare_video(video_features(torch.randn(9, 5)), SMALL)
+    short = prepared(video_features(torch.randn(9, 5)), PrepareConfig(frames=8, schedule=(4,), levels=(4,)))
+    long = prepared(video_features(torch.randn(9, 5)), SMALL)
     both = cat_videos([short, long, short])
     assert len(both) == 3
     assert both.frame_valid.sum(1).tolist() == [8, 16, 8]
@@ -102,13 +106,13 @@ def test_videos_of_different_length_are_padded() -> None:
     for name, value in vars(short).items():
         torch.testing.assert_close(getattr(both, name)[2, : value.shape[1]], value[0])
         assert not getattr(both, name)[0, value.shape[1] :].any()
-    assert isinstance(both, VideoBatch)
+    assert isinstance(both, MSCVideos)
 
 
 def test_what_cannot_be() -> None:
     with pytest.raises(FeatureError, match="no frames"):
-        prepare_video(video_features(torch.randn(0, 5)), SMALL)
-    wide, narrow = (prepare_video(video_features(torch.randn(9, e)), SMALL) for e in (5, 6))
+        prepared(video_features(torch.randn(0, 5)), SMALL)
+    wide, narrow = (prepared(video_features(torch.randn(9, e)), SMALL) for e in (5, 6))
     with pytest.raises(FeatureError, match="5 and 6"):
         cat_videos([wide, narrow])
 

@@ -13,18 +13,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, RetrievalModel, VideoTokens
+from prvr.core.types import Batch, Made, QueryAtVideo, RetrievalModel, VideoTokens
 from prvr.data.folder import DataFolder
 from prvr.methods.family import bert_adam
 from prvr.methods.official import stack_depth, undecayed
 from prvr.methods.protoprvr_style.layers import FrameDecoder, PrototypeLayer, WordDecoder, looked_at, masked_places
-from prvr.methods.protoprvr_style.network import TAUGHT, Draws, ProtoOutputs, ProtoPRVRStyle, ProtoPRVRStyleConfig
-from prvr.methods.protoprvr_style.runs import ProtoLoss, ProtoPRVRStyleSettings, learned
+from prvr.methods.protoprvr_style.loss import ProtoLoss, Seen, Settings, objective
+from prvr.methods.protoprvr_style.network import TAUGHT, Draws, ProtoPRVRStyle, ProtoPRVRStyleConfig, Stored, Told
 from prvr.methods.protoprvr_style.splicing import splice
 from prvr.methods.recipe import load_recipe
 from prvr.parts.attention_layers import reset_parameters
-from prvr.runs.runs import Splits, train_run
-from prvr.training.step import Objective, TwoTower, make_step
+from prvr.parts.objective import Objective
+from prvr.parts.uniform import UniformConfig
+from prvr.parts.videos import ClipVideos
+from prvr.runs.train import Splits, train_run
+from prvr.training.step import make_step
 from tests.methods.family import (
     CLIPS,
     FRAMES,
@@ -34,7 +37,9 @@ from tests.methods.family import (
     check_order,
     check_padding,
     check_small_batches,
+    learned,
     roused,
+    seen,
     shuffled,
     without_gradient,
 )
@@ -59,20 +64,19 @@ Part = TypeVar("Part", bound=nn.Module)
 class Drawn(nn.Module):
     """The model with chance taken out: what is masked and mixed follows the videos and queries of one batch."""
 
-    def __init__(self, model: ProtoPRVRStyle, given: Batch) -> None:
+    def __init__(self, model: ProtoPRVRStyle, given: Batch[Any]) -> None:
         super().__init__()
         self.model = model
         videos, queries = len(given.videos), len(given.queries)
         self.draws = Draws(torch.rand(queries, 7), torch.randperm(videos), torch.rand(videos // 2), mixing=True)
 
-    def forward(self, given: Batch) -> ProtoOutputs:
-        outputs: ProtoOutputs = self.model(given, self.draws)
-        return outputs
+    def embed(self, given: Batch[ClipVideos]) -> Made[Told, Stored]:
+        return self.model.embed(given, self.draws)
 
 
-def loss(**options: Any) -> Objective:
+def loss(**options: Any) -> Objective[Made[Told, Stored], Seen]:
     given = ProtoLoss(**{"hard_from_epoch": 0, "hard_pool": 1, "best_from_epoch": 0} | options)
-    return learned(ProtoPRVRStyleSettings(model=SMALL, loss=given))
+    return objective(Settings(model=SMALL, prepare=UniformConfig(), loss=given))
 
 
 def fresh(part: Part) -> Part:
@@ -80,7 +84,7 @@ def fresh(part: Part) -> Part:
     return roused(part)
 
 
-def seen(valid_frames: int = 6, valid_clips: int = 4) -> VideoTokens:
+def some_tokens(valid_frames: int = 6, valid_clips: int = 4) -> VideoTokens:
     frames, clips = torch.randn(2, 8, 16), torch.randn(2, 5, 16)
     frame_valid = torch.arange(8).expand(2, 8) < torch.tensor([[8], [valid_frames]])
     return VideoTokens(frames, frame_valid, clips, torch.arange(5).expand(2, 5) < torch.tensor([[5], [valid_clips]]))
@@ -112,7 +116,7 @@ def slow_layer(layer: PrototypeLayer, x: Tensor, tokens: list[Tensor]) -> tuple[
 
 def test_prototypes_read_every_run_of_clips() -> None:
     """Attention sums to 1 over what is real and is 0 elsewhere, and the runs that are never made count as if made."""
-    layer, video = roused(PrototypeLayer(16, 2, 0.0)), seen()
+    layer, video = roused(PrototypeLayer(16, 2, 0.0)), some_tokens()
     x = torch.randn(2, 3, 16, requires_grad=True)
     out, looked = layer(x, video)
     assert looked.shape == (2, 3, 8 + 15)
@@ -132,7 +136,7 @@ def test_prototypes_read_every_run_of_clips() -> None:
 
 @torch.no_grad()
 def test_the_order_of_what_is_read_does_not_matter() -> None:
-    model, given, order = roused(ProtoPRVRStyle(SMALL)), seen(8), torch.randperm(8)
+    model, given, order = roused(ProtoPRVRStyle(SMALL)), some_tokens(8), torch.randperm(8)
     moved = given._replace(frames=given.frames[:, order], frame_valid=given.frame_valid[:, order])
     torch.testing.assert_close(model.read(moved)[0], model.read(given)[0])
     layer, tokens, x = roused(PrototypeLayer(16, 2, 0.0)), every_token(given, 0), torch.randn(3, 16)
@@ -219,33 +223,34 @@ def test_what_losses_read_is_made_one_by_one() -> None:
     """The prototype that a query likes best tells its hidden words; the mixture that a video is in is a video too."""
     model, given = roused(ProtoPRVRStyle(SMALL)), batch()
     drawn = Drawn(model, given)
-    outputs, own = drawn(given), given.video_of_query
+    found, own = seen(loss(), drawn, given), given.video_of_query
+    asked, video = found.asked, found.video
     made = model.encode_videos(given.videos).frames
-    torch.testing.assert_close(outputs.prototypes, made)
-    torch.testing.assert_close(outputs.query, model.encode_queries(given.queries))
-    cosine = torch.stack([F.cosine_similarity(q, made, dim=2).amax(1) for q in outputs.query])
-    torch.testing.assert_close(outputs.cosine.frame, cosine)
-    torch.testing.assert_close(outputs.dot.frame, torch.stack([(made @ q).amax(1) for q in outputs.query]))
-    torch.testing.assert_close(outputs.rebuilt, model.frame_decoder(made, FRAMES))
+    torch.testing.assert_close(video.prototypes, made)
+    torch.testing.assert_close(asked.query, model.encode_queries(given.queries))
+    cosine = torch.stack([F.cosine_similarity(q, made, dim=2).amax(1) for q in asked.query])
+    torch.testing.assert_close(found.cosine.frame, cosine)
+    torch.testing.assert_close(found.dot.frame, torch.stack([(made @ q).amax(1) for q in asked.query]))
+    torch.testing.assert_close(video.rebuilt, model.frame_decoder(made, FRAMES))
     for q, v in enumerate(own.tolist()):
         words, valid = given.queries.words[q : q + 1], given.queries.valid[q : q + 1]
-        places = outputs.places[q]
+        places = asked.places[q]
         hidden = model.query_input(words).clone()
         hidden[0, places[places >= 0]] = model.masked_word
-        best = made[v, F.cosine_similarity(outputs.query[q], made[v], dim=1).argmax()]
+        best = made[v, F.cosine_similarity(asked.query[q], made[v], dim=1).argmax()]
         want = model.word_decoder(model.query_encoder(hidden, valid), valid, best[None], places[None].clamp(min=0))[0]
-        torch.testing.assert_close(outputs.guesses[q], want, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(asked.guesses[q], want, atol=1e-5, rtol=1e-4)
     order, (frame, clip) = drawn.draws.order.tolist(), mixtures(given, drawn.draws)
     for p, pair in enumerate(((order[0], order[2]), (order[1], order[3]))):
         whole = model._contextual(*(x[p : p + 1] for x in (*frame[:2], *clip[:2])))
         mixed, looked = model.read(whole)
         shares = looked_at(looked, FRAMES, CLIPS, (frame.cut[p : p + 1], clip.cut[p : p + 1]))
         for side, v in enumerate(pair):
-            torch.testing.assert_close(outputs.mixed[v], mixed[0], atol=1e-5, rtol=1e-4)
-            torch.testing.assert_close(outputs.share[v], shares[0, :, side], atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(video.mixed[v], mixed[0], atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(video.share[v], shares[0, :, side], atol=1e-5, rtol=1e-4)
 
 
-def mixtures(given: Batch, draws: Draws) -> Any:
+def mixtures(given: Batch[Any], draws: Draws) -> Any:
     first, second = draws.order[:2], draws.order[2:4]
     frames = splice(given.videos.frames, given.videos.frame_valid, first, second, draws.share)
     return frames, splice(given.videos.clips, given.videos.clip_size > 0, first, second, draws.share)
@@ -259,7 +264,7 @@ def test_padding_order_and_small_batches() -> None:
     videos, queries = torch.randperm(4), torch.randperm(9)
     moved, other = Drawn(model, given), shuffled(given, videos, queries)
     moved.draws = drawn.draws._replace(words=drawn.draws.words[queries], order=videos.argsort()[drawn.draws.order])
-    torch.testing.assert_close(loss()(moved(other), other, 0)[1], loss()(drawn(given), given, 0)[1])
+    torch.testing.assert_close(learned(loss(), moved, other).terms, learned(loss(), drawn, given).terms)
     alone = loss(words=0.0, attention=0.0)
     check_order(model, alone, given)
     check_small_batches(model, loss(), given)
@@ -267,18 +272,18 @@ def test_padding_order_and_small_batches() -> None:
 
 def test_terms_begin_and_can_be_left_out() -> None:
     model, given = roused(ProtoPRVRStyle(SMALL)), batch()
-    outputs = Drawn(model, given)(given)
+    made = Drawn(model, given).embed(given)
     late = loss(best_from_epoch=3)
-    before, after = (late(outputs, given, epoch)[1] for epoch in (2, 3))
+    before, after = (late(made, given, epoch).terms for epoch in (2, 3))
     assert before["words"] == before["attention"] == 0
     assert after["words"] > 0
     assert after["attention"] > 0
     assert 1 <= float(after["prototypes_used"]) <= 4
-    bare = loss(words=0.0, frames=0.0, attention=0.0, diversity=0.0)(outputs, given, 3)[1]
+    bare = loss(words=0.0, frames=0.0, attention=0.0, diversity=0.0)(made, given, 3).terms
     assert set(bare) == {"nce", "triplet", "prototypes_used"}
-    apart = model(given, Drawn(model, given).draws._replace(mixing=False))
-    assert bool((apart.share == -1).all())
-    assert loss()(apart, given, 3)[1]["attention"] == 0
+    apart = model.embed(given, Drawn(model, given).draws._replace(mixing=False))
+    assert bool((apart.videos.share == -1).all())
+    assert loss()(apart, given, 3).terms["attention"] == 0
 
 
 def test_the_cut_step_has_the_same_gradients() -> None:
@@ -310,20 +315,19 @@ def test_a_video_is_stored_as_its_prototypes() -> None:
     assert 0 <= float(start.min()) < float(end.max()) <= 30
     model, given = roused(ProtoPRVRStyle(replace(SMALL, prototypes=1))), batch()
     fits: RetrievalModel = model
-    assert isinstance(model, TwoTower)
-    assert not model.needs_query
-    outputs = model(given)
+    assert not isinstance(model, QueryAtVideo)
+    made = model.embed(given)
     one = fits.encode_videos(given.videos).frames[:, 0]
     want = F.normalize(fits.encode_queries(given.queries), dim=1) @ F.normalize(one, dim=1).T
-    torch.testing.assert_close(outputs.cosine.frame, want)
-    assert loss()(outputs, given, 0)[1]["diversity"] == 0
+    torch.testing.assert_close(loss().see(made, given, 0).cosine.frame, want)
+    assert loss()(made, given, 0).terms["diversity"] == 0
 
 
 def test_sizes_are_those_described() -> None:
     """Of what is left after training; no count was published."""
     for name, want in (("tvr_i3d", 5_753_856), ("activitynet_i3d", 4_271_616)):
         recipe = load_recipe(f"prvr.methods.protoprvr_style.runs:{name}")
-        model = recipe.build(recipe.settings)
+        model = recipe.build()
         kept = [x.numel() for part, x in model.named_parameters() if not part.startswith(TAUGHT)]
         assert sum(kept) == want
 
@@ -348,10 +352,10 @@ def test_prototypes_can_leave_where_they_began() -> None:
     plan = load_recipe("prvr.methods.protoprvr_style.runs:world").settings
     began = model.prototypes.detach().clone()
     optimizer = bert_adam(plan.optim, model, 9, undecayed=undecayed, stacked=stack_depth)
-    drawn, judged = Drawn(model, given), loss()
+    drawn = Drawn(model, given)
     for _ in range(81):  # of the generated world
         optimizer.zero_grad()
-        torch.autograd.backward(judged(drawn(given), given, 0)[0])
+        torch.autograd.backward(learned(loss(), drawn, given).total)
         optimizer.step()
     turned = F.cosine_similarity(began, model.prototypes.detach(), dim=1)
     assert float(turned.max()) < 0.9
@@ -403,16 +407,17 @@ def test_it_learns_the_tiny_world(world: Path, tmp_path: Path) -> None:
         ["model.hidden=32", "model.prototypes=6", "model.dropout=0", "model.input_dropout=0", "batch_videos=8"]
     )
     given = next(Splits(recipe, DataFolder(world)).train.batches(8, seed=0, epoch=0))
-    model, objective = recipe.build(recipe.settings), recipe.objective
-    assert objective is not None
+    model = recipe.build()
+    assert isinstance(model, ProtoPRVRStyle)
+    assert recipe.objective is not None
     assert recipe.optimizer is not None
     optimizer = recipe.optimizer(recipe.settings, model, 5)
     losses = []
-    drawn, judged = Drawn(model, given), objective(recipe.settings)  # type: ignore[arg-type]
+    drawn, learn = Drawn(model, given), recipe.objective(recipe.settings)
     drawn.draws = drawn.draws._replace(words=torch.rand(len(given.queries), 32))
     for _ in range(20):
         optimizer.zero_grad()
-        total, _ = judged(drawn(given), given, 1)
+        total = learned(learn, drawn, given, 1).total
         torch.autograd.backward(total)
         optimizer.step()
         losses.append(float(total.detach()))

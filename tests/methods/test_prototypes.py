@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prvr.methods.protoprvr_style.loss import (
+from prvr.methods.protoprvr_style.terms import (
     frames_missed,
     guided_attention,
     prototype_overlap,

@@ -11,12 +11,13 @@ import torch
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError
 from prvr.core.types import FeatureSpec
-from prvr.methods.dldkd.runs import DLDKDLoss
+from prvr.methods.dldkd.loss import DLDKDLoss
 from prvr.methods.family import RetrievalLoss
-from prvr.methods.gmmformer.runs import GMMFormerLoss
-from prvr.methods.gmmformer_v2.runs import GMMFormerV2Loss
+from prvr.methods.gmmformer.loss import GMMFormerLoss
+from prvr.methods.gmmformer_v2.loss import GMMFormerV2Loss
 from prvr.methods.recipe import Recipe, load_recipe
 from prvr.parts.uniform import UniformConfig
+from prvr.parts.videos import FrameVideos
 from tests.methods.names import named
 from tests.parts.make import video_features
 
@@ -133,7 +134,8 @@ def test_benchmarks_have_the_published_settings(system: str) -> None:
         found = flat(recipe.settings)
         assert {key: found[key] for key in values} == {key: row[column] for key, row in values.items()}, name
         assert COMMON.items() <= found.items()
-        assert from_dict(type(recipe.settings), to_dict(recipe.settings)) == recipe.settings
+        for group in (recipe.settings.model, recipe.settings.prepare, recipe.settings.loss):
+            assert from_dict(type(group), to_dict(group)) == group
 
 
 OWN = [
@@ -166,21 +168,22 @@ def test_every_recipe_builds_what_it_says(system: str, name: str) -> None:
     assert recipe.target == named(f"{system}:{name}")
     model = recipe.settings.model
     spec = FeatureSpec(name="a pack", revision="1", video_width=model.video_width, text_width=model.text_width)
-    recipe.fit(recipe.settings, spec)
-    assert recipe.width(recipe.settings, spec) == model.hidden * (2 if system == "dldkd" else 1)
+    recipe.fit(spec)
+    assert recipe.method.width(model, spec) == model.hidden * (2 if system == "dldkd" else 1)
     with pytest.raises(ConfigError, match=rf"words of a pack are 7 wide, .* {model.text_width}; add `--set model"):
-        recipe.fit(recipe.settings, replace(spec, text_width=7))
-    made = recipe.prepare(recipe.settings, [video_features(torch.randn(n, 6)) for n in (5, 200)])
+        recipe.fit(replace(spec, text_width=7))
+    made = recipe.prepared.make([video_features(torch.randn(n, 6)) for n in (5, 200)])
+    assert isinstance(made, FrameVideos)
     assert made.frames.shape == (2, recipe.settings.prepare.frames, 6)
     small = replace(recipe, settings=replace(recipe.settings, model=replace(model, hidden=8, heads=2)))
-    network = small.build(small.settings)
+    network = small.build()
     assert small.optimizer is not None
     assert small.objective is not None
     optimizer = small.optimizer(small.settings, network, 10)
     sizes = [sum(p.numel() for p in group["params"]) for group in optimizer.param_groups]
     assert sum(sizes) == sum(p.numel() for p in network.parameters())
     weights = [p for _, p in sorted(network.state_dict().items())]
-    again = [p for _, p in sorted(small.build(small.settings).state_dict().items())]
+    again = [p for _, p in sorted(small.build().state_dict().items())]
     assert all(torch.equal(a, b) for a, b in zip(weights, again, strict=True))
 
 

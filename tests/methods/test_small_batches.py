@@ -19,7 +19,7 @@ from prvr.data.sources import query_table
 from prvr.methods.recipe import Recipe, load_recipe
 from prvr.reproduce.systems import SYSTEMS
 from prvr.runs.measure import About, measured, recalls
-from prvr.training.step import TwoTower, make_step
+from prvr.training.step import make_step
 from tests.parts.make import video_features
 
 WIDTH = 8  # of frames and words
@@ -65,7 +65,7 @@ def split(recipe: Recipe, frames: Sequence[int], words: Sequence[int], video_of_
         name="made up",
         items=items,
         video_ids=tuple(f"v{v}" for v in range(len(frames))),
-        videos=recipe.prepare(recipe.settings, [video_features(x) for x in videos]),
+        videos=recipe.prepared.make([video_features(x) for x in videos]),
         queries=query_table(texts),
         video_of_query=torch.tensor(video_of_query),
         digest="made up",
@@ -82,12 +82,12 @@ def test_every_system_of_the_comparison_is_among_them() -> None:
 def test_training_steps_of_next_to_nothing(target: str) -> None:
     """Before hard negatives, matching and the like begin, and after; by the whole step, and by the one cut in two."""
     recipe = small(target)
-    model = recipe.build(recipe.settings).train()
+    model = recipe.build().train()
     assert recipe.objective is not None
     assert recipe.optimizer is not None
     objective, optimizer = recipe.objective(recipe.settings), recipe.optimizer(recipe.settings, model, 1)
     whole = make_step(model, objective)
-    cut = make_step(model, objective, precision="tf32") if isinstance(model, TwoTower) else whole
+    cut = make_step(model, objective, precision="tf32")
     for what, step, epoch in (
         (([9], [3], [0]), whole, 0),  # frames of each video, words of each query, video of each query
         (([9], [3], [0]), whole, 60),
@@ -108,7 +108,7 @@ def test_training_steps_of_next_to_nothing(target: str) -> None:
 @pytest.mark.parametrize("target", RECIPES)
 def test_a_library_of_one_video_and_one_query(target: str) -> None:
     recipe = small(target)
-    model = recipe.build(recipe.settings).eval()
+    model = recipe.build().eval()
     ranker = cast(RetrievalModel, model)
     for frames in (9, 1):
         items = split(recipe, [frames], [1], [0])

@@ -10,15 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prvr.core.errors import ConfigError, FeatureError
-from prvr.core.types import FeatureSpec, QueryBatch, RetrievalModel, VideoFeatures
+from prvr.core.types import FeatureSpec, QueryAtVideo, QueryBatch, RetrievalModel, VideoFeatures
 from prvr.methods.recipe import load_recipe
 from prvr.methods.tfprvr.moment_graph import affinity, moments_of, segments_of, smooth_by_graph, smooth_by_level
 from prvr.methods.tfprvr.network import LONGEST, TFPRVR, MomentConfig, find_moments, lift, prepare_moments, strongest
 from prvr.methods.tfprvr.trajectory import cut_strength, levels_of, peaks, turning
 from prvr.methods.tfprvr.wavelets import FAMILIES, Wavelet, bands, depth_of, filters
 from prvr.parts.scoring import cosine_scores
-from prvr.runs.runs import untrained
-from prvr.search.indexing import banks
+from prvr.runs.measure import untrained
 from tests.parts.make import video_features
 
 
@@ -228,12 +227,12 @@ def test_an_index_can_serve_it() -> None:
     model: RetrievalModel = trained.model
     query = model.encode_queries(queries)
     assert query.shape == (6, trained.width)
-    scores = cosine_scores(query, model.encode_videos(trained.prepare(videos))).fused(model.clip_weight)
-    for v, bank in enumerate(banks(trained, videos)):
+    scores = cosine_scores(query, model.encode_videos(trained.prepared.make(videos))).fused(model.clip_weight)
+    for v, bank in enumerate(trained.banks(videos)):
         assert bank.num_frames == len(bank.tokens) == len(bank.spans)
         torch.testing.assert_close((F.normalize(query, dim=1) @ bank.tokens.T).amax(1), scores[:, v])
     assert list(TFPRVR().parameters()) == []
-    assert not TFPRVR.needs_query
+    assert not isinstance(model, QueryAtVideo)
 
 
 def test_what_it_refuses() -> None:
@@ -253,7 +252,7 @@ def test_what_it_refuses() -> None:
             replace(MomentConfig(), **setting)
     recipe = load_recipe("prvr.methods.tfprvr.runs:approximate")
     with pytest.raises(ConfigError, match="no common space"):
-        recipe.fit(recipe.settings, FeatureSpec(name="pack", revision="0", video_width=2816, text_width=512))
+        recipe.fit(FeatureSpec(name="pack", revision="0", video_width=2816, text_width=512))
     with pytest.raises(ConfigError, match="smoothing"):
         recipe.with_settings(["prepare.smoothing=nothing"])
     assert load_recipe("prvr.methods.tfprvr.runs:budget").settings.prepare.max_moments == 160

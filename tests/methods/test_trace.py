@@ -13,14 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import VideoTokens
+from prvr.core.types import QueryAtVideo, VideoTokens
 from prvr.methods.gmmformer.network import GMMFormer, GMMFormerConfig
 from prvr.methods.recipe import load_recipe
 from prvr.methods.trace.network import Traced
 from prvr.methods.trace.scoring import TraceConfig, add_trace, equal_parts, routed_support, trace, trace_bonus
 from prvr.methods.zero_shot.network import ZeroShot
 from prvr.parts.scoring import cosine_scores
-from prvr.parts.spans import clip_spans, spans_of
+from prvr.parts.videos import FrameVideos
 from tests.methods.family import CLIPS, FRAMES, TEXT, VIDEO, batch
 from tests.methods.make import query_batch
 from tests.parity.arrays import Arrays
@@ -149,17 +149,15 @@ def test_any_models_scores_gain_the_bonus_once() -> None:
 def test_a_model_that_traces() -> None:
     """Tokens, queries and weight are the inner model's; scores gain the bonus."""
     recipe = load_recipe("prvr.methods.trace.runs:max_over_frames")
-    model = recipe.build(recipe.settings)
+    model = recipe.build()
     assert isinstance(model, Traced)
-    queries, videos = (
-        query_batch(5),
-        recipe.prepare(recipe.settings, [video_features(torch.randn(n, 6)) for n in (9, 2)]),
-    )
+    queries, videos = query_batch(5), recipe.prepared.make([video_features(torch.randn(n, 6)) for n in (9, 2)])
+    assert isinstance(videos, FrameVideos)
     query, tokens = model.encode_queries(queries), model.encode_videos(videos)
     assert torch.equal(query, queries.sentence)
     assert torch.equal(tokens.frames, videos.frames)
-    assert model.needs_query
-    want = cosine_scores(query, tokens).frame + trace_bonus(query, tokens, recipe.settings.trace)
+    assert isinstance(model, QueryAtVideo)
+    want = cosine_scores(query, tokens).frame + trace_bonus(query, tokens, recipe.settings.model)
     torch.testing.assert_close(model.scores(query, tokens).fused(model.clip_weight), want)
 
 
@@ -171,7 +169,7 @@ def test_moments_come_from_the_inner_models_spans() -> None:
     )
     inner = GMMFormer(sizes).eval()
     traced = Traced(inner, TraceConfig(registers=2))
-    found, want = spans_of(traced, given.videos), inner.token_spans(given.videos)
+    found, want = traced.token_spans(given.videos), inner.token_spans(given.videos)
     assert torch.equal(found.frames, want.frames)
     assert torch.equal(found.clips, want.clips)
     assert found.frames.shape[:2] == traced.encode_videos(given.videos).frames.shape[:2] == (4, 1)
@@ -179,7 +177,7 @@ def test_moments_come_from_the_inner_models_spans() -> None:
     assert torch.equal(twice.token_spans(given.videos).frames, want.frames)
     bare = Traced(ZeroShot(), TraceConfig())
     assert torch.equal(bare.token_spans(given.videos).frames, given.videos.frame_spans)
-    assert torch.equal(bare.token_spans(given.videos).clips, clip_spans(given.videos))
+    assert bare.token_spans(given.videos).clips.shape == (*bare.encode_videos(given.videos).clips.shape[:2], 2)
 
 
 def test_settings_are_judged_at_birth() -> None:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from prvr.methods.msc.vcpl import retrieved_segments, spread_segments
-from tests.methods.make import batch, network
+from tests.methods.make import batch, network, seen
 
 
 def test_spread_by_hand() -> None:
@@ -18,7 +18,8 @@ def test_spread_by_hand() -> None:
 
 
 def test_retrieved_equals_the_loop_and_moves_the_chosen_tokens() -> None:
-    outputs, given = network()(batch()), batch()
+    given = batch()
+    outputs = seen(network(), given)
     tokens, valid = outputs.video.frames.detach().requires_grad_(), outputs.video.frame_valid
     query, truth = outputs.query.detach(), given.video_of_query
     student, teacher = retrieved_segments(tokens, given.videos.frames, valid, query=query, video_of_query=truth)
@@ -32,7 +33,8 @@ def test_retrieved_equals_the_loop_and_moves_the_chosen_tokens() -> None:
 
 
 def test_padding_is_never_chosen() -> None:
-    outputs, given = network()(batch()), batch()
+    given = batch()
+    outputs = seen(network(), given)
     tokens, valid = outputs.video.clips, outputs.video.clip_valid
     more = F.pad(tokens, (0, 0, 0, 3), value=50.0), F.pad(valid, (0, 3))
     features = F.pad(given.videos.clips, (0, 0, 0, 3))

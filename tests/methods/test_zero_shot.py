@@ -5,9 +5,8 @@ import torch
 
 from prvr.core.errors import FeatureError
 from prvr.core.types import RetrievalModel
-from prvr.methods.zero_shot.network import ZeroShot, prepare_raw
+from prvr.methods.zero_shot.network import Nothing, ZeroShot, prepare_raw
 from prvr.parts.scoring import cosine_scores
-from prvr.parts.videos import cat_videos
 from tests.methods.make import query_batch
 from tests.parts.make import video_features
 
@@ -15,7 +14,7 @@ from tests.parts.make import video_features
 def test_the_best_frame_decides() -> None:
     model: RetrievalModel = ZeroShot()
     features = [torch.randn(3, 6), torch.randn(8, 6)]
-    videos = cat_videos([prepare_raw(video_features(one, rate=2.0)) for one in features])
+    videos = prepare_raw([video_features(one, rate=2.0) for one in features], Nothing())
     queries = query_batch(5)
     scores = cosine_scores(model.encode_queries(queries), model.encode_videos(videos)).fused(model.clip_weight)
     for q in range(5):
@@ -26,10 +25,9 @@ def test_the_best_frame_decides() -> None:
 
 
 def test_raw_videos() -> None:
-    batch = prepare_raw(video_features(torch.randn(3, 6) * 5, rate=2.0))
+    batch = prepare_raw([video_features(torch.randn(3, 6) * 5, rate=2.0)], Nothing())
     assert batch.frame_spans.tolist() == [[[0, 0.5], [0.5, 1], [1, 1.5]]]
-    assert batch.clips.shape == (1, 1, 6)
-    assert batch.clip_size.tolist() == [[3]]
+    assert ZeroShot().encode_videos(batch).clips.shape == (1, 0, 6)
     torch.testing.assert_close(batch.frames.norm(dim=-1), torch.ones(1, 3), atol=1e-4, rtol=0)
     with pytest.raises(FeatureError, match="no frames"):
-        prepare_raw(video_features(torch.randn(0, 6)))
+        prepare_raw([video_features(torch.randn(0, 6))], Nothing())

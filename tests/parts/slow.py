@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from prvr.core.types import Batch, Embedded, QueryBatch, VideoBatch, VideoTokens
-from prvr.methods.msc.network import MSCConfig
+from prvr.core.types import Batch, Made, QueryBatch, VideoTokens
+from prvr.methods.msc.network import Aligned, MSCConfig
+from prvr.methods.msc.prepare import MSCVideos
 
 
 def loop_average(features: Tensor, positions: int) -> Tensor:
@@ -87,7 +88,7 @@ def loop_segments(clips: Tensor, frozen: Tensor, size: Tensor, levels: Sequence[
     return clips, torch.tensor([segment[i] for i in range(len(segment))])
 
 
-def loop_cbva(frames: Tensor, clips: Tensor, videos: VideoBatch, threshold: float, levels: Sequence[int]) -> Tensor:
+def loop_cbva(frames: Tensor, clips: Tensor, videos: MSCVideos, threshold: float, levels: Sequence[int]) -> Tensor:
     """As released: one video after the other, and everything that its frozen features decide anew in every step.
 
     frames (V, T, M), clips (V, C, M) aligned tokens -> (V,).
@@ -251,7 +252,7 @@ class LoopNetwork(nn.Module):
         logits = self.modular_vector_mapping(words).masked_fill(~queries.valid[..., None], -1e10)
         return torch.einsum("qwm,qwd->qmd", logits.softmax(1), words).squeeze(1)
 
-    def encode_videos(self, videos: VideoBatch) -> VideoTokens:
+    def encode_videos(self, videos: MSCVideos) -> VideoTokens:
         frames, clips = self._placed("frame", videos.frames), self._placed("clip", videos.clips)
         there = videos.clip_size > 0
         return VideoTokens(
@@ -261,10 +262,10 @@ class LoopNetwork(nn.Module):
             there,
         )
 
-    def embed(self, batch: Batch) -> Embedded:
-        video = self.encode_videos(batch.videos)
+    def embed(self, batch: Batch[MSCVideos]) -> Made[Tensor, Aligned]:
+        tokens = self.encode_videos(batch.videos)
         query = self.encode_queries(batch.queries)
-        return Embedded(query, video, self.vproj_clip(video.frames), self.vproj_clip(video.clips))
+        return Made(query, Aligned(tokens, self.vproj_clip(tokens.frames), self.vproj_clip(tokens.clips)))
 
     def _placed(self, branch: str, x: Tensor) -> Tensor:
         out: Tensor = self.get_submodule(f"{branch}_pos_embed")(self.get_submodule(f"{branch}_input_proj")(x))

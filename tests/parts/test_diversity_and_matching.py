@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from prvr.core.errors import ConfigError
-from prvr.methods.mssl.pairs import pair_nce
+from prvr.methods.mssl.loss import pair_nce
 from prvr.parts.diversity import focal_diversity, query_diversity
 from prvr.parts.matching import assign, optimal_matching, place_in_video
 

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from prvr.core.errors import ConfigError
+from prvr.core.types import Batch, Made
+from prvr.methods.msc.network import Aligned
 from prvr.parts.nce import query_nce, video_nce
-from prvr.parts.objective import Objective
+from prvr.parts.objective import Objective, Term, weighted
 from prvr.parts.triplet import draw_ranks, query_triplet, video_triplet
 from tests.methods.make import batch, network
 
@@ -104,17 +109,46 @@ def test_a_video_alone_in_its_batch_costs_nothing() -> None:
 
 
 def test_objective_adds_named_terms() -> None:
-    outputs, given = network()(batch()), batch()
+    """Of what `see` made of both sides, once for all of them; what is watched is in the log alone."""
+    made, given = network().embed(batch()), batch()
+    looks: list[int] = []
+
+    def see(made: Made[Tensor, Aligned], _: Batch[Any], epoch: int) -> Tensor:
+        looks.append(epoch)
+        return made.queries * 3
+
     objective = Objective(
-        terms={"a": lambda o, b, e: o.query.sum(), "b": lambda o, b, e: torch.tensor(float(e))},
+        see=see,
+        terms={"a": lambda seen, _, __: seen.sum(), "b": lambda _, __, epoch: torch.tensor(float(epoch))},
         weights={"a": 2.0, "b": 0.5},
+        watched={"w": lambda seen, _, __: seen.square().sum()},
     )
-    total, parts = objective(outputs, given, 3)
-    torch.testing.assert_close(total, 2 * outputs.query.sum() + 1.5)
+    total, parts = objective(made, given, 3)
+    torch.testing.assert_close(total, 6 * made.queries.sum() + 1.5)
+    assert looks == [3]
     assert parts["b"] == 3
-    assert not parts["a"].requires_grad
+    torch.testing.assert_close(parts["a"], 3 * made.queries.detach().sum())
+    torch.testing.assert_close(parts["w"], 9 * made.queries.detach().square().sum())
+    assert not any(part.requires_grad for part in parts.values())
     assert total.requires_grad
     with pytest.raises(ConfigError, match="c must have both"):
-        Objective(terms=objective.terms, weights={"a": 1.0, "b": 1.0, "c": 1.0})
+        replace(objective, weights={"a": 1.0, "b": 1.0, "c": 1.0})
     with pytest.raises(ConfigError, match="no term"):
-        Objective(terms={}, weights={})
+        replace(objective, terms={}, weights={})
+
+
+def test_weights_are_found_by_the_names_of_the_terms() -> None:
+    """1 where the settings say nothing; a weight of 0 leaves its term out, which then is not worked out."""
+
+    def never(*_: object) -> Tensor:
+        raise AssertionError
+
+    terms: dict[str, Term[Tensor]] = {
+        "nce_clip": never,
+        "nce_frame": lambda seen, _, __: seen.sum(),
+        "own": lambda seen, _, __: seen.sum() * 2,
+    }
+    found = weighted(lambda made, _, __: made.queries, terms, SimpleNamespace(nce_clip=0.0, nce_frame=0.5))
+    assert found.weights == {"nce_frame": 0.5, "own": 1.0}
+    made, given = network().embed(batch()), batch()
+    torch.testing.assert_close(found(made, given, 0).total, 2.5 * made.queries.sum())

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from prvr.core.types import VideoTokens
 from prvr.parts.pooling import AttentionPooling, weighted_mean
-from prvr.parts.scoring import best_cosine, best_token, cosine_scores, dot_scores
+from prvr.parts.scoring import best_cosine, best_token, cosine_scores, dot_scores, own_cosines
 
 
 def test_best_token_by_hand() -> None:
@@ -57,6 +57,12 @@ def test_branches_are_scored_apart() -> None:
     torch.testing.assert_close(
         cosine_scores(query, video).frame, best_cosine(query, video.frames, video.frame_valid)[0]
     )
+
+
+def test_cosines_with_the_own_video_alone() -> None:
+    query, tokens, own = torch.randn(6, 4), torch.randn(3, 5, 4), torch.tensor([0, 1, 1, 2, 2, 2])
+    want = F.cosine_similarity(query[:, None], tokens[own], dim=-1)
+    torch.testing.assert_close(own_cosines(query, tokens, own), want)
 
 
 def test_pooling() -> None:

@@ -18,9 +18,10 @@ from prvr.parts.proposals import (
     window_valid,
 )
 from prvr.parts.sampling import average_positions
-from prvr.parts.spans import clip_spans, equal_spans, whole_spans
+from prvr.parts.spans import equal_spans, whole_spans
 from prvr.parts.uniform import UniformConfig, prepare_frames, prepare_uniform
-from prvr.parts.videos import cat_videos
+from prvr.core.vectors import unit_rows
+from prvr.parts.videos import FrameVideos
 from tests.parts.make import video_features
 
 CONFIG = UniformConfig(frames=8, clips=4)
@@ -28,7 +29,7 @@ CONFIG = UniformConfig(frames=8, clips=4)
 
 def test_a_short_video_is_padded_and_a_long_one_averaged() -> None:
     short, long = torch.randn(3, 5), torch.randn(20, 5)
-    videos = cat_videos([prepare_uniform(video_features(x), CONFIG) for x in (short, long)])
+    videos = prepare_uniform([video_features(x) for x in (short, long)], CONFIG)
     assert videos.frame_valid.sum(1).tolist() == [3, 8]
     torch.testing.assert_close(videos.frames[0, :3], unit_rows(short))
     assert not videos.frames[0, 3:].any()
@@ -36,31 +37,30 @@ def test_a_short_video_is_padded_and_a_long_one_averaged() -> None:
     torch.testing.assert_close(videos.clips[0], unit_rows(short)[[0, 1, 2, 2]])
     torch.testing.assert_close(videos.clips[1], unit_rows(average_positions(long, 4)))
     torch.testing.assert_close(videos.clip_size.sum(1), torch.tensor([3.0, 8.0]))
-    assert videos.slot[:, :3].tolist() == [[0, 1, 2], [0, 0, 1]]
     assert videos.frame_spans[0, :4].tolist() == [[0, 1], [1, 2], [2, 3], [0, 0]]
 
 
 def test_frames_alone() -> None:
-    videos = prepare_frames(video_features(torch.randn(3, 5)), CONFIG)
-    assert torch.equal(videos.clip_size > 0, videos.frame_valid)
-    assert torch.equal(clip_spans(videos)[videos.frame_valid], videos.frame_spans[videos.frame_valid])
-    assert videos.clips.shape == (1, 8, 1)
+    given = [video_features(torch.randn(n, 5)) for n in (3, 20)]
+    videos, whole = prepare_frames(given, CONFIG), prepare_uniform(given, CONFIG)
+    assert type(videos) is FrameVideos
+    for name, value in vars(videos).items():
+        assert torch.equal(value, getattr(whole, name))
 
 
 def test_nothing_to_prepare() -> None:
     for prepare in (prepare_uniform, prepare_frames):
         with pytest.raises(FeatureError, match="no frames"):
-            prepare(video_features(torch.zeros(0, 5)), CONFIG)
+            prepare([video_features(torch.randn(3, 5)), video_features(torch.zeros(0, 5))], CONFIG)
     with pytest.raises(ConfigError, match="prepare.clips=0"):
         UniformConfig(clips=0)
 
 
 def test_spans_of_equal_stretches() -> None:
-    videos = cat_videos([prepare_uniform(video_features(torch.randn(n, 5)), CONFIG) for n in (3, 8)])
+    videos = prepare_uniform([video_features(torch.randn(n, 5)) for n in (3, 8)], CONFIG)
     assert whole_spans(videos)[:, 0].tolist() == [[0, 3], [0, 8]]
     spans = equal_spans(videos, 4)
     assert spans.tolist() == [[[0, 1], [0, 2], [1, 3], [2, 3]], [[0, 2], [2, 4], [4, 6], [6, 8]]]
-    assert torch.equal(spans[1], clip_spans(videos)[1])  # the same where every clip has frames of its own
     assert window_spans(spans)[0, [0, 4, 5, 9]].tolist() == [[0, 1], [0, 2], [0, 3], [0, 3]]
 
 

@@ -34,8 +34,10 @@ Read = TypeVar("Read", bound=Videos)
 def cat_videos(videos: Sequence[Read]) -> Read:
     """Records one after the other, shorter ones padded with zeros: places not valid, clips of size 0.
 
-    Raises FeatureError where their widths differ.
+    Raises FeatureError where their widths differ, and where there are none.
     """
+    if not videos:
+        raise FeatureError("there are no videos, and so no features to read; bring at least one")
     kind = type(videos[0])
     columns = {f.name: [getattr(video, f.name) for video in videos] for f in fields(kind)}
     widths = sorted({tensor.shape[2] for tensor in columns.get("frames", [])})

@@ -24,7 +24,7 @@ from prvr.parts.needs import check_sentences
 from prvr.parts.sampling import average_positions, position_spans
 from prvr.parts.spans import frames_alone
 from prvr.parts.towers import TowerConfig, TwiceRead
-from prvr.parts.videos import FrameVideos, check_frames, check_length
+from prvr.parts.videos import FrameVideos, cat_videos, check_frames, check_length
 
 POSITIONS = 128
 """Rows of the table of positions, as released; no more than the frames of a video are used."""
@@ -147,13 +147,15 @@ def prepare_means(videos: Sequence[VideoFeatures], config: MeansConfig) -> Frame
 
     Frames repeat where a video has fewer. Raises FeatureError for a video without frames.
     """
-    for video in videos:
-        check_frames(video)
-    number = config.frames
+    return cat_videos([_means(video, config.frames) for video in videos])
+
+
+def _means(video: VideoFeatures, number: int) -> FrameVideos:
+    check_frames(video)
     return FrameVideos(
-        frames=torch.stack([average_positions(video.features.float(), number) for video in videos]),
-        frame_valid=torch.ones(len(videos), number, dtype=torch.bool),
-        frame_spans=torch.stack([position_spans(video.times, video.duration_s, number) for video in videos]),
+        frames=average_positions(video.features.float(), number)[None],
+        frame_valid=torch.ones(1, number, dtype=torch.bool),
+        frame_spans=position_spans(video.times, video.duration_s, number)[None],
     )
 
 
