@@ -9,7 +9,6 @@ from typing import Any, cast
 import pytest
 import torch
 import torch.nn.functional as F
-from prvr.runs.runs import Splits, train_run
 from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError

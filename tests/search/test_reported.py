@@ -7,27 +7,26 @@ from pathlib import Path
 import pytest
 import torch
 
+from prvr.core.facts import Facts
 from prvr.data.folder import DataFolder
 from prvr.encoders.world import load_world_encoder
 from prvr.evaluation.scoring import encode_queries
-from prvr.index.base import Facts, IndexHeader
+from prvr.index.base import IndexHeader
 from prvr.index.exact import ExactIndex
 from prvr.methods.recipe import load_recipe
-from prvr.parts.spans import spans_of
-from prvr.runs.measure import _Watched, queries_of
-from prvr.runs.runs import load_split, untrained
+from prvr.ranker.ranker import bank_of
+from prvr.runs.measure import _Watched, load_split, queries_of, untrained
 from prvr.search.engine import SearchEngine
-from prvr.search.indexing import bank_of
 
 
 @pytest.mark.parametrize("target", ["zero_shot.runs:max_over_frames", "msc.runs:world"])
 def test_hits_have_the_moments_of_the_report(target: str, world: Path, tmp_path: Path) -> None:
     data, encoder, recipe = DataFolder(world), load_world_encoder(), load_recipe(f"prvr.methods.{target}")
-    items = load_split(recipe, data, "val")
+    items = load_split(recipe.prepared, data, "val")
     trained = untrained(recipe, data.spec)
     model, weight = trained.model, trained.model.clip_weight
     with torch.no_grad():
-        tokens, spans = model.encode_videos(items.videos), spans_of(model, items.videos)
+        tokens, spans = model.encode_videos(items.videos), model.token_spans(items.videos)
     header = IndexHeader(encoder=encoder.spec, model="any", width=tokens.frames.shape[2], clip_weight=weight)
     index, durations = ExactIndex(header), {item.video_id: item.duration_s for item in items.items}
     for v, video_id in enumerate(items.video_ids):
