@@ -59,7 +59,10 @@ def my_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
 FAST = ["--set", "model.hidden=16", "--set", "batch_videos=8", "--set", "train.epochs=1"]
 
 
-def test_a_new_loss_and_a_new_system_train_and_compare(my_lab: list[str], mine: Path, tmp_path: Path) -> None:
+def test_a_new_loss_and_a_new_system_train_and_compare(
+    my_lab: list[str], mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a package of somebody else's has trained is opened when that package is trusted, and not before."""
     for recipe, term in (("my_lab.agree:world", "agree"), ("my_lab.runs:world", "triplet_frame")):
         run = tmp_path / term
         assert main(["train", recipe, "--data", str(mine), "--out", str(run), *FAST]) == 0
@@ -70,8 +73,14 @@ def test_a_new_loss_and_a_new_system_train_and_compare(my_lab: list[str], mine: 
     assert "Lines" in table
     assert "MSC" in table
     words = ["index", str(mine / "videos"), "--index", str(tmp_path / "index"), "--model", str(tmp_path / term)]
-    assert main(words) == 0
-    assert main(["search", "a red ball", "--index", str(tmp_path / "index")]) == 0
+    capsys.readouterr()
+    assert main(words) == 1
+    assert "--trust my_lab" in capsys.readouterr().err
+    assert not (tmp_path / "index").exists()
+    trusted = ["--trust", "my_lab"]
+    assert main([*words, *trusted]) == 0
+    assert main(["search", "a red ball", "--index", str(tmp_path / "index"), *trusted]) == 0
+    assert main(["evaluate", str(tmp_path / term), "--data", str(mine), *trusted]) == 0
 
 
 def test_a_new_encoder_and_a_new_index_find_what_they_should(
