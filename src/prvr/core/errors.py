@@ -5,6 +5,7 @@ Every message names the thing, the place and the next step, in one line::
     PrvrError
     ├── ConfigError     a setting, a recipe, a command line
     ├── VideoError      a file that cannot be read as video
+    │   └── OtherFile   one that is not the one that was read
     ├── EncoderError    a backbone that cannot be had or used
     ├── FeatureError    a feature store, its header, its files
     ├── DataError       annotations and data sets
