@@ -50,6 +50,18 @@ def test_from_a_folder_to_an_answer(mine: Path, capsys: pytest.CaptureFixture[st
     assert Path(hits[0]["path"]).name in out.splitlines()[1]
 
 
+def test_runs_without_a_folder_lie_where_their_method_says(
+    mine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(mine)
+    for method in ("msc", "mssl"):
+        assert (
+            main(["train", f"prvr.methods.{method}.runs:world", "--data", ".", *TINY, "--set", "train.epochs=1"]) == 0
+        )
+        assert capsys.readouterr().out.startswith(f"runs/{method}-world  best SumR ")
+        assert (mine / "runs" / f"{method}-world" / "model.safetensors").exists()
+
+
 def test_a_file_that_cannot_be_read_is_code_3_and_the_rest_is_indexed(
     mine: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

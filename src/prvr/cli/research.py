@@ -157,7 +157,7 @@ def run_train(args: argparse.Namespace) -> int:
 
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]
     recipe = load_recipe(args.recipe).with_settings([*args.settings, *seed])
-    out = args.out or Path("runs") / args.recipe.rpartition(".")[2].replace(":", "-")
+    out = args.out or _folder_of(args.recipe)
     data = DataFolder(args.data, args.features, args.teacher)
     speaks = is_first()  # one of the processes that torchrun starts
     if speaks:
@@ -174,6 +174,12 @@ def run_train(args: argparse.Namespace) -> int:
         print(f"{out}  best SumR {result.best:.1f} at epoch {result.best_epoch} of {result.epochs} (validation)")
     say(f"Next: prvr evaluate {out} --data {args.data}")
     return DONE
+
+
+def _folder_of(target: str) -> Path:
+    """`prvr.methods.msc.runs:world` -> runs/msc-world."""
+    module, _, function = target.partition(":")
+    return Path("runs") / f"{module.removesuffix('.runs').rpartition('.')[2]}-{function}"
 
 
 def run_evaluate(args: argparse.Namespace) -> int:

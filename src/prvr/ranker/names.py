@@ -1,4 +1,7 @@
-"""Which code a folder may name: methods of prvr, and of packages that the user trusts by name. Nothing is called."""
+"""What a folder may name: methods of prvr, and of packages that the user trusts by name. Nothing is called.
+
+And what runs said before: by which names methods went, and settings that have become a part of them.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,40 @@ TRUST = "PRVR_TRUST"  # packages that the user trusts, with commas between
 _OWN = "prvr.methods"
 _NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _BEFORE = re.compile(r"prvr\.recipes\.([a-z_0-9]+):\w+", re.ASCII)  # what runs said until methods had folders
+_SETTLED = {f"{_OWN}.gmmformer_v2.network:METHOD": {"sized_attention": "none", "alignment": "none"}}  # once of `model.`
 
 
-def named_in(config: Mapping[str, Any]) -> str:
-    """The method that the config of a run names. Raises KeyError where it names none."""
+def named_in(config: Mapping[str, Any], *, where: str) -> str:
+    """The method that the config of a run names.
+
+    Raises KeyError where it names none, and CheckpointError where it is of a package's recipe that named none yet.
+    """
     if "method" in config:
         return str(config["method"])
-    before = _BEFORE.fullmatch(str(config["recipe"]))
-    if before is None:
-        raise KeyError("method")
-    return f"{_OWN}.{before[1]}.network:METHOD"
+    recipe = str(config["recipe"])
+    if before := _BEFORE.fullmatch(recipe):
+        return f"{_OWN}.{before[1]}.network:METHOD"
+    if _NAME.fullmatch(recipe):
+        raise CheckpointError(
+            f"{where}: was trained by {recipe}, before runs named the method that they are of; train again into "
+            'another folder, or add the method to its config.json, as "method": "package.module:NAME"'
+        )
+    raise KeyError("method")
+
+
+def unsettled(method: str, settings: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+    """Settings of a network without those that were dropped since, which every network of the method now has alike.
+
+    Raises CheckpointError where one of them is not as it is built in.
+    """
+    settled = _SETTLED.get(method, {})
+    for name, value in settled.items():
+        if settings.get(name, value) != value:
+            raise CheckpointError(
+                f"{where}: was trained with model.{name}={settings[name]}, but {method} has no such setting any more "
+                f"and is always as {value!r} was; train again into another folder"
+            )
+    return {name: value for name, value in settings.items() if name not in settled}
 
 
 @contextlib.contextmanager

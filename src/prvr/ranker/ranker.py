@@ -28,7 +28,7 @@ from prvr.core.types import (
 )
 from prvr.core.vectors import unit_queries
 from prvr.core.weights import WEIGHTS, load_weights, put_weights
-from prvr.ranker.names import find_method, named_in
+from prvr.ranker.names import find_method, named_in, unsettled
 
 CONFIG = "config.json"
 BARE = "prvr.methods.zero_shot.network:METHOD"
@@ -133,12 +133,13 @@ def open_run(folder: Path, *, trust: Collection[str] = (), method: Method[Any, A
     path = folder / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        method = method or find_method(named_in(config), trust=trust, where=str(folder))
+        method = method or find_method(named_in(config, where=str(folder)), trust=trust, where=str(folder))
         settings = RankSettings(
-            model=from_dict(method.network, config["settings"]["model"]),
+            model=from_dict(method.network, unsettled(method.name, config["settings"]["model"], where=str(folder))),
             prepare=from_dict(method.cut, config["settings"]["prepare"]),
         )
         features = from_dict(FeatureSpec, config["features"])
+        about = {name: config[name] for name in ("recipe", "settings", "selected_on", "selected_by")}
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{folder}: no run here (no {CONFIG}); train one with `prvr train RECIPE --data DIR --out {folder}`"
@@ -156,11 +157,8 @@ def open_run(folder: Path, *, trust: Collection[str] = (), method: Method[Any, A
         features,
         model,
         title=config.get("title", ""),
-        recipe=config["recipe"],
-        settings=config["settings"],
-        selected_on=config["selected_on"],
-        selected_by=config["selected_by"],
         fingerprint=fingerprint({**config, "metadata": metadata, "weights": _digest(weights)}),
+        **about,
     )
 
 

@@ -30,6 +30,11 @@ def prepare_interpolated(videos: Sequence[VideoFeatures], config: UniformConfig)
     return with_clips(framed, torch.stack(clips))
 
 
+def build(config: MSSLConfig) -> MSSL:
+    """MS-SL's network; made here, since a method goes by the name of the module that builds its network."""
+    return MSSL(config)
+
+
 METHOD = Method(
-    title="BGM-Net", network=MSSLConfig, build=MSSL, cut=UniformConfig, videos=ClipVideos, prepare=prepare_interpolated
+    title="BGM-Net", network=MSSLConfig, build=build, cut=UniformConfig, videos=ClipVideos, prepare=prepare_interpolated
 )
