@@ -31,7 +31,7 @@ def test_two_processes_train_what_one_does_and_only_the_first_speaks(
         capture_output=True,
         text=True,
         env=environment,
-        timeout=240,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == alone.replace(str(mine / "one"), str(mine / "two"))

@@ -175,7 +175,7 @@ def test_an_unreachable_hub_is_noticed_at_once(hub: Path, monkeypatch: pytest.Mo
     assert refusal(NAME) == (
         f"{NAME}: neither a folder here nor in the local hub cache, and the hub cannot be reached; {BRING}"
     )
-    assert time.perf_counter() - began < 5  # the library's own way takes half a minute of retries
+    assert time.perf_counter() - began < 20  # the library's own way takes half a minute of retries
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert "and HF_HUB_OFFLINE is set; bring a folder instead: `--encoder FOLDER` holding" in refusal(NAME)
 

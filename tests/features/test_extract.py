@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from prvr.features.extract import Progress, encode_video, extract
 from prvr.features.store import FeatureStore
 from prvr.video.probe import probe
 from tests.features.make import COLOURS, ColourEncoder
+from tests.serve.conftest import until
 from tests.video.make import Image, steps, write_video
 
 
@@ -146,14 +146,15 @@ def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
         sys.stdout.write("ready\\n"); sys.stdout.flush()
         extract([Path({str(root)!r})], ColourEncoder(), Path({str(out)!r}), workers=1, rate=10.0)
     """)
-    for delay in (0.02, 0.07, 0.15):
+    videos = out / "videos"
+    for finished in (0, 2, 5):  # while the one after these is made
         process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
         assert process.stdout
         process.stdout.readline()
-        time.sleep(delay)
+        until(lambda finished=finished: len(list(videos.glob("*.safetensors"))) >= finished)  # type: ignore[misc]
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-        for path in (out / "videos").glob("*.safetensors"):
+        for path in videos.glob("*.safetensors"):
             assert FeatureStore.open(out)._entry(path), f"{path} is half-written"
     assert len(extract([root], ColourEncoder(), out, rate=10.0).video_ids) == 12
     assert not list((out / "videos").glob(".*"))

@@ -272,7 +272,7 @@ def test_killed_at_any_moment_nothing_is_lost() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("12 kills")

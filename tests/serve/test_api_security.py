@@ -200,7 +200,7 @@ ROUTES = ["", "/stream", "/thumb?t=1", "/subtitles", "/scores?q=a", "/why?q=a"]
 @pytest.mark.parametrize("route", ROUTES)
 def test_nothing_but_the_videos_of_the_index_is_served(live: Live, route: str) -> None:
     """Sent as they are: clients that behave would take the dots out."""
-    connection = HTTPConnection("127.0.0.1", live.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", live.port, timeout=300)
     for name in STRANGE:
         once = quote(name.encode("utf-8", "surrogatepass"), safe="")
         for encoded in (once, quote(once, safe=""), once.replace("%2F", "/")):
@@ -240,7 +240,7 @@ OUTSIDE = [
 
 @pytest.mark.parametrize("path", OUTSIDE)
 def test_a_raw_path_climbs_nowhere(live: Live, path: str) -> None:
-    connection = HTTPConnection("127.0.0.1", live.port, timeout=20)
+    connection = HTTPConnection("127.0.0.1", live.port, timeout=300)
     connection.request("GET", path)
     answer = connection.getresponse()
     assert answer.status in (404, 422), path

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from prvr.cli import main
 from prvr.encoders.world import load_world_encoder
 from prvr.search.engine import calibrate_folder
 from prvr.search.indexing import build_index
-from tests.serve.conftest import asking, config_of
+from tests.serve.conftest import Live, asking, config_of, serving
 from tests.serve.page.browser import (
     DESKTOP,
     MOON,
@@ -40,17 +42,28 @@ SMALL, CUT = "backup/small.mp4", "backup/cut.mp4"
 ALL = {MOON_FILM, SMALL, CUT}
 
 
-@pytest.fixture
-def library(reel: Path) -> Path:
-    """Three dozen films; one of them lies there again in half its size, and again without its first seconds."""
-    film = reel / "videos" / MOON_FILM
-    (reel / "videos" / "backup").mkdir()
-    encode_again(film, reel / "videos" / SMALL, size=0.5)
-    encode_again(film, reel / "videos" / CUT, start_s=4.3)
+@pytest.fixture(scope="module")
+def copies(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three dozen films; one of them lies there again in half its size, and again without its first seconds.
+
+    Copy it before changing it.
+    """
+    root = tmp_path_factory.mktemp("copies") / "demo"
+    shutil.copytree(films, root, ignore=shutil.ignore_patterns("serve"))
+    film = root / "videos" / MOON_FILM
+    (root / "videos" / "backup").mkdir()
+    encode_again(film, root / "videos" / SMALL, size=0.5)
+    encode_again(film, root / "videos" / CUT, start_s=4.3)
     encoder = load_world_encoder()
-    build_index([reel / "videos"], reel, encoder)
-    assert calibrate_folder(reel, encoder).enough
-    return reel
+    build_index([root / "videos"], root, encoder)
+    assert calibrate_folder(root, encoder).enough
+    return root
+
+
+@pytest.fixture(scope="module")
+def site(copies: Path) -> Iterator[Live]:
+    with serving(config_of(copies)) as found:
+        yield found
 
 
 def encode_again(film: Path, path: Path, *, size: float = 1.0, start_s: float = 0.0) -> None:
@@ -69,12 +82,16 @@ def encode_again(film: Path, path: Path, *, size: float = 1.0, start_s: float = 
         target.mux(made.encode())
 
 
-@pytest.fixture
-def page(visit: Visitor, serve: Serve, library: Path) -> Page:
-    found = visit(serve(config_of(library)).url, size=DESKTOP)
+def searched(visit: Visitor, server: Live) -> Page:
+    found = visit(server.url, size=DESKTOP)
     search(found, MOON)
     expect(playing(found)).to_be_visible()
     return found
+
+
+@pytest.fixture
+def page(visit: Visitor, site: Live) -> Page:
+    return searched(visit, site)
 
 
 def shown(page: Page) -> list[str]:
@@ -153,7 +170,11 @@ def test_a_new_question_begins_folded_and_a_setting_shows_all(page: Page) -> Non
     expect(button(page, "+2 similar to", exact=False)).to_have_count(0)
 
 
-def test_the_first_that_leaves_the_index_leaves_the_others_a_card(page: Page) -> None:
+def test_the_first_that_leaves_the_index_leaves_the_others_a_card(
+    visit: Visitor, serve: Serve, copies: Path, tmp_path: Path
+) -> None:
+    own = Path(shutil.copytree(copies, tmp_path / "demo", ignore=shutil.ignore_patterns("serve")))
+    page = searched(visit, serve(config_of(own)))
     first = shown(page)[0]
     button(page, f"More for {Path(first).name}").click()
     page.get_by_role("menuitem", name="Remove from the index").click()
@@ -162,16 +183,16 @@ def test_the_first_that_leaves_the_index_leaves_the_others_a_card(page: Page) ->
     assert shown(page)[0] in ALL - {first}
 
 
-def test_the_command_line_and_the_api_say_the_same(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["search", MOON, "--index", str(library), "--json"]) == 0
+def test_the_command_line_and_the_api_say_the_same(copies: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["search", MOON, "--index", str(copies), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     first = told[0]["video_id"]
     assert {hit["video_id"] for hit in told if hit["same_as"]} == ALL - {first}
-    assert main(["search", MOON, "--index", str(library)]) == 0
+    assert main(["search", MOON, "--index", str(copies)]) == 0
     table = capsys.readouterr().out.splitlines()
     assert table[2].startswith("    +2 similar: ")
     assert all(Path(name).name in table[2] for name in ALL - {first})
-    with asking(config_of(library)) as client:
+    with asking(config_of(copies)) as client:
         found: list[dict[str, Any]] = []
         token = None
         for _ in range(3):
@@ -194,7 +215,7 @@ def test_a_thousand_copies_fold_to_the_films(visit: Visitor, serve: Serve, many:
         page.evaluate("scrollTo({top: document.documentElement.scrollHeight, behavior: 'instant'})")
         return page.get_by_text("End of the results").is_visible()
 
-    until(page, at_the_end, what="the end of the list", seconds=120)
+    until(page, at_the_end, what="the end of the list")
     last = page.get_by_role("main").get_by_role("listitem").last
     expect(last).to_have_attribute("aria-setsize", str(NUM_FILMS))
     page.keyboard.press("Home")

@@ -255,7 +255,7 @@ def test_a_thousand_results_stay_light(visit: Visitor, serve: Serve, many: Path)
         elements.append(found["elements"])
         return len(seen) == 1000 and page.get_by_text("End of the results").is_visible()
 
-    until(page, at_the_end, what="the end of the list", seconds=120)
+    until(page, at_the_end, what="the end of the list")
     assert max(elements) < 6000
     expect(page.get_by_role("main").get_by_role("listitem").last).to_have_attribute("aria-posinset", "1000")
     expect(page.locator("video")).to_have_count(1)
