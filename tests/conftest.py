@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,16 +55,36 @@ def golden() -> Path:
     return folder
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that one process makes for all of a run; each gets a copy of its own.
+
+    Where the tests run in one process there is no other, and no copy.
+    """
+    own = factory.mktemp(name) / name
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        make(own)
+        return own
+    whole = factory.getbasetemp().parent / name
+    with whole.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not whole.exists():
+            make(own)
+            shutil.copytree(own, whole)
+            return own
+    return Path(shutil.copytree(whole, own))
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny world with features, made once; copy it before changing it."""
     from prvr.cli import main
     from prvr.data.world import generate_world
 
-    root = tmp_path_factory.mktemp("world")
-    generate_world(root, size="tiny", seed=0, workers=1)
-    assert main(["extract", str(root / "videos"), "--encoder", "world", "--out", str(root / "features")]) == 0
-    return root
+    def make(root: Path) -> None:
+        generate_world(root, size="tiny", seed=0, workers=1)
+        assert main(["extract", str(root / "videos"), "--encoder", "world", "--out", str(root / "features")]) == 0
+
+    return made_once(tmp_path_factory, "world", make)
 
 
 @pytest.fixture
@@ -88,20 +110,21 @@ def library(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from prvr.search.engine import calibrate_folder
     from prvr.search.indexing import build_index
 
-    root = tmp_path_factory.mktemp("served") / "library"
-    for part in ("videos", "annotations"):
-        shutil.copytree(world / part, root / part)
-    encoder = load_world_encoder()
-    build_index([root / "videos"], root, encoder, tags=["shapes"])
-    with open_index(root, write=True) as index:
-        for video in islice(iter_world("demo", 0), FEATURES_ONLY):
-            features = encoder.encode_images(encoder.prepare(video.frames))
-            tokens = torch.nn.functional.normalize(features, dim=1)
-            bank = Bank(tokens, frame_spans(video.times, video.duration_s).float(), len(tokens))
-            index.add(f"more/{video.video_id}", bank, facts=Facts(duration_s=video.duration_s))
-        index.save(root)
-    assert calibrate_folder(root, encoder).enough
-    return root
+    def make(root: Path) -> None:
+        for part in ("videos", "annotations"):
+            shutil.copytree(world / part, root / part)
+        encoder = load_world_encoder()
+        build_index([root / "videos"], root, encoder, tags=["shapes"])
+        with open_index(root, write=True) as index:
+            for video in islice(iter_world("demo", 0), FEATURES_ONLY):
+                features = encoder.encode_images(encoder.prepare(video.frames))
+                tokens = torch.nn.functional.normalize(features, dim=1)
+                bank = Bank(tokens, frame_spans(video.times, video.duration_s).float(), len(tokens))
+                index.add(f"more/{video.video_id}", bank, facts=Facts(duration_s=video.duration_s))
+            index.save(root)
+        assert calibrate_folder(root, encoder).enough
+
+    return made_once(tmp_path_factory, "library", make)
 
 
 @pytest.fixture(scope="session")

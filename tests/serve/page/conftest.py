@@ -23,6 +23,7 @@ from prvr.index.opening import header_of, make_index
 from prvr.ranker.ranker import zero_shot
 from prvr.search.engine import calibrate_folder
 from prvr.search.indexing import build_index
+from tests.conftest import made_once
 from tests.serve.conftest import Live, config_of, serving
 from tests.serve.page.browser import (
     ARGS,
@@ -41,7 +42,10 @@ from tests.video.make import write_video
 @pytest.fixture(scope="session")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index folder with three dozen real files of the demo world below it; copy it before changing it."""
-    root = tmp_path_factory.mktemp("films") / "demo"
+    return made_once(tmp_path_factory, "demo", make_films)
+
+
+def make_films(root: Path) -> None:
     (root / "videos").mkdir(parents=True)
     (root / "annotations").mkdir()
     queries = []
@@ -59,7 +63,6 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     encoder = load_world_encoder()
     build_index([root / "videos"], root, encoder, tags=["shapes"])
     assert calibrate_folder(root, encoder).enough
-    return root
 
 
 @pytest.fixture
