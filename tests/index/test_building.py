@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from prvr.runs.runs import zero_shot
 
 from prvr.core.config import to_dict
 from prvr.core.errors import IndexFolderError
@@ -14,7 +15,6 @@ from prvr.index.base import Cue, Where
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import open_index
 from prvr.index.segments import Form
-from prvr.runs.runs import zero_shot
 from prvr.search.indexing import Indexing, build_index, locate, repair, verify
 from tests.features.make import ColourEncoder
 from tests.features.test_extract import paint

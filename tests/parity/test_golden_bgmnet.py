@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from prvr.methods.mssl.pairs import pair_nce
 from torch import Tensor
 
 from prvr.core.types import Batch, Outputs
 from prvr.methods.bgmnet.network import BGMNet, BGMNetConfig, from_official, official_names, prepare_interpolated
 from prvr.methods.bgmnet.runs import BGMNetLoss, BGMNetSettings, objective
 from prvr.methods.mssl.anchoring import alignment, anchored, own_moments
-from prvr.methods.mssl.pairs import pair_nce
 from prvr.parts.matching import place_in_video
 from prvr.parts.nce import query_nce, video_nce
 from prvr.parts.proposals import proposal_scores, window_bounds, window_table

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from prvr.methods.dldkd.fade import exponential_fade, linear_fade, sigmoid_fade, soft_label_fade
+from prvr.parts.bert_adam import BertAdam, Schedule, warmup_cosine, warmup_linear
 from prvr.parts.sampling import at_most, average_positions, interpolate_positions, position_edges
 from prvr.parts.videos import unit_rows
-from prvr.parts.bert_adam import BertAdam, Schedule, warmup_cosine, warmup_linear
 from tests.parity.arrays import Arrays, close
 
 SAMPLINGS: dict[str, Callable[[Tensor, int], Tensor]] = {

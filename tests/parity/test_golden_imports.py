@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from prvr.runs.runs import import_run, open_run
 
 from prvr.core.types import Batch, FeatureSpec, Outputs, QueryAtVideo, RetrievalModel
 from prvr.data.dataset import take
@@ -19,7 +20,6 @@ from prvr.data.folder import DataFolder
 from prvr.evaluation.scoring import score_tokens
 from prvr.methods.recipe import load_recipe
 from prvr.parts.scoring import cosine_scores
-from prvr.runs.runs import import_run, open_run
 from tests.methods.names import named
 from tests.parity import test_golden_amdnet, test_golden_dldkd
 from tests.parity.arrays import Arrays, close

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from prvr.methods.mssl.pairs import pair_nce
 from torch import Tensor
 
 from prvr.core.types import Batch
 from prvr.methods.family import RetrievalLoss
 from prvr.methods.mssl.anchoring import anchored
 from prvr.methods.mssl.network import MSSL, MSSLConfig, from_official, official_names
-from prvr.methods.mssl.pairs import pair_nce
 from prvr.methods.mssl.runs import MSSLSettings, learned, objective
 from prvr.parts.nce import query_nce, video_nce
 from prvr.parts.proposals import proposal_scores, window_table

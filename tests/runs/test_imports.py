@@ -13,18 +13,18 @@ from typing import Any, cast
 
 import pytest
 import torch
+from prvr.runs.runs import import_run, open_run
 from torch import Tensor
 
 from prvr.cli import main
 from prvr.core.errors import CheckpointError, ConfigError
 from prvr.core.types import FeatureSpec
 from prvr.data.folder import DataFolder
-from prvr.methods.msc.official import to_official
 from prvr.methods.msc import runs as msc
-from prvr.runs.imports import import_official
+from prvr.methods.msc.official import to_official
 from prvr.methods.msc.runs import MSCSettings
 from prvr.methods.recipe import Recipe, load_recipe
-from prvr.runs.runs import import_run, open_run
+from prvr.runs.imports import import_official
 from tests.methods.make import SMALL, network
 from tests.methods.names import named
 from tests.reproduce.make import WIDTHS, qvhighlights

@@ -8,16 +8,16 @@ from typing import cast
 
 import pytest
 import torch
+from prvr.runs.runs import Splits, Trained, evaluate_run, load_split, open_run, train_run, zero_shot
 
 from prvr.core.errors import CheckpointError, ConfigError
 from prvr.core.types import Outputs
+from prvr.core.weights import load_weights
 from prvr.data.folder import DataFolder
 from prvr.evaluation.report import Report
 from prvr.methods.msc import runs as msc
 from prvr.methods.recipe import Recipe, load_recipe
-from prvr.runs.runs import Splits, Trained, evaluate_run, load_split, open_run, train_run, zero_shot
 from prvr.methods.zero_shot.runs import max_over_frames
-from prvr.core.weights import load_weights
 
 SMALL = ["model.hidden=16", "model.heads=2", "batch_videos=4", "train.epochs=3", "loss.hard_from_epoch=1"]
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from prvr.runs.runs import Splits, open_run
 from torch import Tensor
 
 from prvr.cli import main
 from prvr.core.errors import ConfigError, DataError
+from prvr.core.weights import load_weights
 from prvr.data.folder import DataFolder
 from prvr.features.packs import open_packs, write_hdf5
-from prvr.parts.videos import unit_rows
-from prvr.parts.sampling import average_positions
 from prvr.methods.recipe import Recipe, load_recipe
-from prvr.runs.runs import Splits, open_run
-from prvr.core.weights import load_weights
+from prvr.parts.sampling import average_positions
+from prvr.parts.videos import unit_rows
 from tests.reproduce.make import qvhighlights
 
 WIDTH = 12  # of the teacher; the student's frames are 24 wide and its words 16

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from prvr.runs.runs import untrained
 
 from prvr.data.folder import DataFolder
 from prvr.methods.recipe import load_recipe
-from prvr.runs.runs import untrained
 from prvr.search.indexing import banks
 from tests.methods.names import named
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from prvr.runs.runs import zero_shot
 
 from prvr.core.errors import IndexFolderError, QueryError
 from prvr.core.types import Hit
 from prvr.data.world.vocabulary import SCENE_WORDS
 from prvr.index.base import ZERO_SHOT, Cue, Facts, IndexHeader, Where
 from prvr.index.exact import ExactIndex
-from prvr.runs.runs import zero_shot
 from prvr.search.background import background, letters
 from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, UNCALIBRATED, separation, verdict
 from prvr.search.engine import SearchEngine

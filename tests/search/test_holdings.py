@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from prvr.runs.runs import zero_shot
 
 from prvr.core.types import Bank, Hit, Query
 from prvr.data.annotations import write_queries
@@ -14,7 +15,6 @@ from prvr.encoders.world import load_world_encoder
 from prvr.index.base import ZERO_SHOT, Facts, IndexHeader, Where
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
-from prvr.runs.runs import zero_shot
 from prvr.search.engine import SearchEngine
 from prvr.search.holdings import examples, holdings, opening
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from prvr.runs.runs import zero_shot
 
 from prvr import Library, PrvrError, SearchEngine
 from prvr.core.errors import IndexFolderError, QueryError, VideoError
 from prvr.index.exact import ExactIndex
-from prvr.runs.runs import zero_shot
 from prvr.search import engine as engine_module
 from prvr.search import indexing
 from prvr.search.engine import check_query

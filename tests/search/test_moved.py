@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from prvr.runs.runs import zero_shot
 
 from prvr.core.errors import IndexFolderError, VideoError
 from prvr.core.types import Encoder
 from prvr.encoders.world import load_world_encoder
 from prvr.index.opening import open_index
-from prvr.runs.runs import zero_shot
 from prvr.search.indexing import build_index, locate, repair
 from prvr.search.keeping import OtherFile, relocate
 

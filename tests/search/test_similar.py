@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from prvr.runs.runs import zero_shot
 
 from prvr.core.types import Bank, Hit, Span
 from prvr.index.base import ZERO_SHOT, Facts, IndexHeader
 from prvr.index.exact import ExactIndex
-from prvr.runs.runs import zero_shot
 from prvr.search import similar
 from prvr.search.engine import SearchEngine
 from prvr.search.listing import folds

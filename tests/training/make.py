@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from prvr.core.method import TrainConfig
 from prvr.core.types import Batch, BranchScores, Outputs, QueryBatch, VideoBatch, VideoTokens
 from prvr.parts.bert_adam import BertAdam
 from prvr.training.loop import TrainProgress, TrainResult, train
-from prvr.core.method import TrainConfig
 
 VIDEOS, FRAMES, CLIPS, WORDS, E, D = 4, 6, 2, 3, 5, 8
 

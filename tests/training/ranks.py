@@ -21,15 +21,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prvr.core.errors import CheckpointError, PrvrError
+from prvr.core.method import TrainConfig
 from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch
+from prvr.core.weights import save_weights
 from prvr.methods.msc import runs as msc
 from prvr.methods.msc.network import MSC, MSCConfig
 from prvr.methods.msc.official import stack_depth, undecayed
 from prvr.parts.bert_adam import BertAdam, decay_groups
-from prvr.core.weights import save_weights
 from prvr.training.distributed import ALONE, Ranks, joined
 from prvr.training.loop import Objective, TrainResult, train
-from prvr.core.method import TrainConfig
 from prvr.training.step import make_step
 
 E, T, C, W = 6, 8, 4, 5

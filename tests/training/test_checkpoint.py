@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prvr.core.errors import CheckpointError
+from prvr.core.weights import load_weights, put_weights, read_metadata, save_weights
 from prvr.parts.bert_adam import BertAdam
 from prvr.training.checkpoint import load_state, read_notes, restore, save_state
-from prvr.core.weights import load_weights, put_weights, read_metadata, save_weights
 
 OPTIMIZERS: dict[str, Callable[[Iterator[nn.Parameter]], Optimizer]] = {
     "BertAdam": lambda p: BertAdam(p, lr=0.1, total_steps=9),

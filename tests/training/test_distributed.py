@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from prvr.core.errors import ConfigError
-from prvr.training.checkpoint import load_state
 from prvr.core.weights import load_weights
+from prvr.training.checkpoint import load_state
 from prvr.training.distributed import ALONE, Ranks, deal, is_first, joined, share
 from prvr.training.step import make_step
 from tests.training.make import TwoLines, objective

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from prvr.core.errors import CheckpointError, ConfigError, DataError
 from prvr.core.files import only_writer
-from prvr.core.types import Batch, Outputs
-from prvr.training.checkpoint import load_state
-from prvr.core.weights import load_weights
-from prvr.training.loop import TrainProgress, train
 from prvr.core.method import TrainConfig
+from prvr.core.types import Batch, Outputs
+from prvr.core.weights import load_weights
+from prvr.training.checkpoint import load_state
+from prvr.training.loop import TrainProgress, train
 from prvr.training.run_folder import Standing
 from tests.training.make import TwoLines, batches, objective, run, scripted, validate
 

@@ -15,9 +15,9 @@ from torch.utils._pytree import tree_leaves
 
 import prvr
 from prvr.core.errors import CheckpointError, ConfigError
+from prvr.core.method import TrainConfig
 from prvr.core.types import Batch, Outputs
 from prvr.training.feeding import ahead, feed
-from prvr.core.method import TrainConfig
 from prvr.training.step import Precision, make_step
 from tests.training.make import TwoLines, objective, some_batch
 from tests.training.make import run as run_two_lines

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
+from prvr.runs.runs import zero_shot
 
 from prvr.data.annotations import write_queries
 from prvr.data.world.film import film_to
@@ -20,7 +21,6 @@ from prvr.encoders.world import load_world_encoder
 from prvr.features.store import FeatureStore
 from prvr.index.base import Facts
 from prvr.index.opening import header_of, make_index
-from prvr.runs.runs import zero_shot
 from prvr.search.engine import calibrate_folder
 from prvr.search.indexing import banks, build_index
 from tests.serve.conftest import Live, config_of, serving

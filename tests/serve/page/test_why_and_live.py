@@ -10,12 +10,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import torch
 from playwright.sync_api import Locator, Page, Route, expect
+from prvr.runs.runs import zero_shot
 
 from prvr.core.types import Bank
 from prvr.features.store import FeatureStore
 from prvr.index.base import Facts
 from prvr.index.opening import header_of, make_index
-from prvr.runs.runs import zero_shot
 from prvr.search.engine import SearchEngine
 from prvr.search.indexing import banks
 from prvr.serve.security import digest_of
