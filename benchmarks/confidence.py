@@ -22,6 +22,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from benchmarks.separation import separation
 from prvr.core.facts import Facts
 from prvr.core.types import Bank, EncoderSpec, Query, TextFeatures, VideoFeatures
 from prvr.core.vectors import unit_queries
@@ -35,7 +36,6 @@ from prvr.ranker.ranker import Ranker, open_run, zero_shot
 from prvr.search import confidence
 from prvr.search.background import letters
 from prvr.search.calibration import calibrate
-from prvr.search.confidence import separation
 from prvr.search.judge import Judge
 
 WHO = ("my sister", "a dog", "two old men", "the teacher", "a girl in boots", "a neighbour", "our cat", "a waiter")

@@ -22,6 +22,7 @@ from statistics import mean
 import torch
 from torch import Tensor
 
+from benchmarks.separation import separation
 from prvr.core.facts import Facts
 from prvr.core.types import Query
 from prvr.data.world import generate_features, world_queries
@@ -31,7 +32,6 @@ from prvr.index.base import ZERO_SHOT, Cue, IndexHeader
 from prvr.index.exact import ExactIndex
 from prvr.ranker.ranker import zero_shot
 from prvr.search import ranking
-from prvr.search.confidence import separation
 from prvr.search.engine import SearchEngine
 from prvr.search.ranking import by_instants
 

@@ -20,7 +20,6 @@ from typing import NamedTuple
 import av
 import torch
 from av.video.stream import VideoStream
-from prvr.runs.runs import open_run, zero_shot
 
 from prvr.core.facts import Facts
 from prvr.data.annotations import read_queries

@@ -142,18 +142,18 @@ def model_as_released(model: MSC) -> LoopNetwork:
     return twin
 
 
-def make_objective(form: str, config: MSCConfig) -> Objective[Made[Tensor, Aligned], msc.Seen]:
+def make_objective(form: str, config: MSCConfig) -> Objective[Made[Tensor, Aligned], msc.MSCSeen]:
     """All terms with hard negatives, weighted as published; two of them as released where that is asked for."""
     settings = msc.MSCSettings(model=config, prepare=PrepareConfig(), loss=msc.LossConfig())
     objective, plan = msc.objective(settings), settings.prepare
     if form != "released":
         return objective
 
-    def angles(seen: msc.Seen, batch: Batch[MSCVideos], _: int) -> Tensor:
+    def angles(seen: msc.MSCSeen, batch: Batch[MSCVideos], _: int) -> Tensor:
         with without_kernels():
             return tcpl_angle(seen.query, batch.queries.sentence).mean()
 
-    def cbva(seen: msc.Seen, batch: Batch[MSCVideos], _: int) -> Tensor:
+    def cbva(seen: msc.MSCSeen, batch: Batch[MSCVideos], _: int) -> Tensor:
         frames, clips = seen.aligned_frames, seen.aligned_clips
         return loop_cbva(frames, clips, batch.videos, plan.similarity_threshold, plan.levels).mean()
 
@@ -161,7 +161,7 @@ def make_objective(form: str, config: MSCConfig) -> Objective[Made[Tensor, Align
 
 
 def losses(
-    objective: Objective[Made[Tensor, Aligned], msc.Seen], leaves: list[Tensor], batch: Batch[MSCVideos]
+    objective: Objective[Made[Tensor, Aligned], msc.MSCSeen], leaves: list[Tensor], batch: Batch[MSCVideos]
 ) -> None:
     """Scores and all terms, and their gradients in the leaves."""
     query, frames, clips, *aligned = leaves
@@ -171,7 +171,7 @@ def losses(
 
 def step(
     model: MSC | LoopNetwork,
-    objective: Objective[Made[Tensor, Aligned], msc.Seen],
+    objective: Objective[Made[Tensor, Aligned], msc.MSCSeen],
     part: Batch[MSCVideos],
     batch: Batch[MSCVideos],
 ) -> Cost:

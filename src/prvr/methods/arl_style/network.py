@@ -46,14 +46,14 @@ class Pair(NamedTuple):
     second: Tensor
 
 
-class Asked(NamedTuple):
+class ARLQueries(NamedTuple):
     """Queries as both networks read them."""
 
     query: Pair  # (Q, D) each, not normalised
     uncertainty: Pair  # (Q,) each, mean cosine with all frames of the training set; without gradient
 
 
-class Shown(NamedTuple):
+class ARLVideos(NamedTuple):
     """Videos as both networks read them."""
 
     frames: Pair  # (V, T, D) each, zero where there is padding
@@ -140,19 +140,19 @@ class ARLStyle(nn.Module):
         """Seconds of the tokens that `encode_videos` makes."""
         return TokenSpans(videos.frame_spans, videos.frame_spans if self.clip_weight else videos.frame_spans[:, :0])
 
-    def embed(self, batch: Batch[FrameVideos]) -> Made[Asked, Shown]:
+    def embed(self, batch: Batch[FrameVideos]) -> Made[ARLQueries, ARLVideos]:
         """Videos with all their queries, each read by both networks, and how uncertain each side is."""
         (words, there), valid = self._words(batch.queries), self._checked(batch.videos)
         networks = (self.first, self.second)
         frames = Pair(*(network.read_frames(batch.videos.frames, valid) for network in networks))
         query = Pair(*(network.read_words(words, there) for network in networks))
         return Made(
-            Asked(query, self._uncertainty(query, self.means[1])),
-            Shown(frames, valid, self._uncertainty(frames, self.means[0])),
+            ARLQueries(query, self._uncertainty(query, self.means[1])),
+            ARLVideos(frames, valid, self._uncertainty(frames, self.means[0])),
         )
 
     @torch.no_grad()
-    def remember(self, made: Made[Asked, Shown]) -> None:
+    def remember(self, made: Made[ARLQueries, ARLVideos]) -> None:
         """Add a batch to what uncertainty is measured by from the next epoch on."""
         query, (frames, valid, _) = made.queries.query, made.videos
         queries = torch.stack([F.normalize(one, dim=-1).sum(0) for one in query])

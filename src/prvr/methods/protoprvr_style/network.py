@@ -74,7 +74,7 @@ class Draws(NamedTuple):
     mixing: bool
 
 
-class Told(NamedTuple):
+class ProtoQueries(NamedTuple):
     """What the network makes of Q queries."""
 
     query: Tensor  # (Q, D) what ranks, not normalised
@@ -82,7 +82,7 @@ class Told(NamedTuple):
     places: Tensor  # (Q, M) int64 where those words are, -1 = no word
 
 
-class Stored(NamedTuple):
+class ProtoVideos(NamedTuple):
     """What the network makes of V videos."""
 
     prototypes: Tensor  # (V, L, D) what ranks
@@ -166,7 +166,7 @@ class ProtoPRVRStyle(nn.Module):
             mixing=float(torch.rand(())) < self.config.mixed_batches,
         )
 
-    def embed(self, batch: Batch[ClipVideos], draws: Draws | None = None) -> Made[Told, Stored]:
+    def embed(self, batch: Batch[ClipVideos], draws: Draws | None = None) -> Made[ProtoQueries, ProtoVideos]:
         """Videos with all their queries, and what losses read of them.
 
         Videos are mixed with videos of this batch, and words are guessed from the own video, so that no weight is
@@ -183,8 +183,8 @@ class ProtoPRVRStyle(nn.Module):
         rebuilt = self.frame_decoder(made, seen.frames.shape[1])
         mixed, share = self._mixed(batch.videos, draws, made)
         return Made(
-            Told(query, guesses, places),
-            Stored(made, seen.frames.detach(), seen.frame_valid, rebuilt, mixed, share),
+            ProtoQueries(query, guesses, places),
+            ProtoVideos(made, seen.frames.detach(), seen.frame_valid, rebuilt, mixed, share),
         )
 
     def _words(self, queries: QueryBatch) -> tuple[Tensor, Tensor]:
