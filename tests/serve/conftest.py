@@ -69,12 +69,12 @@ def serving(config: ServeConfig) -> Iterator[Live]:
         until(lambda: server.started)
         yield Live(listening.getsockname()[1], app, server, desk)
         server.should_exit = True
-        thread.join(60)
+        thread.join(300)
         assert not thread.is_alive(), "the server did not stop"
     desk.close()
 
 
-def until(true: Callable[[], object], *, seconds: float = 60.0) -> None:
+def until(true: Callable[[], object], *, seconds: float = 300.0) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it never came true"
@@ -103,13 +103,13 @@ def finished(client: Any, job: dict[str, Any]) -> dict[str, Any]:
         job = client.get(job["url"]).json()
         return job["status"] not in ("queued", "running")
 
-    until(look, seconds=60)
+    until(look)
     return job
 
 
 def events(client: httpx.Client, job: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """All of a job's events, as a browser reads them."""
-    with client.stream("GET", job["events_url"], timeout=60) as answer:
+    with client.stream("GET", job["events_url"], timeout=300) as answer:
         assert answer.status_code == 200
         assert answer.headers["content-type"].startswith("text/event-stream")
         text = "".join(answer.iter_text())
@@ -148,7 +148,7 @@ def served(library: Path, films: Path, tmp_path_factory: pytest.TempPathFactory)
     """A server whose library has the films."""
     folder = Path(shutil.copytree(library, tmp_path_factory.mktemp("own") / "library"))
     assert read(films, folder)["made"] == 9
-    with serving(config_of(folder)) as live, httpx.Client(base_url=live.url, timeout=30) as client:
+    with serving(config_of(folder)) as live, httpx.Client(base_url=live.url, timeout=300) as client:
         yield live, client
 
 

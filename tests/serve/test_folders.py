@@ -47,11 +47,11 @@ def test_searches_are_answered_while_a_folder_is_read(own: Path, world: Path, tm
         shutil.copy(file, folder / f"copy-{number:02}{file.suffix}")
     codes: list[int] = []
     stop = threading.Event()
-    with serving(config_of(own)) as live, httpx.Client(base_url=live.url, timeout=30) as client:
+    with serving(config_of(own)) as live, httpx.Client(base_url=live.url, timeout=300) as client:
         before = client.get("/v1/libraries").json()["data"][0]["num_videos"]
 
         def search() -> None:
-            with httpx.Client(base_url=live.url, timeout=30) as mine:
+            with httpx.Client(base_url=live.url, timeout=300) as mine:
                 while not stop.is_set():
                     codes.append(mine.post("/v1/search", json={"query_text": f"a red ball {len(codes)}"}).status_code)
                     time.sleep(0.1)
@@ -88,12 +88,12 @@ def test_the_first_folder_of_all_in_spite_of_everything(world: Path, tmp_path: P
     videos = sorted((world / "videos").glob("*"))
     for number in range(20):
         shutil.copy(videos[number % len(videos)], folder / f"v{number:02}{videos[0].suffix}")
-    with serving(config_of(tmp_path / "index")) as live, httpx.Client(base_url=live.url, timeout=30) as client:
+    with serving(config_of(tmp_path / "index")) as live, httpx.Client(base_url=live.url, timeout=300) as client:
         assert client.get("/v1/libraries").json()["data"] == []
         assert client.get("/readyz").status_code == 503
         jobs: Jobs = live.app.state.prvr.jobs
         job = client.post("/v1/libraries", json={"path": str(folder)}).json()
-        until(lambda: jobs.get(job["id"]).progress.done > 0, seconds=60)
+        until(lambda: jobs.get(job["id"]).progress.done > 0)
         worker = jobs._processes[job["id"]].pid
         assert worker is not None
         os.kill(worker, signal.SIGKILL)
@@ -102,7 +102,7 @@ def test_the_first_folder_of_all_in_spite_of_everything(world: Path, tmp_path: P
         assert failed["error"]["code"] == "worker_killed"
         assert "what was finished stays" in failed["error"]["message"]
         job = client.post("/v1/libraries", json={"path": str(folder)}).json()
-        until(lambda: jobs.get(job["id"]).progress.done > 0, seconds=60)
+        until(lambda: jobs.get(job["id"]).progress.done > 0)
         client.delete(f"/v1/jobs/{job['id']}")
         assert finished(client, job)["status"] == "cancelled"
         assert not list((tmp_path / "index").rglob("*.tmp"))
