@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from benchmarks import loop_losses as loops
 from prvr.core.types import Batch
 from prvr.methods.amdnet.network import AMDNet
-from prvr.methods.dldkd.fade import exponential_fade, soft_label_fade
+from prvr.methods.dldkd.distillation import exponential_fade, soft_label_fade
 from prvr.methods.dldkd.network import DLDKD, Branch
 from prvr.methods.gmmformer.network import GMMFormer
 from prvr.methods.gmmformer_v2.network import GMMFormerV2

@@ -10,8 +10,14 @@ from torch import Tensor
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, BranchScores, FeatureSpec, Made, Teacher, VideoTokens
-from prvr.methods.dldkd.distillation import frame_distillation, soft_nce
-from prvr.methods.dldkd.fade import exponential_fade, linear_fade, sigmoid_fade, soft_label_fade
+from prvr.methods.dldkd.distillation import (
+    exponential_fade,
+    frame_distillation,
+    linear_fade,
+    sigmoid_fade,
+    soft_label_fade,
+    soft_nce,
+)
 from prvr.methods.dldkd.network import BranchQueries, DLDKDConfig
 from prvr.methods.family import RetrievalLoss, check_weights, retrieval_terms
 from prvr.methods.recipe import RunSettings
