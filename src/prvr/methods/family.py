@@ -48,9 +48,6 @@ class Scored(Protocol):
         ...
 
 
-See = TypeVar("See", bound=Scored)
-
-
 def compare(made: Made[Tensor, VideoTokens], _: Batch[Any], __: int) -> Compared:
     """What two towers made: queries (Q, D), tokens of V videos."""
     query, video = made
