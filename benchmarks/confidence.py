@@ -20,9 +20,9 @@ from statistics import mean
 from typing import NamedTuple
 
 import torch
-from prvr.runs.runs import Trained, open_run, zero_shot
 from torch import Tensor
 
+from benchmarks.separation import separation
 from prvr.core.facts import Facts
 from prvr.core.types import Bank, EncoderSpec, Query, TextFeatures, VideoFeatures
 from prvr.core.vectors import unit_queries
@@ -32,11 +32,10 @@ from prvr.data.world import generate_features, true_similarity, world_queries
 from prvr.encoders.world import load_world_encoder
 from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.exact import ExactIndex
+from prvr.ranker.ranker import Ranker, open_run, zero_shot
 from prvr.search import confidence
 from prvr.search.background import letters
 from prvr.search.calibration import calibrate
-from prvr.search.confidence import separation
-from prvr.search.indexing import banks
 from prvr.search.judge import Judge
 
 WHO = ("my sister", "a dog", "two old men", "the teacher", "a girl in boots", "a neighbour", "our cat", "a waiter")
@@ -115,7 +114,7 @@ def main() -> None:
 class Material(NamedTuple):
     """What the protocol is played with."""
 
-    trained: Trained
+    trained: Ranker
     spec: EncoderSpec
     encode: Callable[[list[str]], TextFeatures]
     queries: list[Query]
@@ -178,7 +177,7 @@ class Protocol:
         self.trained, self.spec, self.encode, self.queries, self.home, read, self.same = material
         self.video_ids = list(dict.fromkeys(query.video_id for query in self.queries))
         videos = [read(video_id) for video_id in self.video_ids]
-        chunks = [banks(self.trained, videos[at : at + 64]) for at in range(0, len(videos), 64)]
+        chunks = [self.trained.banks(videos[at : at + 64]) for at in range(0, len(videos), 64)]
         self.banks: list[Bank] = [bank for chunk in chunks for bank in chunk]
         self.durations = [video.duration_s for video in videos]
         self.vectors = self.embed([query.text for query in self.queries])

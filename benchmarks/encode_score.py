@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.training_step import QVHIGHLIGHTS, Size, apart, forget_peak, make_batch, make_config, make_network, peak
-from prvr.core.types import BranchScores, QueryBatch, VideoBatch, VideoTokens
-from prvr.data.dataset import take
+from prvr.core.types import BranchScores, QueryBatch, VideoTokens
 from prvr.evaluation.scoring import encode_queries, encode_videos, score_tokens
+from prvr.methods.msc.prepare import MSCVideos
 from tests.parts.slow import LoopNetwork
 
 FULL = replace(QVHIGHLIGHTS, videos=474, queries=1550)
@@ -47,10 +47,10 @@ def released_scores(queries: Tensor, tokens: Tensor) -> Tensor:
     return torch.cat(found)
 
 
-def parts(size: Size) -> tuple[list[VideoBatch], list[QueryBatch]]:
+def parts(size: Size) -> tuple[list[MSCVideos], list[QueryBatch]]:
     """Videos and queries in batches."""
     whole = make_batch(size, make_config(size))
-    videos = [take(whole.videos, rows) for rows in torch.split(torch.arange(size.videos), VIDEOS)]
+    videos = [whole.videos.take(rows) for rows in torch.split(torch.arange(size.videos), VIDEOS)]
     names = ("words", "valid", "sentence")
     columns = [torch.split(getattr(whole.queries, name), QUERIES) for name in names]
     return videos, [QueryBatch(**dict(zip(names, one, strict=True))) for one in zip(*columns, strict=True)]

@@ -19,12 +19,14 @@ from typing import get_args
 import torch
 
 from benchmarks.training_step import Size, make_batch
-from prvr.core.types import Batch
+from prvr.core.method import Precision
 from prvr.data.dataset import RetrievalSet
 from prvr.data.sources import QueryTable
 from prvr.methods.msc import runs as msc
+from prvr.methods.msc.loss import MSCSettings, objective
+from prvr.methods.msc.network import MSCConfig
 from prvr.training.feeding import feed
-from prvr.training.step import Precision, Step, make_step
+from prvr.training.step import Step, make_step
 
 TARGET_S = 1.0  # an epoch
 QVHIGHLIGHTS = Size(videos=2176, queries=7225, words=20, hidden=384, video_width=2816, text_width=512)  # 17 batches
@@ -46,9 +48,9 @@ class Cost:
         return f"{precision:>9} {how:>10} {each:10.1f} {self.seconds:10.2f} {self.memory / 2**30:10.2f}"
 
 
-def make_set(size: Size, settings: msc.MSCSettings) -> RetrievalSet:
+def make_set(size: Size, settings: MSCSettings) -> RetrievalSet:
     """Random features in host memory, as a training split holds them."""
-    whole: Batch = make_batch(size, settings.model)
+    whole = make_batch(size, settings.model)
     return RetrievalSet(
         name="train",
         items=(),
@@ -67,13 +69,13 @@ def make_set(size: Size, settings: msc.MSCSettings) -> RetrievalSet:
 class Run:
     """A model under training."""
 
-    def __init__(self, settings: msc.MSCSettings, device: str, precision: Precision, compiled: bool) -> None:
-        recipe = msc.qvhighlights()
-        self.model = recipe.build(settings).train().to(device)
+    def __init__(self, settings: MSCSettings, device: str, precision: Precision, compiled: bool) -> None:
+        recipe = replace(msc.qvhighlights(), settings=settings)
+        self.model = recipe.build().train().to(device)
         assert recipe.optimizer is not None
         self.optimizer = recipe.optimizer(settings, self.model, 17)
         self.step: Step = make_step(
-            self.model, msc.objective(settings), device=device, precision=precision, compiled=compiled
+            self.model, objective(settings), device=device, precision=precision, compiled=compiled
         )
         self.device = device
 
@@ -87,7 +89,7 @@ class Run:
         return steps
 
 
-def on_gpu(split: RetrievalSet, settings: msc.MSCSettings, precision: Precision, compiled: bool, epochs: int) -> Cost:
+def on_gpu(split: RetrievalSet, settings: MSCSettings, precision: Precision, compiled: bool, epochs: int) -> Cost:
     """Medians over some epochs, after one that warms up and compiles."""
     run = Run(settings, "cuda", precision, compiled)
     steps = run.epoch(split, settings.batch_videos, 0)
@@ -104,7 +106,7 @@ def on_gpu(split: RetrievalSet, settings: msc.MSCSettings, precision: Precision,
 
 def on_cpu() -> None:
     """One small step in each precision, to show that everything runs."""
-    model = msc.MSCConfig(video_width=32, text_width=32, hidden=32, max_words=8)
+    model = MSCConfig(video_width=32, text_width=32, hidden=32, max_words=8)
     settings = replace(msc.qvhighlights().settings, model=model, batch_videos=SMALL.videos)
     split = make_set(SMALL, settings)
     print("No GPU at hand: nothing to compare with the target. One step of 8 videos on the CPU, in milliseconds:")

@@ -20,9 +20,9 @@ from random import Random
 from statistics import mean
 
 import torch
-from prvr.runs.runs import zero_shot
 from torch import Tensor
 
+from benchmarks.separation import separation
 from prvr.core.facts import Facts
 from prvr.core.types import Query
 from prvr.data.world import generate_features, world_queries
@@ -30,10 +30,9 @@ from prvr.data.world.vocabulary import COLOURS, SCENE_WORDS, SHAPE_WORDS
 from prvr.encoders.world import load_world_encoder
 from prvr.index.base import ZERO_SHOT, Cue, IndexHeader
 from prvr.index.exact import ExactIndex
+from prvr.ranker.ranker import zero_shot
 from prvr.search import ranking
-from prvr.search.confidence import separation
 from prvr.search.engine import SearchEngine
-from prvr.search.indexing import banks
 from prvr.search.ranking import by_instants
 
 EVERY = 10_000  # hits: the whole library
@@ -46,7 +45,7 @@ def engine_of(root: Path, size: str, cues: Mapping[str, tuple[Cue, ...]] | None 
     header = IndexHeader(encoder=encoder.spec, model=ZERO_SHOT, width=trained.width, clip_weight=0.0)
     index = ExactIndex(header)
     for entry in store.entries():
-        (bank,) = banks(trained, [store.read(entry.video_id)])
+        (bank,) = trained.banks([store.read(entry.video_id)])
         said = (cues or {}).get(entry.video_id, ())
         index.add(entry.video_id, bank, facts=Facts(duration_s=entry.duration_s), cues=said)
     return SearchEngine(index, root, encoder, trained)

@@ -30,7 +30,7 @@ from prvr.core.types import Bank, EncoderSpec
 from prvr.index import view
 from prvr.index.base import IndexHeader
 from prvr.index.embedded import EmbeddedIndex
-from prvr.index.segments import Form
+from prvr.index.segments import VectorForm
 
 WIDTH, FRAMES, CLIPS = 384, 128, 32
 TOPICS, CHUNK = 1000, 100
@@ -112,7 +112,7 @@ def queries(made: World, count: int, videos: int) -> tuple[Tensor, list[str]]:
     return torch.stack(asked), [f"{v:07}" for v in picked]
 
 
-def build(folder: Path, made: World, count: int, *, form: Form | None = None) -> tuple[EmbeddedIndex, str]:
+def build(folder: Path, made: World, count: int, *, form: VectorForm | None = None) -> tuple[EmbeddedIndex, str]:
     """An index of so many videos; -> it, and what building took beside making the vectors."""
     index = EmbeddedIndex.create(folder, header(), form=form)
     known, adding, processor = index.versions, 0.0, 0.0
@@ -248,8 +248,8 @@ def loss(folder: Path, made: World, count: int, asked: int) -> None:
     """What keeping vectors in fewer bytes costs."""
     directions, targets = queries(made, asked, count)
     truth: list[list[str]] = []
-    forms = {"fp32": Form(tokens="fp32"), "fp16": Form(), "int8": Form(tokens="int8")}
-    forms |= {f"fp16, alike {alike}": Form(alike=alike) for alike in (0.9, 0.8, 0.7)}
+    forms = {"fp32": VectorForm(tokens="fp32"), "fp16": VectorForm(), "int8": VectorForm(tokens="int8")}
+    forms |= {f"fp16, alike {alike}": VectorForm(alike=alike) for alike in (0.9, 0.8, 0.7)}
     for name, form in forms.items():
         index, _ = build(folder / name, made, count, form=form)
         best, quality = ranks(index, directions, targets)

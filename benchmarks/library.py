@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.training_step import apart, forget_peak, peak
-from prvr.core.types import BranchScores, QueryBatch, RetrievalModel, VideoBatch, VideoFeatures, VideoTokens
+from prvr.core.types import BranchScores, QueryBatch, RetrievalModel, VideoFeatures, Videos, VideoTokens
 from prvr.evaluation.metrics import ranks
 from prvr.evaluation.scoring import encode_queries, encode_videos, score_tokens
 from prvr.methods.recipe import Recipe, load_recipe
@@ -79,13 +79,13 @@ class Stopwatch:
             began = time.process_time()
 
 
-def videos_of(recipe: Recipe, size: Size) -> Iterator[VideoBatch]:
+def videos_of(recipe: Recipe, size: Size) -> Iterator[Videos]:
     """Random features as the recipe prepares them, a batch at a time, the same each time."""
     width, times = recipe.settings.model.video_width, torch.arange(size.frames) / 3
     for at in range(0, size.videos, VIDEOS):
         draw = torch.Generator().manual_seed(at)
         some = torch.randn(min(VIDEOS, size.videos - at), size.frames, width, generator=draw)
-        yield recipe.prepare(recipe.settings, [VideoFeatures(x, times, size.frames / 3) for x in some])
+        yield recipe.prepared.make([VideoFeatures(x, times, size.frames / 3) for x in some])
 
 
 def queries_of(recipe: Recipe, size: Size) -> Iterator[QueryBatch]:
@@ -115,7 +115,7 @@ def measure(size: Size) -> Cost:
     """One system in this process."""
     torch.set_num_threads(size.threads)
     recipe = load_recipe(f"prvr.methods.{size.system}.runs:tvr")
-    model = recipe.build(recipe.settings).eval()
+    model = recipe.build().eval()
     fits = cast(RetrievalModel, model)
     for parameter in model.parameters():
         parameter.add_(0.02 * torch.randn_like(parameter))

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from benchmarks import loop_losses as loops
 from prvr.core.types import Batch
 from prvr.methods.amdnet.network import AMDNet
-from prvr.methods.dldkd.fade import exponential_fade, soft_label_fade
+from prvr.methods.dldkd.distillation import exponential_fade, soft_label_fade
 from prvr.methods.dldkd.network import DLDKD, Branch
 from prvr.methods.gmmformer.network import GMMFormer
 from prvr.methods.gmmformer_v2.network import GMMFormerV2
-from prvr.methods.msc.network import MSC
-from prvr.methods.msc.official import to_official
+from prvr.methods.msc.network import MixtureTowers
+from prvr.methods.msc.official import OFFICIAL
 from prvr.methods.msc.tcpl import mean_relation, tcpl_distance
 from prvr.methods.mssl.network import MSSL
 from prvr.parts.attention_layers import AttentionLayers, SequenceEncoder
@@ -41,7 +41,7 @@ class Twin(nn.Module):
         super().__init__()
         self.settings = settings
 
-    def loss(self, seen: Any, batch: Batch) -> Tensor:
+    def loss(self, seen: Any, batch: Batch[Any]) -> Tensor:
         """What forward made -> a scalar."""
         raise NotImplementedError
 
@@ -118,7 +118,7 @@ class Words(nn.Module):
         super().__init__()
         self.encoder, self.pooling = Encoder(features, encoder), deepcopy(pooling)
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Batch[Any]) -> Tensor:
         """-> (Q, D)."""
         valid = batch.queries.valid
         out: Tensor = self.pooling(self.encoder(batch.queries.words, valid), valid)
@@ -140,11 +140,11 @@ class Moments(Twin):
         self.frames = Encoder(model.frame_input, model.frame_encoder)
         self.key, self.value = deepcopy(model.guide_key), deepcopy(model.guide_value)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, batch: Batch[Any]) -> tuple[Tensor, Tensor, Tensor]:
         """-> queries (Q, D), moments (V, P, D) and frames (V, T, D)."""
         return self.words(batch), runs(self.clips(batch.videos.clips)), self.frames(batch.videos.frames)
 
-    def loss(self, seen: tuple[Tensor, Tensor, Tensor], batch: Batch) -> Tensor:
+    def loss(self, seen: tuple[Tensor, Tensor, Tensor], batch: Batch[Any]) -> Tensor:
         """What forward made -> a scalar."""
         (query, moments, frames), own, loss = seen, batch.video_of_query, self.settings.loss
         rows, matched = torch.arange(len(query)), hasattr(loss, "match_from_epoch")
@@ -185,12 +185,12 @@ class Students(Twin):
     def _video(branch: Branch) -> nn.Sequential:
         return nn.Sequential(Encoder(branch.frame_input, branch.frame_encoder), deepcopy(branch.frame_output))
 
-    def forward(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+    def forward(self, batch: Batch[Any]) -> list[tuple[Tensor, Tensor]]:
         """-> queries (Q, D) and frames (V, T, D) of the two branches."""
         frames = [read(batch.videos.frames) for read in self.frames]
         return [(words(batch), video) for words, video in zip(self.words, frames, strict=True)]
 
-    def loss(self, seen: list[tuple[Tensor, Tensor]], batch: Batch) -> Tensor:
+    def loss(self, seen: list[tuple[Tensor, Tensor]], batch: Batch[Any]) -> Tensor:
         """What forward made -> a scalar."""
         own, loss, parts = batch.video_of_query, self.settings.loss, []
         frames, sentence = batch.videos.frames, batch.queries.sentence
@@ -226,7 +226,7 @@ class Averaged(Twin):
         )
         self.pooling = deepcopy(model.frame_pooling)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def forward(self, batch: Batch[Any]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """-> queries (Q, D) in two draws, videos (V, 1, D) and clips (V, C, D)."""
         made = []
         for branch, x in enumerate((batch.videos.frames, batch.videos.clips)):
@@ -239,7 +239,7 @@ class Averaged(Twin):
         pooled = self.pooling(made[0], batch.videos.frame_valid)[:, None]
         return self.words(batch), self.words(batch), pooled, made[1]
 
-    def loss(self, seen: tuple[Tensor, Tensor, Tensor, Tensor], batch: Batch) -> Tensor:
+    def loss(self, seen: tuple[Tensor, Tensor, Tensor, Tensor], batch: Batch[Any]) -> Tensor:
         """What forward made -> a scalar."""
         (query, again, frames, clips), own, loss = seen, batch.video_of_query, self.settings.loss
         apart = loops.diversity(again, own, len(clips), loss.diversity_margin, loss.diversity_scale, None)
@@ -253,26 +253,26 @@ class Averaged(Twin):
 class Mixed(Twin):
     """GMMFormer v2 and MSC: the network of `tests.parts.slow`."""
 
-    def __init__(self, model: MSC, settings: Any) -> None:
+    def __init__(self, model: MixtureTowers, settings: Any) -> None:
         super().__init__(settings)
         self.second = isinstance(model, GMMFormerV2)
         self.network = LoopNetwork(model.config)
         width = model.config.hidden
         unread = {"alignment.weight": torch.zeros(width, width), "alignment.bias": torch.zeros(width)}  # by v2
-        self.network.load_state_dict(to_official(unread | model.state_dict()))
+        self.network.load_state_dict(OFFICIAL.write(unread | model.state_dict()))
 
-    def forward(self, batch: Batch) -> tuple[Tensor, ...]:
+    def forward(self, batch: Batch[Any]) -> tuple[Tensor, ...]:
         """-> queries (Q, D), frames (V, T, D), clips (V, C, D); aligned tokens, or a second draw of the queries."""
         if not self.second:
-            query, video, *aligned = self.network.embed(batch)
-            return query, video.frames, video.clips, *aligned
+            query, (tokens, *aligned) = self.network.embed(batch)
+            return query, tokens.frames, tokens.clips, *aligned
         net, videos = self.network, batch.videos
         frames = net.frame_encoder_1(net._placed("frame", videos.frames), net.weight_token, videos.frame_valid)
         there = videos.clip_size > 0
         clips = net.clip_encoder(net._placed("clip", videos.clips), net.weight_token, there)
         return net.encode_queries(batch.queries), frames, clips, net.encode_queries(batch.queries)
 
-    def loss(self, seen: tuple[Tensor, ...], batch: Batch) -> Tensor:
+    def loss(self, seen: tuple[Tensor, ...], batch: Batch[Any]) -> Tensor:
         """What forward made -> a scalar."""
         (query, frames, clips, *more), own, loss = seen, batch.video_of_query, self.settings.loss
         if self.second:
@@ -286,7 +286,7 @@ class Mixed(Twin):
             parts += self.retrieval(cosine, dot, own, weight)
         return loops.summed(parts)
 
-    def _msc(self, query: Tensor, frames: Tensor, clips: Tensor, batch: Batch) -> list[tuple[float, Tensor]]:
+    def _msc(self, query: Tensor, frames: Tensor, clips: Tensor, batch: Batch[Any]) -> list[tuple[float, Tensor]]:
         loss, plan, videos, sentence = self.settings.loss, self.settings.prepare, batch.videos, batch.queries.sentence
         angles: Tensor = loops.Angles.apply(query, sentence)  # type: ignore[no-untyped-call]
         return [
@@ -309,7 +309,7 @@ class Windows(Twin):
         )
         self.norm, self.whole, self.anchors = deepcopy(model.whole_norm), deepcopy(model.whole), deepcopy(model.anchors)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, ...]:
+    def forward(self, batch: Batch[Any]) -> tuple[Tensor, ...]:
         """-> queries in two draws, tokens (V, N, D), videos (V, D), windows (V, H, N) and what they see (V, H, D)."""
         x = self.positions(self.input(batch.videos.frames))
         whole = self.whole(self.norm(x.mean(1)))
@@ -322,7 +322,7 @@ class Windows(Twin):
         query, again = (self.query(batch.queries.sentence) for _ in range(2))
         return query, again, (first + second) / 2, whole, masks, masks @ x
 
-    def loss(self, seen: tuple[Tensor, ...], batch: Batch) -> Tensor:
+    def loss(self, seen: tuple[Tensor, ...], batch: Batch[Any]) -> Tensor:
         """What forward made -> a scalar."""
         (query, again, tokens, whole, masks, moments), own, loss = seen, batch.video_of_query, self.settings.loss
         apart = []

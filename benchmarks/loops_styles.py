@@ -41,12 +41,12 @@ class Pair(Twin):
         self.frames = nn.ModuleList(Encoder(x.frame_input, x.frame_encoder) for x in networks)
         self.means = model.means.clone()
 
-    def forward(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+    def forward(self, batch: Batch[Any]) -> list[tuple[Tensor, Tensor]]:
         """-> queries (Q, D) and frames (V, T, D) of the two networks."""
         pairs = zip(self.words, self.frames, strict=True)
         return [(words(batch), frames(batch.videos.frames)) for words, frames in pairs]
 
-    def loss(self, seen: list[tuple[Tensor, Tensor]], batch: Batch) -> Tensor:
+    def loss(self, seen: list[tuple[Tensor, Tensor]], batch: Batch[Any]) -> Tensor:
         """What forward made -> a scalar."""
         own, judged = batch.video_of_query, []
         for network, (query, frames) in enumerate(seen):
@@ -163,7 +163,7 @@ class Prototypes(Twin):
             looked.append(looks)
         return torch.stack(made), torch.stack(looked), seen
 
-    def forward(self, batch: Batch) -> tuple[Any, ...]:
+    def forward(self, batch: Batch[Any]) -> tuple[Any, ...]:
         """-> queries, prototypes, frames, guessed and true words, rebuilt frames, and the mixtures or None."""
         draws, valid, own = self.draw(batch), batch.queries.valid, batch.video_of_query
         made, _, seen = self._read(batch.videos.frames, batch.videos.clips)
@@ -193,7 +193,7 @@ class Prototypes(Twin):
             frames.append((self.frame.say(inner).softmax(0) * self.frame.frame(inner)).sum(0))
         return torch.stack(frames)
 
-    def _mixed(self, batch: Batch, draws: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def _mixed(self, batch: Batch[Any], draws: Any) -> tuple[Tensor, Tensor, Tensor]:
         """Prototypes of the mixtures, the share of what they saw in either video (P, L, 2), and whose they are."""
         half, made = len(batch.videos) // 2, []
         first, second = draws.order[:half].tolist(), draws.order[half : 2 * half].tolist()
@@ -216,7 +216,7 @@ class Prototypes(Twin):
             shares.append(mass / (mass.sum(1, keepdim=True) + 1e-6))
         return prototypes, torch.stack(shares), torch.tensor([first, second])
 
-    def loss(self, seen: tuple[Any, ...], batch: Batch) -> Tensor:
+    def loss(self, seen: tuple[Any, ...], batch: Batch[Any]) -> Tensor:
         """What forward made -> a scalar."""
         query, made, frames, guessed, words, rebuilt, mixture = seen
         own, loss = batch.video_of_query, self.settings.loss

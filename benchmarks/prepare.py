@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -22,12 +22,11 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from prvr.core.types import VideoBatch, VideoFeatures
+from prvr.core.types import VideoFeatures
 from prvr.core.vectors import unit_rows
-from prvr.data.dataset import take
 from prvr.data.prepared import prepared_videos
-from prvr.methods.msc.prepare import PrepareConfig, prepare_video
-from prvr.parts.videos import cat_videos
+from prvr.methods.msc.network import METHOD
+from prvr.methods.msc.prepare import PrepareConfig, prepare_videos
 from tests.parts.slow import loop_average, loop_merge
 
 BATCH = 128
@@ -68,18 +67,15 @@ def main() -> None:
     def read(name: str) -> VideoFeatures:
         return videos[int(name)]
 
-    def prepare(some: Sequence[VideoFeatures]) -> VideoBatch:
-        return cat_videos([prepare_video(video, plan) for video in some])
-
     frames, clips = released(videos[0], plan)
-    ours = prepare_video(videos[0], plan)
+    ours, prepared = prepare_videos(videos[:1], plan), METHOD.prepared(plan)
     apart = max(float((ours.frames[0] - frames).abs().max()), float((ours.clips[0] - clips).abs().max()))
     slow = [per_video(partial(released, video, plan), 1) for video in videos[: min(count, 64)]]
     with tempfile.TemporaryDirectory() as folder:
-        once = per_video(lambda: prepared_videos(Path(folder) / "videos", names, read, prepare), count)
-        mapped = prepared_videos(Path(folder) / "videos", names, read, prepare)
+        once = per_video(lambda: prepared_videos(Path(folder) / "videos", names, read, prepared), count)
+        mapped = prepared_videos(Path(folder) / "videos", names, read, prepared)
         batches = torch.split(torch.randperm(count), min(BATCH, count)) * 3
-        reads = [per_video(partial(take, mapped, rows), len(rows)) for rows in batches]
+        reads = [per_video(partial(mapped.take, rows), len(rows)) for rows in batches]
     each = median(slow)
     print(f"{count} videos of {given.frames} frames of {given.width}, {given.threads} threads; CPU ms a video")
     print(f"released, every epoch  {each:8.3f}")

@@ -20,7 +20,6 @@ from typing import NamedTuple
 import av
 import torch
 from av.video.stream import VideoStream
-from prvr.runs.runs import open_run, zero_shot
 
 from prvr.core.facts import Facts
 from prvr.data.annotations import read_queries
@@ -28,9 +27,9 @@ from prvr.encoders.world import load_world_encoder
 from prvr.features.extract import extract
 from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.exact import ExactIndex
+from prvr.ranker.ranker import open_run, zero_shot
 from prvr.search import similar
 from prvr.search.engine import SearchEngine
-from prvr.search.indexing import banks
 from prvr.search.ranking import Ranking
 
 TOP, QUERIES, SPAN_S = 20, 60, 5.0
@@ -94,7 +93,7 @@ def library(films: list[Path], chosen: list[Path], root: Path, model: Path | Non
     )
     index, store = ExactIndex(header), extract([*films, root / "copies"], encoder, root / "features", workers=1).store
     for entry in store.entries():
-        (bank,) = banks(trained, [store.read(entry.video_id)])
+        (bank,) = trained.banks([store.read(entry.video_id)])
         index.add(entry.video_id, bank, facts=Facts(duration_s=entry.duration_s))
     return SearchEngine(index, root, encoder, trained)
 

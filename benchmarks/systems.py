@@ -32,8 +32,8 @@ from torch import Tensor, nn
 from benchmarks import loops, loops_styles
 from benchmarks.training_step import apart
 from prvr.core.types import Batch, QueryBatch, VideoFeatures
-from prvr.data.dataset import take
 from prvr.methods.recipe import Recipe, load_recipe
+from prvr.training.step import Embeds, Remembers
 
 LARGE = 64  # videos
 STEPS = 137  # an epoch of TVR
@@ -88,7 +88,7 @@ class Found(NamedTuple):
     apart: float
 
 
-def make_batch(recipe: Recipe, size: Size) -> Batch:
+def make_batch(recipe: Recipe, size: Size) -> Batch[Any]:
     """Videos of scenes, random but alike within a scene, as the recipe prepares them; queries of 8 words and more."""
     width, text = recipe.settings.model.video_width, recipe.settings.model.text_width
     times, videos = torch.arange(size.frames) / 3, []
@@ -100,13 +100,13 @@ def make_batch(recipe: Recipe, size: Size) -> Batch:
     words = nn.functional.normalize(torch.randn(number, size.words, text), dim=-1) * valid[..., None]
     sentence = nn.functional.normalize(torch.randn(number, text), dim=-1)
     own = torch.arange(size.videos).repeat_interleave(size.queries)
-    prepared = recipe.prepare(recipe.settings, videos)
+    prepared = recipe.prepared.make(videos)
     return Batch(videos=prepared, queries=QueryBatch(words=words, valid=valid, sentence=sentence), video_of_query=own)
 
 
 def make_pair(recipe: Recipe, make_twin: Callable[..., loops.Twin]) -> tuple[nn.Module, loops.Twin]:
     """Ours, its weights moved a little so that every part matters, and its twin; both in training."""
-    model = recipe.build(recipe.settings)
+    model = recipe.build()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
@@ -117,10 +117,10 @@ def make_pair(recipe: Recipe, make_twin: Callable[..., loops.Twin]) -> tuple[nn.
 
 
 def step_of(
-    forward: Callable[[Batch], Any],
-    loss: Callable[[Any, Batch], Tensor],
+    forward: Callable[[Batch[Any]], Any],
+    loss: Callable[[Any, Batch[Any]], Tensor],
     optimiser: torch.optim.Optimizer | loops.LoopAdam,
-    batch: Batch,
+    batch: Batch[Any],
 ) -> Cost:
     """One step."""
     marks = [time.process_time()]
@@ -135,7 +135,7 @@ def step_of(
     return Cost(*(after - before for before, after in pairwise(marks)))
 
 
-def parted(twin: loops.Twin, optimiser: loops.LoopAdam, batch: Batch, parts: int) -> Cost:
+def parted(twin: loops.Twin, optimiser: loops.LoopAdam, batch: Batch[Any], parts: int) -> Cost:
     """One step of the loop form whose network reads one part of the batch; the losses read as much as the whole makes.
 
     Forward and backward of the network count `parts` times.
@@ -143,8 +143,8 @@ def parted(twin: loops.Twin, optimiser: loops.LoopAdam, batch: Batch, parts: int
     few = len(batch.videos) // parts
     mine = batch.video_of_query < few
     part = Batch(
-        videos=take(batch.videos, torch.arange(few)),
-        queries=QueryBatch(**{name: x[mine] for name, x in vars(batch.queries).items()}),
+        videos=batch.videos.take(torch.arange(few)),
+        queries=batch.queries.each(lambda x: x[mine]),
         video_of_query=batch.video_of_query[mine],
     )
     marks = [time.process_time()]
@@ -175,13 +175,19 @@ def measure(size: Size) -> Found:
     assert recipe.objective is not None
     assert recipe.optimizer is not None
     batch, (model, twin) = make_batch(recipe, size), make_pair(recipe, make_twin)
-    objective, settings = recipe.objective(recipe.settings), recipe.settings
+    learn, settings = recipe.objective(recipe.settings), recipe.settings
+
+    def loss(made: Any, given: Batch[Any]) -> Tensor:
+        if isinstance(model, Remembers):
+            model.remember(made)
+        return learn(made, given, loops.EPOCH).total
+
     optimiser = recipe.optimizer(settings, model, STEPS), loops.LoopAdam(twin, settings.optim.lr)
     parts = PARTS.get(size.system, 1) if size.videos >= LARGE else 1
     costs: tuple[list[Cost], list[Cost]] = ([], [])
     for _ in range(size.repeats + 1):
         model.zero_grad()
-        costs[0].append(step_of(model, lambda out, given: objective(out, given, loops.EPOCH)[0], optimiser[0], batch))
+        costs[0].append(step_of(cast(Embeds, model).embed, loss, optimiser[0], batch))
         model.zero_grad()
         if parts > 1:
             costs[1].append(parted(twin, optimiser[1], batch, parts))
@@ -199,18 +205,18 @@ def compare(size: Size) -> float:
     recipe = load_recipe(target).with_settings(["model.dropout=0", "model.input_dropout=0"])
     assert recipe.objective is not None
     batch = make_batch(recipe, replace(size, videos=12))
-    (model, twin), objective = make_pair(recipe, make_twin), recipe.objective(recipe.settings)
+    (model, twin), learn = make_pair(recipe, make_twin), recipe.objective(recipe.settings)
     found = []
     with patch.object(torch, "rand", _zeros):  # of several the first is drawn, and videos are mixed
         torch.manual_seed(2)
-        found.append((objective(model(batch), batch, loops.EPOCH)[0], model))
+        found.append((learn(cast(Embeds, model).embed(batch), batch, loops.EPOCH).total, model))
         torch.manual_seed(2)
         found.append((twin.loss(twin(batch), batch), twin))
     numbers: list[tuple[float, float]] = []
-    for loss, form in found:
-        torch.autograd.backward(loss)
+    for total, form in found:
+        torch.autograd.backward(total)
         squares = [p.grad.double().square().sum() for p in form.parameters() if p.grad is not None]
-        numbers.append((float(loss.detach()), float(torch.stack(squares).sum().sqrt())))
+        numbers.append((float(total.detach()), float(torch.stack(squares).sum().sqrt())))
     return max(abs(a - b) / abs(a) for a, b in zip(numbers[0], numbers[1], strict=True))
 
 

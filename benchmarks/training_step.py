@@ -28,16 +28,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prvr.core.types import Batch, Outputs, QueryBatch, VideoBatch, VideoTokens
+from prvr.core.types import Batch, Made, QueryBatch, VideoTokens
 from prvr.kernels.switch import without_kernels
-from prvr.methods.msc import runs as msc
+from prvr.methods.msc import loss as msc
 from prvr.methods.msc.merging import segment_clips
-from prvr.methods.msc.network import MSC, MSCConfig
-from prvr.methods.msc.official import to_official
-from prvr.methods.msc.prepare import PrepareConfig
+from prvr.methods.msc.network import MSC, Aligned, MSCConfig
+from prvr.methods.msc.official import OFFICIAL
+from prvr.methods.msc.prepare import MSCVideos, PrepareConfig
 from prvr.methods.msc.tcpl import tcpl_angle
 from prvr.parts.objective import Objective
-from prvr.parts.scoring import cosine_scores, dot_scores
 from tests.parts.slow import LoopNetwork, loop_cbva
 
 # checkpoint: ours, activations made again in the backward pass; readable: ours without kernels
@@ -101,7 +100,7 @@ def make_config(size: Size) -> MSCConfig:
     )
 
 
-def make_batch(size: Size, config: MSCConfig) -> Batch:
+def make_batch(size: Size, config: MSCConfig) -> Batch[MSCVideos]:
     """Random features; clips so alike that the videos fall into all levels in turn."""
     v, t, c, plan = size.videos, config.frames, config.clips, PrepareConfig()
     level = torch.arange(v) % len(plan.levels)
@@ -112,7 +111,7 @@ def make_batch(size: Size, config: MSCConfig) -> Batch:
     clips, clip_size = F.normalize(groups, dim=-1), torch.full((v, c), t / c)
     words = F.normalize(torch.randn(size.queries, size.words, size.text_width), dim=-1)
     return Batch(
-        videos=VideoBatch(
+        videos=MSCVideos(
             frames=F.normalize(torch.randn(v, t, size.video_width), dim=-1),
             frame_valid=torch.ones(v, t, dtype=torch.bool),
             clips=clips,
@@ -139,43 +138,49 @@ def make_network(form: str, config: MSCConfig) -> MSC | LoopNetwork:
 def model_as_released(model: MSC) -> LoopNetwork:
     """The slow twin with the same weights, in the same mode."""
     twin = LoopNetwork(model.config).train(model.training)
-    twin.load_state_dict(to_official(model.state_dict()))
+    twin.load_state_dict(OFFICIAL.write(model.state_dict()))
     return twin
 
 
-def make_objective(form: str, config: MSCConfig) -> Objective:
+def make_objective(form: str, config: MSCConfig) -> Objective[Made[Tensor, Aligned], msc.MSCSeen]:
     """All terms with hard negatives, weighted as published; two of them as released where that is asked for."""
-    settings = msc.MSCSettings(model=config)
+    settings = msc.MSCSettings(model=config, prepare=PrepareConfig(), loss=msc.LossConfig())
     objective, plan = msc.objective(settings), settings.prepare
     if form != "released":
         return objective
 
-    def angles(outputs: Outputs, batch: Batch, _: int) -> Tensor:
+    def angles(seen: msc.MSCSeen, batch: Batch[MSCVideos], _: int) -> Tensor:
         with without_kernels():
-            return tcpl_angle(outputs.query, batch.queries.sentence).mean()
+            return tcpl_angle(seen.query, batch.queries.sentence).mean()
 
-    def cbva(outputs: Outputs, batch: Batch, _: int) -> Tensor:
-        frames, clips = outputs.aligned_frames, outputs.aligned_clips
+    def cbva(seen: msc.MSCSeen, batch: Batch[MSCVideos], _: int) -> Tensor:
+        frames, clips = seen.aligned_frames, seen.aligned_clips
         return loop_cbva(frames, clips, batch.videos, plan.similarity_threshold, plan.levels).mean()
 
     return replace(objective, terms={**objective.terms, "tcpl_angle": angles, "cbva": cbva})
 
 
-def losses(objective: Objective, leaves: list[Tensor], batch: Batch) -> None:
+def losses(
+    objective: Objective[Made[Tensor, Aligned], msc.MSCSeen], leaves: list[Tensor], batch: Batch[MSCVideos]
+) -> None:
     """Scores and all terms, and their gradients in the leaves."""
     query, frames, clips, *aligned = leaves
     tokens = VideoTokens(frames, batch.videos.frame_valid, clips, batch.videos.clip_size > 0)
-    scores = cosine_scores(query, tokens), dot_scores(query, tokens)
-    total, _ = objective(Outputs(query, tokens, *scores, *aligned), batch, 99)
-    torch.autograd.backward(total)
+    torch.autograd.backward(objective(Made(query, Aligned(tokens, *aligned)), batch, 99).total)
 
 
-def step(model: MSC | LoopNetwork, objective: Objective, part: Batch, batch: Batch) -> Cost:
+def step(
+    model: MSC | LoopNetwork,
+    objective: Objective[Made[Tensor, Aligned], msc.MSCSeen],
+    part: Batch[MSCVideos],
+    batch: Batch[MSCVideos],
+) -> Cost:
     """One step: the network reads a part of the batch, the losses are those of the whole."""
     model.zero_grad()
     begin, wall = time.process_time(), time.perf_counter()
-    query, video, *aligned = model.embed(part)
-    encoded, middle = [query, video.frames, video.clips, *aligned], time.process_time()
+    query, video = model.embed(part)
+    encoded = [query, video.tokens.frames, video.tokens.clips, video.frames, video.clips]
+    middle = time.process_time()
     counts = [len(batch.queries), *[len(batch.videos)] * 4]
     leaves = [x.detach().requires_grad_() for x in encoded]
     if part is not batch:

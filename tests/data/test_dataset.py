@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from prvr.core.errors import DataError
-from prvr.core.types import Query, TextFeatures
+from prvr.core.types import Query, TextFeatures, Videos
 from prvr.core.vectors import unit_queries
 from prvr.data.dataset import RetrievalSet
 from prvr.data.sources import StoreSource
 from prvr.methods.msc.network import METHOD
-from prvr.methods.msc.prepare import PrepareConfig
+from prvr.methods.msc.prepare import MSCVideos, PrepareConfig
 from tests.features.make import ColourEncoder, some_features, store_with
 
 SENTENCES = {"a": ["red", "green blue"], "b": ["blue"], "c": ["red red red", "green", "blue green"], "d": ["red blue"]}
@@ -33,11 +34,16 @@ def some_set(folder: Path) -> RetrievalSet:
     )
 
 
+def frames(videos: Videos) -> Tensor:
+    assert isinstance(videos, MSCVideos)
+    return videos.frames
+
+
 def test_a_batch_is_its_videos_with_all_their_queries(tmp_path: Path) -> None:
     items = some_set(tmp_path)
     batch = items.select(torch.tensor([2, 0]))
     assert batch.video_of_query.tolist() == [1, 1, 0, 0, 0]
-    torch.testing.assert_close(batch.videos.frames, items.videos.frames[[2, 0]])
+    torch.testing.assert_close(frames(batch.videos), frames(items.videos)[[2, 0]])
     torch.testing.assert_close(batch.queries.sentence, items.queries.sentence[[0, 1, 3, 4, 5]])
     assert items.select(torch.tensor([1])).queries.words.shape[1] == 1, "cut to the longest query of the batch"
     assert batch.queries.words.shape[1] == 3
@@ -48,12 +54,12 @@ def test_an_epoch_is_every_video_once_in_an_order_of_its_own(tmp_path: Path) -> 
 
     def order(seed: int, epoch: int) -> list[list[float]]:
         return [
-            b.videos.frames[v, 0].tolist()
+            frames(b.videos)[v, 0].tolist()
             for b in items.batches(3, seed=seed, epoch=epoch)
             for v in range(len(b.videos))
         ]
 
-    every = sorted(items.videos.frames[:, 0].tolist())
+    every = sorted(frames(items.videos)[:, 0].tolist())
     for epoch in range(3):
         assert sorted(order(1, epoch)) == every
         assert order(1, epoch) == order(1, epoch)

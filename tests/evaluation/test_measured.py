@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_one_pass_in_batches_measures_what_the_whole_in_memory_does(monkeypatch:
     about = About(split="val", selected_on="val", seed=3, recipe="a:b", settings="abc", features=features)
     found = measured(model, items, about, resamples=50)
     with torch.no_grad():
-        tokens = model.encode_videos(items.videos)
+        tokens = model.encode_videos(cast(MSCVideos, items.videos))
         queries = model.query(items.queries.sentence)
     scores, report = cosine_scores(queries, tokens), found.report
     for name, weight in (("fused", 0.4), ("frame", 0.0), ("clip", 1.0)):
@@ -124,7 +125,7 @@ def test_a_perfect_clip_is_a_perfect_moment_and_units_of_the_clock_do_not_matter
     clips = torch.nn.functional.one_hot(torch.arange(C), E).float().expand(V, C, E).contiguous()
     sentence = clips[0, torch.arange(Q) % C]
     for scale in (1.0, 0.25):
-        videos = replace(items.videos, clips=clips, frame_spans=items.videos.frame_spans * scale)
+        videos = replace(cast(MSCVideos, items.videos), clips=clips, frame_spans=items.videos.frame_spans * scale)
         clear = replace(items, videos=videos, queries=replace(items.queries, sentence=sentence))
         report = measured(model, clear, About(split="val"), resamples=10).report
         assert report.moments is not None

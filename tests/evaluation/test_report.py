@@ -9,7 +9,7 @@ import torch
 
 from prvr.core.errors import DataError
 from prvr.evaluation.collapse import Similarity
-from prvr.evaluation.curves import Moments
+from prvr.evaluation.curves import MomentReport
 from prvr.evaluation.intervals import bootstrap, compare
 from prvr.evaluation.metrics import Recalls
 from prvr.evaluation.ratios import RatioGroup
@@ -49,7 +49,7 @@ def whole() -> Report:
             RatioGroup(above=0.2, upto=0.4, num_queries=0, recalls=None),
             RatioGroup(above=0.4, upto=1.0, num_queries=1, recalls=recalls(30)),
         ),
-        moments=Moments(
+        moments=MomentReport(
             num_queries=4, r1_50=40.04, r1_70=20.04, mean_precision=25.04, mean_overlap=41.0, whole_video=22.0
         ),
         intervals=bootstrap(ranks, resamples=20),

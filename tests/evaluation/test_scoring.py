@@ -22,6 +22,7 @@ from prvr.data.sources import QueryTable
 from prvr.evaluation.scoring import encode_queries, score_library
 from prvr.methods.recipe import load_recipe
 from prvr.parts import proposals, scoring
+from prvr.parts.spans import equal_spans
 from prvr.parts.videos import ClipVideos, FrameVideos
 from prvr.runs.measure import measure
 from tests.core import slow
@@ -51,6 +52,9 @@ class Lines(nn.Module):
         return VideoTokens(
             self.video(videos.frames), videos.frame_valid, self.video(videos.clips), videos.clip_size > 0
         )
+
+    def token_spans(self, videos: ClipVideos) -> TokenSpans:
+        return TokenSpans(frames=videos.frame_spans, clips=equal_spans(videos, videos.clips.shape[1]))
 
 
 def videos(number: int) -> ClipVideos:

@@ -12,7 +12,7 @@ from prvr.core.facts import Where
 from prvr.index.base import Cue
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import exists, header_of, open_index
-from prvr.index.segments import Form
+from prvr.index.segments import VectorForm
 from prvr.ranker.ranker import zero_shot
 from prvr.search.indexing import Indexing, build_index, locate, repair, verify
 from tests.features.make import ColourEncoder
@@ -122,12 +122,12 @@ def test_repair_makes_again_just_what_is_damaged(videos: Path) -> None:
 
 def test_the_form_of_an_index_stays(videos: Path) -> None:
     folder = videos / ".prvr"
-    build_index([videos], folder, ENCODER, form=Form(tokens="int8"), workers=1)
+    build_index([videos], folder, ENCODER, form=VectorForm(tokens="int8"), workers=1)
     assert build(videos).added == ()
     with EmbeddedIndex.open(folder) as index:
         assert index.form.tokens == "int8"
     with pytest.raises(IndexFolderError, match="was made otherwise"):
-        build_index([videos], folder, ENCODER, form=Form(), workers=1)
+        build_index([videos], folder, ENCODER, form=VectorForm(), workers=1)
     assert zero_shot(ENCODER.spec).width == 3
 
 

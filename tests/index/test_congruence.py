@@ -19,7 +19,7 @@ from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 from prvr.index.qdrant import QdrantIndex
 from prvr.index.qdrant_server import ServerPoints
-from prvr.index.segments import Form
+from prvr.index.segments import VectorForm
 from tests.index.edge import EdgePoints
 from tests.index.make import header, unit, video
 
@@ -50,7 +50,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         case "exact scan":
             index: AbstractContextManager[Index] = EmbeddedIndex.create(tmp_path / "x", head)
         case "int8":
-            index = EmbeddedIndex.create(tmp_path / "x", head, form=Form(tokens="int8"))
+            index = EmbeddedIndex.create(tmp_path / "x", head, form=VectorForm(tokens="int8"))
         case "neighbours":
             monkeypatch.setattr(view, "EXACT", 20)
             monkeypatch.setattr(view, "SHORTLIST", (40, 40))

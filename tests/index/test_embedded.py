@@ -21,13 +21,13 @@ from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 from prvr.index.merging import merge_alike
 from prvr.index.opening import header_of, open_index, read_header
-from prvr.index.segments import Form, Kind
+from prvr.index.segments import Kind, VectorForm
 from tests.index.make import bank, header, unit, video
 
 ROOT = Path(__file__).parents[2]
 
 
-def filled(folder: Path, count: int = 40, *, width: int = 32, form: Form | None = None) -> EmbeddedIndex:
+def filled(folder: Path, count: int = 40, *, width: int = 32, form: VectorForm | None = None) -> EmbeddedIndex:
     index, topics = EmbeddedIndex.create(folder, header(width=width), form=form), unit(7, width)
     for v in range(count):
         add(index, v, topics)
@@ -141,7 +141,7 @@ def test_what_was_made_otherwise_is_refused(tmp_path: Path) -> None:
         with pytest.raises(IndexFolderError, match="holds an index that was made otherwise"):
             EmbeddedIndex.create(tmp_path, other)
     with pytest.raises(IndexFolderError, match="holds an index that was made otherwise"):
-        EmbeddedIndex.create(tmp_path, header(width=32), form=Form(tokens="int8"))
+        EmbeddedIndex.create(tmp_path, header(width=32), form=VectorForm(tokens="int8"))
     with EmbeddedIndex.create(tmp_path, header(width=32)) as index:
         assert len(index) == 3
 
@@ -231,7 +231,7 @@ def test_without_faiss_every_vector_is_compared(tmp_path: Path, monkeypatch: pyt
 def test_int8_takes_half_the_bytes(tmp_path: Path) -> None:
     sizes = {}
     for tokens in get_args(Kind):
-        with filled(tmp_path / tokens, 20, width=64, form=Form(tokens=tokens)) as index:
+        with filled(tmp_path / tokens, 20, width=64, form=VectorForm(tokens=tokens)) as index:
             sizes[tokens] = sum(path.stat().st_size for path in (tmp_path / tokens / "segments").iterdir())
             assert index.num_bytes > sizes[tokens]
     assert sizes["fp32"] == 2 * sizes["fp16"]
@@ -258,7 +258,7 @@ def test_merging_alike_frames_equals_the_loop(alike: float) -> None:
 
 def test_merged_frames_are_kept_instead_of_all(tmp_path: Path) -> None:
     still = unit(1, 32).repeat(9, 1)
-    with EmbeddedIndex.create(tmp_path, header(width=32), form=Form(alike=0.99)) as index:
+    with EmbeddedIndex.create(tmp_path, header(width=32), form=VectorForm(alike=0.99)) as index:
         index.add("still", Bank(still, torch.arange(18.0).view(9, 2), 6))
         (hit,) = index.search(still[0], k=1)
         assert (hit.bank.num_frames, len(hit.bank.tokens)) == (1, 4)

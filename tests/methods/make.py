@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from prvr.core.types import Batch, QueryBatch
-from prvr.methods.msc.loss import Seen, see
+from prvr.methods.msc.loss import MSCSeen, see
 from prvr.methods.msc.network import MSC, MSCConfig
 from prvr.methods.msc.prepare import MSCVideos
 from tests.methods.family import roused
@@ -22,7 +22,7 @@ def network(config: MSCConfig = SMALL) -> MSC:
     return roused(MSC(config))
 
 
-def seen(model: MSC, given: Batch[MSCVideos]) -> Seen:
+def seen(model: MSC, given: Batch[MSCVideos]) -> MSCSeen:
     """What its loss reads of a batch."""
     return see(model.embed(given), given, 0)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from prvr.core.errors import CheckpointError, ConfigError, FeatureError
 from prvr.core.types import Batch, FeatureSpec, Made, QueryAtVideo, QueryBatch, RetrievalModel
 from prvr.methods.amdnet import runs as amdnet
-from prvr.methods.amdnet.loss import AMDNetLoss, Seen, Settings, mask_diversity, moment_relevance, objective
+from prvr.methods.amdnet.loss import AMDNetLoss, AMDNetSeen, Settings, mask_diversity, moment_relevance, objective
 from prvr.methods.amdnet.network import AMDNet, AMDNetConfig, MeansConfig, VideoParts, prepare_means
 from prvr.methods.amdnet.official import OFFICIAL, official_names, undecayed
 from prvr.methods.amdnet.windows import window_masks
@@ -45,7 +45,7 @@ def batch(lengths: tuple[int, ...] = (30, 9, 4), queries: int = 7) -> Batch[Fram
     return family.batch(lengths, queries, prepare=lambda videos, _: prepare_means(videos, PLAN.prepare))
 
 
-def loss() -> Objective[Made[TwiceRead, VideoParts], Seen]:
+def loss() -> Objective[Made[TwiceRead, VideoParts], AMDNetSeen]:
     return objective(PLAN)
 
 

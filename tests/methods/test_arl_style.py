@@ -17,7 +17,7 @@ from prvr.data.folder import DataFolder
 from prvr.evaluation.scoring import score_tokens
 from prvr.methods.arl_style.ambiguity import ambiguous_videos
 from prvr.methods.arl_style.loss import ARLLoss, Judged, Settings, objective, seen_by
-from prvr.methods.arl_style.network import ARLStyle, ARLStyleConfig, Asked, Pair, Shown
+from prvr.methods.arl_style.network import ARLQueries, ARLStyle, ARLStyleConfig, ARLVideos, Pair
 from prvr.methods.recipe import load_recipe
 from prvr.parts.nce import query_nce, video_nce
 from prvr.parts.objective import Objective
@@ -61,12 +61,12 @@ class Seeded(nn.Module):
         super().__init__()
         self.model = model
 
-    def embed(self, given: Batch[FrameVideos]) -> Made[Asked, Shown]:
+    def embed(self, given: Batch[FrameVideos]) -> Made[ARLQueries, ARLVideos]:
         torch.manual_seed(11)
         return self.model.embed(given)
 
 
-def loss(**options: Any) -> Objective[Made[Asked, Shown], Judged]:
+def loss(**options: Any) -> Objective[Made[ARLQueries, ARLVideos], Judged]:
     return objective(Settings(model=SMALL, prepare=UniformConfig(), loss=ARLLoss(**PLAIN | options)))
 
 

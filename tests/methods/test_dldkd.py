@@ -11,7 +11,7 @@ from prvr.core.errors import CheckpointError, ConfigError
 from prvr.core.types import Batch, FeatureSpec, Made, QueryAtVideo, RetrievalModel, Teacher, VideoTokens
 from prvr.evaluation.scoring import score_tokens
 from prvr.methods.dldkd import runs as dldkd
-from prvr.methods.dldkd.loss import DLDKDLoss, Seen, Settings, objective
+from prvr.methods.dldkd.loss import DLDKDLoss, DLDKDSeen, Settings, objective
 from prvr.methods.dldkd.network import DLDKD, BranchQueries, DLDKDConfig
 from prvr.methods.dldkd.official import OFFICIAL, OFFICIAL_PLUS, official_names
 from prvr.methods.official import stack_depth, undecayed
@@ -50,7 +50,7 @@ def given_batch(**options: Any) -> Batch[Any]:
     return batch(text=VIDEO, prepare=prepare_frames, **options)
 
 
-def loss(config: DLDKDConfig = SMALL, **options: Any) -> Objective[Made[BranchQueries, VideoTokens], Seen]:
+def loss(config: DLDKDConfig = SMALL, **options: Any) -> Objective[Made[BranchQueries, VideoTokens], DLDKDSeen]:
     given = DLDKDLoss(**{"hard_pool": 1} | options)
     return objective(Settings(model=config, prepare=UniformConfig(), loss=given))
 

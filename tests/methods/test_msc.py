@@ -10,7 +10,7 @@ from torch import Tensor
 
 from prvr.core.errors import CheckpointError, ConfigError
 from prvr.core.types import QueryBatch, RetrievalModel
-from prvr.methods.msc.loss import Seen
+from prvr.methods.msc.loss import MSCSeen
 from prvr.methods.msc.network import MSC, MSCConfig
 from prvr.methods.msc.official import OFFICIAL, official_names, stack_depth, undecayed
 from tests.methods.family import padded
@@ -69,7 +69,7 @@ def test_the_mixture_equals_the_loop_over_blocks(places: int, sized: bool) -> No
         torch.testing.assert_close(found[f"frame_encoder_1.{name}"], want_grad, atol=1e-9, rtol=1e-7)
 
 
-def flat(outputs: Seen) -> list[Tensor]:
+def flat(outputs: MSCSeen) -> list[Tensor]:
     return [outputs.query, *outputs.video, *outputs.cosine, *outputs.dot, outputs.aligned_frames, outputs.aligned_clips]
 
 
@@ -175,7 +175,7 @@ def test_dropout_is_for_training_and_follows_the_seed() -> None:
 def test_every_parameter_has_a_gradient() -> None:
     model, given = network(), batch()
     outputs = seen(model, given)
-    (outputs.cosine.fused(0.4).sum() + outputs.aligned_clips.sum()).backward()
+    torch.autograd.backward(outputs.cosine.fused(0.4).sum() + outputs.aligned_clips.sum())
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 

@@ -15,7 +15,7 @@ from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, FeatureSpec
 from prvr.methods.msc import runs as msc
 from prvr.methods.msc.cbva import cbva
-from prvr.methods.msc.loss import LossConfig, MSCSettings, Seen, objective
+from prvr.methods.msc.loss import LossConfig, MSCSeen, MSCSettings, objective
 from prvr.methods.msc.merging import segment_clips
 from prvr.methods.msc.prepare import MSCVideos, PrepareConfig
 from prvr.methods.msc.tcpl import tcpl_angle, tcpl_distance
@@ -128,7 +128,7 @@ def term(name: str, **options: Any) -> Tensor:
     return objective(settings).terms[name](seen(model, given), given, 0)
 
 
-def expect(make: Callable[[Seen, Batch[MSCVideos]], Tensor]) -> Tensor:
+def expect(make: Callable[[MSCSeen, Batch[MSCVideos]], Tensor]) -> Tensor:
     model = network()
     torch.manual_seed(1)
     given = batch()

@@ -18,8 +18,15 @@ from prvr.data.folder import DataFolder
 from prvr.methods.family import bert_adam
 from prvr.methods.official import stack_depth, undecayed
 from prvr.methods.protoprvr_style.layers import FrameDecoder, PrototypeLayer, WordDecoder, looked_at, masked_places
-from prvr.methods.protoprvr_style.loss import ProtoLoss, Seen, Settings, objective
-from prvr.methods.protoprvr_style.network import TAUGHT, Draws, ProtoPRVRStyle, ProtoPRVRStyleConfig, Stored, Told
+from prvr.methods.protoprvr_style.loss import ProtoLoss, ProtoSeen, Settings, objective
+from prvr.methods.protoprvr_style.network import (
+    TAUGHT,
+    Draws,
+    ProtoPRVRStyle,
+    ProtoPRVRStyleConfig,
+    ProtoQueries,
+    ProtoVideos,
+)
 from prvr.methods.protoprvr_style.splicing import splice
 from prvr.methods.recipe import load_recipe
 from prvr.parts.attention_layers import reset_parameters
@@ -70,11 +77,11 @@ class Drawn(nn.Module):
         videos, queries = len(given.videos), len(given.queries)
         self.draws = Draws(torch.rand(queries, 7), torch.randperm(videos), torch.rand(videos // 2), mixing=True)
 
-    def embed(self, given: Batch[ClipVideos]) -> Made[Told, Stored]:
+    def embed(self, given: Batch[ClipVideos]) -> Made[ProtoQueries, ProtoVideos]:
         return self.model.embed(given, self.draws)
 
 
-def loss(**options: Any) -> Objective[Made[Told, Stored], Seen]:
+def loss(**options: Any) -> Objective[Made[ProtoQueries, ProtoVideos], ProtoSeen]:
     given = ProtoLoss(**{"hard_from_epoch": 0, "hard_pool": 1, "best_from_epoch": 0} | options)
     return objective(Settings(model=SMALL, prepare=UniformConfig(), loss=given))
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from prvr.core.vectors import unit_rows
-from prvr.methods.dldkd.fade import exponential_fade, linear_fade, sigmoid_fade, soft_label_fade
+from prvr.methods.dldkd.distillation import exponential_fade, linear_fade, sigmoid_fade, soft_label_fade
 from prvr.parts.bert_adam import BertAdam, Schedule, warmup_cosine, warmup_linear
 from prvr.parts.sampling import at_most, average_positions, interpolate_positions, position_edges
 from tests.parity.arrays import Arrays, close

@@ -220,7 +220,9 @@ def test_total_loss_and_gradients(case: Case, monkeypatch: pytest.MonkeyPatch) -
         check_gradients(case, learned, where)
 
 
-def check_gradients(case: Case, learned: Objective[Made[BranchQueries, VideoTokens], dldkd.Seen], where: str) -> None:
+def check_gradients(
+    case: Case, learned: Objective[Made[BranchQueries, VideoTokens], dldkd.DLDKDSeen], where: str
+) -> None:
     file, (wide, given) = case.file, in_double(case.model, case.batch)
     total, _ = learned(wide.embed(given), given, file.settings()["kd_epoch"])
     close(total, file[f"{where}loss_f64"])

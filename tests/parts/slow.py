@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prvr.core.types import Batch, Made, QueryBatch, VideoTokens
-from prvr.methods.msc.network import Aligned, MSCConfig
+from prvr.methods.msc.network import Aligned, MixtureConfig
 from prvr.methods.msc.prepare import MSCVideos
 
 
@@ -225,7 +225,7 @@ class LoopPositions(nn.Module):
 class LoopNetwork(nn.Module):
     """MSC as released: what the fast network is tested and measured against. Its parameters have the authors' names."""
 
-    def __init__(self, config: MSCConfig) -> None:
+    def __init__(self, config: MixtureConfig) -> None:
         super().__init__()
         c = config
         for branch, width_in, length in (

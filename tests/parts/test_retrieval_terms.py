@@ -148,7 +148,9 @@ def test_weights_are_found_by_the_names_of_the_terms() -> None:
         "nce_frame": lambda seen, _, __: seen.sum(),
         "own": lambda seen, _, __: seen.sum() * 2,
     }
-    found = weighted(lambda made, _, __: made.queries, terms, SimpleNamespace(nce_clip=0.0, nce_frame=0.5))
+    found: Objective[Made[Tensor, Aligned], Tensor] = weighted(
+        lambda made, _, __: made.queries, terms, SimpleNamespace(nce_clip=0.0, nce_frame=0.5)
+    )
     assert found.weights == {"nce_frame": 0.5, "own": 1.0}
     made, given = network().embed(batch()), batch()
     torch.testing.assert_close(found(made, given, 0).total, 2.5 * made.queries.sum())

@@ -20,7 +20,6 @@ from prvr.parts.proposals import (
 from prvr.parts.sampling import average_positions
 from prvr.parts.spans import equal_spans, whole_spans
 from prvr.parts.uniform import UniformConfig, prepare_frames, prepare_uniform
-from prvr.core.vectors import unit_rows
 from prvr.parts.videos import FrameVideos
 from tests.parts.make import video_features
 

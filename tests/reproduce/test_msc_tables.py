@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from prvr.methods.msc import runs as msc
+from prvr.methods.msc.loss import objective as msc_objective
 from prvr.methods.recipe import Recipe
 from prvr.reproduce import msc_tables as tables
 from prvr.reproduce import published
-from prvr.reproduce.published import Agreement, Row
+from prvr.reproduce.published import Agreement, PrintedRow
 from tests.methods.test_msc_runs import flat
 
 Table = Callable[[Recipe], dict[str, Recipe]]
@@ -37,7 +38,9 @@ def changes(base: Recipe, row: Recipe) -> dict[str, Any]:
         *((tables.table_a1, numbers) for numbers in published.TABLE_A1.values()),
     ],
 )
-def test_rows_stand_beside_the_published_ones_and_one_is_the_full_method(table: Table, numbers: dict[str, Row]) -> None:
+def test_rows_stand_beside_the_published_ones_and_one_is_the_full_method(
+    table: Table, numbers: dict[str, PrintedRow]
+) -> None:
     base = msc.charades() if table is tables.table_a1 else msc.qvhighlights()
     rows = table(base)
     assert list(rows) == list(numbers)
@@ -57,7 +60,7 @@ def test_table_1_adds_one_part_in_each_row() -> None:
         {"prepare.clips": "merged"},
         {"prepare.levels": (32, 20, 12, 8, 5)},
     ]
-    base = msc.objective(rows[0].settings)
+    base = msc_objective(rows[0].settings)
     assert set(base.terms) == {"nce_clip", "nce_frame", "triplet_clip", "triplet_frame"}
 
 

@@ -19,7 +19,7 @@ from prvr.index.base import Index
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 from prvr.search.background import COUNTS
-from prvr.search.calibration import NOTE, Calibrated, State, calibrate
+from prvr.search.calibration import NOTE, Calibrated, CalibrationState, calibrate
 from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, STRENGTH, UNCALIBRATED
 from prvr.search.judge import Judge
 from tests.index.make import SPEC, bank, header, unit
@@ -63,7 +63,7 @@ def slow_scores(index: ExactIndex, video_id: str, queries: Tensor) -> list[float
     return found
 
 
-def same(one: State | None, other: State | None) -> None:
+def same(one: CalibrationState | None, other: CalibrationState | None) -> None:
     assert one is not None
     assert other is not None
     assert one.versions == other.versions
@@ -78,7 +78,7 @@ def same(one: State | None, other: State | None) -> None:
 def test_a_state_is_what_the_loop_over_sentences_and_videos_says() -> None:
     index = library(range(31))
     assert calibrate(index, embed, encoder=SPEC, home=HOME) == Calibrated(31, 31, enough=True)
-    state = State.of(index)
+    state = CalibrationState.of(index)
     assert state is not None
     texts = [sentence.text for sentence in state.sentences]
     queries = torch.nn.functional.normalize(embed(texts), dim=1).half().float()
@@ -117,24 +117,24 @@ def test_an_update_equals_starting_again(tmp_path: Path) -> None:
         fill(index, range(60, 66))
         fill(index, range(20, 23), version="2")
         assert calibrate(index, embed, encoder=SPEC) == Calibrated(9, 63, enough=True)
-        updated = State.of(index)
+        updated = CalibrationState.of(index)
         index.put_note(NOTE, "")
         assert calibrate(index, embed, encoder=SPEC, home=HOME).compared == 63
-        same(updated, State.of(index))
+        same(updated, CalibrationState.of(index))
 
 
 def test_what_describes_a_video_does_not_count_for_it() -> None:
     index = library()
     about = [Query(query_id=str(v), video_id=f"{v % 40:03}", text=f"home {v}") for v in range(240)]
     calibrate(index, embed, encoder=SPEC, home=about)
-    state = State.of(index)
+    state = CalibrationState.of(index)
     assert state is not None
     owners = {row: sentence.own for row, sentence in enumerate(state.sentences) if sentence.own}
     assert len(owners) == 240
     assert all(state.best[row][1] != own for row, own in owners.items() if row in state.best)
     fill(index, range(5, 9), version="2")
     calibrate(index, embed, encoder=SPEC)
-    again = State.of(index)
+    again = CalibrationState.of(index)
     assert again is not None
     assert all(again.best[row][1] != own for row, own in owners.items() if row in again.best)
 
@@ -168,7 +168,7 @@ def test_another_encoder_starts_again() -> None:
     calibrate(index, embed, encoder=SPEC, home=HOME)
     other = replace(SPEC, revision="2" * 12)
     assert calibrate(index, embed, encoder=other).compared == 40
-    state = State.of(index)
+    state = CalibrationState.of(index)
     assert state is not None
     assert not state.rows("home", null=True)
 
@@ -242,7 +242,7 @@ def test_t_norm_takes_out_what_a_sentence_scores_with_everything() -> None:
 def test_unknown_is_said_where_there_is_no_null() -> None:
     index = library()
     calibrate(index, embed, encoder=SPEC)
-    state = State.of(index)
+    state = CalibrationState.of(index)
     assert state is not None
     few = tuple(one._replace(null=False) for one in state.sentences)
     empty = Judge(replace(state, sentences=few), clip_weight=0.4)

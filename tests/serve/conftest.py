@@ -23,7 +23,7 @@ from prvr.serve.runner import Server, bound
 from prvr.serve.settings import ServeConfig
 from prvr.service import work
 from prvr.service.desk import Desk
-from prvr.service.work import Step
+from prvr.service.work import JobStep
 from tests.video.make import steps, write_video
 
 
@@ -120,7 +120,7 @@ def events(client: httpx.Client, job: dict[str, Any]) -> list[tuple[str, dict[st
 
 def read(folder: Path, index: Path, *, prune: bool = False) -> dict[str, Any]:
     """As a job does it, but in this process."""
-    seen: list[Step] = []
+    seen: list[JobStep] = []
     found = work.index_folder(seen.append, [folder], index, None, "cpu", prune, ["films"])
     assert [step.done for step in seen] == sorted(step.done for step in seen)
     return found

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from prvr.core.errors import VideoError
-from prvr.service.work import Report, Step
+from prvr.service.work import JobStep, Report
 
 
 def count(report: Report, most: int, pause_s: float) -> dict[str, Any]:
     for done in range(1, most + 1):
         time.sleep(pause_s)
-        report(Step(done=done, total=most, unit="steps", current=f"step {done}", speed=2.0))
+        report(JobStep(done=done, total=most, unit="steps", current=f"step {done}", speed=2.0))
     return {"counted": most, "pid": os.getpid(), "niceness": os.nice(0)}
 
 
 def wait_for(report: Report, marker: Path) -> dict[str, Any]:
     """Says its process id, then waits for a file."""
-    report(Step(done=0, total=1, current=str(os.getpid())))
+    report(JobStep(done=0, total=1, current=str(os.getpid())))
     while not marker.exists():
         time.sleep(0.01)
     return {}

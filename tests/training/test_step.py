@@ -15,13 +15,13 @@ from torch.utils._pytree import tree_leaves
 
 import prvr
 from prvr.core.errors import CheckpointError, ConfigError
-from prvr.core.method import TrainConfig
+from prvr.core.method import Precision, TrainConfig
 from prvr.core.types import Batch, Loss, Made
 from prvr.methods.msc.loss import see
 from prvr.methods.msc.network import Aligned
 from prvr.methods.msc.prepare import MSCVideos
 from prvr.training.feeding import ahead, feed
-from prvr.training.step import Precision, make_step
+from prvr.training.step import make_step
 from tests.training.make import TwoLines, objective, some_batch
 from tests.training.make import run as run_two_lines
 from tests.training.ranks import make_batch, make_model, make_optimizer, world_objective

@@ -85,7 +85,7 @@ def run_index(args: argparse.Namespace) -> int:
 
 def _index(args: argparse.Namespace, folder: Path) -> int:
     from prvr.index.opening import header_of
-    from prvr.index.segments import Form
+    from prvr.index.segments import VectorForm
     from prvr.ranker.ranker import open_run
     from prvr.search.indexing import build_index
 
@@ -107,7 +107,7 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             prune=args.prune,
             tags=args.tag,
             engine=args.engine,
-            form=Form(tokens=args.tokens or "fp16", alike=args.alike) if args.tokens or args.alike else None,
+            form=VectorForm(tokens=args.tokens or "fp16", alike=args.alike) if args.tokens or args.alike else None,
             retry=() if args.retry else None,
             home=home,
             on_progress=show,

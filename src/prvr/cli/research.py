@@ -280,12 +280,12 @@ def run_reproduce(args: argparse.Namespace) -> int:
 def run_compare(args: argparse.Namespace) -> int:
     """Systems side by side."""
     from prvr.data.folder import DataFolder
-    from prvr.reproduce.compare import Plan, compare, draw
+    from prvr.reproduce.compare import ComparePlan, compare, draw
     from prvr.reproduce.lab import Lab, by_benchmark
     from prvr.reproduce.sheet import markdown, write
     from prvr.reproduce.systems import choose
 
-    plan = Plan(
+    plan = ComparePlan(
         systems=choose(args.systems),
         budget=None if args.budget is None else int(positive(args.budget, "--budget")),
         settings=tuple(args.settings),

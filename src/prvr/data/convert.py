@@ -13,7 +13,7 @@ from prvr.core.files import write_whole
 from prvr.core.types import Query
 from prvr.data.annotations import group_by_video
 from prvr.data.benchmarks.catalogue import BENCHMARKS
-from prvr.data.benchmarks.forms import CAPTIONS, JSONL, Form, form, form_of
+from prvr.data.benchmarks.forms import CAPTIONS, JSONL, AnnotationForm, form, form_of
 from prvr.data.benchmarks.opening import Annotations, open_annotations
 
 _FIELDS = {
@@ -28,7 +28,7 @@ _FIELDS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loss:
+class Unwritten:
     """What a form has no place for."""
 
     file: Path
@@ -45,7 +45,7 @@ class Converted:
 
     files: tuple[Path, ...]
     queries: int
-    lost: tuple[Loss, ...]  # empty: reading the files gives the same queries
+    lost: tuple[Unwritten, ...]  # empty: reading the files gives the same queries
 
 
 def convert(source: Path, target: Path, *, to: str) -> Converted:
@@ -69,7 +69,7 @@ def convert(source: Path, target: Path, *, to: str) -> Converted:
     return Converted(files=tuple(written), queries=sum(map(len, read.values())), lost=tuple(lost))
 
 
-def _targets(annotations: Annotations, target: Path, wanted: Form) -> dict[Path, str]:
+def _targets(annotations: Annotations, target: Path, wanted: AnnotationForm) -> dict[Path, str]:
     """File to write -> the split that goes into it."""
     known = next((one for one in BENCHMARKS if one.name == wanted.name), None)
     if known is None:
@@ -85,7 +85,7 @@ def _targets(annotations: Annotations, target: Path, wanted: Form) -> dict[Path,
     return {target / release.file: split for split in annotations.splits if (release := known.release(split))}
 
 
-def _rendered(queries: Sequence[Query], wanted: Form, source: Path) -> tuple[str, list[Query]]:
+def _rendered(queries: Sequence[Query], wanted: AnnotationForm, source: Path) -> tuple[str, list[Query]]:
     """The text of a file, and what is read from it. Raises DataError where the form cannot hold some query at all."""
     try:
         text = wanted.render(queries)
@@ -94,14 +94,14 @@ def _rendered(queries: Sequence[Query], wanted: Form, source: Path) -> tuple[str
         raise DataError(f"{source}: cannot be written in the form {wanted.name!r} ({error})") from error
 
 
-def _losses(path: Path, queries: Sequence[Query], again: Sequence[Query]) -> list[Loss]:
+def _losses(path: Path, queries: Sequence[Query], again: Sequence[Query]) -> list[Unwritten]:
     """What reading the written text back does not give again."""
     before, after = _by_video(queries), _by_video(again)  # one form keeps queries by video
     counts = {
         name: sum(getattr(old, name) != getattr(new, name) for old, new in zip(before, after, strict=True))
         for name in _FIELDS
     }
-    return [Loss(file=path, field=name, queries=count) for name, count in counts.items() if count]
+    return [Unwritten(file=path, field=name, queries=count) for name, count in counts.items() if count]
 
 
 def _by_video(queries: Sequence[Query]) -> list[Query]:

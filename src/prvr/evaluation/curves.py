@@ -26,7 +26,7 @@ class BranchTokens(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moments:
+class MomentReport:
     """How well the moments of the right videos are found, in percent, as the QVHighlights evaluator counts."""
 
     num_queries: int  # with annotated windows and known times
@@ -58,7 +58,7 @@ def windows_of(tokens: TokenScores, duration_s: Tensor, *, clip_weight: float) -
     return padded(np.column_stack([found.spans, found.peaks]), found.sizes)
 
 
-def moment_scores(predicted: Windows, truth: Windows, duration_s: Tensor) -> Moments | None:
+def moment_scores(predicted: Windows, truth: Windows, duration_s: Tensor) -> MomentReport | None:
     """Moments of Q right videos, best first, against what is annotated; duration_s (Q,). None of no query."""
     known = any_of(truth.valid) & any_of(predicted.valid)
     if not known.any():
@@ -66,7 +66,7 @@ def moment_scores(predicted: Windows, truth: Windows, duration_s: Tensor) -> Mom
     predicted, truth = predicted.take(known), truth.take(known)
     best = best_overlap(predicted.spans[:, 0], truth)
     whole = np.stack([np.zeros(len(best)), duration_s.double().numpy()[known]], 1)
-    return Moments(
+    return MomentReport(
         num_queries=len(best),
         r1_50=100 * float((best >= THRESHOLDS[0]).mean()),
         r1_70=100 * float((best >= THRESHOLDS[4]).mean()),

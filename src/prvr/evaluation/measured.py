@@ -20,7 +20,7 @@ from prvr.evaluation.report import Report
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ranks:
+class QueryRanks:
     """Where each query found its video, from 1."""
 
     query_ids: tuple[str, ...]  # Q
@@ -35,7 +35,7 @@ class Measured:
     """One system on one split, as a whole and query by query."""
 
     report: Report
-    ranks: Ranks
+    ranks: QueryRanks
 
     def save(self, path: Path) -> None:
         """`path` for the report, JSON, and the ranks beside it, `.npz`. Raises DataError where it cannot be written."""
@@ -58,7 +58,7 @@ class Measured:
             with _beside(path).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 ids, names, table = (file[name] for name in ("query_ids", "names", "table"))
             columns = zip(map(str, names), torch.from_numpy(table.astype(np.int64)), strict=True)
-            ranks = Ranks(query_ids=tuple(map(str, ids)), **dict(columns))
+            ranks = QueryRanks(query_ids=tuple(map(str, ids)), **dict(columns))
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(
                 f"{path}: no report with its ranks, or a damaged one ({error}); write it again with `prvr evaluate`"

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from prvr.core.errors import DataError
 from prvr.evaluation.collapse import Similarity
-from prvr.evaluation.curves import Moments
+from prvr.evaluation.curves import MomentReport
 from prvr.evaluation.intervals import NAMES, Comparison, Interval, Intervals, Unit
 from prvr.evaluation.metrics import Recalls
 from prvr.evaluation.ratios import RATIOS, RatioGroup
@@ -39,7 +39,7 @@ class Report:
     correlation_truth: float | None = None  # Spearman: the queries' cosines with their true similarities
     correlation_encoder: float | None = None  # Spearman: the queries' cosines with those of the encoder
     by_ratio: tuple[RatioGroup, ...] | None = None  # of the fused score, by the share of the video that is described
-    moments: Moments | None = None  # inside the right video
+    moments: MomentReport | None = None  # inside the right video
     intervals: Intervals | None = None  # of the fused score, queries drawn
     intervals_video: Intervals | None = None  # of the fused score, videos drawn with all their queries
     selected_on: str | None = None  # the queries that chose the checkpoint; None: nothing was chosen
@@ -61,7 +61,7 @@ class Report:
                 plain[name] = value.to_dict()
             elif isinstance(value, Similarity):
                 plain[name] = {"intra": value.intra, "total": value.total, "difference": value.difference}
-            elif isinstance(value, (Moments, Intervals)):
+            elif isinstance(value, (MomentReport, Intervals)):
                 plain[name] = asdict(value)
             else:
                 plain[name] = dict(value) if isinstance(value, Mapping) else value
@@ -85,7 +85,7 @@ class Report:
             for name in ("text", "text_encoder", "video", "video_released"):
                 found = values[name]
                 values[name] = found and Similarity(intra=found["intra"], total=found["total"])
-            values["moments"] = values["moments"] and Moments(**values["moments"])
+            values["moments"] = values["moments"] and MomentReport(**values["moments"])
             for name in ("intervals", "intervals_video"):
                 values[name] = values[name] and _intervals(values[name])
             values["by_ratio"] = values["by_ratio"] and tuple(map(_ratio_group, values["by_ratio"]))

@@ -28,7 +28,7 @@ from prvr.video.find import find_videos
 from prvr.video.source import NoFrame, shown
 
 
-class Job(NamedTuple):
+class FileToRead(NamedTuple):
     """One file that has to be read."""
 
     video_id: str
@@ -49,7 +49,7 @@ class Refused(NamedTuple):
 class Plan:
     """What is to be done with some paths."""
 
-    jobs: list[Job] = field(default_factory=list)
+    jobs: list[FileToRead] = field(default_factory=list)
     kept: dict[str, Entry] = field(default_factory=dict)  # by id, what is there already
     moved: dict[str, Path] = field(default_factory=dict)  # those whose files lie elsewhere now -> where
     failed: dict[str, str] = field(default_factory=dict)  # file -> one line why
@@ -173,7 +173,7 @@ def encode_video(
     return VideoFeatures(torch.cat(features), stamps, max(duration, float(stamps[-1])))
 
 
-def _keep(entry: Entry, job: Job, todo: Plan, failures: Failures) -> None:
+def _keep(entry: Entry, job: FileToRead, todo: Plan, failures: Failures) -> None:
     """A file that was read before."""
     todo.kept[entry.video_id] = entry
     failures.drop(job.path)
@@ -253,7 +253,7 @@ def _run(
     stop = threading.Event()
     began = time.perf_counter()
 
-    def note(job: Job, done: Entry | Refused) -> None:
+    def note(job: FileToRead, done: Entry | Refused) -> None:
         if isinstance(done, Refused):
             todo.failed[str(job.path)] = done.line
             failures.add(failure(job.path, job.root, done.stage, done.line, (job.size, job.mtime_ns)))
@@ -263,7 +263,7 @@ def _run(
             progress.made.append(done)
 
     with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
-        waiting: dict[Future[Entry | Refused], Job] = {
+        waiting: dict[Future[Entry | Refused], FileToRead] = {
             pool.submit(_read, job, encoder, store, stop): job for job in todo.jobs
         }
         try:
@@ -284,7 +284,7 @@ def _run(
             raise
 
 
-def _read(job: Job, encoder: Encoder, store: FeatureStore, stop: threading.Event) -> Entry | Refused:
+def _read(job: FileToRead, encoder: Encoder, store: FeatureStore, stop: threading.Event) -> Entry | Refused:
     """One file into the store, or why there are no features of it."""
     header = store.header
     try:
@@ -307,7 +307,7 @@ def _one_thread_each() -> Iterator[None]:
 
 def _job(
     path: Path, root: Path, stat: os.stat_result, store: FeatureStore, taken: dict[str, Path]
-) -> tuple[Job, Entry | None]:
+) -> tuple[FileToRead, Entry | None]:
     """A file under its id, and what the store has under that.
 
     The id is its path below the root, with the root's name in front where that is another file's.
@@ -317,7 +317,7 @@ def _job(
     long = f"{root.resolve().name}/{short}"
     here = path.resolve()
     for video_id in (short, long):
-        job = Job(video_id, path, stat.st_size, stat.st_mtime_ns, root)
+        job = FileToRead(video_id, path, stat.st_size, stat.st_mtime_ns, root)
         owner, entry = taken.get(video_id), store.entry(video_id)
         if owner is None and entry and not entry.made_from(job.size, job.mtime_ns) and there(Path(entry.source)):
             owner = Path(entry.source)

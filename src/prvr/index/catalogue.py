@@ -22,7 +22,7 @@ from prvr.core.facts import Facts, Where
 from prvr.core.types import Bank
 from prvr.index.base import VERSION, Cue, IndexHeader, Video, WordHit
 from prvr.index.database import FILE, PART, TABLES, connect, empty, transaction
-from prvr.index.segments import Form, Longs, Places, put_in_place
+from prvr.index.segments import Longs, Places, VectorForm, put_in_place
 from prvr.index.words import Passage, fold, informative, passages_of, rank_words
 
 OF_VIDEO = ("evidence", "tag", "passage")
@@ -32,7 +32,7 @@ GIVE_UP = 1000  # rows one after the other that cannot be read; a page holds few
 MOST_PASSAGES = 2000  # that a search for words looks at more closely
 
 
-class Row(NamedTuple):
+class CatalogueRow(NamedTuple):
     """What the catalogue knows of one video beside its place."""
 
     key: int
@@ -52,7 +52,7 @@ class Catalogue:
         self.broken = ""  # what was the matter, where this is a copy of what can be read of the file
 
     @classmethod
-    def create(cls, folder: Path, header: IndexHeader, form: Form) -> Self:
+    def create(cls, folder: Path, header: IndexHeader, form: VectorForm) -> Self:
         """An empty one, renamed into place when it is complete. Raises sqlite3.Error, OSError."""
         part = folder / PART
         with closing(empty(part)) as connection:
@@ -90,9 +90,9 @@ class Catalogue:
         """What the vectors have in common. Raises sqlite3.DatabaseError when that is not readable."""
         return self._settings(IndexHeader, "header")
 
-    def form(self) -> Form:
+    def form(self) -> VectorForm:
         """How vectors are kept. Raises sqlite3.DatabaseError when that is not readable."""
-        return self._settings(Form, "form")
+        return self._settings(VectorForm, "form")
 
     def meta(self, name: str) -> str:
         """A value of our own."""
@@ -158,7 +158,7 @@ class Catalogue:
         found = self.sql.execute(f"SELECT id FROM video WHERE {clause} ORDER BY id", values).fetchall()
         return np.array(found, np.int64).flatten()
 
-    def rows(self, keys: Iterable[int]) -> dict[int, Row]:
+    def rows(self, keys: Iterable[int]) -> dict[int, CatalogueRow]:
         """Number -> all that is known of some videos."""
         wanted = json.dumps(list(keys))
         listed = "(SELECT value FROM json_each(?))"
@@ -290,7 +290,7 @@ class Catalogue:
         spans = bank.spans.detach().float().contiguous().numpy().tobytes()
         row = (
             *(video.video_id, video.version, *place, bank.num_frames, len(bank.tokens) - bank.num_frames),
-            seal(crc, Row(0, video.video_id, video.version, 0, facts, spans)),
+            seal(crc, CatalogueRow(0, video.video_id, video.version, 0, facts, spans)),
             *(facts.path, facts.path.casefold(), facts.duration_s, facts.modified, facts.bias),
         )
         key = self.sql.execute(f"INSERT INTO video VALUES (NULL{', ?' * len(row)})", row).lastrowid
@@ -303,12 +303,12 @@ class Catalogue:
             self.sql.execute("INSERT INTO words (rowid, said) VALUES (?, ?)", (number, " ".join(fold(passage.text))))
 
 
-def seal(crc: int, row: Row) -> int:
+def seal(crc: int, row: CatalogueRow) -> int:
     """The checksum of a video's rows in its segment, gone on over what belongs to them here."""
     return zlib.crc32(row.spans or b"", zlib.crc32(f"{row.video_id}\0{row.version}".encode(), crc))
 
 
-def bank_of(row: Row, tokens: torch.Tensor, frames: int) -> Bank:
+def bank_of(row: CatalogueRow, tokens: torch.Tensor, frames: int) -> Bank:
     """A video's vectors with their spans."""
     spans = torch.frombuffer(bytearray(row.spans or b""), dtype=torch.float32) if row.spans else torch.empty(0)
     return Bank(tokens, spans.view(-1, 2), frames)
@@ -328,12 +328,12 @@ def condition(where: Where) -> tuple[str, list[str | float]]:
     return " AND ".join(["1", *(clause for clause, _ in given)]), [value for _, value in given]
 
 
-def _row(values: Sequence[Any], tags: Sequence[str]) -> Row:
+def _row(values: Sequence[Any], tags: Sequence[str]) -> CatalogueRow:
     key, video_id, version, crc, path, duration_s, modified, bias, spans = values
     facts = Facts(
         path=str(path), duration_s=float(duration_s), modified=float(modified), bias=float(bias), tags=tuple(tags)
     )
-    return Row(key, str(video_id), str(version), int(crc), facts, spans if isinstance(spans, bytes) else None)
+    return CatalogueRow(key, str(video_id), str(version), int(crc), facts, spans if isinstance(spans, bytes) else None)
 
 
 @contextmanager

@@ -29,11 +29,11 @@ from prvr.core.ranking import best_of_branches
 from prvr.core.types import Bank, Candidate
 from prvr.index import nearest, upkeep
 from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, fits, unit
-from prvr.index.catalogue import Catalogue, Row, bank_of, seal
+from prvr.index.catalogue import Catalogue, CatalogueRow, bank_of, seal
 from prvr.index.database import FILE, PART, explained
 from prvr.index.merging import merge_alike
 from prvr.index.rereading import Changed, until_sound
-from prvr.index.segments import Form, Longs, Places, Segments, encode, write_segment
+from prvr.index.segments import Longs, Places, Segments, VectorForm, encode, write_segment
 from prvr.index.view import View, look
 
 BATCH = 64  # videos a commit, unless `save` is called before
@@ -59,7 +59,7 @@ class EmbeddedIndex:
         self._lock = threading.RLock()
 
     @classmethod
-    def create(cls, folder: Path, header: IndexHeader, *, form: Form | None = None) -> Self:
+    def create(cls, folder: Path, header: IndexHeader, *, form: VectorForm | None = None) -> Self:
         """The index in `folder` opened for writing, made if there is none.
 
         Raises IndexFolderError for one that was made otherwise, in use by another writer, damaged or not writable.
@@ -73,7 +73,7 @@ class EmbeddedIndex:
         with explained(folder, "written"), ExitStack() as held:
             held.enter_context(only_writer(folder, IndexFolderError, parts=f"{PART}*"))
             (folder / "segments").mkdir(exist_ok=True)
-            catalogue = Catalogue.create(folder, header, form or Form())
+            catalogue = Catalogue.create(folder, header, form or VectorForm())
             return cls(folder, catalogue, write=True, held=held.pop_all())
 
     @classmethod
@@ -348,7 +348,7 @@ class EmbeddedIndex:
             for v in best
         ]
 
-    def _check(self, places: Places, chosen: Sequence[int], rows: Sequence[Row]) -> None:
+    def _check(self, places: Places, chosen: Sequence[int], rows: Sequence[CatalogueRow]) -> None:
         """Set aside the videos that are not as they were written, and say so."""
         new = [v for v in chosen if rows[v].key not in self._sound]
         bad = [v for v in new if seal(self._segments.checksum(places, v), rows[v]) != rows[v].crc]

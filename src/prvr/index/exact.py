@@ -23,7 +23,7 @@ from prvr.core.ranking import Array, best_of_branches, score_bank, sizes_of
 from prvr.core.types import Bank, Candidate
 from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, unit
 from prvr.index.embedded import EmbeddedIndex
-from prvr.index.segments import Form
+from prvr.index.segments import VectorForm
 from prvr.index.words import fold, informative, passages_of, rank_words
 
 
@@ -93,7 +93,7 @@ class ExactIndex:
 
         Raises IndexFolderError for a full or read-only disk; what was committed until then stays.
         """
-        with EmbeddedIndex.create(folder, self.header, form=Form(tokens="fp32")) as target:
+        with EmbeddedIndex.create(folder, self.header, form=VectorForm(tokens="fp32")) as target:
             target.remove(*(target.versions.keys() - self._videos.keys()))
             for video_id, bank, version, facts, cues in self.videos():
                 target.add(video_id, bank, version=version, facts=facts, cues=cues)

@@ -35,7 +35,7 @@ class Part(NamedTuple):
 
 
 @dataclass(frozen=True)
-class State:
+class NearestState:
     """What the catalogue keeps of the vectors derived last."""
 
     parts: tuple[Part, ...]
@@ -46,7 +46,7 @@ class State:
 class Nearest:
     """The derived vectors in memory."""
 
-    def __init__(self, parts: list[tuple[Any, float]], state: State) -> None:
+    def __init__(self, parts: list[tuple[Any, float]], state: NearestState) -> None:
         self._parts = parts
         self.state = state
 
@@ -99,19 +99,19 @@ def build(segments: Segments, places: Places, folder: Path, *, clip_weight: floa
         part = Part(f"{uuid4().hex[:12]}.faiss", zlib.crc32(content), float(counts.mean()))
         write_segment(folder / part.file, [content])
         parts.append(part)
-    return json.dumps(asdict(State(tuple(parts), int(places.key.max()), len(places.key))))
+    return json.dumps(asdict(NearestState(tuple(parts), int(places.key.max()), len(places.key))))
 
 
-def state_of(text: str) -> State | None:
+def state_of(text: str) -> NearestState | None:
     """What the catalogue keeps, read back; None where nothing was derived yet."""
     try:
         values = json.loads(text)
-        return State(tuple(Part(*part) for part in values["parts"]), values["last"], values["count"])
+        return NearestState(tuple(Part(*part) for part in values["parts"]), values["last"], values["count"])
     except (ValueError, TypeError, KeyError):  # empty, or damaged: then they are derived again
         return None
 
 
-def load(state: State, folder: Path) -> Nearest | str:
+def load(state: NearestState, folder: Path) -> Nearest | str:
     """The vectors of a state, or one line why they cannot be used."""
     import faiss
 

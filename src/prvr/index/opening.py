@@ -12,7 +12,7 @@ from prvr.index.base import Index, IndexHeader
 from prvr.index.catalogue import Catalogue
 from prvr.index.database import FILE, explained
 from prvr.index.embedded import EmbeddedIndex
-from prvr.index.segments import Form
+from prvr.index.segments import VectorForm
 
 REMOTE = "qdrant://"
 OLD = "index.json"  # of a format that is not read any more
@@ -51,7 +51,9 @@ def open_index(place: Path | str, *, write: bool = False) -> OpenIndex:
     return QdrantIndex.connect(remote)
 
 
-def make_index(folder: Path, header: IndexHeader, *, engine: str | None = None, form: Form | None = None) -> OpenIndex:
+def make_index(
+    folder: Path, header: IndexHeader, *, engine: str | None = None, form: VectorForm | None = None
+) -> OpenIndex:
     """The index of a folder opened for writing, made if there is none; its vectors lie in `engine` if that is given.
 
     Raises IndexFolderError for one that was made otherwise, or that cannot be written.

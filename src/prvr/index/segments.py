@@ -29,7 +29,7 @@ Longs = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Form:
+class VectorForm:
     """How vectors are kept."""
 
     tokens: Kind = "fp16"

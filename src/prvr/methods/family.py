@@ -14,7 +14,7 @@ from prvr.core.errors import ConfigError
 from prvr.core.method import Learn, Method, TrainConfig
 from prvr.core.types import Batch, BranchScores, FeatureSpec, Made, VideoTokens
 from prvr.methods.official import Official, stack_depth, undecayed
-from prvr.methods.recipe import OptimConfig, Recipe, RunSettings
+from prvr.methods.recipe import OptimConfig, Recipe, RunSettings, variant
 from prvr.parts.bert_adam import BertAdam, Schedule, decay_groups, warmup_linear
 from prvr.parts.nce import query_nce, video_nce
 from prvr.parts.objective import Term
@@ -46,9 +46,6 @@ class Scored(Protocol):
     def dot(self) -> BranchScores:
         """(Q, V) each."""
         ...
-
-
-See = TypeVar("See", bound=Scored)
 
 
 def compare(made: Made[Tensor, VideoTokens], _: Batch[Any], __: int) -> Compared:
@@ -190,19 +187,14 @@ def on_world(settings: Settings) -> Settings:
 
 
 def on_i3d(clip: Callable[[], Recipe]) -> Callable[[], Recipe]:
-    """A run on CLIP features -> the same on the features of the methods' own papers, which has the name `NAME_i3d`.
+    """A run on CLIP features -> `NAME_i3d`, on those of the methods' own papers: I3D frames and RoBERTa words.
 
-    Frames are those of I3D, in TVR beside those of a ResNet; words are RoBERTa's.
+    In TVR the frames of a ResNet stand beside those of I3D.
     """
-    name = f"{clip.__name__}_i3d"
     video_width, text_width = (3072, 768) if clip.__name__.startswith("tvr") else (1024, 1024)
 
-    def run() -> Recipe:
-        there = clip()
-        model = replace(there.settings.model, video_width=video_width, text_width=text_width, max_words=30)
-        settings, target = replace(there.settings, model=model), f"{clip.__module__}:{name}"
-        return replace(there, target=target, title=f"{there.title}, I3D and RoBERTa", settings=settings)
+    def change(settings: Any) -> Any:
+        model = replace(settings.model, video_width=video_width, text_width=text_width, max_words=30)
+        return replace(settings, model=model)
 
-    run.__module__, run.__name__, run.__qualname__ = clip.__module__, name, name
-    run.__doc__ = f"{clip.__doc__} But on I3D frames and RoBERTa words."
-    return run
+    return variant(clip, "i3d", "I3D and RoBERTa", change)

@@ -38,18 +38,37 @@ class Official:
     signs: Mapping[str, bool] = field(default_factory=dict)  # names that their settings have, or those of others have
 
     def read(self, state: Mapping[str, Tensor], *, where: str = "this state dict") -> dict[str, Tensor]:
-        """Their weights under our names and in our shapes. Raises CheckpointError when they are of another system."""
-        found = import_weights(state, self.places, system=self.system, where=where, unused=self.unused)
-        return found | {name: found[name].flatten() for name in self.vectors}
+        """Their weights under our names and in our shapes.
+
+        Raises CheckpointError when a tensor is missing or unknown, or when those of several layers differ in shape.
+        """
+        self.check_names(state, where=where)
+        parts: dict[str, dict[tuple[int, ...], Tensor]] = {}
+        for theirs, (ours, index) in self.places.items():
+            parts.setdefault(ours, {})[index] = state[theirs]
+        for ours, found in parts.items():
+            if len(shapes := {tuple(value.shape) for value in found.values()}) > 1:
+                raise CheckpointError(
+                    f"{where}: is not that of a released {self.system}: layers of {ours} differ, {shapes}"
+                )
+        weights = {ours: _stacked(found) for ours, found in parts.items()}
+        return weights | {name: weights[name].flatten() for name in self.vectors}
 
     def write(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Our weights (or gradients, under the same names) as they name and shape them; views where possible."""
         shaped = {name: value.view(1, 1, -1) if name in self.vectors else value for name, value in state.items()}
-        return export_weights(shaped, self.places)
+        return {theirs: shaped[ours][index] for theirs, (ours, index) in self.places.items()}
 
     def check_names(self, state: Mapping[str, Tensor], *, where: str) -> None:
-        """Raises CheckpointError when a tensor is missing or unknown."""
-        check_names(state, self.places, system=self.system, where=where, unused=self.unused)
+        """Raises CheckpointError, by the authors' names, when a tensor is missing or unknown."""
+        known = {name for name in state if not name.startswith(tuple(self.unused))}
+        missing, unknown = sorted(self.places.keys() - known), sorted(known - self.places.keys())
+        if missing or unknown:
+            what = [f"lacks {some(missing)}"] * bool(missing) + [f"has unknown {some(unknown)}"] * bool(unknown)
+            raise CheckpointError(
+                f"{where}: is not that of a released {self.system}: it {' and '.join(what)}; "
+                "bring a checkpoint of that system, or choose the recipe of the system that it is of"
+            )
 
 
 def family_sizes(query: str = "query", frame: str = "frame") -> dict[str, tuple[str, int]]:
@@ -88,42 +107,6 @@ def layer_places(theirs: str, ours: str, k: int = 0) -> dict[str, Place]:
         places[f"{theirs}.output.dense.{kind}"] = (f"{ours}.out_{kind}", (k,))
         places[f"{theirs}.output.LayerNorm.{kind}"] = (f"{ours}.norm_{kind}", (k,))
     return places
-
-
-def import_weights(
-    state: Mapping[str, Tensor], places: Places, *, system: str, where: str, unused: Sequence[str] = ()
-) -> dict[str, Tensor]:
-    """The authors' weights under our names and in our shapes; tensors whose names begin as in `unused` are left out.
-
-    Raises CheckpointError when a tensor is missing or unknown, or when those of several layers differ in shape.
-    """
-    check_names(state, places, system=system, where=where, unused=unused)
-    parts: dict[str, dict[tuple[int, ...], Tensor]] = {}
-    for theirs, (ours, index) in places.items():
-        parts.setdefault(ours, {})[index] = state[theirs]
-    for ours, found in parts.items():
-        if len(shapes := {tuple(value.shape) for value in found.values()}) > 1:
-            raise CheckpointError(f"{where}: is not that of a released {system}: layers of {ours} differ, {shapes}")
-    return {ours: _stacked(found) for ours, found in parts.items()}
-
-
-def check_names(
-    state: Mapping[str, Tensor], places: Places, *, system: str, where: str, unused: Sequence[str] = ()
-) -> None:
-    """Raises CheckpointError, by the authors' names, when a tensor is missing or unknown."""
-    known = {name for name in state if not name.startswith(tuple(unused))}
-    missing, unknown = sorted(places.keys() - known), sorted(known - places.keys())
-    if missing or unknown:
-        what = [f"lacks {some(missing)}"] * bool(missing) + [f"has unknown {some(unknown)}"] * bool(unknown)
-        raise CheckpointError(
-            f"{where}: is not that of a released {system}: it {' and '.join(what)}; "
-            "bring a checkpoint of that system, or choose the recipe of the system that it is of"
-        )
-
-
-def export_weights(state: Mapping[str, Tensor], places: Places) -> dict[str, Tensor]:
-    """Our weights (or gradients, under the same names) as the authors name and shape them; views where possible."""
-    return {theirs: state[ours][index] for theirs, (ours, index) in places.items()}
 
 
 def stack_depth(name: str) -> int:

@@ -1,4 +1,4 @@
-"""What two towers share: their sizes, judged once, and queries that are read twice."""
+"""What two towers share: their sizes, judged once; how words, frames and clips are read; queries read twice."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import QueryBatch
 from prvr.parts.attention_layers import SequenceEncoder
+from prvr.parts.blocks import InputProjection
+from prvr.parts.pooling import AttentionPooling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,61 @@ def check_share(name: str, value: float) -> None:
     """Raises ConfigError unless a setting of the model is from 0 to 1."""
     if not 0 <= value <= 1:
         raise ConfigError(f"model.{name}={value}: must be from 0 to 1")
+
+
+class WordTower(nn.Module):
+    """Words -> a vector: projected, attended to once, pooled."""
+
+    def __init__(self, config: WordsConfig) -> None:
+        super().__init__()
+        c = config
+        self.max_words = c.max_words
+        self.query_input = InputProjection(c.text_width, c.hidden, c.input_dropout)
+        self.query_encoder = sequence_encoder(c, c.max_words)
+        self.query_pooling = AttentionPooling(c.hidden)
+
+    def encode_queries(self, queries: QueryBatch) -> Tensor:
+        """-> (Q, D), not normalised."""
+        words, valid = cut_words(queries, self.max_words)
+        return self.pool_words(self.query_input(words), valid)
+
+    def pool_words(self, projected: Tensor, valid: Tensor) -> Tensor:
+        """projected (Q, W, D), valid (Q, W) -> (Q, D)."""
+        pooled: Tensor = self.query_pooling(self.query_encoder(projected, valid), valid)
+        return pooled
+
+
+class FrameTower(WordTower):
+    """The same, and frames -> as many vectors that know of each other."""
+
+    def __init__(self, config: WordsConfig) -> None:
+        super().__init__(config)
+        self.frame_input = InputProjection(config.video_width, config.hidden, config.input_dropout)
+        self.frame_encoder = sequence_encoder(config, config.frames)
+
+    def read_frames(self, frames: Tensor, valid: Tensor) -> Tensor:
+        """frames (V, T, E), valid (V, T) -> (V, T, D); rows that are not valid mean nothing."""
+        out: Tensor = self.frame_encoder(self.frame_input(frames), valid)
+        return out
+
+
+class ClipTower(FrameTower):
+    """The same, and clips -> as many vectors."""
+
+    def __init__(self, config: WordsConfig) -> None:
+        super().__init__(config)
+        self.clip_input = InputProjection(config.video_width, config.hidden, config.input_dropout)
+        self.clip_encoder = sequence_encoder(config, config.frames)  # as many positions as for frames, as released
+
+    def read_clips(self, clips: Tensor, valid: Tensor) -> Tensor:
+        """clips (V, C, E), valid (V, C) -> (V, C, D); rows that are not valid mean nothing."""
+        out: Tensor = self.clip_encoder(self.clip_input(clips), valid)
+        return out
+
+
+def cut_words(queries: QueryBatch, most: int) -> tuple[Tensor, Tensor]:
+    """The first `most` words of each query and which are there, (Q, W, E) and (Q, W)."""
+    return queries.words[:, :most], queries.valid[:, :most]
 
 
 class TwiceRead(NamedTuple):

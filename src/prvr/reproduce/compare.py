@@ -43,7 +43,7 @@ _DIGITS = (2, 2, 2, 2, 0, 0, 1, 3, 3, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ComparePlan:
     """What is to be compared."""
 
     systems: tuple[System, ...]
@@ -65,7 +65,7 @@ class Outcome(NamedTuple):
         return statistics.fmean(report.fused.sum_r for report in self.reports)
 
 
-class Comparison(NamedTuple):
+class ComparedTables(NamedTuple):
     """The two tables, and what they were made of."""
 
     recalls: Sheet
@@ -73,7 +73,7 @@ class Comparison(NamedTuple):
     outcomes: tuple[Outcome, ...]
 
 
-def compare(lab: Lab, plan: Plan) -> Comparison:
+def compare(lab: Lab, plan: ComparePlan) -> ComparedTables:
     """Each system trained or read, measured and timed; one that cannot is a line that says why.
 
     Raises ConfigError for a setting that no system has.
@@ -90,7 +90,7 @@ def compare(lab: Lab, plan: Plan) -> Comparison:
             outcomes.append(Outcome(system, error=str(error)))
     name = f"compare-{benchmark}"
     of_data = notes_of(lab, benchmark, data)
-    return Comparison(
+    return ComparedTables(
         recalls=Sheet(
             name=name,
             caption=f"Systems on {NAMES.get(benchmark, 'own data')}: retrieval",
@@ -111,7 +111,7 @@ def compare(lab: Lab, plan: Plan) -> Comparison:
     )
 
 
-def draw(comparison: Comparison, path: Path) -> None:
+def draw(comparison: ComparedTables, path: Path) -> None:
     """SumR against the time of a query and against the bytes of a video.
 
     Raises PrvrError without matplotlib, or where no system could be measured.
@@ -209,7 +209,7 @@ def _printed(title: str) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _notes(plan: Plan, benchmark: str, outcomes: Sequence[Outcome]) -> list[str]:
+def _notes(plan: ComparePlan, benchmark: str, outcomes: Sequence[Outcome]) -> list[str]:
     """How the systems were set, which are not what their authors ran, and which failed."""
     notes = []
     if benchmark in NAMES:
@@ -242,7 +242,7 @@ def _cost_notes(lab: Lab, outcomes: Sequence[Outcome]) -> list[str]:
     ]
 
 
-def _check_settings(plan: Plan, benchmark: str, data: DataFolder) -> None:
+def _check_settings(plan: ComparePlan, benchmark: str, data: DataFolder) -> None:
     """Raises ConfigError for a setting that no system has."""
     trained: list[Recipe] = []
     for system in plan.systems if plan.settings else ():

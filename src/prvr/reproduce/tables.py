@@ -18,7 +18,7 @@ from prvr.methods.zero_shot.runs import max_over_frames
 from prvr.reproduce import msc_tables, published
 from prvr.reproduce.efficiency import library, multiply_adds, parameters, query_costs, step_cost
 from prvr.reproduce.lab import Lab
-from prvr.reproduce.published import Row
+from prvr.reproduce.published import PrintedRow
 from prvr.reproduce.sheet import Cell, Line, Sheet, cells
 from prvr.runs.measure import load_split
 
@@ -55,7 +55,7 @@ def table3(lab: Lab) -> Sheet:
     """Six sweeps of one setting each; SumR."""
     benchmark, data = lab.only()
     base = base_recipe(benchmark, data)
-    parts: list[tuple[str, Mapping[str, Recipe], Mapping[str, Row]]] = [
+    parts: list[tuple[str, Mapping[str, Recipe], Mapping[str, PrintedRow]]] = [
         ("(a) λ_E, λ_A", msc_tables.table3a(base), published.TABLE3A),
         ("(b) λ_E, λ_A", msc_tables.table3b(base), published.TABLE3B),
         ("(c) teacher", msc_tables.table3c(base), published.TABLE3C),
@@ -256,7 +256,7 @@ def _ablation(
     name: str,
     caption: str,
     rows: Callable[[Recipe], Mapping[str, Recipe]],
-    printed: Mapping[str, Row],
+    printed: Mapping[str, PrintedRow],
 ) -> Sheet:
     benchmark, data = lab.only()
     lines = [
@@ -267,7 +267,7 @@ def _ablation(
 
 
 def _systems(
-    lab: Lab, name: str, caption: str, benchmarks: Sequence[str], printed: Mapping[str, Mapping[str, Row]]
+    lab: Lab, name: str, caption: str, benchmarks: Sequence[str], printed: Mapping[str, Mapping[str, PrintedRow]]
 ) -> Sheet:
     lines, notes = [], []
     for benchmark in benchmarks:
@@ -294,7 +294,9 @@ def _printed(rows: Mapping[str, P], title: str, benchmark: str) -> P | None:
     return rows[title] if benchmark == "qvhighlights" else None
 
 
-def recall_cells(reports: Sequence[Report], printed: Row | None, names: Sequence[str] = RECALLS) -> tuple[Cell, ...]:
+def recall_cells(
+    reports: Sequence[Report], printed: PrintedRow | None, names: Sequence[str] = RECALLS
+) -> tuple[Cell, ...]:
     """Recalls of all seeds beside the paper's row."""
     paper = {} if printed is None else dict(zip(RECALLS, printed, strict=True))
     known = {name: value for name, value in paper.items() if value is not None}

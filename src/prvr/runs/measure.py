@@ -21,7 +21,7 @@ from prvr.evaluation.collapse import TokenStatistics, query_sums, similarity
 from prvr.evaluation.correlation import cosine_matrix, rank_correlation, spearman
 from prvr.evaluation.curves import MOST, BranchTokens, end_to_end, moment_scores, token_cosines, windows_of
 from prvr.evaluation.intervals import RESAMPLES, bootstrap
-from prvr.evaluation.measured import Measured, Ranks
+from prvr.evaluation.measured import Measured, QueryRanks
 from prvr.evaluation.metrics import Recalls, ranks
 from prvr.evaluation.ratios import by_ratio
 from prvr.evaluation.report import Protocol, Report, versions
@@ -155,7 +155,7 @@ def measured(
     ids = tuple(item.query_id for item in items.items)
     return Measured(
         report=_with_collapse(report, items, queries, watched.statistics),
-        ranks=Ranks(query_ids=ids, video_of_query=items.video_of_query, **found),
+        ranks=QueryRanks(query_ids=ids, video_of_query=items.video_of_query, **found),
     )
 
 

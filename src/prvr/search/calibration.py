@@ -43,7 +43,7 @@ class Sentence(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class State:
+class CalibrationState:
     """What is kept: everything that follows from the vectors of the library and the background."""
 
     maker: str  # the encoder and the model that the vectors are of
@@ -107,13 +107,13 @@ def calibrate(
     if len(versions) < FEWEST_VIDEOS:
         return Calibrated(0, len(versions), enough=False)
     maker = f"{encoder.revision} {index.header.model}"
-    state = State.of(index)
+    state = CalibrationState.of(index)
     if state is not None and state.maker != maker:
         state = None
     sentences = state.sentences if state and not home else (*_foreign(), *_home(encoder, home))
     if state is None or state.sentences != sentences:
         vectors = unit(embed([sentence.text for sentence in sentences])).half().numpy()
-        state = State(
+        state = CalibrationState(
             maker=maker,
             sentences=sentences,
             vectors=base64.b64encode(vectors.tobytes()).decode(),
@@ -152,7 +152,9 @@ def _as_query(item: str | Query) -> Query:
     return item if isinstance(item, Query) else Query(query_id="", video_id="", text=item)
 
 
-def _from_start(index: Index, state: State, _: Sequence[str], versions: Mapping[str, str]) -> State:
+def _from_start(
+    index: Index, state: CalibrationState, _: Sequence[str], versions: Mapping[str, str]
+) -> CalibrationState:
     """All videos with all sentences."""
     ids, scores = index.score_all(state.queries)
     scores = _without_own(state, list(range(len(state.sentences))), ids, scores)
@@ -162,7 +164,9 @@ def _from_start(index: Index, state: State, _: Sequence[str], versions: Mapping[
     return replace(state, best=_best(state, state.rows(null=True), ids, scores[state.rows(null=True)]))
 
 
-def _update(index: Index, state: State, changed: Sequence[str], versions: Mapping[str, str]) -> State:
+def _update(
+    index: Index, state: CalibrationState, changed: Sequence[str], versions: Mapping[str, str]
+) -> CalibrationState:
     """The changed videos with all sentences; all videos with the sentences whose best video is gone or changed."""
     queries, nulls = state.queries, state.rows(null=True)
     bias = {video_id: value for video_id, value in state.bias.items() if video_id in versions}
@@ -184,7 +188,9 @@ def _update(index: Index, state: State, changed: Sequence[str], versions: Mappin
     return replace(state, best=best)
 
 
-def _best(state: State, rows: Sequence[int], ids: Sequence[str], scores: Tensor) -> dict[int, tuple[float, str]]:
+def _best(
+    state: CalibrationState, rows: Sequence[int], ids: Sequence[str], scores: Tensor
+) -> dict[int, tuple[float, str]]:
     """scores (len(rows), V) -> for each sentence its best score less bias, and where; without any video -inf."""
     if not len(rows):
         return {}
@@ -193,7 +199,7 @@ def _best(state: State, rows: Sequence[int], ids: Sequence[str], scores: Tensor)
     return {row: (float(value[i]), ids[int(place[i])]) for i, row in enumerate(rows)}
 
 
-def _without_own(state: State, rows: Sequence[int], ids: Sequence[str], scores: Tensor) -> Tensor:
+def _without_own(state: CalibrationState, rows: Sequence[int], ids: Sequence[str], scores: Tensor) -> Tensor:
     """scores (len(rows), V) with -inf where a sentence describes the video."""
     column = {video_id: v for v, video_id in enumerate(ids)}
     own = [(i, column[name]) for i, row in enumerate(rows) if (name := state.sentences[row].own) in column]

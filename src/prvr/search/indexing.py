@@ -22,7 +22,7 @@ from prvr.features.store import Entry, FeatureStore
 from prvr.index.base import ZERO_SHOT, Cue, Index, IndexHeader
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import OpenIndex, header_of, make_index
-from prvr.index.segments import Form
+from prvr.index.segments import VectorForm
 from prvr.index.upkeep import Damage, mend_catalogue
 from prvr.ranker.ranker import CONFIG, Ranker, open_run, zero_shot
 from prvr.search.calibration import Calibrated, calibrate
@@ -54,7 +54,7 @@ def build_index(
     prune: bool = False,
     tags: Sequence[str] = (),
     engine: str | None = None,
-    form: Form | None = None,
+    form: VectorForm | None = None,
     soon_s: float | None = None,
     retry: Collection[str] | None = None,
     home: Sequence[str | Query] | None = None,

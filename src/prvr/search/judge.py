@@ -13,7 +13,7 @@ from prvr.core.ranking import score_banks
 from prvr.core.types import Bank
 from prvr.index.base import Index, unit
 from prvr.search.background import COUNTS
-from prvr.search.calibration import State
+from prvr.search.calibration import CalibrationState
 from prvr.search.confidence import FEWEST_VIDEOS, Null, label, t_norm
 
 ANCHORS, ANCHOR_TOKENS = 128, 32  # videos, and vectors of each branch of one, that t-norm looks at
@@ -34,7 +34,7 @@ class Judge:
     p_topic is that of the kind of foreign sentences that does best, so that false accepts of every kind are kept down.
     """
 
-    def __init__(self, state: State, *, clip_weight: float, anchors: Sequence[Bank] = ()) -> None:
+    def __init__(self, state: CalibrationState, *, clip_weight: float, anchors: Sequence[Bank] = ()) -> None:
         self._bias = state.bias
         self._usual = sum(state.bias.values()) / max(len(state.bias), 1)  # of a video that is not known yet
         self._anchors, self._clip_weight = anchors, clip_weight
@@ -45,7 +45,7 @@ class Judge:
     @classmethod
     def of(cls, index: Index) -> Judge | None:
         """The judge of an index; None where its library is too small, was never calibrated, or changed much since."""
-        if len(index) < FEWEST_VIDEOS or (state := State.of(index)) is None:
+        if len(index) < FEWEST_VIDEOS or (state := CalibrationState.of(index)) is None:
             return None
         versions = index.versions
         known = sum(state.versions.get(video_id) == version for video_id, version in versions.items())
@@ -79,7 +79,7 @@ class Judge:
         pairs = zip(*(p or [None] * scores.shape[1] for p in known), strict=True)
         return [Judgement(label(topic, instance), topic, instance) for topic, instance in pairs]
 
-    def _null(self, state: State, rows: Sequence[int]) -> Null | None:
+    def _null(self, state: CalibrationState, rows: Sequence[int]) -> Null | None:
         best = torch.tensor([state.best[row][0] for row in rows])
         return Null.of(self._normed(state.queries[rows], best[:, None])[:, 0]) if rows else None
 

@@ -48,9 +48,8 @@ async def make_export(asked: ExportRequest, server: Server, key: Key = None) -> 
     place = await asyncio.to_thread(server.media.cache.room, "exports", f"{export_id}/{name}")
     await asyncio.to_thread(server.media.cache.tidy)
     wider = {"before_s": asked.before_s, "after_s": asked.after_s}
-    spans = spans_of(hits, **wider)
     if asked.format in FILMS:
-        what = (spans, place, f".{asked.format}", url, name)
+        what = (spans_of(hits, **wider), place, f".{asked.format}", url, name)
         return told_job(server.jobs.start("export", work.cut_clips, *what, repeat=repeat), 202)
     size = await asyncio.to_thread(save, hits, place, query=asked.query, **wider)
     result = {"url": url, "name": name, "bytes": size}

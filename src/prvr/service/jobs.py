@@ -23,7 +23,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from prvr.core.errors import PrvrError
-from prvr.service.work import JobFailure, Step, child
+from prvr.service.work import JobFailure, JobStep, child
 
 Kind = Literal["index", "proxy", "export"]
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -60,7 +60,7 @@ class Job:
     subject: str  # what it is about; a second job about the same thing is the first one
     created_at: float  # unix seconds
     status: Status = "queued"
-    progress: Step = field(default_factory=Step)
+    progress: JobStep = field(default_factory=JobStep)
     started_at: float | None = None
     error: JobFailure | None = None
     result: Result | None = None
@@ -127,7 +127,7 @@ class Jobs:
         with self._lock:
             if known := self._repeated(repeat):
                 return known
-            job = replace(self._enter(kind, ""), status="done", progress=Step(done=1, total=1), result=result)
+            job = replace(self._enter(kind, ""), status="done", progress=JobStep(done=1, total=1), result=result)
             self._jobs[job.id] = job
             if repeat:
                 self._repeats[repeat[0]] = (repeat[1], job.id)
@@ -280,7 +280,7 @@ class Jobs:
                 if job_id in self._stopped:  # before there was a process to stop
                     self._stop(job_id)
             for message in _messages(here, process):
-                if isinstance(message, Step):
+                if isinstance(message, JobStep):
                     self._change(job_id, progress=message)
                 else:
                     outcome = {"error": message} if isinstance(message, JobFailure) else {"result": message}

@@ -24,7 +24,7 @@ EVERY_S = 0.2  # progress is said this often at most
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class JobStep:
     """How far a job is."""
 
     done: float = 0.0
@@ -44,7 +44,7 @@ class JobFailure:
     code: str = "job_failed"
 
 
-Report = Callable[[Step], None]
+Report = Callable[[JobStep], None]
 
 
 def child(there: Connection, task: Callable[..., dict[str, Any]], arguments: tuple[Any, ...]) -> None:
@@ -88,7 +88,7 @@ def index_folder(
         tags=tags,
         retry=retry,
         on_progress=lambda now: report(
-            Step(
+            JobStep(
                 done=now.done, total=now.total, unit="videos", current=now.current, speed=round(now.realtime, 2) or None
             )
         ),
@@ -114,7 +114,7 @@ def proxy(report: Report, path: Path, out: Path, height: int, largest_copy: int,
 
     def show(done_s: float, total_s: float) -> None:
         speed = round(done_s / max(time.monotonic() - began, 1e-3), 2)
-        report(Step(done=done_s, total=total_s, unit="s", current=path.name, speed=speed))
+        report(JobStep(done=done_s, total=total_s, unit="s", current=path.name, speed=speed))
 
     how = make_proxy(path, out, height=height, largest_copy=largest_copy, on_progress=show)
     return {"url": url, "how": how, "bytes": out.stat().st_size}
@@ -131,7 +131,7 @@ def cut_clips(
         out,
         suffix,
         on_progress=lambda done: report(
-            Step(done=done, total=len(clips), unit="clips", current=clips[done - 1][0].name)
+            JobStep(done=done, total=len(clips), unit="clips", current=clips[done - 1][0].name)
         ),
     )
     return {"url": url, "name": name, "bytes": out.stat().st_size}
@@ -141,7 +141,7 @@ def _reporter(there: Connection) -> Report:
     """Says how far a job is, now and then; the last step is never left out."""
     last = 0.0
 
-    def report(step: Step) -> None:
+    def report(step: JobStep) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= EVERY_S or (step.total is not None and step.done >= step.total):

@@ -22,7 +22,7 @@ from prvr.video.clock import Clock, may_restart, start_clock
 from prvr.video.cut import cut
 from prvr.video.encode import written
 from prvr.video.probe import probe
-from prvr.video.source import Damage, Source, open_video, shown, sound_of
+from prvr.video.source import ReadDamage, Source, open_video, shown, sound_of
 
 COPIED = {
     ".mp4": ("mp4", {"h264", "hevc", "av1"}, {"aac", "mp3"}),
@@ -107,7 +107,7 @@ def copy_clip(path: Path, start_s: float, end_s: float, out: Path, *, fast: bool
         return False
     container, *codecs = form
     with open_video(path) as source:
-        clock, _ = start_clock(source, Damage())
+        clock, _ = start_clock(source, ReadDamage())
         if not _fits(source, clock, *codecs):
             return False
     with open_video(path) as source:

@@ -20,7 +20,7 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from prvr.video.source import AnyStream, Damage, Source, VideoPacket, decoded, open_video, packets_of
+from prvr.video.source import AnyStream, ReadDamage, Source, VideoPacket, decoded, open_video, packets_of
 
 HEAD_PACKETS = 250  # what is looked at before the rest is read ...
 HEAD_BYTES = 16 << 20  # ... unless the packets are large
@@ -59,7 +59,7 @@ class Length(NamedTuple):
     packets: int | None  # how many there are, where all were read
 
 
-def start_clock(source: Source, damage: Damage) -> tuple[Clock, Iterator[VideoPacket]]:
+def start_clock(source: Source, damage: ReadDamage) -> tuple[Clock, Iterator[VideoPacket]]:
     """Look at the first packets -> the clock, and all packets from the first on, in that one clock."""
     packets = packets_of(*source, damage)
     head: list[VideoPacket] = []
@@ -78,7 +78,7 @@ def presented(
     stream: VideoStream,
     packets: Iterator[VideoPacket],
     clock: Clock,
-    damage: Damage,
+    damage: ReadDamage,
     *,
     origin: int | None = None,
 ) -> Iterator[tuple[float, VideoFrame]]:
@@ -151,13 +151,13 @@ def measure(path: Path) -> Length:
     A Matroska file that another was appended to is decoded as a whole, but measured as its first part.
     """
     with open_video(path) as source:
-        clock, _ = start_clock(source, Damage())
+        clock, _ = start_clock(source, ReadDamage())
         if clock.start is not None and not clock.by_dts and not may_restart(source):
             end = _confirmed_end(source, clock, clock.start)
             if end is not None:
                 return Length(clock.seconds(end - clock.start), None)
     with open_video(path) as source:
-        _, packets = start_clock(source, Damage())
+        _, packets = start_clock(source, ReadDamage())
         return _scan(packets, clock)
 
 
@@ -210,7 +210,7 @@ def _confirmed_end(source: Source, clock: Clock, start: int) -> int | None:
         container.seek(declared - clock.interval, stream=stream)
     except (av.error.FFmpegError, OverflowError):
         return None
-    end = _last_end(packets_of(*source, Damage()), clock)
+    end = _last_end(packets_of(*source, ReadDamage()), clock)
     if end is None or abs(clock.seconds(end - declared)) > TRUSTED_S:
         return None
     return end

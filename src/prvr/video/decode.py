@@ -19,7 +19,7 @@ from torch import Tensor
 from prvr.core.errors import ConfigError
 from prvr.video.clock import measure, presented, start_clock
 from prvr.video.picture import upright
-from prvr.video.source import Damage, no_frame, open_video
+from prvr.video.source import ReadDamage, no_frame, open_video
 
 BATCH_BYTES = 48 << 20  # raw RGB; a single larger frame is a batch of its own
 BATCH_FRAMES = 64  # so that what an encoder makes of a batch of small frames stays small too
@@ -37,7 +37,7 @@ class FrameReader:
 
     def __init__(self, path: Path, *, rate: float, max_frames: int | None, threads: int) -> None:
         self._path = path
-        self._damage = Damage()
+        self._damage = ReadDamage()
         self._batches = self._read(rate, max_frames, threads)
 
     @cached_property
@@ -96,7 +96,7 @@ def sample_frames(path: Path, *, rate: float = 1.0, max_frames: int | None = Non
     return FrameReader(path, rate=rate, max_frames=max_frames, threads=threads)
 
 
-def _samples(path: Path, rate: float, threads: int, damage: Damage) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+def _samples(path: Path, rate: float, threads: int, damage: ReadDamage) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     """Each sample as (seconds, (h, w, 3) RGB)."""
     reformatter = VideoReformatter()
     served = -1  # the last k that has its sample

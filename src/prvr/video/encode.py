@@ -28,7 +28,7 @@ from prvr.core.types import VideoInfo
 from prvr.video.clock import one_clock, start_clock, steady
 from prvr.video.picture import fitted, shown_size
 from prvr.video.seek import frames_around, seek
-from prvr.video.source import Damage, no_frame, open_video, packets_of, shown, sound_of
+from prvr.video.source import ReadDamage, no_frame, open_video, packets_of, shown, sound_of
 
 TICK = Fraction(1, 90_000)  # of what is written
 SOUND_RATE = 48_000
@@ -36,7 +36,7 @@ SLOWEST = 10.0  # frames per second that the last frame of a cut is written with
 SLIP = 0.1  # seconds that sound may run ahead of its time stamps or behind
 
 
-class Form(NamedTuple):
+class FileForm(NamedTuple):
     """How a file of one suffix is written."""
 
     container: str
@@ -47,8 +47,8 @@ class Form(NamedTuple):
 
 
 FORMS = {
-    ".mp4": Form("mp4", "libx264", {"crf": "20", "preset": "veryfast"}, "aac", "fltp"),
-    ".webm": Form(
+    ".mp4": FileForm("mp4", "libx264", {"crf": "20", "preset": "veryfast"}, "aac", "fltp"),
+    ".webm": FileForm(
         "webm", "libvpx-vp9", {"crf": "32", "b:v": "0", "deadline": "realtime", "cpu-used": "6"}, "libopus", "s16"
     ),
 }
@@ -78,7 +78,7 @@ def written(out: Path, container: str, *, options: dict[str, str] | None = None)
 
 def encode(
     container: OutputContainer,
-    form: Form,
+    form: FileForm,
     info: VideoInfo,
     start: float,
     end: float,
@@ -117,7 +117,7 @@ def encode(
         container.mux(audio.encode(None))
 
 
-def add_sound(container: OutputContainer, form: Form) -> AudioStream:
+def add_sound(container: OutputContainer, form: FileForm) -> AudioStream:
     """A new stream for what `sounds_of` gives."""
     audio = container.add_stream(form.audio, rate=SOUND_RATE, layout="stereo", format=form.sample_format)
     assert isinstance(audio, AudioStream)
@@ -146,7 +146,7 @@ def pictures_of(path: Path, start: float, end: float, *, step: float) -> Iterato
         yield closing, standing[1]
 
 
-def sounds_of(path: Path, start: float, end: float, form: Form) -> Iterator[tuple[float, AudioFrame]]:
+def sounds_of(path: Path, start: float, end: float, form: FileForm) -> Iterator[tuple[float, AudioFrame]]:
     """The sound of the span as the encoder wants it, timed from `start`; holes in it are silent."""
     resampler, made_for = None, None
     written: int | None = None  # samples
@@ -184,7 +184,7 @@ def _sounding(frame: AudioFrame, samples: int) -> AudioFrame:
     return frame
 
 
-def _silence(samples: int, form: Form) -> AudioFrame:
+def _silence(samples: int, form: FileForm) -> AudioFrame:
     frame = AudioFrame(format=form.sample_format, layout="stereo", samples=samples)
     frame.sample_rate = SOUND_RATE
     for plane in frame.planes:
@@ -202,14 +202,14 @@ def _keep_colours(video: VideoStream, frame: VideoFrame) -> None:
 def _sounds_around(path: Path, start: float) -> Iterator[tuple[float, AudioFrame]]:
     """Sound in order, timed like the pictures; from before `start`, where seeking leads there."""
     with open_video(path) as looked_at, open_video(path) as source:
-        clock, _ = start_clock(looked_at, Damage())  # reads on, past the sound of the first seconds
+        clock, _ = start_clock(looked_at, ReadDamage())  # reads on, past the sound of the first seconds
         seek(source, clock, start)
         origin = Fraction(clock.start or 0) * clock.tick
         stream = sound_of(source.container)
         if stream is None:
             return
         tick = stream.time_base or Fraction(1, SOUND_RATE)
-        packets = one_clock(packets_of(source.container, stream, Damage()), interval=round(Fraction(1, 50) / tick))
+        packets = one_clock(packets_of(source.container, stream, ReadDamage()), interval=round(Fraction(1, 50) / tick))
         for ticks, frame in steady(_decoded_sound(packets)):
             yield float(ticks * tick - origin), frame
 

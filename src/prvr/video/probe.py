@@ -8,7 +8,7 @@ from statistics import median
 from prvr.core.types import VideoInfo
 from prvr.video.clock import Clock, Length, declared_rate, measure, start_clock
 from prvr.video.picture import rotation_of
-from prvr.video.source import Damage, Source, decoded, no_frame, open_video, sound_of
+from prvr.video.source import ReadDamage, Source, decoded, no_frame, open_video, sound_of
 
 BROWSER_H264 = ("yuv420p", "yuvj420p")  # 8 bit, 4:2:0
 BROWSER_AUDIO = (None, "aac", "mp3", "opus", "vorbis", "flac")
@@ -23,8 +23,8 @@ def probe(path: Path) -> VideoInfo:
     """
     length = measure(path)
     with open_video(path) as source:
-        clock, packets = start_clock(source, Damage())
-        first = next(decoded(source.stream, packets, Damage()), None)
+        clock, packets = start_clock(source, ReadDamage())
+        first = next(decoded(source.stream, packets, ReadDamage()), None)
         if first is None:
             raise no_frame(path)
         rotation = rotation_of(first)

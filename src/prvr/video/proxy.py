@@ -21,7 +21,7 @@ from prvr.video.clipping import Piece, Track, moved
 from prvr.video.clock import REORDER, Clock, one_clock, start_clock
 from prvr.video.encode import FORMS, add_sound, encode, sounds_of, written
 from prvr.video.probe import BROWSER_H264, probe
-from prvr.video.source import Damage, Source, VideoPacket, open_video, packets_of, sound_of
+from prvr.video.source import ReadDamage, Source, VideoPacket, open_video, packets_of, sound_of
 
 FORM = FORMS[".mp4"]
 COPIED_SOUND = ("aac", "mp3", "opus", "flac")  # what browsers play in an MP4
@@ -101,7 +101,7 @@ def _copy(info: VideoInfo, out: Path, report: OnTime) -> None:
     """The pictures as they are, and the sound too where browsers know it."""
     with open_video(info.path) as source, open_video(info.path) as other:
         codec, form = source.stream.codec_context.codec.canonical_name, source.stream.codec_context.pix_fmt
-        clock, packets = start_clock(source, Damage())
+        clock, packets = start_clock(source, ReadDamage())
         known = codec in ("vp9", "av1") or (codec == "h264" and form in BROWSER_H264)
         if not known or clock.start is None or clock.by_dts:
             raise _Unlike
@@ -151,7 +151,7 @@ def _copied_sound(target: OutputContainer, source: Source, clock: Clock) -> Iter
         return
     tick = stream.time_base
     origin = round(Fraction(clock.start or 0) * clock.tick / tick)
-    packets = one_clock(packets_of(source.container, stream, Damage()), interval=round(Fraction(1, 50) / tick))
+    packets = one_clock(packets_of(source.container, stream, ReadDamage()), interval=round(Fraction(1, 50) / tick))
     yield from moved(target, Track(stream, _from(packets, origin), origin))
 
 

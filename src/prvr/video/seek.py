@@ -11,7 +11,7 @@ import av
 from av.video.frame import VideoFrame
 
 from prvr.video.clock import Clock, may_restart, presented, start_clock
-from prvr.video.source import Damage, Source, VideoPacket, decoded, open_video, packets_of
+from prvr.video.source import ReadDamage, Source, VideoPacket, decoded, open_video, packets_of
 
 
 def frames_around(path: Path, start: float, *, threads: int = 1) -> Iterator[tuple[float, VideoFrame]]:
@@ -28,8 +28,8 @@ def frames_around(path: Path, start: float, *, threads: int = 1) -> Iterator[tup
                 yield from frames
                 return
     with open_video(path, threads=threads) as source:
-        clock, packets = start_clock(source, Damage())
-        yield from presented(source.stream, packets, clock, Damage())
+        clock, packets = start_clock(source, ReadDamage())
+        yield from presented(source.stream, packets, clock, ReadDamage())
 
 
 def seek(source: Source, clock: Clock, start: float) -> bool:
@@ -45,17 +45,17 @@ def seek(source: Source, clock: Clock, start: float) -> bool:
 
 def _sought(path: Path, start: float, threads: int) -> Generator[tuple[float, VideoFrame]]:
     with open_video(path, threads=threads) as source:
-        clock, _ = start_clock(source, Damage())
+        clock, _ = start_clock(source, ReadDamage())
         if seek(source, clock, start):
-            yield from presented(source.stream, packets_of(*source, Damage()), clock, Damage())
+            yield from presented(source.stream, packets_of(*source, ReadDamage()), clock, ReadDamage())
 
 
 def _from_key_frame(path: Path, start: float, threads: int) -> Generator[tuple[float, VideoFrame]]:
     with open_video(path, threads=threads) as source:
-        clock, packets = start_clock(source, Damage())
+        clock, packets = start_clock(source, ReadDamage())
         origin = _first_stamp(path) if clock.by_dts else clock.start
         needed = _needed(packets, clock, start)
-        yield from presented(source.stream, needed, clock, Damage(), origin=origin)
+        yield from presented(source.stream, needed, clock, ReadDamage(), origin=origin)
 
 
 def _needed(packets: Iterator[VideoPacket], clock: Clock, start: float) -> Iterator[VideoPacket]:
@@ -77,6 +77,6 @@ def _needed(packets: Iterator[VideoPacket], clock: Clock, start: float) -> Itera
 def _first_stamp(path: Path) -> int | None:
     """The stamp of the first picture that decodes, from which time counts where packets run ahead of pictures."""
     with open_video(path) as source:
-        clock, packets = start_clock(source, Damage())
-        first = next(decoded(source.stream, packets, Damage()), None)
+        clock, packets = start_clock(source, ReadDamage())
+        first = next(decoded(source.stream, packets, ReadDamage()), None)
         return None if first is None else clock.stamp(first)

@@ -39,7 +39,7 @@ class Source(NamedTuple):
 
 
 @dataclass
-class Damage:
+class ReadDamage:
     """What was lost or flagged on the way; it grows while a file is read."""
 
     packets: int = 0  # could not be read or decoded
@@ -97,7 +97,7 @@ def open_video(path: Path, *, threads: int = 1) -> Iterator[Source]:
         yield Source(container, stream)
 
 
-def packets_of(container: InputContainer, stream: AnyStream, damage: Damage) -> Iterator[Packet[AnyStream]]:
+def packets_of(container: InputContainer, stream: AnyStream, damage: ReadDamage) -> Iterator[Packet[AnyStream]]:
     """The packets of a stream from where the container stands; a read error ends the file there."""
     while True:
         try:
@@ -109,7 +109,7 @@ def packets_of(container: InputContainer, stream: AnyStream, damage: Damage) -> 
         return
 
 
-def decoded(stream: VideoStream, packets: Iterator[VideoPacket], damage: Damage) -> Iterator[VideoFrame]:
+def decoded(stream: VideoStream, packets: Iterator[VideoPacket], damage: ReadDamage) -> Iterator[VideoFrame]:
     """Every picture that can be decoded, in the order of presentation; a bad packet is counted and passed over."""
     for packet in packets:
         try:

@@ -42,7 +42,7 @@ ARGS = [
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-PATIENCE_MS = 120_000  # only what never comes waits so long
+PATIENCE_MS = 120_000  # when a test gives up; a job beside other work takes its time
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 USUAL, DESKTOP, PHONE = (1280, 720), (1440, 900), (390, 844)
 

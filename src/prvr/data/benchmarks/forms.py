@@ -24,7 +24,7 @@ class Parse(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Form:
+class AnnotationForm:
     """One way of writing annotations down."""
 
     name: str  # as said to `prvr data convert --to`
@@ -37,37 +37,41 @@ class Form:
         return self.parse(read_text(path, expected=self.expected), where=str(path))
 
 
-JSONL = Form(name="jsonl", expected="JSON lines, one query a line", parse=parse_queries, render=render_queries)
-CAPTIONS = Form(
+JSONL = AnnotationForm(
+    name="jsonl", expected="JSON lines, one query a line", parse=parse_queries, render=render_queries
+)
+CAPTIONS = AnnotationForm(
     name="captions", expected="lines of '<video id>#<n> <sentence>'", parse=captions.parse, render=captions.render
 )
-FORMS: tuple[Form, ...] = (
+FORMS: tuple[AnnotationForm, ...] = (
     JSONL,
     CAPTIONS,
-    Form(
+    AnnotationForm(
         name=qvhighlights.NAME,
         expected="QVHighlights' JSON lines",
         parse=qvhighlights.parse,
         render=qvhighlights.render,
     ),
-    Form(name=tvr.NAME, expected="TVR's JSON lines", parse=tvr.parse, render=tvr.render),
-    Form(
+    AnnotationForm(name=tvr.NAME, expected="TVR's JSON lines", parse=tvr.parse, render=tvr.render),
+    AnnotationForm(
         name=activitynet.NAME,
         expected="ActivityNet Captions' one JSON object",
         parse=activitynet.parse,
         render=activitynet.render,
     ),
-    Form(name=charades.NAME, expected="Charades-STA's JSON lines", parse=charades.parse, render=charades.render),
+    AnnotationForm(
+        name=charades.NAME, expected="Charades-STA's JSON lines", parse=charades.parse, render=charades.render
+    ),
 )
 
 
-def form(name: str) -> Form:
+def form(name: str) -> AnnotationForm:
     """The form of a name; a benchmark's own form is called as the benchmark is. Raises ConfigError."""
     by_name = {known.name: known for known in FORMS}
     return by_name[closest(name, list(by_name), what=f"form of annotations {name!r}")]
 
 
-def form_of(path: Path) -> Form:
+def form_of(path: Path) -> AnnotationForm:
     """The form of one file, told by its first query. Raises DataError when it is none of them."""
     text = read_text(path, expected=f"one of the forms {', '.join(known.name for known in FORMS)}")
     first = next((line for line in text.split("\n") if line.strip()), "")

@@ -13,7 +13,7 @@ from pathlib import Path
 from prvr.core.errors import DataError
 from prvr.core.types import Query
 from prvr.data.benchmarks.catalogue import BENCHMARKS, Benchmark, benchmark
-from prvr.data.benchmarks.forms import CAPTIONS, JSONL, Form, form
+from prvr.data.benchmarks.forms import CAPTIONS, JSONL, AnnotationForm, form
 from prvr.data.benchmarks.rows import one_line
 
 SPLITS = ("train", "val", "test")
@@ -29,7 +29,7 @@ class Annotations:
     """
 
     root: Path
-    form: Form = field(repr=False)
+    form: AnnotationForm = field(repr=False)
     benchmark: Benchmark | None = field(repr=False)  # None where the files do not say
     files: Mapping[str, Path] = field(repr=False)  # every name that a split is reached by -> its file
     moments: Annotations | None = field(default=None, repr=False)  # the authors' files that lie beside caption files

@@ -36,7 +36,7 @@ class AMDNetLoss:
 Settings = RunSettings[AMDNetConfig, MeansConfig, AMDNetLoss]
 
 
-class Seen(NamedTuple):
+class AMDNetSeen(NamedTuple):
     """What the terms read."""
 
     query: Tensor  # (Q, D) as it is compared with the moments, not normalised
@@ -45,20 +45,20 @@ class Seen(NamedTuple):
     dot: BranchScores
 
 
-def see(made: Made[TwiceRead, VideoParts], batch: Batch[Any], epoch: int) -> Seen:
+def see(made: Made[TwiceRead, VideoParts], batch: Batch[Any], epoch: int) -> AMDNetSeen:
     """Every query against every video; no weight is read."""
     found = compare(Made(made.queries.query, ranked(made.videos)), batch, epoch)
-    return Seen(made.queries.again, made.videos, found.cosine, found.dot)
+    return AMDNetSeen(made.queries.again, made.videos, found.cosine, found.dot)
 
 
-def objective(settings: Settings) -> Objective[Made[TwiceRead, VideoParts], Seen]:
+def objective(settings: Settings) -> Objective[Made[TwiceRead, VideoParts], AMDNetSeen]:
     """The terms whose weight is not 0, by the names that the log shows."""
     loss = settings.loss
 
-    def diversity(seen: Seen, _: Batch[FrameVideos], __: int) -> Tensor:
+    def diversity(seen: AMDNetSeen, _: Batch[FrameVideos], __: int) -> Tensor:
         return mask_diversity(seen.video.masks, diagonal=loss.diversity_diagonal).mean()
 
-    def relevance(seen: Seen, batch: Batch[FrameVideos], _: int) -> Tensor:
+    def relevance(seen: AMDNetSeen, batch: Batch[FrameVideos], _: int) -> Tensor:
         video, truth = seen.video, batch.video_of_query
         return moment_relevance(seen.query, video.whole, video.moments, truth, margin=loss.relevance_margin).mean()
 

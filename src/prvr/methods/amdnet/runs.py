@@ -17,7 +17,7 @@ from prvr.methods.amdnet.loss import AMDNetLoss, Settings, objective
 from prvr.methods.amdnet.network import METHOD, AMDNetConfig, MeansConfig
 from prvr.methods.amdnet.official import OFFICIAL, undecayed
 from prvr.methods.family import trained
-from prvr.methods.recipe import OptimConfig, Recipe
+from prvr.methods.recipe import OptimConfig, Recipe, variant
 
 recipe = partial(trained, METHOD, objective, undecayed=undecayed, official=OFFICIAL)
 """(the function that makes it, settings, a title) -> any settings as a Recipe."""
@@ -51,26 +51,14 @@ def charades() -> Recipe:
     return recipe(charades, _settings(model, patience=10))
 
 
-def tvr_clip_b() -> Recipe:
-    """TVR with CLIP-B/32 frames and sentences."""
-    return _with_clip_b(tvr())
-
-
-def activitynet_clip_b() -> Recipe:
-    """ActivityNet Captions with CLIP-B/32 frames and sentences."""
-    return _with_clip_b(activitynet())
-
-
-def charades_clip_b() -> Recipe:
-    """Charades-STA with CLIP-B/32 frames and sentences."""
-    return _with_clip_b(charades())
-
-
 def _settings(model: AMDNetConfig, *, patience: int = 15) -> Settings:
     train = TrainConfig(patience=patience, seed=3407)
     return Settings(model=model, prepare=MeansConfig(), loss=AMDNetLoss(), train=train)
 
 
-def _with_clip_b(clip_l: Recipe) -> Recipe:
-    model = replace(clip_l.settings.model, video_width=512, text_width=512)
-    return recipe(f"{clip_l.target}_clip_b", replace(clip_l.settings, model=model), f"{clip_l.title}, CLIP-B/32")
+def _narrower(settings: Settings) -> Settings:
+    return replace(settings, model=replace(settings.model, video_width=512, text_width=512))
+
+
+with_clip_b = partial(variant, suffix="clip_b", title="CLIP-B/32", change=_narrower)
+tvr_clip_b, activitynet_clip_b, charades_clip_b = with_clip_b(tvr), with_clip_b(activitynet), with_clip_b(charades)

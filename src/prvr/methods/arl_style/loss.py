@@ -11,7 +11,7 @@ from torch import Tensor
 
 from prvr.core.types import Batch, Made
 from prvr.methods.arl_style.ambiguity import ambiguous_frames, ambiguous_videos, any_nce, dual_margin, many_nce
-from prvr.methods.arl_style.network import ARLStyleConfig, Asked, Shown
+from prvr.methods.arl_style.network import ARLQueries, ARLStyleConfig, ARLVideos
 from prvr.methods.family import TripletConfig, check_weights
 from prvr.methods.recipe import RunSettings
 from prvr.parts.nce import own_pairs
@@ -45,7 +45,7 @@ class ARLLoss(TripletConfig):
 Settings = RunSettings[ARLStyleConfig, UniformConfig, ARLLoss]
 
 
-class Seen(NamedTuple):
+class NetworkSeen(NamedTuple):
     """What one of the two networks says about a batch."""
 
     cosine: Tensor  # (Q, V)
@@ -64,7 +64,7 @@ class Judged(NamedTuple):
     ambiguous: Tensor  # mean number of videos a query, of either network
 
 
-def objective(settings: Settings) -> Objective[Made[Asked, Shown], Judged]:
+def objective(settings: Settings) -> Objective[Made[ARLQueries, ARLVideos], Judged]:
     """Each network learns from what the other labels; the log has sums over both, and how much is ambiguous.
 
     `ambiguous` is the mean number of videos a query, of either network: 128 videos should have well under 2.
@@ -73,7 +73,7 @@ def objective(settings: Settings) -> Objective[Made[Asked, Shown], Judged]:
     weights = {"nce": loss.nce, "margin": 1.0, "frame_nce": loss.frames * loss.nce, "frame_margin": loss.frames}
     used = {name: weight for name, weight in weights.items() if weight}
 
-    def judge(made: Made[Asked, Shown], batch: Batch[Any], epoch: int) -> Judged:
+    def judge(made: Made[ARLQueries, ARLVideos], batch: Batch[Any], epoch: int) -> Judged:
         own, both = batch.video_of_query, [seen_by(network, made, batch) for network in range(2)]
         labels = [_labels(seen, own, loss, epoch) for seen in both]
         first, second = (_losses(seen, label, own, loss, epoch) for seen, label in zip(both, labels[::-1], strict=True))
@@ -86,13 +86,13 @@ def objective(settings: Settings) -> Objective[Made[Asked, Shown], Judged]:
     return Objective(see=judge, terms=terms, weights=used, watched={"ambiguous": lambda seen, _, __: seen.ambiguous})
 
 
-def seen_by(network: int, made: Made[Asked, Shown], batch: Batch[Any]) -> Seen:
+def seen_by(network: int, made: Made[ARLQueries, ARLVideos], batch: Batch[Any]) -> NetworkSeen:
     """What the first (0) or the second (1) network says, with the frames of each query's own video."""
     own, (asked, shown) = batch.video_of_query, made
     query, frames, of_frame = asked.query[network], shown.frames[network], shown.uncertainty[network]
     cosine, winner = best_cosine(query, frames, shown.valid)
     video = torch.arange(len(frames), device=frames.device)
-    return Seen(
+    return NetworkSeen(
         cosine=cosine,
         dot=best_token(query, frames, shown.valid)[0],
         uncertainty=(asked.uncertainty[network][:, None] + of_frame[video, winner]) / 2,
@@ -103,7 +103,7 @@ def seen_by(network: int, made: Made[Asked, Shown], batch: Batch[Any]) -> Seen:
     )
 
 
-def _labels(seen: Seen, own: Tensor, loss: ARLLoss, epoch: int) -> tuple[Tensor, Tensor]:
+def _labels(seen: NetworkSeen, own: Tensor, loss: ARLLoss, epoch: int) -> tuple[Tensor, Tensor]:
     """Ambiguous videos (Q, V) and frames (Q, T), bool, as one network sees them; it is the other that reads them."""
     if not loss.ambiguous_at(epoch):
         return torch.zeros_like(seen.cosine, dtype=torch.bool), torch.zeros_like(seen.valid)
@@ -112,7 +112,7 @@ def _labels(seen: Seen, own: Tensor, loss: ARLLoss, epoch: int) -> tuple[Tensor,
 
 
 def _losses(
-    seen: Seen, labels: tuple[Tensor, Tensor], video_of_query: Tensor, loss: ARLLoss, epoch: int
+    seen: NetworkSeen, labels: tuple[Tensor, Tensor], video_of_query: Tensor, loss: ARLLoss, epoch: int
 ) -> dict[str, Tensor]:
     """Every term of one network. Without labels they are InfoNCE and triplets both ways, as in all of this family."""
     videos, frames = labels

@@ -21,9 +21,7 @@ from torch import Tensor, nn
 from prvr.core.method import Method
 from prvr.core.types import Batch, FeatureSpec, Made, QueryBatch, TokenSpans, VideoTokens
 from prvr.parts.attention_layers import reset_parameters
-from prvr.parts.blocks import InputProjection
-from prvr.parts.pooling import AttentionPooling
-from prvr.parts.towers import WordsConfig, check_share, sequence_encoder
+from prvr.parts.towers import FrameTower, WordsConfig, check_share
 from prvr.parts.uniform import UniformConfig, prepare_frames
 from prvr.parts.videos import FrameVideos, check_length
 
@@ -46,42 +44,19 @@ class Pair(NamedTuple):
     second: Tensor
 
 
-class Asked(NamedTuple):
+class ARLQueries(NamedTuple):
     """Queries as both networks read them."""
 
     query: Pair  # (Q, D) each, not normalised
     uncertainty: Pair  # (Q,) each, mean cosine with all frames of the training set; without gradient
 
 
-class Shown(NamedTuple):
+class ARLVideos(NamedTuple):
     """Videos as both networks read them."""
 
     frames: Pair  # (V, T, D) each, zero where there is padding
     valid: Tensor  # (V, T) bool
     uncertainty: Pair  # (V, T) each, mean cosine with all queries of the training set; without gradient
-
-
-class Network(nn.Module):
-    """Words -> a vector, frames -> as many vectors."""
-
-    def __init__(self, config: ARLStyleConfig) -> None:
-        super().__init__()
-        c = config
-        self.query_input = InputProjection(c.text_width, c.hidden, c.input_dropout)
-        self.query_encoder = sequence_encoder(c, c.max_words)
-        self.query_pooling = AttentionPooling(c.hidden)
-        self.frame_input = InputProjection(c.video_width, c.hidden, c.input_dropout)
-        self.frame_encoder = sequence_encoder(c, c.frames)
-
-    def read_words(self, words: Tensor, valid: Tensor) -> Tensor:
-        """words (Q, W, E), valid (Q, W) -> (Q, D)."""
-        pooled: Tensor = self.query_pooling(self.query_encoder(self.query_input(words), valid), valid)
-        return pooled
-
-    def read_frames(self, frames: Tensor, valid: Tensor) -> Tensor:
-        """frames (V, T, E), valid (V, T) -> (V, T, D), zero where there is padding."""
-        out: Tensor = self.frame_encoder(self.frame_input(frames), valid)
-        return out * valid[..., None]
 
 
 class ARLStyle(nn.Module):
@@ -95,7 +70,7 @@ class ARLStyle(nn.Module):
     def __init__(self, config: ARLStyleConfig) -> None:
         super().__init__()
         self.config = config
-        self.first, self.second = Network(config), Network(config)
+        self.first, self.second = FrameTower(config), FrameTower(config)
         self.means: Tensor
         self.register_buffer("means", torch.zeros(2, 2, config.hidden))  # (query | frame, network, D), of last epoch
         self.sums: Tensor
@@ -119,40 +94,38 @@ class ARLStyle(nn.Module):
 
     def encode_queries(self, queries: QueryBatch) -> Tensor:
         """-> (Q, D) of the first network; (Q, 2 D), each of length 1, where the second has a share in the score."""
-        words, valid = self._words(queries)
         if not self.clip_weight:
-            return self.first.read_words(words, valid)
-        both = (network.read_words(words, valid) for network in (self.first, self.second))
+            return self.first.encode_queries(queries)
+        both = (network.encode_queries(queries) for network in (self.first, self.second))
         return torch.cat([F.normalize(query, dim=-1) for query in both], dim=-1)
 
     def encode_videos(self, videos: FrameVideos) -> VideoTokens:
         """-> frames of the first network and no clips; both, (V, T, 2 D) each with zeros in the other's place, where
         the second has a share: a cosine is then that of the network divided by √2, for every token and query.
         """
-        valid = self._checked(videos)
-        frames = self.first.read_frames(videos.frames, valid)
+        valid = videos.frame_valid
+        frames = self._frames(self.first, videos)
         if not self.clip_weight:
             return VideoTokens(frames, valid, frames[:, :0], valid[:, :0])
-        clips, width = self.second.read_frames(videos.frames, valid), self.config.hidden
+        clips, width = self._frames(self.second, videos), self.config.hidden
         return VideoTokens(F.pad(frames, (0, width)), valid, F.pad(clips, (width, 0)), valid)
 
     def token_spans(self, videos: FrameVideos) -> TokenSpans:
         """Seconds of the tokens that `encode_videos` makes."""
         return TokenSpans(videos.frame_spans, videos.frame_spans if self.clip_weight else videos.frame_spans[:, :0])
 
-    def embed(self, batch: Batch[FrameVideos]) -> Made[Asked, Shown]:
+    def embed(self, batch: Batch[FrameVideos]) -> Made[ARLQueries, ARLVideos]:
         """Videos with all their queries, each read by both networks, and how uncertain each side is."""
-        (words, there), valid = self._words(batch.queries), self._checked(batch.videos)
         networks = (self.first, self.second)
-        frames = Pair(*(network.read_frames(batch.videos.frames, valid) for network in networks))
-        query = Pair(*(network.read_words(words, there) for network in networks))
+        frames = Pair(*(self._frames(network, batch.videos) for network in networks))
+        query = Pair(*(network.encode_queries(batch.queries) for network in networks))
         return Made(
-            Asked(query, self._uncertainty(query, self.means[1])),
-            Shown(frames, valid, self._uncertainty(frames, self.means[0])),
+            ARLQueries(query, self._uncertainty(query, self.means[1])),
+            ARLVideos(frames, batch.videos.frame_valid, self._uncertainty(frames, self.means[0])),
         )
 
     @torch.no_grad()
-    def remember(self, made: Made[Asked, Shown]) -> None:
+    def remember(self, made: Made[ARLQueries, ARLVideos]) -> None:
         """Add a batch to what uncertainty is measured by from the next epoch on."""
         query, (frames, valid, _) = made.queries.query, made.videos
         queries = torch.stack([F.normalize(one, dim=-1).sum(0) for one in query])
@@ -160,12 +133,10 @@ class ARLStyle(nn.Module):
         self.sums += torch.stack([queries, shown])
         self.counts += torch.stack([valid.new_tensor(len(query.first), dtype=torch.int64), valid.sum()])
 
-    def _words(self, queries: QueryBatch) -> tuple[Tensor, Tensor]:
-        return queries.words[:, : self.config.max_words], queries.valid[:, : self.config.max_words]
-
-    def _checked(self, videos: FrameVideos) -> Tensor:
+    def _frames(self, network: FrameTower, videos: FrameVideos) -> Tensor:
+        """(V, T, D), zero where there is padding. Raises ConfigError for more frames than the config says."""
         check_length(videos.frames, self.config.frames, "frames")
-        return videos.frame_valid
+        return network.read_frames(videos.frames, videos.frame_valid) * videos.frame_valid[..., None]
 
     @torch.no_grad()
     def _uncertainty(self, vectors: Pair, means: Tensor) -> Pair:

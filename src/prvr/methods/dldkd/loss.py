@@ -10,8 +10,14 @@ from torch import Tensor
 
 from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, BranchScores, FeatureSpec, Made, Teacher, VideoTokens
-from prvr.methods.dldkd.distillation import frame_distillation, soft_nce
-from prvr.methods.dldkd.fade import exponential_fade, linear_fade, sigmoid_fade, soft_label_fade
+from prvr.methods.dldkd.distillation import (
+    exponential_fade,
+    frame_distillation,
+    linear_fade,
+    sigmoid_fade,
+    soft_label_fade,
+    soft_nce,
+)
 from prvr.methods.dldkd.network import BranchQueries, DLDKDConfig
 from prvr.methods.family import RetrievalLoss, check_weights, retrieval_terms
 from prvr.methods.recipe import RunSettings
@@ -54,7 +60,7 @@ class DLDKDLoss(RetrievalLoss):
 Settings = RunSettings[DLDKDConfig, UniformConfig, DLDKDLoss]
 
 
-class Seen(NamedTuple):
+class DLDKDSeen(NamedTuple):
     """What the terms read: frame is the inheritance branch, clip the exploration branch."""
 
     query: Tensor  # (Q, D) of the inheritance branch, not normalised
@@ -63,7 +69,7 @@ class Seen(NamedTuple):
     dot: BranchScores  # (Q, V) each
 
 
-def see(made: Made[BranchQueries, VideoTokens], _: Batch[Any], __: int) -> Seen:
+def see(made: Made[BranchQueries, VideoTokens], _: Batch[Any], __: int) -> DLDKDSeen:
     """Every query against every video, branch by branch; no weight is read."""
     query, video = made
     cosine, dot = (
@@ -73,26 +79,26 @@ def see(made: Made[BranchQueries, VideoTokens], _: Batch[Any], __: int) -> Seen:
         )
         for best in (best_cosine, best_token)
     )
-    return Seen(query.inherit, video, cosine, dot)
+    return DLDKDSeen(query.inherit, video, cosine, dot)
 
 
-def objective(settings: Settings) -> Objective[Made[BranchQueries, VideoTokens], Seen]:
+def objective(settings: Settings) -> Objective[Made[BranchQueries, VideoTokens], DLDKDSeen]:
     """The terms whose weight is not 0, by the names that the log shows."""
     loss = settings.loss
 
-    def distill(seen: Seen, batch: Batch[FrameVideos], epoch: int) -> Tensor:
+    def distill(seen: DLDKDSeen, batch: Batch[FrameVideos], epoch: int) -> Tensor:
         own, taught = batch.video_of_query, teacher_of(batch, 1.0)
         theirs = own_cosines(taught.sentence, taught.frames, own)
         ours, valid = own_cosines(seen.query, seen.video.frames, own), seen.video.frame_valid[own]
         return FADES[loss.fade](epoch) * frame_distillation(ours, theirs, valid, temperature=loss.temperature).sum()
 
-    def soft_frame(seen: Seen, batch: Batch[FrameVideos], epoch: int) -> Tensor:
+    def soft_frame(seen: DLDKDSeen, batch: Batch[FrameVideos], epoch: int) -> Tensor:
         """The inheritance branch takes its soft labels from the teacher."""
         taught, share_and_trust = teacher_of(batch, loss.teacher_scale), soft_label_fade(epoch)
         targets = best_token(taught.sentence, taught.frames, seen.video.frame_valid)[0]
         return _soft(seen.dot.frame, targets, batch, *share_and_trust)
 
-    def soft_clip(seen: Seen, batch: Batch[FrameVideos], epoch: int) -> Tensor:
+    def soft_clip(seen: DLDKDSeen, batch: Batch[FrameVideos], epoch: int) -> Tensor:
         """The exploration branch takes its soft labels from itself."""
         scores = seen.dot.clip
         targets = scores if loss.self_targets == "live" else scores.detach()

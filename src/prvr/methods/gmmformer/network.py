@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
 from prvr.core.method import Method
-from prvr.core.types import Batch, Made, QueryBatch, TokenSpans, VideoTokens
+from prvr.core.types import Batch, Made, TokenSpans, VideoTokens
 from prvr.parts.attention_layers import AttentionLayers, reset_parameters
 from prvr.parts.blocks import InputProjection, Positions
 from prvr.parts.gaussian import gaussian_tables
 from prvr.parts.masked import key_bias
 from prvr.parts.pooling import AttentionPooling
 from prvr.parts.spans import equal_spans, whole_spans
-from prvr.parts.towers import BranchConfig, TwiceRead, sequence_encoder
+from prvr.parts.towers import BranchConfig, TwiceRead, WordTower
 from prvr.parts.uniform import UniformConfig, prepare_uniform
 from prvr.parts.videos import ClipVideos, check_length
 
@@ -49,16 +49,13 @@ class GMMFormerConfig(BranchConfig):
             )
 
 
-class GMMFormer(nn.Module):
+class GMMFormer(WordTower):
     """The two towers; fits `RetrievalModel`."""
 
     def __init__(self, config: GMMFormerConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
         c = config
-        self.query_input = InputProjection(c.text_width, c.hidden, c.input_dropout)
-        self.query_encoder = sequence_encoder(c, c.max_words)
-        self.query_pooling = AttentionPooling(c.hidden)
         self.frame_input = InputProjection(c.video_width, c.hidden, c.input_dropout)
         self.frame_positions = Positions(c.frames, c.hidden, c.input_dropout)
         self.frame_mixtures = _mixtures(c)
@@ -76,12 +73,6 @@ class GMMFormer(nn.Module):
     def clip_weight(self) -> float:
         """Share of the clip branch in the fused score."""
         return self.config.clip_weight
-
-    def encode_queries(self, queries: QueryBatch) -> Tensor:
-        """-> (Q, D), not normalised."""
-        words, valid = queries.words[:, : self.config.max_words], queries.valid[:, : self.config.max_words]
-        pooled: Tensor = self.query_pooling(self.query_encoder(self.query_input(words), valid), valid)
-        return pooled
 
     def encode_videos(self, videos: ClipVideos) -> VideoTokens:
         """-> one token for all frames, and one for each clip, zero where there is padding.

@@ -62,7 +62,7 @@ class LossConfig(RetrievalLoss):
             raise ConfigError(f"loss.tcpl_delta={self.tcpl_delta}: must be positive")
 
 
-class Seen(NamedTuple):
+class MSCSeen(NamedTuple):
     """What the terms read."""
 
     query: Tensor  # (Q, D) pooled query, not normalised
@@ -73,19 +73,19 @@ class Seen(NamedTuple):
     aligned_clips: Tensor  # (V, C, D)
 
 
-def see(made: Made[Tensor, Aligned], batch: Batch[MSCVideos], epoch: int) -> Seen:
+def see(made: Made[Tensor, Aligned], batch: Batch[MSCVideos], epoch: int) -> MSCSeen:
     """Every query against every video; no weight is read."""
     query, video = made
-    return Seen(*compare(Made(query, video.tokens), batch, epoch), video.frames, video.clips)
+    return MSCSeen(*compare(Made(query, video.tokens), batch, epoch), video.frames, video.clips)
 
 
 MSCSettings = RunSettings[MSCConfig, PrepareConfig, LossConfig]
 
 
-def objective(settings: MSCSettings) -> Objective[Made[Tensor, Aligned], Seen]:
+def objective(settings: MSCSettings) -> Objective[Made[Tensor, Aligned], MSCSeen]:
     """The terms whose weight is not 0, by the names that the log shows."""
     loss, prepare = settings.loss, settings.prepare
-    terms: dict[str, Term[Seen]] = {
+    terms: dict[str, Term[MSCSeen]] = {
         **retrieval_terms(loss, nce=loss.nce_similarity),
         "tcpl_distance": partial(_tcpl, loss, _distances),
         "tcpl_angle": partial(_tcpl, loss, _angles),
@@ -96,13 +96,13 @@ def objective(settings: MSCSettings) -> Objective[Made[Tensor, Aligned], Seen]:
     return weighted(see, terms, loss)
 
 
-def _tcpl(loss: LossConfig, relation: Relation, seen: Seen, batch: Batch[MSCVideos], _: int) -> Tensor:
+def _tcpl(loss: LossConfig, relation: Relation, seen: MSCSeen, batch: Batch[MSCVideos], _: int) -> Tensor:
     """The teacher is the encoder that made the features, or another one where the batch has it."""
     taught = batch.queries.sentence if batch.teacher is None else unit_rows(batch.teacher.sentence)
     return relation(loss, seen.query, taught)
 
 
-def _vcpl(loss: LossConfig, relation: Relation, seen: Seen, batch: Batch[MSCVideos], _: int) -> Tensor:
+def _vcpl(loss: LossConfig, relation: Relation, seen: MSCSeen, batch: Batch[MSCVideos], _: int) -> Tensor:
     """Both branches, added up."""
     return torch.stack([relation(loss, *pair) for pair in _chosen(loss, seen, batch)]).sum()
 
@@ -116,7 +116,7 @@ def _angles(loss: LossConfig, student: Tensor, teacher: Tensor) -> Tensor:
     return tcpl_angle(student, teacher, delta=loss.tcpl_delta).mean()
 
 
-def _chosen(loss: LossConfig, seen: Seen, batch: Batch[MSCVideos]) -> list[tuple[Tensor, Tensor]]:
+def _chosen(loss: LossConfig, seen: MSCSeen, batch: Batch[MSCVideos]) -> list[tuple[Tensor, Tensor]]:
     """The tokens of each branch that VCPL relates, and what the frozen encoder saw there."""
     video, videos = seen.video, batch.videos
     branches = [(video.frames, videos.frames, video.frame_valid), (video.clips, videos.clips, video.clip_valid)]
@@ -126,7 +126,7 @@ def _chosen(loss: LossConfig, seen: Seen, batch: Batch[MSCVideos]) -> list[tuple
     return [retrieved_segments(*branch, query=seen.query, video_of_query=truth) for branch in branches]
 
 
-def _cbva(loss: LossConfig, prepare: PrepareConfig, seen: Seen, batch: Batch[MSCVideos], _: int) -> Tensor:
+def _cbva(loss: LossConfig, prepare: PrepareConfig, seen: MSCSeen, batch: Batch[MSCVideos], _: int) -> Tensor:
     videos, segment = batch.videos, batch.videos.segment
     if loss.cbva_merges_by == "aligned" and len(prepare.levels) > 1:
         clips, number = seen.aligned_clips.detach(), segment.amax(1) + 1

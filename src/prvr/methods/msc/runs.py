@@ -15,7 +15,7 @@ from prvr.methods.msc.merging import merge_steps
 from prvr.methods.msc.network import METHOD, MSCConfig
 from prvr.methods.msc.official import OFFICIAL, stack_depth, undecayed
 from prvr.methods.msc.prepare import PrepareConfig
-from prvr.methods.recipe import OptimConfig, Recipe
+from prvr.methods.recipe import OptimConfig, Recipe, variant
 
 MERGE_RATE = 75.0  # percent of all pairs that one step of merging fuses (N of the paper)
 
@@ -43,26 +43,6 @@ def activitynet() -> Recipe:
 def charades() -> Recipe:
     """MSC on Charades-STA: CLIP-L/14 frames and words."""
     return recipe(charades, _settings(0.25, 0.6, threshold=0.85, optim=OptimConfig(lr=2e-4)))
-
-
-def qvhighlights_paper() -> Recipe:
-    """QVHighlights as the paper's text has it."""
-    return _as_in_paper(qvhighlights())
-
-
-def tvr_paper() -> Recipe:
-    """TVR as the paper's text has it."""
-    return _as_in_paper(tvr())
-
-
-def activitynet_paper() -> Recipe:
-    """ActivityNet Captions as the paper's text has it."""
-    return _as_in_paper(activitynet())
-
-
-def charades_paper() -> Recipe:
-    """Charades-STA as the paper's text has it."""
-    return _as_in_paper(charades())
 
 
 def paper(settings: MSCSettings) -> MSCSettings:
@@ -101,6 +81,11 @@ def paper(settings: MSCSettings) -> MSCSettings:
     )
 
 
+as_in_paper = partial(variant, suffix="paper", title="as in the text", change=paper)
+qvhighlights_paper, tvr_paper = as_in_paper(qvhighlights), as_in_paper(tvr)
+activitynet_paper, charades_paper = as_in_paper(activitynet), as_in_paper(charades)
+
+
 def without_tcpl(loss: LossConfig) -> LossConfig:
     """Queries are free to lose the relations that the encoder sees between them."""
     return replace(loss, tcpl_distance=0.0, tcpl_angle=0.0)
@@ -130,10 +115,6 @@ def world_baseline() -> Recipe:
     full = world().settings
     loss = without_tcpl(replace(full.loss, cbva=0.0))
     return recipe(world_baseline, replace(full, loss=loss), "baseline")
-
-
-def _as_in_paper(released: Recipe) -> Recipe:
-    return recipe(f"{released.target}_paper", paper(released.settings), f"{released.title}, as in the text")
 
 
 def _settings(

@@ -12,13 +12,11 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from prvr.core.method import Method
-from prvr.core.types import Batch, BranchScores, Made, QueryBatch, TokenSpans, VideoTokens
+from prvr.core.types import Batch, BranchScores, Made, TokenSpans, VideoTokens
 from prvr.parts.attention_layers import reset_parameters
-from prvr.parts.blocks import InputProjection
-from prvr.parts.pooling import AttentionPooling
 from prvr.parts.proposals import guided_means, key_scores, window_spans, window_table, window_valid
 from prvr.parts.spans import equal_spans
-from prvr.parts.towers import BranchConfig, sequence_encoder
+from prvr.parts.towers import BranchConfig, ClipTower
 from prvr.parts.uniform import UniformConfig, prepare_uniform
 from prvr.parts.videos import ClipVideos, check_length
 
@@ -39,34 +37,20 @@ class Guides(NamedTuple):
     frame_valid: Tensor  # (V, T) bool
 
 
-class MSSL(nn.Module):
+class MSSL(ClipTower):
     """Encodes both sides; `scores` compares them, since the frame branch is read under the query's guidance."""
 
     def __init__(self, config: MSSLConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
-        c = config
-        self.query_input = InputProjection(c.text_width, c.hidden, c.input_dropout)
-        self.query_encoder = sequence_encoder(c, c.max_words)
-        self.query_pooling = AttentionPooling(c.hidden)
-        self.frame_input = InputProjection(c.video_width, c.hidden, c.input_dropout)
-        self.frame_encoder = sequence_encoder(c, c.frames)
-        self.clip_input = InputProjection(c.video_width, c.hidden, c.input_dropout)
-        self.clip_encoder = sequence_encoder(c, c.frames)  # as many positions as for frames, as released
-        self.guide_key = nn.Linear(c.hidden, c.hidden, bias=False)
-        self.guide_value = nn.Linear(c.hidden, c.hidden, bias=False)
+        self.guide_key = nn.Linear(config.hidden, config.hidden, bias=False)
+        self.guide_value = nn.Linear(config.hidden, config.hidden, bias=False)
         reset_parameters(self)
 
     @property
     def clip_weight(self) -> float:
         """Share of the clip branch in the fused score."""
         return self.config.clip_weight
-
-    def encode_queries(self, queries: QueryBatch) -> Tensor:
-        """-> (Q, D), not normalised."""
-        words, valid = queries.words[:, : self.config.max_words], queries.valid[:, : self.config.max_words]
-        pooled: Tensor = self.query_pooling(self.query_encoder(self.query_input(words), valid), valid)
-        return pooled
 
     def contextual(self, videos: ClipVideos) -> VideoTokens:
         """Frames (V, T, D) and clips (V, C, D) that know of each other, before proposals and guidance.
@@ -77,9 +61,9 @@ class MSSL(nn.Module):
         check_length(videos.clips, self.config.clips, "clips")
         clip_valid = videos.clip_size > 0
         return VideoTokens(
-            frames=self.frame_encoder(self.frame_input(videos.frames), videos.frame_valid),
+            frames=self.read_frames(videos.frames, videos.frame_valid),
             frame_valid=videos.frame_valid,
-            clips=self.clip_encoder(self.clip_input(videos.clips), clip_valid),
+            clips=self.read_clips(videos.clips, clip_valid),
             clip_valid=clip_valid,
         )
 

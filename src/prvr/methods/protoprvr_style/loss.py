@@ -11,7 +11,7 @@ from torch import Tensor
 from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, BranchScores, Made
 from prvr.methods.family import TripletConfig, check_weights, compare, nce_term, triplet_term
-from prvr.methods.protoprvr_style.network import ProtoPRVRStyleConfig, Stored, Told, ranked
+from prvr.methods.protoprvr_style.network import ProtoPRVRStyleConfig, ProtoQueries, ProtoVideos, ranked
 from prvr.methods.protoprvr_style.terms import (
     frames_missed,
     guided_attention,
@@ -47,49 +47,49 @@ class ProtoLoss(TripletConfig):
 Settings = RunSettings[ProtoPRVRStyleConfig, UniformConfig, ProtoLoss]
 
 
-class Seen(NamedTuple):
+class ProtoSeen(NamedTuple):
     """What the terms read."""
 
-    asked: Told
-    video: Stored
+    asked: ProtoQueries
+    video: ProtoVideos
     cosine: BranchScores  # (Q, V) each; there are no clips
     dot: BranchScores
 
 
-def see(made: Made[Told, Stored], batch: Batch[Any], epoch: int) -> Seen:
+def see(made: Made[ProtoQueries, ProtoVideos], batch: Batch[Any], epoch: int) -> ProtoSeen:
     """Every query against the best prototype of every video; no weight is read."""
     found = compare(Made(made.queries.query, ranked(made.videos.prototypes)), batch, epoch)
-    return Seen(made.queries, made.videos, found.cosine, found.dot)
+    return ProtoSeen(made.queries, made.videos, found.cosine, found.dot)
 
 
-def objective(settings: Settings) -> Objective[Made[Told, Stored], Seen]:
+def objective(settings: Settings) -> Objective[Made[ProtoQueries, ProtoVideos], ProtoSeen]:
     """The terms whose weight is not 0, by the names that the log shows.
 
     Beside them stands how many prototypes the queries use: training may collapse onto few.
     """
     loss = settings.loss
 
-    def words(seen: Seen, batch: Batch[ClipVideos], epoch: int) -> Tensor:
+    def words(seen: ProtoSeen, batch: Batch[ClipVideos], epoch: int) -> Tensor:
         missed = words_missed(seen.asked.guesses, batch.queries.words, seen.asked.places)
         return missed.sum() / (seen.asked.places >= 0).sum() * (epoch >= loss.best_from_epoch)
 
-    def frames(seen: Seen, _: Batch[ClipVideos], __: int) -> Tensor:
+    def frames(seen: ProtoSeen, _: Batch[ClipVideos], __: int) -> Tensor:
         video = seen.video
         return (frames_missed(video.rebuilt, video.frames, video.valid).sum(1) / video.valid.sum(1)).mean()
 
-    def attention(seen: Seen, batch: Batch[ClipVideos], epoch: int) -> Tensor:
+    def attention(seen: ProtoSeen, batch: Batch[ClipVideos], epoch: int) -> Tensor:
         video, own = seen.video, batch.video_of_query
         missed = guided_attention(seen.asked.query, video.mixed, video.share, own, margin=loss.attention_margin)
         mixed = (video.share[:, 0] >= 0)[own]
         return (missed * mixed).sum() / mixed.sum().clamp(min=1) * (epoch >= loss.best_from_epoch)
 
-    def diversity(seen: Seen, _: Batch[ClipVideos], __: int) -> Tensor:
+    def diversity(seen: ProtoSeen, _: Batch[ClipVideos], __: int) -> Tensor:
         return prototype_overlap(seen.video.prototypes).mean()
 
-    def used(seen: Seen, batch: Batch[ClipVideos], _: int) -> Tensor:
+    def used(seen: ProtoSeen, batch: Batch[ClipVideos], _: int) -> Tensor:
         return prototypes_used(seen.asked.query, seen.video.prototypes, batch.video_of_query)
 
-    terms: dict[str, Term[Seen]] = {
+    terms: dict[str, Term[ProtoSeen]] = {
         "nce": partial(nce_term, "frame"),
         "triplet": partial(triplet_term, loss, "frame"),
         "words": words,

@@ -25,15 +25,13 @@ from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
 from prvr.core.method import Method
-from prvr.core.types import Batch, Made, QueryBatch, TokenSpans, VideoTokens
+from prvr.core.types import Batch, Made, TokenSpans, VideoTokens
 from prvr.methods.protoprvr_style.layers import FrameDecoder, PrototypeLayer, WordDecoder, looked_at, masked_places
 from prvr.methods.protoprvr_style.splicing import splice
 from prvr.parts.attention_layers import reset_parameters
-from prvr.parts.blocks import InputProjection
-from prvr.parts.pooling import AttentionPooling
 from prvr.parts.proposals import window_spans
 from prvr.parts.spans import equal_spans
-from prvr.parts.towers import WordsConfig, check_share, sequence_encoder
+from prvr.parts.towers import ClipTower, WordsConfig, check_share, cut_words
 from prvr.parts.uniform import UniformConfig, prepare_uniform
 from prvr.parts.videos import ClipVideos, check_length
 
@@ -74,7 +72,7 @@ class Draws(NamedTuple):
     mixing: bool
 
 
-class Told(NamedTuple):
+class ProtoQueries(NamedTuple):
     """What the network makes of Q queries."""
 
     query: Tensor  # (Q, D) what ranks, not normalised
@@ -82,7 +80,7 @@ class Told(NamedTuple):
     places: Tensor  # (Q, M) int64 where those words are, -1 = no word
 
 
-class Stored(NamedTuple):
+class ProtoVideos(NamedTuple):
     """What the network makes of V videos."""
 
     prototypes: Tensor  # (V, L, D) what ranks
@@ -93,20 +91,13 @@ class Stored(NamedTuple):
     share: Tensor  # (V, L) how much of what these looked at lies in the video; -1 where a video was not mixed
 
 
-class ProtoPRVRStyle(nn.Module):
+class ProtoPRVRStyle(ClipTower):
     """The two towers; fits `RetrievalModel`."""
 
     def __init__(self, config: ProtoPRVRStyleConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
         c = config
-        self.query_input = InputProjection(c.text_width, c.hidden, c.input_dropout)
-        self.query_encoder = sequence_encoder(c, c.max_words)
-        self.query_pooling = AttentionPooling(c.hidden)
-        self.frame_input = InputProjection(c.video_width, c.hidden, c.input_dropout)
-        self.frame_encoder = sequence_encoder(c, c.frames)
-        self.clip_input = InputProjection(c.video_width, c.hidden, c.input_dropout)
-        self.clip_encoder = sequence_encoder(c, c.frames)  # as many positions as for frames, as in MS-SL
         self.prototypes = nn.Parameter(torch.empty(c.prototypes, c.hidden))
         self.layers = nn.ModuleList(PrototypeLayer(c.hidden, c.heads, c.dropout) for _ in range(c.layers))
         self.masked_word = nn.Parameter(torch.empty(c.hidden))
@@ -120,11 +111,6 @@ class ProtoPRVRStyle(nn.Module):
     def clip_weight(self) -> float:
         """The prototypes alone decide."""
         return 0.0
-
-    def encode_queries(self, queries: QueryBatch) -> Tensor:
-        """-> (Q, D), not normalised."""
-        words, valid = self._words(queries)
-        return self._pooled(self.query_input(words), valid)
 
     def encode_videos(self, videos: ClipVideos) -> VideoTokens:
         """-> L prototypes as frames, all of them real, and no clips."""
@@ -166,16 +152,16 @@ class ProtoPRVRStyle(nn.Module):
             mixing=float(torch.rand(())) < self.config.mixed_batches,
         )
 
-    def embed(self, batch: Batch[ClipVideos], draws: Draws | None = None) -> Made[Told, Stored]:
+    def embed(self, batch: Batch[ClipVideos], draws: Draws | None = None) -> Made[ProtoQueries, ProtoVideos]:
         """Videos with all their queries, and what losses read of them.
 
         Videos are mixed with videos of this batch, and words are guessed from the own video, so that no weight is
         needed once the two sides meet.
         """
         draws = self.draw(batch) if draws is None else draws
-        words, valid = self._words(batch.queries)
+        words, valid = cut_words(batch.queries, self.max_words)
         projected = self.query_input(words)
-        query = self._pooled(projected, valid)
+        query = self.pool_words(projected, valid)
         seen = self.contextual(batch.videos)
         made, _ = self.read(seen)
         places = masked_places(draws.words[:, : words.shape[1]], valid, self.config.masked_words)
@@ -183,22 +169,15 @@ class ProtoPRVRStyle(nn.Module):
         rebuilt = self.frame_decoder(made, seen.frames.shape[1])
         mixed, share = self._mixed(batch.videos, draws, made)
         return Made(
-            Told(query, guesses, places),
-            Stored(made, seen.frames.detach(), seen.frame_valid, rebuilt, mixed, share),
+            ProtoQueries(query, guesses, places),
+            ProtoVideos(made, seen.frames.detach(), seen.frame_valid, rebuilt, mixed, share),
         )
-
-    def _words(self, queries: QueryBatch) -> tuple[Tensor, Tensor]:
-        return queries.words[:, : self.config.max_words], queries.valid[:, : self.config.max_words]
-
-    def _pooled(self, projected: Tensor, valid: Tensor) -> Tensor:
-        pooled: Tensor = self.query_pooling(self.query_encoder(projected, valid), valid)
-        return pooled
 
     def _contextual(self, frames: Tensor, frame_valid: Tensor, clips: Tensor, clip_valid: Tensor) -> VideoTokens:
         return VideoTokens(
-            frames=self.frame_encoder(self.frame_input(frames), frame_valid) * frame_valid[..., None],
+            frames=self.read_frames(frames, frame_valid) * frame_valid[..., None],
             frame_valid=frame_valid,
-            clips=self.clip_encoder(self.clip_input(clips), clip_valid) * clip_valid[..., None],
+            clips=self.read_clips(clips, clip_valid) * clip_valid[..., None],
             clip_valid=clip_valid,
         )
 

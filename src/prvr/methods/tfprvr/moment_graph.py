@@ -15,7 +15,7 @@ from torch import Tensor
 _NOTHING = 1e-12  # vectors shorter than this have no direction
 
 
-class Segments(NamedTuple):
+class PathSegments(NamedTuple):
     """The nodes of a graph: segments of all levels, the finest first, by time within a level."""
 
     span: Tensor  # (V, N, 2) int64 frames, start inclusive, end exclusive
@@ -25,7 +25,7 @@ class Segments(NamedTuple):
     at: Tensor  # (V, L, T) int64, the node that covers each frame; no meaning where there is none
 
 
-class Moments(NamedTuple):
+class PathMoments(NamedTuple):
     """What a video is searched by."""
 
     vectors: Tensor  # (V, M, D), not normalised: their length counts
@@ -33,7 +33,7 @@ class Moments(NamedTuple):
     valid: Tensor  # (V, M) bool
 
 
-def segments_of(cut: Tensor, lengths: Tensor, levels: Tensor) -> Segments:
+def segments_of(cut: Tensor, lengths: Tensor, levels: Tensor) -> PathSegments:
     """cut (V, L, T) bool before which frames each level is cut, lengths (V,) frames, levels (V,) that a video has."""
     place, scale = (torch.arange(size, device=cut.device) for size in (cut.shape[2], cut.shape[1]))
     there = (place < lengths[:, None])[:, None] & (scale < levels[:, None])[..., None]
@@ -43,10 +43,10 @@ def segments_of(cut: Tensor, lengths: Tensor, levels: Tensor) -> Segments:
     level, start = first // cut.shape[2], first % cut.shape[2]
     follows = F.pad(valid[:, 1:] & (level.diff(dim=1) == 0), (0, 1))
     end = F.pad(start[:, 1:], (0, 1)).where(follows, lengths[:, None])
-    return Segments(torch.stack([start, end], 2), level, valid, opens, at.view(opens.shape))
+    return PathSegments(torch.stack([start, end], 2), level, valid, opens, at.view(opens.shape))
 
 
-def segment_vectors(frames: Tensor, segments: Segments) -> Tensor:
+def segment_vectors(frames: Tensor, segments: PathSegments) -> Tensor:
     """The mean of each segment's frames, brought to unit length; zero where they cancel out.
 
     frames (V, T, D) unit length, zero behind the length -> (V, N, D), zero where there is no segment.
@@ -60,7 +60,7 @@ def segment_vectors(frames: Tensor, segments: Segments) -> Tensor:
     return unit
 
 
-def affinity(vectors: Tensor, segments: Segments, lengths: Tensor) -> Tensor:
+def affinity(vectors: Tensor, segments: PathSegments, lengths: Tensor) -> Tensor:
     """Which segments vouch for each other: vectors (V, N, D) -> (V, N, N), symmetric, eigenvalues from -1 to 1.
 
     Within a level: cosine, as far as positive, and nearness in time; between neighbouring levels: cosine times overlap.
@@ -88,7 +88,7 @@ def smooth_by_graph(vectors: Tensor, graph: Tensor, *, beta: float) -> Tensor:
     return torch.cholesky_solve((1 - beta) * vectors, torch.linalg.cholesky(system))
 
 
-def smooth_by_level(vectors: Tensor, segments: Segments, *, beta: float) -> Tensor:
+def smooth_by_level(vectors: Tensor, segments: PathSegments, *, beta: float) -> Tensor:
     """What the graph comes near to, at a price that grows with N alone: (1 - β) h + β · mean of h's level.
 
     Within a level nearly all pairs are joined about equally, so what flows through the graph is nearly the average.
@@ -101,7 +101,7 @@ def smooth_by_level(vectors: Tensor, segments: Segments, *, beta: float) -> Tens
     return (1 - beta) * vectors + beta * _rows(means, segments.level).masked_fill(~segments.valid[..., None], 0.0)
 
 
-def moments_of(smoothed: Tensor, segments: Segments, lengths: Tensor) -> Moments:
+def moments_of(smoothed: Tensor, segments: PathSegments, lengths: Tensor) -> PathMoments:
     """Between two neighbouring cuts of any level: the mean over the levels of the segments that cover it.
 
     smoothed (V, N, D), lengths (V,) frames.
@@ -113,7 +113,7 @@ def moments_of(smoothed: Tensor, segments: Segments, lengths: Tensor) -> Moments
     for level in range(there.shape[1]):  # one at a time: together they would be the largest tensor
         node = segments.at[:, level].gather(1, start)
         total += _rows(smoothed, node) * (there[:, level, None] & valid)[..., None]
-    return Moments(total / there.sum(1)[:, None, None], torch.stack([start, end], 2), valid)
+    return PathMoments(total / there.sum(1)[:, None, None], torch.stack([start, end], 2), valid)
 
 
 def _positions(flags: Tensor) -> tuple[Tensor, Tensor]:

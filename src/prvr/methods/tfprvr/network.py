@@ -23,7 +23,7 @@ from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.method import Method
 from prvr.core.types import FeatureSpec, QueryBatch, TokenSpans, VideoFeatures, VideoTokens
 from prvr.methods.tfprvr.moment_graph import (
-    Moments,
+    PathMoments,
     affinity,
     moments_of,
     segment_vectors,
@@ -103,7 +103,7 @@ def prepare_moments(videos: Sequence[VideoFeatures], config: MomentConfig) -> Fr
     return cat_videos(parts).take(order.argsort())
 
 
-def find_moments(frames: Tensor, lengths: Tensor, config: MomentConfig) -> Moments:
+def find_moments(frames: Tensor, lengths: Tensor, config: MomentConfig) -> PathMoments:
     """Frames of V videos -> the vectors that they are searched by.
 
     frames (V, T, D) float64 of unit length, T at least 3, zero behind lengths (V,).

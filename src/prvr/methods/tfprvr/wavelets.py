@@ -34,7 +34,7 @@ _ANALYSIS: dict[str, tuple[float, ...]] = {  # low-pass; the other three filters
 }
 
 
-class Filters(NamedTuple):
+class WaveletFilters(NamedTuple):
     """The four filters of a wavelet, float64."""
 
     low: Tensor  # (F,) analysis
@@ -43,13 +43,13 @@ class Filters(NamedTuple):
     high_back: Tensor  # (F,) synthesis
 
 
-def filters(wavelet: Wavelet, device: torch.device | None = None) -> Filters:
+def filters(wavelet: Wavelet, device: torch.device | None = None) -> WaveletFilters:
     """The filters of one wavelet; its synthesis is its analysis read backwards."""
     low = torch.tensor(_ANALYSIS[wavelet], dtype=torch.float64, device=device)
     signs = torch.ones_like(low)
     signs[::2] = -1
     high = low.flip(0) * signs
-    return Filters(low=low, high=high, low_back=low.flip(0), high_back=high.flip(0))
+    return WaveletFilters(low=low, high=high, low_back=low.flip(0), high_back=high.flip(0))
 
 
 def depth_of(lengths: Tensor, wavelet: Wavelet) -> Tensor:
@@ -80,7 +80,7 @@ def bands(signal: Tensor, lengths: Tensor, wavelet: Wavelet) -> Tensor:
     return made
 
 
-def _analyse(x: Tensor, lengths: Tensor, by: Filters) -> tuple[Tensor, Tensor]:
+def _analyse(x: Tensor, lengths: Tensor, by: WaveletFilters) -> tuple[Tensor, Tensor]:
     """One step down: x (V, m), lengths (V,) -> approximation and detail, (V, (m + F - 1) // 2) each."""
     taps = len(by.low)
     steps = 2 * ((x.shape[1] + taps - 1) // 2 - 1) + taps
