@@ -94,7 +94,7 @@ def slow_means(model: ARLStyle, batches: list[Batch[Any]]) -> Tensor:
     for network in (model.first, model.second):
         query, frame = [], []
         for given in batches:
-            query += [F.normalize(q, dim=0) for q in network.read_words(given.queries.words, given.queries.valid)]
+            query += [F.normalize(q, dim=0) for q in network.encode_queries(given.queries)]
             seen = network.read_frames(given.videos.frames, given.videos.frame_valid)
             frame += [F.normalize(f, dim=0) for f in seen[given.videos.frame_valid]]
         means.append(torch.stack([torch.stack(query).mean(0), torch.stack(frame).mean(0)]))
@@ -121,7 +121,7 @@ def test_an_epoch_is_remembered_from_the_next_one_on() -> None:
     assert torch.equal(model.train().means, remembered), "an epoch of nothing is forgotten"
     made, given = model.eval().embed(batches[0]), batches[0]
     for n, one in enumerate((model.first, model.second)):
-        query = F.normalize(one.read_words(given.queries.words, given.queries.valid), dim=1)
+        query = F.normalize(one.encode_queries(given.queries), dim=1)
         frames = F.normalize(one.read_frames(given.videos.frames, given.videos.frame_valid), dim=2)
         torch.testing.assert_close(made.videos.uncertainty[n], frames @ model.means[0, n])
         found = seen_by(n, made, given).uncertainty
@@ -141,7 +141,7 @@ def test_padding_never_wins() -> None:
     away = made._replace(queries=asked._replace(query=Pair(-asked.query.first, -asked.query.second)))
     for sign, says in ((1, made), (-1, away)):
         for n, one in enumerate((model.first, model.second)):
-            query, seen = sign * one.read_words(given.queries.words, given.queries.valid), seen_by(n, says, given)
+            query, seen = sign * one.encode_queries(given.queries), seen_by(n, says, given)
             for v, real in enumerate(given.videos.frame_valid.sum(1).tolist()):
                 frames = one.read_frames(given.videos.frames, given.videos.frame_valid)[v, :real]
                 want = torch.stack([F.cosine_similarity(q, frames, dim=1).amax() for q in query])
