@@ -122,12 +122,13 @@ def test_an_epoch_is_remembered_from_the_next_one_on() -> None:
     made, given = model.eval().embed(batches[0]), batches[0]
     for n, one in enumerate((model.first, model.second)):
         query = F.normalize(one.encode_queries(given.queries), dim=1)
-        frames = F.normalize(one.read_frames(given.videos.frames, given.videos.frame_valid), dim=2)
+        there = given.videos.frame_valid
+        frames = F.normalize(one.read_frames(given.videos.frames, there) * there[..., None], dim=2)
         torch.testing.assert_close(made.videos.uncertainty[n], frames @ model.means[0, n])
         found = seen_by(n, made, given).uncertainty
         for i in range(len(query)):
             for v in range(len(frames)):
-                k = int((frames[v] @ query[i]).masked_fill(~given.videos.frame_valid[v], -torch.inf).argmax())
+                k = int((frames[v] @ query[i]).masked_fill(~there[v], -torch.inf).argmax())
                 want = (query[i] @ model.means[1, n] + frames[v, k] @ model.means[0, n]) / 2
                 torch.testing.assert_close(found[i, v], want)
 
