@@ -18,6 +18,17 @@ from prvr.training.step import Embeds
 from tests.parts.make import video_features
 
 VIDEO, TEXT, FRAMES, CLIPS = 10, 6, 12, 5
+# a network of these tests: room for more frames than a batch has, and no chance in it
+TINY: dict[str, Any] = {
+    "video_width": VIDEO,
+    "text_width": TEXT,
+    "hidden": 16,
+    "heads": 2,
+    "max_words": 7,
+    "frames": FRAMES + 2,
+    "input_dropout": 0.0,
+    "dropout": 0.0,
+}
 Prepare = Callable[[Sequence[VideoFeatures], UniformConfig], Videos]
 Model = TypeVar("Model", bound=nn.Module)
 Seen = TypeVar("Seen")

@@ -29,9 +29,7 @@ from prvr.training.checkpoint import load_state
 from prvr.training.run_folder import LAST
 from prvr.training.step import make_step
 from tests.methods.family import (
-    FRAMES,
-    TEXT,
-    VIDEO,
+    TINY,
     batch,
     check_padding,
     check_small_batches,
@@ -41,16 +39,7 @@ from tests.methods.family import (
     without_gradient,
 )
 
-SMALL = ARLStyleConfig(
-    video_width=VIDEO,
-    text_width=TEXT,
-    hidden=16,
-    heads=2,
-    max_words=7,
-    frames=FRAMES + 2,
-    input_dropout=0.0,
-    dropout=0.0,
-)
+SMALL = ARLStyleConfig(**TINY)
 PLAIN = {"hard_from_epoch": 0, "hard_pool": 1, "ambiguous_from_epoch": 0, "most_ambiguous": 1}
 
 

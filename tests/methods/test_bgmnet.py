@@ -24,20 +24,10 @@ from prvr.parts.proposals import window_table
 from prvr.parts.uniform import UniformConfig
 from prvr.parts.videos import ClipVideos
 from tests.methods import family
-from tests.methods.family import CLIPS, FRAMES, TEXT, VIDEO, check_order, check_padding, learned, roused
+from tests.methods.family import CLIPS, FRAMES, TINY, VIDEO, check_order, check_padding, learned, roused
 from tests.parts.make import video_features
 
-SMALL = MSSLConfig(
-    video_width=VIDEO,
-    text_width=TEXT,
-    hidden=16,
-    heads=2,
-    max_words=7,
-    frames=FRAMES + 2,
-    clips=CLIPS + 2,
-    input_dropout=0.0,
-    dropout=0.0,
-)
+SMALL = MSSLConfig(**TINY, clips=CLIPS + 2)
 CUT = UniformConfig(frames=FRAMES, clips=CLIPS)
 
 

@@ -21,6 +21,7 @@ from prvr.parts.uniform import UniformConfig, prepare_frames
 from prvr.training.step import make_step
 from tests.methods.family import (
     FRAMES,
+    TINY,
     VIDEO,
     batch,
     check_order,
@@ -33,16 +34,7 @@ from tests.methods.family import (
     without_gradient,
 )
 
-SMALL = DLDKDConfig(
-    video_width=VIDEO,
-    text_width=VIDEO,
-    hidden=16,
-    heads=2,
-    max_words=7,
-    frames=FRAMES + 2,
-    input_dropout=0.0,
-    dropout=0.0,
-)
+SMALL = replace(DLDKDConfig(**TINY), text_width=VIDEO)
 PLUS = replace(SMALL, shared_words=False)
 
 

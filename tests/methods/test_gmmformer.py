@@ -23,8 +23,7 @@ from prvr.parts.uniform import UniformConfig
 from tests.methods.family import (
     CLIPS,
     FRAMES,
-    TEXT,
-    VIDEO,
+    TINY,
     batch,
     check_order,
     check_padding,
@@ -35,18 +34,7 @@ from tests.methods.family import (
     without_gradient,
 )
 
-SMALL = GMMFormerConfig(
-    video_width=VIDEO,
-    text_width=TEXT,
-    hidden=16,
-    heads=2,
-    max_words=7,
-    frames=FRAMES + 2,
-    clips=CLIPS + 2,
-    gaussian_length=FRAMES + 2,
-    input_dropout=0.0,
-    dropout=0.0,
-)
+SMALL = GMMFormerConfig(**TINY, clips=CLIPS + 2, gaussian_length=FRAMES + 2)
 
 
 def loss(config: GMMFormerConfig = SMALL) -> Objective[Made[TwiceRead, VideoTokens], Compared]:

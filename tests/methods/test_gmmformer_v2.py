@@ -18,9 +18,7 @@ from prvr.parts.towers import TwiceRead
 from prvr.parts.uniform import UniformConfig
 from tests.methods.family import (
     CLIPS,
-    FRAMES,
-    TEXT,
-    VIDEO,
+    TINY,
     batch,
     check_order,
     check_padding,
@@ -32,17 +30,7 @@ from tests.methods.family import (
     without_gradient,
 )
 
-SMALL = GMMFormerV2Config(
-    video_width=VIDEO,
-    text_width=TEXT,
-    hidden=16,
-    heads=2,
-    max_words=7,
-    frames=FRAMES + 2,
-    clips=CLIPS + 2,
-    input_dropout=0.0,
-    dropout=0.0,
-)
+SMALL = GMMFormerV2Config(**TINY, clips=CLIPS + 2)
 
 
 def loss(config: GMMFormerV2Config = SMALL) -> Objective[Made[TwiceRead, VideoTokens], Compared]:

@@ -23,9 +23,7 @@ from prvr.parts.uniform import UniformConfig
 from prvr.training.step import make_step
 from tests.methods.family import (
     CLIPS,
-    FRAMES,
-    TEXT,
-    VIDEO,
+    TINY,
     batch,
     check_order,
     check_padding,
@@ -36,17 +34,7 @@ from tests.methods.family import (
     without_gradient,
 )
 
-SMALL = MSSLConfig(
-    video_width=VIDEO,
-    text_width=TEXT,
-    hidden=16,
-    heads=2,
-    max_words=7,
-    frames=FRAMES + 2,
-    clips=CLIPS + 2,
-    input_dropout=0.0,
-    dropout=0.0,
-)
+SMALL = MSSLConfig(**TINY, clips=CLIPS + 2)
 
 
 def loss(**options: Any) -> Objective[Made[Tensor, Guides], Anchored]:

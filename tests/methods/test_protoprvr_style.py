@@ -39,7 +39,7 @@ from tests.methods.family import (
     CLIPS,
     FRAMES,
     TEXT,
-    VIDEO,
+    TINY,
     batch,
     check_order,
     check_padding,
@@ -51,18 +51,7 @@ from tests.methods.family import (
     without_gradient,
 )
 
-SMALL = ProtoPRVRStyleConfig(
-    video_width=VIDEO,
-    text_width=TEXT,
-    hidden=16,
-    heads=2,
-    max_words=7,
-    frames=FRAMES + 2,
-    clips=CLIPS + 2,
-    prototypes=4,
-    input_dropout=0.0,
-    dropout=0.0,
-)
+SMALL = ProtoPRVRStyleConfig(**TINY, clips=CLIPS + 2, prototypes=4)
 
 
 Part = TypeVar("Part", bound=nn.Module)

@@ -16,12 +16,12 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.method import Method
-from prvr.core.types import FeatureSpec, QueryBatch, TokenSpans, VideoFeatures, VideoTokens
+from prvr.core.types import FeatureSpec, QueryBatch, VideoFeatures
 from prvr.methods.tfprvr.moment_graph import (
     PathMoments,
     affinity,
@@ -33,10 +33,9 @@ from prvr.methods.tfprvr.moment_graph import (
 )
 from prvr.methods.tfprvr.trajectory import cut_strength, levels_of, turning
 from prvr.methods.tfprvr.wavelets import FAMILIES, Wavelet
-from prvr.methods.zero_shot.network import Nothing, frames_as_tokens
+from prvr.methods.zero_shot.network import Nothing, ZeroShot
 from prvr.parts.needs import check_common_space
 from prvr.parts.sampling import frame_spans
-from prvr.parts.spans import frames_alone
 from prvr.parts.videos import FrameVideos, cat_videos, check_frames
 
 LONGEST = 1.25  # c; moments of released settings are at most about 1 long, longer ones than this are shortened to it
@@ -65,28 +64,12 @@ class MomentConfig:
             raise ConfigError(f"prepare.max_moments={self.max_moments}: a video has at least one moment")
 
 
-class TFPRVR(nn.Module):
-    """Fits `RetrievalModel` for videos that `prepare_moments` made; there is no clip branch."""
-
-    def __init__(self, _: Nothing | None = None) -> None:
-        super().__init__()
-
-    @property
-    def clip_weight(self) -> float:
-        """The moments alone decide."""
-        return 0.0
+class TFPRVR(ZeroShot):
+    """The bare encoder over moments instead of frames, for videos that `prepare_moments` made."""
 
     def encode_queries(self, queries: QueryBatch) -> Tensor:
         """The encoder's sentence embedding, of unit length, and a zero -> (Q, E + 1)."""
         return F.pad(F.normalize(queries.sentence, dim=-1), (0, 1))
-
-    def encode_videos(self, videos: FrameVideos) -> VideoTokens:
-        """The moments as they are -> tokens (V, M, E + 1) of unit length."""
-        return frames_as_tokens(videos)
-
-    def token_spans(self, videos: FrameVideos) -> TokenSpans:
-        """Seconds of the moments."""
-        return frames_alone(videos)
 
 
 def prepare_moments(videos: Sequence[VideoFeatures], config: MomentConfig) -> FrameVideos:

@@ -38,17 +38,12 @@ class ZeroShot(nn.Module):
         return queries.sentence
 
     def encode_videos(self, videos: FrameVideos) -> VideoTokens:
-        """The frames as they are."""
-        return frames_as_tokens(videos)
+        """The frames as they are (V, T, E), and no clips."""
+        return VideoTokens(videos.frames, videos.frame_valid, videos.frames[:, :0], videos.frame_valid[:, :0])
 
     def token_spans(self, videos: FrameVideos) -> TokenSpans:
         """Seconds of the frames."""
         return frames_alone(videos)
-
-
-def frames_as_tokens(videos: FrameVideos) -> VideoTokens:
-    """V videos -> their frames (V, T, E), and no clips."""
-    return VideoTokens(videos.frames, videos.frame_valid, videos.frames[:, :0], videos.frame_valid[:, :0])
 
 
 def prepare_raw(videos: Sequence[VideoFeatures], _: Nothing) -> FrameVideos:
