@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from av.audio.stream import AudioStream
+from av.codec.context import Flags
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from torch import Tensor
@@ -79,12 +80,15 @@ def write_video(
     rotation: int = 0,
     gop: int = 250,
     sound: bool | str = False,
+    pixel_aspect: Fraction | None = None,
+    matrix: Sequence[int] | None = None,
+    interlaced: bool = False,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
 ) -> None:
     """One frame a time; rotation: the stored picture is turned clockwise, and a flag says how to turn it back.
 
-    sound: a tone, or in which codec.
+    sound: a tone, or in which codec. interlaced: the lines of a picture are said to be of two fields.
     """
     with av.open(path, "w", format=container, options=container_options or {}) as out:
         rate = Fraction(1 / min((b - a for a, b in pairwise(times)), default=0.04)).limit_denominator(1001)
@@ -94,8 +98,14 @@ def write_video(
         video.height, video.width = stored[0].shape[:2]
         video.pix_fmt = "yuv420p"
         video.codec_context.time_base = MS
+        if pixel_aspect:
+            video.codec_context.sample_aspect_ratio = pixel_aspect
         if rotation:
             video.set_display_rotation(rotation)
+        if matrix:
+            video.set_display_matrix(matrix)
+        if interlaced:
+            video.codec_context.flags |= Flags.interlaced_dct | Flags.interlaced_me
         audio = None
         if sound:
             audio = out.add_stream("aac" if sound is True else sound, rate=SOUND, layout="mono")

@@ -39,7 +39,9 @@ TRUSTED_S = 0.5  # a declared end this close to that of the last packets is a co
 TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT of FFmpeg
 NO_STAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: a raw stream
 FALLBACK_RATE = Fraction(25)
+FASTEST = 240  # frames per second; a header that says more speaks of ticks
 OWN_ZERO = ("mp4", "matroska")  # containers whose stamps are counted from a zero of their own
+LATE_S = 0.25  # a first picture that comes later leaves something to be shown before it
 LATEST_START_S = 86_400.0  # a stamp beyond it is the time of day, or an error
 BACK_S = 1.0  # a decoding stamp that went back by more is a clock that was started again
 AHEAD_S = 10.0  # one that leapt ahead by more is an interruption, as for FFmpeg ...
@@ -275,8 +277,10 @@ def declared_rate(stream: VideoStream, *, raw: bool = False) -> Fraction:
 
     `raw`: of a bare stream FFmpeg's average is its demuxer's default; what its own header says goes before it.
     """
-    own = (stream.codec_context.framerate, stream.guessed_rate) if raw else ()
-    for rate in (*own, stream.average_rate, stream.guessed_rate, stream.base_rate):
+    own = stream.codec_context.framerate if raw else None
+    if own and 0 < own <= FASTEST:
+        return Fraction(own)
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
         if rate is not None and 0 < rate <= 1000:
             return Fraction(rate)
     return FALLBACK_RATE

@@ -25,7 +25,7 @@ from av.video.stream import VideoStream
 
 from prvr.core.errors import VideoError
 from prvr.core.types import VideoInfo
-from prvr.video.clock import AHEAD_STILL_S, Clock, Shifts, one_clock, sound_packets, start_clock, steady
+from prvr.video.clock import AHEAD_STILL_S, LATE_S, Clock, Shifts, one_clock, sound_packets, start_clock, steady
 from prvr.video.picture import Painter, Picture, hdr_of, shown_size
 from prvr.video.seek import ROUNDED_S, pictures_around, seek
 from prvr.video.source import ReadDamage, Source, no_frame, open_video, packets_of, shown
@@ -138,7 +138,7 @@ def pictures_of(path: Path, start: float, end: float, *, step: float) -> Iterato
             break
         if standing is not None and time:
             yield standing
-        elif standing is None and time:
+        elif standing is None and time > LATE_S:
             yield 0.0, picture
         standing = (time, picture)
     if standing is None:

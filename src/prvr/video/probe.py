@@ -8,13 +8,12 @@ from statistics import median
 from av.video.frame import VideoFrame
 
 from prvr.core.types import VideoInfo
-from prvr.video.clock import Clock, Length, declared_rate, is_raw, measure, start_clock
+from prvr.video.clock import LATE_S, Clock, Length, declared_rate, is_raw, measure, start_clock
 from prvr.video.picture import hdr_of, turn_of, usable_aspect
 from prvr.video.source import ReadDamage, Source, choice_of, decoded, no_frame, open_video
 
 BROWSER_H264 = ("yuv420p", "yuvj420p")  # 8 bit, 4:2:0
 BROWSER_AUDIO = (None, "aac", "mp3", "opus", "vorbis", "flac")
-LATE_S = 0.25  # an MP4 that begins later than that is not played to its end
 
 
 def probe(path: Path) -> VideoInfo:
