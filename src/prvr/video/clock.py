@@ -117,33 +117,57 @@ class Shifts:
         self._ticks: dict[int, float] = {}  # by stream: seconds
         self._now: dict[int, float] = {}  # by stream: the shift
         self._last: dict[int, float] = {}  # by stream: the last stamp, moved, seconds
-        self.leaps = 0
+        self._doubt: dict[int, tuple[float, float]] = {}  # by stream that has just leapt: shift and stamp before
 
-    def move(self, packet: Packet[Any]) -> None:
-        """Move the stamps of the next packet in the file."""
-        dts = packet.dts
+    @property
+    def leaps(self) -> int:
+        """How often the clock was started again or leapt."""
+        return len(self.known) - 1
+
+    def move(self, packet: Packet[Any]) -> float:
+        """Move the stamps of the next packet in the file; -> by how many seconds."""
+        dts, index = packet.dts, packet.stream_index
         if dts is None:
-            return
-        index = packet.stream_index
+            return self._now.get(index, self.known[-1])
         tick = self._ticks.get(index) or self._ticks.setdefault(index, float(packet.time_base))
         time, shift = dts * tick, self._now.get(index, self.known[-1])
         last = self._last.get(index)
-        if last is not None and not self._follows(index, time + shift, last):
-            shift = next((s for s in reversed(self.known) if self._follows(index, time + s, last)), None)
-            if shift is None:
-                step = self._interval if packet.stream.type == "video" else SOUND_STEP_S
-                shift = last + step - time
-                self.known.append(shift)
-                self.leaps += 1
-            self._now[index] = shift
-        elif last is None:
-            self._now[index] = shift
-        self._last[index] = time + shift
+        doubt = self._doubt.pop(index, None) if self._doubt else None
+        if doubt is not None and self._follows(index, time + doubt[0], doubt[1]):
+            self.known.remove(shift)  # the packet before was a stray
+            shift = doubt[0]
+        elif last is not None and not self._follows(index, time + shift, last):
+            fits = (one for one in reversed(self.known) if self._follows(index, time + one, last))
+            fit = next(fits, None)
+            if fit is None:
+                self._doubt[index] = (shift, last)
+                fit = last + (self._interval if packet.stream.type == "video" else SOUND_STEP_S) - time
+                self.known.append(fit)
+            shift = fit
+        self._now[index], self._last[index] = shift, time + shift
         if shift:
-            ticks = round(shift / tick)
-            packet.dts = dts + ticks
+            packet.dts = dts + round(shift / tick)
             if packet.pts is not None:
-                packet.pts += ticks
+                packet.pts += round(shift / tick)
+        return shift
+
+    def waits(self, packet: Packet[Any], moved: float) -> bool:
+        """Whether a packet is to be presented beyond a leap that is not known yet; it is put right where it is.
+
+        `moved` is by how much it was moved.
+        """
+        pts, dts = packet.pts, packet.dts
+        if self._ahead == inf or pts is None or dts is None:
+            return False
+        tick = self._ticks[packet.stream_index]
+        if (pts - dts) * tick <= self._ahead:
+            return False
+        for shift in reversed(self.known):
+            right = pts + round((shift - moved) / tick)
+            if abs(right - dts) * tick <= self._ahead:
+                packet.pts = right
+                return False
+        return True
 
     def _follows(self, index: int, time: float, last: float) -> bool:
         if time - last <= self._ahead:
@@ -175,8 +199,7 @@ def begun(source: Source, damage: ReadDamage) -> tuple[Clock, Iterator[Packet[An
     complete = film < HEAD_PACKETS and size < HEAD_BYTES
     rough = _clock_of(source, seen, complete=complete)
     shifts = Shifts(ahead_s=ahead_s, interval_s=rough.span(rough.interval))
-    for packet in head:
-        shifts.move(packet)
+    head = list(one_clock(head, shifts))
     clock = _clock_of(source, seen, complete=complete) if shifts.leaps else rough
     return clock, chain(head, one_clock(packets, shifts)), shifts
 
@@ -193,10 +216,18 @@ def sound_packets(source: Source, damage: ReadDamage) -> Iterator[Packet[Any]]:
 
 
 def one_clock(packets: Iterable[Packet[Any]], shifts: Shifts) -> Iterator[Packet[Any]]:
-    """The same packets, in order, their stamps moved (see `Shifts`)."""
+    """The same packets, in order, their stamps moved (see `Shifts`).
+
+    Where FFmpeg makes the decoding stamps itself (Matroska, program streams), a leap is seen in the times of pictures
+    a few packets earlier than in those: such packets wait until the leap is known.
+    """
+    held: list[tuple[Packet[Any], float]] = []
     for packet in packets:
-        shifts.move(packet)
-        yield packet
+        held.append((packet, shifts.move(packet)))
+        if len(held) > REORDER or not any([shifts.waits(*one) for one in held]):
+            yield from (one for one, _ in held)
+            held.clear()
+    yield from (one for one, _ in held)
 
 
 def presented(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 HDR = {int(ColorTrc.SMPTE2084): "PQ", int(ColorTrc.ARIB_STD_B67): "HLG"}
 UNSPECIFIED, BT2020_NCL = 2, 9  # AVCOL_PRI_*, AVCOL_SPC_*
-SLACK = 2  # pixels that a shape may differ by and still be the same
+SLACK = 2  # pixels by which a side may miss a shape and still be of it: sizes are even
 
 
 class Turn(NamedTuple):
@@ -216,10 +216,11 @@ def _inside(picture: Picture, width: int, height: int) -> tuple[int, int]:
     """The largest size (even) of the picture's own shape within a width and a height."""
     across, down = picture.size
     shape = across * picture.shown_aspect / down
-    wide, high = (max(2, round(side / 2) * 2) for side in (height * shape, width / shape))
-    if width - wide <= SLACK and height - high <= SLACK:
+    wide, high = height * shape, width / shape
+    if min(abs(width - wide), abs(height - high)) <= SLACK:
         return width, height
-    return min(width, wide), min(height, high)
+    across, down = (max(2, round(side / 2) * 2) for side in (min(width, wide), min(height, high)))
+    return across, down
 
 
 def shown_size(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from av.codec import CodecContext
 from av.video.codeccontext import VideoCodecContext
+from av.video.reformatter import ColorRange
 
 from prvr.core.errors import ConfigError
 from prvr.video.picture import Painter, Picture, shown_size
@@ -51,5 +52,6 @@ def jpeg(picture: Picture, width: int) -> bytes:
     encoder = CodecContext.create("mjpeg", "w")
     assert isinstance(encoder, VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = across, down, "yuv420p", Fraction(1, 25)
+    encoder.color_range = ColorRange.JPEG  # else FFmpeg marks it as of limited range, which its own readers believe
     encoder.options = {"qmin": str(QUALITY), "qmax": str(QUALITY), "strict": "unofficial"}
     return b"".join(bytes(packet) for packet in (*encoder.encode(small), *encoder.encode(None)))
