@@ -112,7 +112,7 @@ class Painter:
     """Makes pictures of frames; it only keeps what was set up for the one before."""
 
     def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
+        self._reformatter, self._scaler = VideoReformatter(), VideoReformatter()
         self._graph: Graph | None = None
         self._last: VideoFrame | None = None  # what the graph was given last
 
@@ -130,10 +130,13 @@ class Painter:
         frame, turn = self._whole(picture), turn_of(picture.frame)
         inner = _inside(picture, width, height)
         screen = _screen(frame)
+        size = inner[::-1] if turn.swaps else inner
+        if screen and size[0] < frame.width:  # mapping costs twenty times as much a pixel as scaling
+            frame = self._scaler.reformat(frame, *size)
         matrix = Colorspace.ITU601 if full_range else (Colorspace.ITU709 if screen else None)
         small = self._reformatter.reformat(
             frame,
-            *(inner[::-1] if turn.swaps else inner),
+            *size,
             format="yuv420p",
             dst_colorspace=matrix,
             src_color_range=frame.color_range or None,
