@@ -223,7 +223,9 @@ def test_subtitles_beside_a_video(media: Media, tmp_path: Path) -> None:
 
 def test_a_picture_has_its_shape_before_the_file_was_opened(media: Media, tmp_path: Path) -> None:
     """The page asks for pictures at once; what is painted then is kept for good."""
-    write_video(tmp_path / "tv.ts", steps(1, 10), draw=lambda t: draw_clock(t, height=120), pixel_aspect=Fraction(16, 11))
+    write_video(
+        tmp_path / "tv.ts", steps(1, 10), draw=lambda t: draw_clock(t, height=120), pixel_aspect=Fraction(16, 11)
+    )
     assert media.shape(tmp_path / "tv.ts") is None
     picture = opened(asyncio.run(media.thumbnail(tmp_path / "tv.ts", 0.5, 160)))
     assert picture.shape == (82, 160, 3)

@@ -119,7 +119,11 @@ def test_hidden_frames_do_not_count(tmp_path: Path) -> None:
     with av.open(path) as container:
         assert container.streams.video[0].frames == 300
     info = probe(path)
-    assert (info.rate, info.duration_s, info.variable_rate) == (pytest.approx(25, rel=0.01), pytest.approx(4, abs=0.09), False)
+    assert (info.rate, info.duration_s, info.variable_rate) == (
+        pytest.approx(25, rel=0.01),
+        pytest.approx(4, abs=0.09),
+        False,
+    )
     times, drawn = sampled(path, rate=25)
     assert [8 + one for one in times] == pytest.approx(drawn, abs=0.085)
 
@@ -242,7 +246,11 @@ def write_streams(path: Path, films: list[tuple[str, float, bool]], sounds: list
             out.mux(streams[number].encode(None))
         for number, (loudness, _) in enumerate(sounds, len(films)):
             for i in range(60):
-                tone = av.AudioFrame.from_ndarray(np.full((1, 1024), loudness, np.float32) * (-1) ** np.arange(1024, dtype=np.float32), format="fltp", layout="mono")
+                tone = av.AudioFrame.from_ndarray(
+                    np.full((1, 1024), loudness, np.float32) * (-1) ** np.arange(1024, dtype=np.float32),
+                    format="fltp",
+                    layout="mono",
+                )
                 tone.sample_rate, tone.pts, tone.time_base = 32_000, i * 1024, Fraction(1, 32_000)
                 out.mux(streams[number].encode(tone))
             out.mux(streams[number].encode(None))

@@ -43,7 +43,9 @@ def corners(image: Array) -> str:
     """The colours at the corners, from left to right, from top to bottom."""
     rows, columns = (image.shape[0] // 4, 3 * image.shape[0] // 4), (image.shape[1] // 4, 3 * image.shape[1] // 4)
     return "".join(
-        min(COLOURS, key=lambda name: np.abs(image[y, x].astype(int) - COLOURS[name]).sum()) for y in rows for x in columns
+        min(COLOURS, key=lambda name: np.abs(image[y, x].astype(int) - COLOURS[name]).sum())
+        for y in rows
+        for x in columns
     )
 
 
@@ -144,7 +146,8 @@ def comb(image: Array) -> float:
 
 
 @pytest.mark.parametrize(
-    ("name", "codec", "options"), [("a.mp4", "libx264", {"x264-params": "tff=1"}), ("a.mpg", "mpeg2video", {"qmax": "3"})]
+    ("name", "codec", "options"),
+    [("a.mp4", "libx264", {"x264-params": "tff=1"}), ("a.mpg", "mpeg2video", {"qmax": "3"})],
 )
 def test_interlaced_film(tmp_path: Path, name: str, codec: str, options: dict[str, str]) -> None:
     def woven(time: float) -> Image:
@@ -175,7 +178,13 @@ def test_interlaced_film(tmp_path: Path, name: str, codec: str, options: dict[st
 # ---- in the colours of a screen
 
 TO_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
-PATCHES = {"white": (246, 246, 242), "red": (214, 40, 40), "blue": (38, 92, 214), "grey": (128, 128, 128), "dark": (40, 60, 50)}
+PATCHES = {
+    "white": (246, 246, 242),
+    "red": (214, 40, 40),
+    "blue": (38, 92, 214),
+    "grey": (128, 128, 128),
+    "dark": (40, 60, 50),
+}
 
 
 def linear(colour: tuple[int, int, int]) -> Array:
@@ -201,7 +210,9 @@ def write_hdr(path: Path, curve: Any, transfer: int, *, said: bool = True) -> No
     """The patches side by side, 32 pixels each, 10 bit."""
     image = np.repeat([[curve(linear(colour)) for colour in PATCHES.values()]], 64, 0).repeat(32, 1)
     with av.open(path, "w") as out:
-        video: Any = out.add_stream("libx265", rate=10, options={"x265-params": "log-level=none", "preset": "ultrafast"})
+        video: Any = out.add_stream(
+            "libx265", rate=10, options={"x265-params": "log-level=none", "preset": "ultrafast"}
+        )
         video.height, video.width, video.pix_fmt = *image.shape[:2], "yuv420p10le"
         context = video.codec_context
         context.color_trc, context.color_primaries, context.colorspace = transfer, 9 if said else 2, 9
@@ -216,7 +227,9 @@ def write_hdr(path: Path, curve: Any, transfer: int, *, said: bool = True) -> No
 
 @pytest.mark.parametrize(("curve", "transfer", "within"), [(pq, 16, 12), (hlg, 18, 36)])
 @pytest.mark.parametrize("said", [True, False])
-def test_hdr_is_shown_as_on_an_ordinary_screen(tmp_path: Path, curve: Any, transfer: int, within: int, said: bool) -> None:
+def test_hdr_is_shown_as_on_an_ordinary_screen(
+    tmp_path: Path, curve: Any, transfer: int, within: int, said: bool
+) -> None:
     """HLG looks a little different by design: it has a curve for the whole picture (the OOTF) that PQ has not."""
     path = tmp_path / "a.mp4"
     write_hdr(path, curve, transfer, said=said)

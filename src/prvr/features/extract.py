@@ -25,6 +25,7 @@ from prvr.features.failures import Failures, Stage, failure
 from prvr.features.store import Entry, FeatureStore, StoreHeader
 from prvr.video.decode import sample_frames
 from prvr.video.find import find_videos
+from prvr.video.probe import READING, reads_otherwise
 from prvr.video.source import NoFrame, shown
 
 
@@ -145,7 +146,7 @@ def plan(
             if taken.get(job.video_id) == path.resolve():
                 continue
             taken[job.video_id] = path.resolve()
-            if entry and entry.made_from(job.size, job.mtime_ns):
+            if entry and entry.made_from(job.size, job.mtime_ns) and (entry := _still_right(entry, path, store)):
                 _keep(entry, job, todo, failures)
             else:
                 todo.jobs.append(job)
@@ -173,6 +174,13 @@ def encode_video(
     return VideoFeatures(torch.cat(features), stamps, max(duration, float(stamps[-1])))
 
 
+def _still_right(entry: Entry, path: Path, store: FeatureStore) -> Entry | None:
+    """An entry that an earlier prvr made, unless the file is read otherwise by now; each is looked at once."""
+    if entry.confirmed >= READING:
+        return entry
+    return None if reads_otherwise(path) else store.confirm(entry, READING)
+
+
 def _keep(entry: Entry, job: FileToRead, todo: Plan, failures: Failures) -> None:
     """A file that was read before."""
     todo.kept[entry.video_id] = entry
@@ -193,8 +201,9 @@ def _find_again(todo: Plan, store: FeatureStore, failures: Failures, taken: Coll
     jobs, todo.jobs = todo.jobs, []
     for job in jobs:
         same = [] if job.video_id in store else gone.pop((job.size, job.mtime_ns), [])
-        if len(same) == 1:  # of two nobody can say which it is
-            _keep(same[0], job, todo, failures)
+        right = _still_right(same[0], job.path, store) if len(same) == 1 else None  # of two nobody can say which it is
+        if right:
+            _keep(right, job, todo, failures)
         else:
             todo.jobs.append(job)
 
@@ -291,7 +300,9 @@ def _read(job: FileToRead, encoder: Encoder, store: FeatureStore, stop: threadin
         video = encode_video(job.path, encoder, rate=header.rate, max_frames=header.max_frames, stop=stop)
     except VideoError as error:
         return Refused("decode" if isinstance(error, NoFrame) else "open", str(error))
-    return store.write(job.video_id, video, source=job.path.resolve(), size=job.size, mtime_ns=job.mtime_ns)
+    return store.write(
+        job.video_id, video, source=job.path.resolve(), size=job.size, mtime_ns=job.mtime_ns, reading=READING
+    )
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -47,6 +47,8 @@ class Entry:
     mtime_ns: int  # and when it had last changed
     duration_s: float
     num_frames: int
+    reading: int = 1  # by which way of reading files it was made (`prvr.video.probe.READING`)
+    confirmed: int = 1  # the last way that is known to read the file just so
 
     def made_from(self, size: int, mtime_ns: int) -> bool:
         """Whether a file of this size and time of change is the one that was read, wherever it lies now."""
@@ -146,7 +148,13 @@ class FeatureStore:
                 f"{path}: features of video {video_id!r} are damaged ({error}); run the same `prvr extract` again"
             ) from error
 
-    def write(self, video_id: str, video: VideoFeatures, *, source: Path, size: int, mtime_ns: int) -> Entry:
+    def confirm(self, entry: Entry, reading: int) -> Entry:
+        """Note that a newer way of reading reads this file just so. Raises FeatureError as `write`."""
+        return self._put(replace(entry, confirmed=reading), self.read(entry.video_id))
+
+    def write(
+        self, video_id: str, video: VideoFeatures, *, source: Path, size: int, mtime_ns: int, reading: int = 1
+    ) -> Entry:
         """Put one video in place, whole or not at all. Raises FeatureError for a full or read-only disk."""
         width = self.header.encoder.width
         if video.features.shape[1:] != (width,):
@@ -161,15 +169,20 @@ class FeatureStore:
             mtime_ns=mtime_ns,
             duration_s=video.duration_s,
             num_frames=len(video.times),
+            reading=reading,
+            confirmed=reading,
         )
+        return self._put(entry, video)
+
+    def _put(self, entry: Entry, video: VideoFeatures) -> Entry:
         tensors = {"features": video.features.float().contiguous(), "times": video.times.double().contiguous()}
         metadata = {name: str(value) for name, value in asdict(entry).items()}
         metadata["encoder"] = self.header.encoder.fingerprint
         try:
-            write_whole(self.path_of(video_id), save(tensors, metadata))
+            write_whole(self.path_of(entry.video_id), save(tensors, metadata))
         except OSError as error:
             raise FeatureError(
-                f"{self.folder}: cannot write the features of {video_id!r} ({error.strerror}); free some space or "
+                f"{self.folder}: cannot write the features of {entry.video_id!r} ({error.strerror}); free some space or "
                 f"choose another folder, then run the same command again: what is finished stays"
             ) from error
         return entry

@@ -315,4 +315,5 @@ def _cues(files: Mapping[str, Path]) -> dict[str, list[Cue]]:
 def _version(entry: Entry, cues: Sequence[Cue]) -> str:
     """Changes with the video and with what is said in it."""
     said = f":{zlib.crc32(repr(list(cues)).encode()):08x}" if cues else ""
-    return f"{entry.size}:{entry.mtime_ns}{said}"
+    read = f":{entry.reading}" if entry.reading > 1 else ""
+    return f"{entry.size}:{entry.mtime_ns}{read}{said}"

@@ -7,12 +7,15 @@ from statistics import median
 
 from av.video.frame import VideoFrame
 
+from prvr.core.errors import VideoError
 from prvr.core.types import VideoInfo
 from prvr.video.clock import LATE_S, Clock, Length, declared_rate, is_raw, measure, start_clock
 from prvr.video.picture import hdr_of, turn_of, usable_aspect
-from prvr.video.source import ReadDamage, Source, choice_of, decoded, no_frame, open_video
+from prvr.video.source import NO_FILM, ReadDamage, Source, choice_of, decoded, no_frame, open_video
 
 BROWSER_H264 = ("yuv420p", "yuvj420p")  # 8 bit, 4:2:0
+READING = 2  # the way in which files are read; it changes with their times or pictures
+MOVED_S = 0.1  # times that differ by more are to be told anew
 BROWSER_AUDIO = (None, "aac", "mp3", "opus", "vorbis", "flac")
 
 
@@ -51,10 +54,32 @@ def probe(path: Path) -> VideoInfo:
         )
 
 
+def reads_otherwise(path: Path) -> bool:
+    """Whether a file that the first way of reading took is another film, or at other times, by now.
+
+    That counted from the first picture of the first stream, believed leaps and every step back, showed fields, light
+    and mirrored pictures as they are stored, and played bare streams at 25 frames a second.
+    """
+    try:
+        length = measure(path)
+        with open_video(path) as source:
+            clock, packets = start_clock(source, ReadDamage())
+            first = next(decoded(source.stream, packets, ReadDamage()), None)
+            if first is None:
+                return False
+            odd = first.interlaced_frame or hdr_of(first) is not None or turn_of(first).mirrored
+            film = min((s.index for s in source.container.streams.video if not s.disposition & NO_FILM), default=None)
+            own = is_raw(source) and declared_rate(source.stream, raw=True) != declared_rate(source.stream)
+            moved = length.start_s > MOVED_S or length.leaps > 0 or "mpeg" in source.formats
+            return bool(odd or own or moved or film != source.stream.index)
+    except VideoError:
+        return False  # what was read is kept
+
+
 def _notes(source: Source, length: Length, first: VideoFrame) -> tuple[str, ...]:
     """What is odd about a file, a line each."""
     lines = list(choice_of(source))
-    if length.start_s > 0.001:
+    if length.start_s > MOVED_S:
         lines.append(f"time: the first picture is shown at {length.start_s:.3f} s of the file's clock")
     if length.leaps:
         lines.append(f"time: the stamps leap {length.leaps} times; time goes on without the holes")
