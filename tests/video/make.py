@@ -123,7 +123,7 @@ def write_video(
 def leap(source: Path, out: Path, *, at_s: float, by_s: float) -> Path:
     """The same packets in another file; the stamps of all streams leap ahead on the way."""
     with av.open(source) as read, av.open(out, "w") as target:
-        streams = {s.index: target.add_stream_from_template(s) for s in read.streams}  # type: ignore[type-var]
+        streams = {s.index: target.add_stream_from_template(s) for s in read.streams}
         for packet in read.demux():
             if packet.dts is None or packet.pts is None:
                 continue

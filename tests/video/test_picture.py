@@ -1,4 +1,4 @@
-"""Pictures are shown as a player shows them: upright, of their own shape, without a comb, in the colours of a screen."""
+"""Pictures are shown as by a player: upright, of their own shape, without a comb, in the colours of a screen."""
 
 from __future__ import annotations
 

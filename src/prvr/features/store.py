@@ -182,8 +182,8 @@ class FeatureStore:
             write_whole(self.path_of(entry.video_id), save(tensors, metadata))
         except OSError as error:
             raise FeatureError(
-                f"{self.folder}: cannot write the features of {entry.video_id!r} ({error.strerror}); free some space or "
-                f"choose another folder, then run the same command again: what is finished stays"
+                f"{self.folder}: cannot write the features of {entry.video_id!r} ({error.strerror}); free some space "
+                f"or choose another folder, then run the same command again: what is finished stays"
             ) from error
         return entry
 

@@ -18,9 +18,10 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from prvr.core.errors import VideoError
-from prvr.video.clock import Clock, can_seek, leaps_in, start_clock
+from prvr.video.clock import Clock, can_seek, start_clock
 from prvr.video.cut import cut
 from prvr.video.encode import written
+from prvr.video.leaps import leaps_in
 from prvr.video.probe import probe
 from prvr.video.source import ReadDamage, Source, open_video, shown
 
@@ -138,7 +139,7 @@ def _pictures(source: Source, clock: Clock, start: float, end: float) -> list[Pi
     latest, stop = max(clock.at(start), clock.start or 0) + clock.interval // 2, clock.at(end)
     try:
         source.container.seek(latest, stream=source.stream)
-        if leaps_in(source, clock):
+        if leaps_in(source):
             return []
         pieces = list(_until(source.container, source.stream, stop))
     except av.error.FFmpegError:

@@ -12,7 +12,7 @@ subtitles beside the file are written in. Where that clock says 0 depends on the
   one frame interval of the rate that their own header says.
 
 A length is the second at which the last picture ends on that clock, so that every time of a video lies within it; what
-is shown lasts from its start to there. Where the stamps leap (`one_clock`), time goes on without the hole.
+is shown lasts from its start to there. Where the stamps leap (`leaps.py`), time goes on without the hole.
 """
 
 from __future__ import annotations
@@ -26,27 +26,23 @@ from statistics import median
 from typing import Any, NamedTuple, TypeVar
 
 import av
+from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from prvr.video.leaps import REORDER, Shifts, ahead_of, leaps_in, leaps_often, one_clock
 from prvr.video.source import ReadDamage, Source, VideoPacket, decoded, open_video, packets_of
 
 HEAD_PACKETS = 250  # what is looked at before the rest is read ...
 HEAD_BYTES = 16 << 20  # ... unless the packets are large
-REORDER = 16  # no codec presents a picture later than this many packets after its own
 TRUSTED_S = 0.5  # a declared end this close to that of the last packets is a confirmed one
-TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT of FFmpeg
 NO_STAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: a raw stream
 FALLBACK_RATE = Fraction(25)
 FASTEST = 240  # frames per second; a header that says more speaks of ticks
 OWN_ZERO = ("mp4", "matroska")  # containers whose stamps are counted from a zero of their own
 LATE_S = 0.25  # a first picture that comes later leaves something to be shown before it
 LATEST_START_S = 86_400.0  # a stamp beyond it is the time of day, or an error
-BACK_S = 1.0  # a decoding stamp that went back by more is a clock that was started again
-AHEAD_S = 10.0  # one that leapt ahead by more is an interruption, as for FFmpeg ...
-AHEAD_STILL_S = 600.0  # ... but in Matroska, where pictures may stand as long as they like
-SOUND_STEP_S = 0.02
 
 Item = TypeVar("Item")
 
@@ -99,82 +95,6 @@ class Length(NamedTuple):
         return self.end_s - self.start_s
 
 
-class Shifts:
-    """Packets of one file in one clock, where that was started again or leapt on the way.
-
-    Decoding stamps of a stream only grow while one clock runs, whatever the order of the pictures. One that lies more
-    than a second before the one before it was made by a clock that was started again; smaller steps back are strays of
-    program streams, and are left as they are. One that lies more than `ahead_s` after it is an interruption, unless
-    packets of the other stream lie in between: then the picture stood still that long. From there on all stamps are
-    moved so that the first follows the last good one after one `interval`. What holds for the pictures holds for the
-    sound, whichever came first. A packet that fits a clock from before is put back into that one, so that a single
-    stray one moves nothing.
-    """
-
-    def __init__(self, *, ahead_s: float = inf, interval_s: float = SOUND_STEP_S) -> None:
-        self.known = [0.0]  # seconds to add, the clocks that were seen
-        self._ahead, self._interval = ahead_s, interval_s
-        self._ticks: dict[int, float] = {}  # by stream: seconds
-        self._now: dict[int, float] = {}  # by stream: the shift
-        self._last: dict[int, float] = {}  # by stream: the last stamp, moved, seconds
-        self._doubt: dict[int, tuple[float, float]] = {}  # by stream that has just leapt: shift and stamp before
-
-    @property
-    def leaps(self) -> int:
-        """How often the clock was started again or leapt."""
-        return len(self.known) - 1
-
-    def move(self, packet: Packet[Any]) -> float:
-        """Move the stamps of the next packet in the file; -> by how many seconds."""
-        dts, index = packet.dts, packet.stream_index
-        if dts is None:
-            return self._now.get(index, self.known[-1])
-        tick = self._ticks.get(index) or self._ticks.setdefault(index, float(packet.time_base))
-        time, shift = dts * tick, self._now.get(index, self.known[-1])
-        last = self._last.get(index)
-        doubt = self._doubt.pop(index, None) if self._doubt else None
-        if doubt is not None and self._follows(index, time + doubt[0], doubt[1]):
-            self.known.remove(shift)  # the packet before was a stray
-            shift = doubt[0]
-        elif last is not None and not self._follows(index, time + shift, last):
-            fits = (one for one in reversed(self.known) if self._follows(index, time + one, last))
-            fit = next(fits, None)
-            if fit is None:
-                self._doubt[index] = (shift, last)
-                fit = last + (self._interval if packet.stream.type == "video" else SOUND_STEP_S) - time
-                self.known.append(fit)
-            shift = fit
-        self._now[index], self._last[index] = shift, time + shift
-        if shift:
-            packet.dts = dts + round(shift / tick)
-            if packet.pts is not None:
-                packet.pts += round(shift / tick)
-        return shift
-
-    def waits(self, packet: Packet[Any], moved: float) -> bool:
-        """Whether a packet is to be presented beyond a leap that is not known yet; it is put right where it is.
-
-        `moved` is by how much it was moved.
-        """
-        pts, dts = packet.pts, packet.dts
-        if self._ahead == inf or pts is None or dts is None:
-            return False
-        tick = self._ticks[packet.stream_index]
-        if (pts - dts) * tick <= self._ahead:
-            return False
-        for shift in reversed(self.known):
-            right = pts + round((shift - moved) / tick)
-            if abs(right - dts) * tick <= self._ahead:
-                packet.pts = right
-                return False
-        return True
-
-    def _follows(self, index: int, time: float, last: float) -> bool:
-        if time - last <= self._ahead:
-            return time - last >= -BACK_S
-        return any(other - last > (time - last) / 2 for at, other in self._last.items() if at != index)
-
-
 def start_clock(source: Source, damage: ReadDamage) -> tuple[Clock, Iterator[VideoPacket]]:
     """Look at the first packets -> the clock, and all packets of the film from the first on, in that one clock."""
     clock, packets, _ = begun(source, damage)
@@ -183,9 +103,11 @@ def start_clock(source: Source, damage: ReadDamage) -> tuple[Clock, Iterator[Vid
 
 def begun(source: Source, damage: ReadDamage) -> tuple[Clock, Iterator[Packet[Any]], Shifts]:
     """The same, with the packets of the sound where the clock is one that may leap, and what is found of leaps."""
-    ahead_s = _ahead_s(source)
-    both = ahead_s < inf and source.sound is not None
-    packets = packets_of(source.container, (source.stream, source.sound) if both else (source.stream,), damage)
+    ahead_s = ahead_of(source)
+    streams: list[VideoStream | AudioStream] = [source.stream]
+    if ahead_s < inf and source.sound is not None:
+        streams.append(source.sound)
+    packets = packets_of(source.container, streams, damage)
     head: list[Packet[Any]] = []
     film = size = 0
     while film < HEAD_PACKETS and size < HEAD_BYTES:
@@ -208,26 +130,11 @@ def sound_packets(source: Source, damage: ReadDamage) -> Iterator[Packet[Any]]:
     """All packets of the sound from the first on, in the clock that the film has too."""
     if source.sound is None:
         return iter(())
-    if _ahead_s(source) == inf:
+    if ahead_of(source) == inf:
         return one_clock(packets_of(source.container, (source.sound,), damage), Shifts())
     _, packets, _ = begun(source, damage)
     index = source.sound.index
     return (packet for packet in packets if packet.stream_index == index)
-
-
-def one_clock(packets: Iterable[Packet[Any]], shifts: Shifts) -> Iterator[Packet[Any]]:
-    """The same packets, in order, their stamps moved (see `Shifts`).
-
-    Where FFmpeg makes the decoding stamps itself (Matroska, program streams), a leap is seen in the times of pictures
-    a few packets earlier than in those: such packets wait until the leap is known.
-    """
-    held: list[tuple[Packet[Any], float]] = []
-    for packet in packets:
-        held.append((packet, shifts.move(packet)))
-        if len(held) > REORDER or not any([shifts.waits(*one) for one in held]):
-            yield from (one for one, _ in held)
-            held.clear()
-    yield from (one for one, _ in held)
 
 
 def presented(
@@ -291,16 +198,7 @@ def measure(path: Path) -> Length:
 
 def can_seek(source: Source, clock: Clock) -> bool:
     """Whether a second can be found by its stamp: not where the clock may start again or leap, nor in AVI."""
-    return clock.start is not None and not clock.by_dts and not _leaps_often(source)
-
-
-def leaps_in(source: Source, clock: Clock) -> bool:
-    """Whether the index of a Matroska file, once it was sought in, shows a leap (it may be a long still picture)."""
-    if "matroska" not in source.formats:
-        return False
-    entries = [(entry.timestamp, entry.pos) for entry in source.stream.index_entries]
-    longest = AHEAD_STILL_S / clock.tick
-    return any(b[0] - a[0] > longest or b[1] < a[1] for a, b in pairwise(entries))
+    return clock.start is not None and not clock.by_dts and not leaps_often(source)
 
 
 def declared_rate(stream: VideoStream, *, raw: bool = False) -> Fraction:
@@ -320,17 +218,6 @@ def declared_rate(stream: VideoStream, *, raw: bool = False) -> Fraction:
 def is_raw(source: Source) -> bool:
     """Whether the file is a bare stream, without a container and without stamps."""
     return bool(source.container.format.flags & NO_STAMPS)
-
-
-def _leaps_often(source: Source) -> bool:
-    return bool(source.container.format.flags & TS_DISCONT) or "flv" in source.formats
-
-
-def _ahead_s(source: Source) -> float:
-    """A leap ahead by more than this is none of the film."""
-    if _leaps_often(source):
-        return AHEAD_S
-    return AHEAD_STILL_S if "matroska" in source.formats else inf
 
 
 def _clock_of(source: Source, head: list[VideoPacket], *, complete: bool) -> Clock:
@@ -381,7 +268,7 @@ def _confirmed_end(source: Source, clock: Clock, start: int) -> int | None:
         container.seek(declared - clock.interval, stream=stream)
     except (av.error.FFmpegError, OverflowError):
         return None
-    if leaps_in(source, clock):
+    if leaps_in(source):
         return None
     end = _last_end(packets_of(container, (stream,), ReadDamage()), clock)
     if end is None or abs(clock.span(end - declared)) > TRUSTED_S:

@@ -88,7 +88,7 @@ def sample_frames(path: Path, *, rate: float = 1.0, max_frames: int | None = Non
     For k = 0, 1, 2, ... the sample is the first frame that is not before k / rate seconds (to a millionth of 1 / rate);
     one that stands in for several k, because nothing was shown anew for a while, or nothing yet, comes once. So a file
     of which anything decodes gives at least one frame. When the whole video would give more than `max_frames`, the rate
-    is lowered to max_frames / seconds shown, so that the samples spread over the whole of it. All frames are decoded, in
+    is lowered to max_frames / seconds shown, so that the samples spread over all of it. All frames are decoded, in
     order; only samples are converted to RGB. A change of size starts a new batch. What cannot be decoded is passed
     over and counted; a file of which nothing can is a VideoError, raised when the first batch is asked for.
     """

@@ -94,7 +94,8 @@ def turn_of(frame: VideoFrame) -> Turn:
     FFmpeg's angle (`frame.rotation`) says nothing of a matrix that mirrors, so the matrix itself is read: what is
     stored at (x, y) is shown at (a x + c y, b x + d y).
     """
-    found = frame.side_data.get(Type.DISPLAYMATRIX)
+    side_data: Any = frame.side_data  # whose keys the type stubs do not know
+    found = side_data.get(Type.DISPLAYMATRIX)
     if found is None:
         return STRAIGHT
     a, b, _, c, d = struct.unpack_from("=5i", bytes(found))

@@ -63,7 +63,7 @@ def reads_otherwise(path: Path) -> bool:
     try:
         length = measure(path)
         with open_video(path) as source:
-            clock, packets = start_clock(source, ReadDamage())
+            _, packets = start_clock(source, ReadDamage())
             first = next(decoded(source.stream, packets, ReadDamage()), None)
             if first is None:
                 return False

@@ -18,8 +18,9 @@ from av.packet import Packet
 from prvr.core.errors import VideoError
 from prvr.core.types import VideoInfo
 from prvr.video.clipping import Piece, Track, moved
-from prvr.video.clock import LATE_S, REORDER, Clock, sound_packets, start_clock
+from prvr.video.clock import LATE_S, Clock, sound_packets, start_clock
 from prvr.video.encode import FORMS, add_sound, encode, sounds_of, written
+from prvr.video.leaps import REORDER
 from prvr.video.probe import BROWSER_H264, probe
 from prvr.video.source import ReadDamage, Source, VideoPacket, open_video
 
@@ -118,7 +119,7 @@ def _copy(info: VideoInfo, out: Path, report: OnTime) -> None:
 
 
 def _pictures(packets: Iterator[VideoPacket], clock: Clock) -> Iterator[Piece]:
-    """Every packet with its stamps; a first one that is late stands from 0 on. Raises _Unlike for what cannot be copied.
+    """Every packet with its stamps; a late first one stands from 0 on. Raises _Unlike for what cannot be copied.
 
     Of an MP4 of pictures that begin late Chromium takes the length without what lies before them, and cannot reach the
     end.

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import av
 
-from prvr.video.clock import Clock, can_seek, leaps_in, presented, start_clock
+from prvr.video.clock import Clock, can_seek, presented, start_clock
+from prvr.video.leaps import leaps_in
 from prvr.video.picture import Picture, pictures
 from prvr.video.source import ReadDamage, Source, VideoPacket, decoded, open_video, packets_of
-
 
 ROUNDED_S = 0.001  # times are told in milliseconds: a picture that begins within one has begun
 
@@ -43,7 +43,7 @@ def seek(source: Source, clock: Clock, start: float) -> bool:
         source.container.seek(max(clock.at(start), clock.start or 0), stream=source.stream)
     except av.error.FFmpegError:
         return False
-    return not leaps_in(source, clock)
+    return not leaps_in(source)
 
 
 def _sought(path: Path, start: float, threads: int) -> Generator[Picture]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
 import av
 from av.audio.stream import AudioStream
@@ -20,7 +20,6 @@ from av.video.stream import VideoStream
 
 from prvr.core.errors import VideoError
 
-AnyStream = TypeVar("AnyStream", VideoStream, AudioStream)
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
 # A file may be a play list in disguise; nothing that is read here may lead to the network.
@@ -105,7 +104,9 @@ def open_video(path: Path, *, threads: int = 1) -> Iterator[Source]:
         yield Source(container, stream, sound_of(container, stream))
 
 
-def packets_of(container: InputContainer, streams: Sequence[AnyStream], damage: ReadDamage) -> Iterator[Packet[Any]]:
+def packets_of(
+    container: InputContainer, streams: Sequence[VideoStream | AudioStream], damage: ReadDamage
+) -> Iterator[Packet[Any]]:
     """The packets of some streams from where the container stands; a read error ends the file there."""
     while True:
         try:
@@ -158,7 +159,7 @@ def film_of(container: InputContainer, path: Path) -> VideoStream:
 
 
 def sound_of(container: InputContainer, film: VideoStream) -> AudioStream | None:
-    """The default sound of those that FFmpeg can decode; else its own choice, of the film's programme; else the first."""
+    """The default sound of those that can be decoded; else FFmpeg's choice, of the film's programme; else the first."""
     known = [s for s in container.streams.audio if getattr(s, "codec_context", None) is not None]
     if len(known) < 2:
         return known[0] if known else None
@@ -190,7 +191,7 @@ def _is_default(stream: Stream) -> bool:
     return bool(stream.disposition & Disposition.default)
 
 
-def _stands_still(stream: VideoStream) -> bool:
+def _stands_still(stream: VideoStream | AudioStream) -> bool:
     """Whether a stream is one picture, as far as the file says; without a count an image codec says so."""
     if stream.disposition & Disposition.still_image or stream.frames == 1:
         return True

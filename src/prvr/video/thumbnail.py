@@ -24,8 +24,8 @@ def thumbnail(path: Path, time_s: float, *, width: int, patience_s: float = 20.0
     """A JPEG, at most `width` wide, of what stands at `time_s` seconds of the file's clock, as a player shows it.
 
     Before the first frame it is the first, after the last the last; one that comes within a millisecond stands there
-    already, since times are told in those. What takes longer than `patience_s` is given up for the nearest frame before that was come to.
-    Raises VideoError for what is no video, ConfigError for a time or a width that makes no sense.
+    already, since times are told in those. What takes longer than `patience_s` is given up for the nearest frame before
+    that was come to. Raises VideoError for what is no video, ConfigError for a time or a width that makes no sense.
     """
     if not math.isfinite(time_s):
         raise ConfigError(f"time: {time_s} is no time; give seconds from the start of the video")
