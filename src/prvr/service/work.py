@@ -72,8 +72,8 @@ def child(there: Connection, task: Callable[..., dict[str, Any]], arguments: tup
         there.send(JobFailure(str(error), "invalid_request"))
     except KeyboardInterrupt:
         raise SystemExit(1) from None
-    except Exception as error:  # noqa: BLE001 - whatever it is, the server's log has to have it: this process shares no terminal with it
-        there.send(JobCrash(traceback.format_exc()))
+    except Exception as error:  # noqa: BLE001
+        there.send(JobCrash(traceback.format_exc()))  # for the log of the server, whatever it is
         raise SystemExit(1) from error
 
 
