@@ -72,7 +72,7 @@ def child(there: Connection, task: Callable[..., dict[str, Any]], arguments: tup
         there.send(JobFailure(str(error), "invalid_request"))
     except KeyboardInterrupt:
         raise SystemExit(1) from None
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         there.send(JobCrash(traceback.format_exc()))  # for the log of the server, whatever it is
         raise SystemExit(1) from error
 
