@@ -5,10 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import sys
 from collections.abc import Sequence
-from multiprocessing.context import BaseContext
+from multiprocessing.context import ForkServerContext, SpawnContext
 
 
-def fresh_processes(loaded: Sequence[str]) -> BaseContext:
+def fresh_processes(loaded: Sequence[str]) -> ForkServerContext | SpawnContext:
     """Where such processes come from: forks of one that has loaded these modules and has computed nothing yet.
 
     A fork of this process would share its threads' locks, and a new interpreter loads torch for seconds each time. What
