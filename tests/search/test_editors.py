@@ -127,7 +127,11 @@ def test_no_timecode_and_none_that_makes_sense(tmp_path: Path) -> None:
 def test_a_moment_is_found_by_the_timecode_of_the_camera(cameras: list[Path], tmp_path: Path) -> None:
     hits = [found(path, (8.0, 12.0)) for path in cameras]
     labels = ["10:00:08:00 10:00:12:00", "01:00:08;00 01:00:12;00", "01:00:08:00 01:00:12:00"]
-    starts = [(900_200, 100, 25), (108_132, 120, float(F29)), (108_240, 120, float(F29))]
+    starts: list[tuple[float, float, float]] = [
+        (900_200, 100, 25),
+        (108_132, 120, float(F29)),
+        (108_240, 120, float(F29)),
+    ]
     begins = [(900_000, 500, 25), (107_892, 599, float(F29)), (108_000, 599, float(F29))]
     for hit, label, start in zip(hits, labels, starts, strict=True):
         text = export([hit], tmp_path / "x.edl").read_text()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import av
 import pytest
+from av.stream import Disposition
 
 from prvr.core.errors import ConfigError, VideoError
 from prvr.core.types import Hit, Span
@@ -19,7 +20,7 @@ from prvr.search.export import export
 from prvr.search.subtitles import parse_subtitles
 from prvr.video.clipping import copy_clip, save_clip
 from prvr.video.probe import probe
-from tests.video.make import steps, write_video
+from tests.video.make import SOUND, steps, write_tone, write_video
 from tests.video.test_cut import clocks
 
 ODD = 'a "red", ball <1> & more\n--> é'
@@ -148,3 +149,33 @@ def test_csv_is_the_one_of_the_rfc(hits: Sequence[Hit], tmp_path: Path) -> None:
     raw = export(hits, tmp_path / "x.csv", query="q").read_bytes()
     assert raw.count(b"\r\n") == 4
     assert next(csv.reader(io.StringIO(raw.decode())))[:4] == ["query", "rank", "moment", "video"]
+
+
+def test_hevc_is_copied_as_the_kind_that_quicktime_plays(tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.mkv"):
+        closed = {"x265-params": "log-level=none:bframes=0:open-gop=0:keyint=10:scenecut=0"}
+        write_video(tmp_path / name, steps(3, 10), codec="libx265", gop=10, sound=True, options=closed)
+        assert save_clip(tmp_path / name, 1.0, 2.0, tmp_path / "out.mp4")
+        with av.open(tmp_path / "out.mp4") as container:
+            assert container.streams.video[0].codec_context.codec_tag == "hvc1"
+        assert clocks(tmp_path / "out.mp4")[1][0] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("start", [0.0, 0.5])  # copied, and encoded again
+def test_the_sound_of_a_clip_is_the_default_one(tmp_path: Path, start: float) -> None:
+    path = tmp_path / "two.mkv"
+    write_video(tmp_path / "one.mp4", steps(3, 10), gop=10, options={"bf": "0", "sc_threshold": "0"})
+    with av.open(path, "w") as out, av.open(tmp_path / "one.mp4") as pictures:
+        video = out.add_stream_from_template(pictures.streams.video[0])
+        sounds = [out.add_stream("aac", rate=SOUND, layout="mono") for _ in range(2)]
+        sounds[0].disposition, sounds[1].disposition = Disposition(0), Disposition.default
+        for packet in pictures.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                out.mux(packet)
+        write_tone(out, sounds[1], 3.0)  # the first one stays empty but for a moment
+        write_tone(out, sounds[0], 0.1)
+    assert save_clip(path, start, 2.0, tmp_path / "out.mp4") == (start == 0.0)
+    with av.open(tmp_path / "out.mp4") as container:
+        heard = [frame.time or 0.0 for frame in container.decode(audio=0)]
+    assert heard[-1] > 2.0 - start - 0.1

@@ -173,6 +173,10 @@ class Video(Told):
     width: int | None
     height: int | None
     codec: str | None
+    container: str | None
+    proxy_how: Literal["remuxed", "transcoded"] | None = Field(
+        description="How a copy that browsers play is made: `remuxed` takes seconds. Null: not needed or not known."
+    )
 
 
 class Videos(Page):
