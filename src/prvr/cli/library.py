@@ -184,6 +184,7 @@ def _upkeep(folder: Path, *, repair: bool) -> int:
 
 def run_search(args: argparse.Namespace) -> int:
     """A sentence to ranked videos with moments."""
+    from prvr.core.grammar import notes_of
     from prvr.search.confidence import NOTHING, verdict
     from prvr.search.engine import SearchEngine
     from prvr.search.export import OF_ONE, export, form_of
@@ -198,6 +199,8 @@ def run_search(args: argparse.Namespace) -> int:
     engine = SearchEngine.open(args.index or index_folder(), encoder=args.encoder, device=args.device)
     answers = _answers(engine, args)
     _say_unknown(engine, args.query)
+    for note in dict.fromkeys(note for query in args.query for note in notes_of(query)):
+        say(note[:1].upper() + note[1:])
     for problem in engine.index.problems:
         say(problem)
     if args.json:

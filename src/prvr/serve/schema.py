@@ -237,6 +237,9 @@ class Search(Page):
     verdict: Confidence
     num_confident: int
     unknown_words: list[str]
+    notes: list[str] = Field(
+        description="What else is to be said of the query, a line each: a `key:` that is no filter."
+    )
     model: str
     num_videos: int
     num_asked: int = Field(description="Videos that pass the filter.")

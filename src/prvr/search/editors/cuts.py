@@ -46,7 +46,7 @@ class Cut(NamedTuple):
     clip: Clip
 
 
-class Shot(NamedTuple):
+class Stretch(NamedTuple):
     """What is seen of a film in one piece, in its own frames, and the moments in it in order of time."""
 
     film: Film
@@ -87,16 +87,16 @@ def cuts_of(clips: Sequence[Clip], *, alike: bool = False) -> list[Cut]:
     return found
 
 
-def shots_of(clips: Sequence[Clip], *, whole: bool) -> list[Shot]:
-    """A shot a clip; `whole`: one a film instead, all of it, in the order in which the clips come to them."""
+def stretches_of(clips: Sequence[Clip], *, whole: bool) -> list[Stretch]:
+    """A stretch a clip; `whole`: one a film instead, all of it, in the order in which the clips come to them."""
     cuts = cuts_of(clips)
     if not whole:
-        return [Shot(cut.film, cut.start, cut.end, [cut]) for cut in cuts]
+        return [Stretch(cut.film, cut.start, cut.end, [cut]) for cut in cuts]
     films: dict[Path, list[Cut]] = {}
     for cut in cuts:
         films.setdefault(cut.film.path, []).append(cut)
     ordered = (sorted(own, key=lambda cut: (cut.start, cut.end)) for own in films.values())
-    return [Shot(own[0].film, 0, max(own[0].film.frames, own[-1].end), own) for own in ordered]
+    return [Stretch(own[0].film, 0, max(own[0].film.frames, own[-1].end), own) for own in ordered]
 
 
 def title_of(query: str) -> str:

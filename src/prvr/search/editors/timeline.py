@@ -7,7 +7,7 @@ from typing import Any
 
 from prvr.core.errors import ConfigError
 from prvr.search.clips import Clip
-from prvr.search.editors.cuts import Cut, Film, note_of, shots_of, title_of
+from prvr.search.editors.cuts import Cut, Film, note_of, stretches_of, title_of
 
 
 def as_otio(clips: Sequence[Clip], query: str, *, markers: bool = False) -> str:
@@ -15,24 +15,24 @@ def as_otio(clips: Sequence[Clip], query: str, *, markers: bool = False) -> str:
 
     `markers`: whole videos instead, with a marker at every moment. Raises ConfigError without OpenTimelineIO.
     """
-    otio, shots = _library(), shots_of(clips, whole=markers)
+    otio, stretches = _library(), stretches_of(clips, whole=markers)
     timeline = otio.schema.Timeline(name=title_of(query))
     for kind in (otio.schema.TrackKind.Video, otio.schema.TrackKind.Audio):
         heard = kind == otio.schema.TrackKind.Audio
-        if heard and not any(shot.film.camera.channels for shot in shots):
+        if heard and not any(stretch.film.camera.channels for stretch in stretches):
             continue
         track = otio.schema.Track(name="sound" if heard else "moments", kind=kind)
         timeline.tracks.append(track)
-        for shot in shots:
-            shown = _range(otio, shot.film, shot.start, shot.end)
-            if heard and not shot.film.camera.channels:
+        for stretch in stretches:
+            shown = _range(otio, stretch.film, stretch.start, stretch.end)
+            if heard and not stretch.film.camera.channels:
                 track.append(otio.schema.Gap(duration=shown.duration))
                 continue
-            media = otio.schema.ExternalReference(shot.film.uri, _range(otio, shot.film, 0, shot.whole))
-            said = [_said(cut, query) for cut in shot.cuts]
-            clip = otio.schema.Clip(shot.film.name, media, shown, {"prvr": said if markers else said[0]})
+            media = otio.schema.ExternalReference(stretch.film.uri, _range(otio, stretch.film, 0, stretch.whole))
+            said = [_said(cut, query) for cut in stretch.cuts]
+            clip = otio.schema.Clip(stretch.film.name, media, shown, {"prvr": said if markers else said[0]})
             if markers and not heard:
-                clip.markers.extend(_marker(otio, cut, query) for cut in shot.cuts)
+                clip.markers.extend(_marker(otio, cut, query) for cut in stretch.cuts)
             track.append(clip)
     return str(timeline.to_json_string())
 
