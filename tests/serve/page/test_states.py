@@ -294,7 +294,7 @@ def test_the_page_below_a_path(visit: Visitor, serve: Serve, reel: Path) -> None
     search(page, MOON)
     expect(opened(page)).to_have_text(MOON_FILM)
     showing(page, 0, 1000)
-    expect(hits(page).first.locator("img").first).to_have_js_property("complete", True)
+    until(page, lambda: page.evaluate("[...document.querySelectorAll('main img')].some((one) => one.naturalWidth)"))
     assert page.url.startswith(f"{live.url}/prvr/?q=")
     page.reload()
     expect(opened(page)).to_have_text(MOON_FILM)
