@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from prvr.index.base import Cue
 from prvr.search.subtitles import parse_subtitles, read_cues, read_subtitles, subtitle_files
+
+from prvr.core.types import Cue
 
 SRT = """1
 00:00:01,000 --> 00:00:03,500

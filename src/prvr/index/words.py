@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from prvr.index.base import Cue, Video, WordHit
+from prvr.core.types import Cue
+from prvr.index.base import Video, WordHit
 
 # a run of letters and digits is a word; a character of a script that is written without spaces is one by itself
 UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"

@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 
 from prvr.core.errors import ConfigError, VideoError
 from prvr.core.files import write_whole
-from prvr.core.types import Hit
-from prvr.index.base import Cue
+from prvr.core.types import Cue, Hit
 from prvr.search.subtitles import vtt
 from prvr.video.clipping import save_clip
 from prvr.video.probe import probe

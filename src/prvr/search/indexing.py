@@ -14,12 +14,12 @@ from pathlib import Path
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Facts
 from prvr.core.files import there, write_whole
-from prvr.core.types import Encoder, EncoderSpec, Query, QueryAtVideo
+from prvr.core.types import Cue, Encoder, EncoderSpec, Query, QueryAtVideo
 from prvr.core.weights import WEIGHTS
 from prvr.features.extract import Extraction, Progress, extract
 from prvr.features.failures import Failures
 from prvr.features.store import Entry, FeatureStore
-from prvr.index.base import ZERO_SHOT, Cue, Index, IndexHeader
+from prvr.index.base import ZERO_SHOT, Index, IndexHeader
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import OpenIndex, header_of, make_index
 from prvr.index.segments import VectorForm
