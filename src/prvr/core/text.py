@@ -21,7 +21,7 @@ def clock(seconds: float) -> str:
 
 
 def text_of(path: Path | str) -> str:
-    """A path as text that every file, table, URL and terminal takes: a byte of a name that is no UTF-8 is `\\xe9`.
+    r"""A path as text that every file, table, URL and terminal takes: a byte of a name that is no UTF-8 is `\xe9`.
 
     Ids of videos, and paths in an index, are such text; `path_of` gives the path back, whatever the name is made of.
     """
@@ -38,9 +38,9 @@ def path_of(text: str) -> Path:
     return Path(os.fsdecode(b"".join(raw)))
 
 
-def fold(text: str) -> str:
+def folded(text: str) -> str:
     """A text without case and accents, however these are written."""
     if text.isascii():
         return text.lower()
-    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    plain = unicodedata.normalize("NFKD", text.casefold())
     return "".join(letter for letter in plain if not unicodedata.combining(letter))

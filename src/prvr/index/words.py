@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from prvr.core.text import folded
 from prvr.core.types import Cue
 from prvr.index.base import Video, WordHit
 
@@ -34,8 +34,7 @@ def passages_of(video: Video) -> Iterator[Passage]:
 
 def fold(text: str) -> list[str]:
     """The words of a text, without case and accents."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return WORD.findall("".join(letter for letter in plain if not unicodedata.combining(letter)))
+    return WORD.findall(folded(text))
 
 
 def informative(wanted: Iterable[str], frequency: Mapping[str, int], total: int) -> dict[str, float]:

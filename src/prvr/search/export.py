@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from prvr.core.errors import ConfigError, VideoError
 from prvr.core.files import write_whole
+from prvr.core.text import text_of
 from prvr.core.types import Cue, Hit
-from prvr.search.subtitles import vtt
+from prvr.subtitles.cues import vtt
 from prvr.video.clipping import save_clip
 from prvr.video.probe import probe
 
@@ -48,7 +49,7 @@ class Clip(NamedTuple):
     @property
     def name(self) -> str:
         """The file, for people."""
-        return self.hit.path.name if self.hit.path else self.hit.video_id
+        return text_of(self.hit.path.name) if self.hit.path else self.hit.video_id
 
     @property
     def place(self) -> Path:
@@ -220,7 +221,7 @@ def _plain(clip: Clip) -> dict[str, Any]:
         "rank": clip.rank,
         "moment": clip.moment,
         "video": hit.video_id,
-        "path": str(hit.path or ""),
+        "path": text_of(hit.path) if hit.path else "",
         "start_s": clip.start_s,
         "end_s": clip.end_s,
         "duration_s": hit.duration_s,

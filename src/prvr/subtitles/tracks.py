@@ -49,7 +49,7 @@ def read_ass(text: str, *, name: str, notes: list[str]) -> list[Cue]:
     if not text:
         return []
     try:
-        with av.open(io.BytesIO(text.encode()), format="ass") as container:
+        with av.open(io.BytesIO(text.encode()), "r", format="ass") as container:
             return [cue for track in _tracks(container, notes, name=name) for cue in track.cues]
     except av.error.FFmpegError as error:
         notes.append(f"{name}: is not SubStation that FFmpeg can read ({error.strerror}); it is left out")
@@ -57,7 +57,7 @@ def read_ass(text: str, *, name: str, notes: list[str]) -> list[Cue]:
 
 
 def _tracks(container: InputContainer, notes: list[str], *, name: str) -> list[Track]:
-    streams = [stream for stream in container.streams if stream.type == "subtitle"]
+    streams = container.streams.subtitles
     known = {stream.index: stream for stream in streams if _codec(stream) in READERS}
     pictures = sorted({_codec(stream) or "an unknown kind" for stream in streams if stream.index not in known})
     if pictures:
@@ -100,7 +100,7 @@ def _rank(stream: SubtitleStream) -> tuple[bool, bool, int]:
 
 def _codec(stream: Any) -> str:
     """The name of a stream's codec; empty where this FFmpeg does not know it."""
-    return stream.codec_context.name if getattr(stream, "codec_context", None) is not None else ""
+    return stream.codec_context.codec.canonical_name if getattr(stream, "codec_context", None) is not None else ""
 
 
 def _text(content: bytes) -> str:

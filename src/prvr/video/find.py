@@ -13,30 +13,28 @@ from prvr.core.errors import VideoError
 from prvr.video.content import head_of, holds_a_video, is_text, is_transport_stream
 from prvr.video.source import check_file, shown
 
-VIDEO_SUFFIXES = frozenset(
-    """
+VIDEO = """
     .264 .265 .360 .3g2 .3gp .3gp2 .3gpp .amv .asf .av1 .avi .avs2 .bik .cavs .dav .divx .dv .dvr-ms .f4v .flc .fli .flv
     .gxf .h261 .h263 .h264 .h265 .h266 .hevc .insv .ivf .lrv .m1v .m2p .m2t .m2ts .m2v .m4v .mj2 .mjpeg .mk3d .mkv .mov
     .mp4 .mp4v .mpe .mpeg .mpg .mpv .mxf .nsv .nut .nuv .obu .ogm .ogv .qt .rmvb .tod .tp .trp .vc1 .vob .vro .vvc .webm
     .wmv .wtv .xvid .y4m
-    """.split()
-)
+"""
+VIDEO_SUFFIXES = frozenset(VIDEO.split())
 PROGRAMS = (".ts", ".mts")  # of transport streams, and of TypeScript
 MOVING = (".gif", ".apng", ".avif")  # pictures, some of which move
-OTHERS = frozenset(
-    """
-    .3fr .aac .ac3 .ape .arw .cr2 .cr3 .csv .dng .docx .dts .flac .idx .ithmb .m4a .m4b .m4p .m4r .md .mid .mka .mks .mp2
-    .nef .nfo .nrw .oga .opus .orf .pef .psd .pptx .raf .rw2 .srw .sup .thm .webp .wma .wv .xlsx .xmp
-    """.split()
-)
+OTHER = """
+    .3fr .aac .ac3 .ape .arw .cr2 .cr3 .csv .dng .docx .dts .flac .idx .ithmb .m4a .m4b .m4p .m4r .md .mid .mka .mks
+    .mp2 .nef .nfo .nrw .oga .opus .orf .pef .psd .pptx .raf .rw2 .srw .sup .thm .webp .wma .wv .xlsx .xmp
+"""
+OTHER_SUFFIXES = frozenset(OTHER.split())  # which the standard library does not know
 STILL = ("image/", "audio/", "text/", "application/json", "application/pdf", "application/javascript")
 KINDS = mimetypes.MimeTypes(filenames=())  # of the standard library, not of the machine
-LITTER = frozenset(
-    """
+LITTER = """
     #recycle #snapshot $recycle.bin @eadir @recently-snapshot @recycle @sharebin @snapshot @synoresource @tmp __macosx
     lost+found recycled recycler ~snapshot
-    """.split()
-) | {"network trash folder", "system volume information", "temporary items"}
+"""
+SPACED = ("network trash folder", "system volume information", "temporary items")
+NOT_ENTERED = frozenset((*LITTER.split(), *SPACED))
 """Folders that network drives, bins and archives make for themselves: previews and what was thrown away."""
 
 
@@ -102,8 +100,8 @@ def is_named_like_a_video(path: Path) -> bool:
 
 
 def passed_over(below: Path) -> bool:
-    """Whether a path below a folder that is read lies in one that is not entered, by the names of folders alone."""
-    return any(name.startswith(".") or name.lower() in LITTER for name in below.parts)
+    """Whether a path lies in a folder that machines keep for themselves, by names alone."""
+    return any(name.lower() in NOT_ENTERED for name in below.parts)
 
 
 def _is_folder(path: Path) -> bool:
@@ -116,7 +114,7 @@ def _is_folder(path: Path) -> bool:
 def _turns_out_to_be_one(path: Path) -> bool:
     """By what is in it; a recording that is damaged is one all the same, where its name speaks for it."""
     suffix = path.suffix.lower()
-    if suffix not in MOVING and (suffix in OTHERS or (KINDS.guess_type(f"a{suffix}")[0] or "").startswith(STILL)):
+    if suffix not in MOVING and (suffix in OTHER_SUFFIXES or _kind(suffix).startswith(STILL)):
         return False
     try:
         regular = path.is_file()
@@ -126,6 +124,10 @@ def _turns_out_to_be_one(path: Path) -> bool:
         head = head_of(path) if regular else b""
         return head is None or is_transport_stream(head) or not is_text(head)
     return regular and holds_a_video(path)
+
+
+def _kind(suffix: str) -> str:
+    return KINDS.guess_type(f"a{suffix}")[0] or ""
 
 
 def _sort_in(path: Path, found: Found) -> None:
