@@ -14,11 +14,11 @@ from pathlib import Path
 import av
 import opentimelineio as otio
 import pytest
-from prvr.search.subtitles import parse_subtitles
 
 from prvr.core.errors import ConfigError, VideoError
 from prvr.core.types import Hit, Span
 from prvr.search.export import clips_of, export, timecode
+from prvr.subtitles.cues import parse_subtitles
 from prvr.video.clipping import copy_clip, save_clip
 from prvr.video.probe import probe
 from tests.video.make import steps, write_video

@@ -121,6 +121,7 @@ def extract(
         todo = plan(paths, store, failures, retry=retry)
         progress = Progress(total=len(todo.jobs))
         _run(todo, encoder, store, workers or os.cpu_count() or 1, progress, failures, on_progress)
+        _listen(todo, store)
         failures.save()
     return Extraction(
         store=store,
@@ -185,6 +186,21 @@ def _keep(entry: Entry, job: FileToRead, todo: Plan, failures: Failures) -> None
     here = job.path.resolve()
     if here != entry.file and not there(entry.file):
         todo.moved[entry.video_id] = here
+
+
+def _listen(todo: Plan, store: FeatureStore) -> None:
+    """Look for subtitle tracks in files that were read before that was done."""
+    for entry in [entry for entry in todo.kept.values() if entry.num_cues < 0]:
+        file = todo.moved.get(entry.video_id, entry.file)
+        if there(file):
+            todo.kept[entry.video_id] = store.write(
+                entry.video_id,
+                store.read(entry.video_id),
+                source=entry.file,
+                size=entry.size,
+                mtime_ns=entry.mtime_ns,
+                tracks=read_tracks(file, todo.notes),
+            )
 
 
 def _find_again(todo: Plan, store: FeatureStore, failures: Failures, taken: Collection[str]) -> None:
