@@ -18,7 +18,6 @@ from prvr.features.store import FeatureStore
 from prvr.index.opening import open_index
 from prvr.search.engine import SearchEngine
 from prvr.search.indexing import build_index, locate
-from prvr.subtitles import beside
 from tests.serve.conftest import asking, config_of, of
 from tests.subtitles.make import write_spoken
 
@@ -107,7 +106,7 @@ def test_an_unchanged_folder_is_looked_at_once_and_no_subtitle_is_read(
     build_index([films], index, encoder)
     looks: Counter[str] = Counter()
     listing = os.scandir
-    monkeypatch.setattr(beside.os, "scandir", lambda path: looks.update([str(path)]) or listing(path))
+    monkeypatch.setattr(os, "scandir", lambda path: looks.update([str(path)]) or listing(path))
     monkeypatch.setattr("prvr.search.spoken.read_file", lambda *_: pytest.fail("a file that did not change was read"))
     again = build_index([films], index, encoder)
     assert again.added == ()

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.packet import Packet
+from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 HEAD = b"""[Script Info]
@@ -38,6 +39,7 @@ def write_spoken(
         streams = []
         for number, (codec, _) in enumerate(tracks):
             stream = out.add_stream(codec)
+            assert isinstance(stream, SubtitleStream)
             stream.codec_context.subtitle_header = HEAD
             stream.time_base = MS
             if languages:

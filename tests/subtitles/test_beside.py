@@ -7,11 +7,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import pytest
 
-from prvr.subtitles import beside as module
 from prvr.subtitles.beside import Beside
+
+Form: TypeAlias = Literal["NFC", "NFD"]
 
 
 def plant(root: Path, *names: str) -> None:
@@ -61,7 +63,7 @@ def test_the_plainest_name_comes_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("video", "subtitles"), [("NFC", "NFD"), ("NFD", "NFC")])
-def test_accents_however_they_are_written(tmp_path: Path, video: str, subtitles: str) -> None:
+def test_accents_however_they_are_written(tmp_path: Path, video: Form, subtitles: Form) -> None:
     film = unicodedata.normalize(video, "Café") + ".mp4"
     said = unicodedata.normalize(subtitles, "Café") + ".en.srt"
     plant(tmp_path, film, said)
@@ -83,7 +85,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         counted[Path(path).name] += 1
         return listing(path)
 
-    monkeypatch.setattr(module.os, "scandir", scandir)
+    monkeypatch.setattr(os, "scandir", scandir)
     yield counted
     monkeypatch.undo()
 

@@ -67,12 +67,14 @@ def _tracks(container: InputContainer, notes: list[str], *, name: str) -> list[T
     for stream in container.streams:
         if stream.index not in known:
             stream.discard = Discard.all  # FFmpeg need not read it
+    zero = _zero_s(container)
     rows: dict[int, list[tuple[float, float, str]]] = {index: [] for index in known}
     try:
         for packet in container.demux(list(known.values())):
             if packet.pts is not None and packet.size:
                 start, length = float(packet.pts * packet.time_base), float((packet.duration or 0) * packet.time_base)
-                rows[packet.stream.index].append((start, length, READERS[_codec(packet.stream)](bytes(packet))))
+                said = READERS[_codec(packet.stream)](bytes(packet))
+                rows[packet.stream.index].append((round(start - zero, 6), length, said))
     except av.error.FFmpegError as error:
         notes.append(f"{name}: subtitles inside it break off ({error.strerror}); what was read stays")
     order = sorted(known.values(), key=_rank)
@@ -81,6 +83,12 @@ def _tracks(container: InputContainer, notes: list[str], *, name: str) -> list[T
         for one in order
         if any(text for _, _, text in rows[one.index])
     ]
+
+
+def _zero_s(container: InputContainer) -> float:
+    """Where a player's clock begins: some containers count from a zero of their own, the others from their start."""
+    own = {"mov", "matroska", "ass"} & set(container.format.name.split(","))
+    return 0.0 if own else (container.start_time or 0) / av.time_base
 
 
 def _cues(rows: list[tuple[float, float, str]]) -> Iterator[Cue]:

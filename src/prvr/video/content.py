@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
+import av
+
 from prvr.core.errors import VideoError
-from prvr.video.source import ReadDamage, open_video, packets_of
+from prvr.video.source import open_video
 
 HEAD = 4096  # bytes that are looked at
 SYNC, PACKETS = 0x47, (188, 192, 204)  # of a transport stream: plain, with time codes, with checksums
@@ -64,8 +66,8 @@ def holds_a_video(path: Path) -> bool:
         return False
     try:
         with open_video(path) as (container, stream):
-            return _several(packet.size for packet in packets_of(container, stream, ReadDamage()))
-    except VideoError:
+            return _several(packet.size for packet in container.demux(stream))
+    except (VideoError, av.error.FFmpegError, IndexError):
         return False
 
 
