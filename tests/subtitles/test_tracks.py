@@ -8,7 +8,7 @@ import pytest
 
 from prvr.core.types import Cue
 from prvr.search.spoken import read_file
-from prvr.subtitles.tracks import Track, read_tracks
+from prvr.subtitles.tracks import TextTrack, read_tracks
 from tests.subtitles.make import write_spoken
 from tests.video.make import steps, write_video
 
@@ -43,7 +43,7 @@ def test_a_video_without_tracks_and_a_file_that_is_none(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", steps(1, 5))
     (tmp_path / "b.mp4").write_bytes(b"junk")
     notes: list[str] = []
-    found: list[Track] = read_tracks(tmp_path / "a.mp4", notes) + read_tracks(tmp_path / "b.mp4", notes)
+    found: list[TextTrack] = read_tracks(tmp_path / "a.mp4", notes) + read_tracks(tmp_path / "b.mp4", notes)
     assert (found, notes) == ([], [])
 
 

@@ -153,7 +153,8 @@ def test_moving_pictures_are_videos_and_photographs_are_not(tmp_path: Path) -> N
                     frame = av.VideoFrame.from_ndarray(picture).reformat(format=stream.pix_fmt)
                     out.mux(stream.encode(frame))
                 out.mux(stream.encode(None))
-    assert names(tmp_path) == ["two.apng", "two.gif"]
+    write_video(tmp_path / "loop.avif", steps(1, 10), codec="libsvtav1", container="avif")
+    assert names(tmp_path) == ["loop.avif", "two.apng", "two.gif"]
 
 
 def test_other_files_are_silent(tmp_path: Path) -> None:

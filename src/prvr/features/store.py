@@ -25,7 +25,7 @@ from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.files import only_writer, write_whole
 from prvr.core.text import path_of, text_of
 from prvr.core.types import Cue, EncoderSpec, VideoFeatures
-from prvr.subtitles.tracks import Track
+from prvr.subtitles.tracks import TextTrack
 
 HEADER = "store.json"
 VERSION = 1
@@ -157,14 +157,14 @@ class FeatureStore:
                 f"{path}: features of video {video_id!r} are damaged ({error}); run the same `prvr extract` again"
             ) from error
 
-    def tracks(self, video_id: str) -> list[Track]:
+    def tracks(self, video_id: str) -> list[TextTrack]:
         """What is said in the subtitle tracks inside a video; nothing where that is not known."""
         try:
             with safe_open(self.path_of(video_id), framework="pt") as file:
                 if "said" not in file.keys():  # noqa: SIM118 - no mapping
                     return []
                 rows = json.loads(file.get_tensor("said").numpy().tobytes())
-                return [Track(name, forced, tuple(Cue(*cue) for cue in cues)) for name, forced, cues in rows]
+                return [TextTrack(name, forced, tuple(Cue(*cue) for cue in cues)) for name, forced, cues in rows]
         except (SafetensorError, OSError, ValueError, TypeError):
             return []
 
@@ -176,7 +176,7 @@ class FeatureStore:
         source: Path,
         size: int,
         mtime_ns: int,
-        tracks: Sequence[Track] | None = None,
+        tracks: Sequence[TextTrack] | None = None,
     ) -> Entry:
         """Put one video in place, whole or not at all; `tracks` None: nobody has looked for any.
 

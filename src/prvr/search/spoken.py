@@ -13,7 +13,7 @@ from prvr.features.store import Entry, FeatureStore
 from prvr.subtitles.beside import Beside
 from prvr.subtitles.cues import parse_subtitles, vtt
 from prvr.subtitles.text import read_text
-from prvr.subtitles.tracks import Track, read_ass
+from prvr.subtitles.tracks import TextTrack, read_ass
 from prvr.video.source import shown
 
 
@@ -57,7 +57,7 @@ class Spoken:
                 return None
         return self._opened
 
-    def _tracks(self, video_id: str) -> list[Track]:
+    def _tracks(self, video_id: str) -> list[TextTrack]:
         return self._store.tracks(video_id) if self._store else []
 
     def _has_tracks(self, video_id: str) -> bool:

@@ -24,7 +24,7 @@ from prvr.video.source import open_video, shown
 UNTIL_NEXT_S = 5.0  # that a line without an end is shown at most
 
 
-class Track(NamedTuple):
+class TextTrack(NamedTuple):
     """The text of one stream of subtitles."""
 
     language: str  # as the file has it; empty where it says nothing
@@ -32,7 +32,7 @@ class Track(NamedTuple):
     cues: tuple[Cue, ...]  # in order of time
 
 
-def read_tracks(video: Path, notes: list[str]) -> list[Track]:
+def read_tracks(video: Path, notes: list[str]) -> list[TextTrack]:
     """The text tracks inside a video, what players show first in front; never fails.
 
     Times are those of the file's own clock. Tracks of pictures, and what breaks off, are noted.
@@ -56,7 +56,7 @@ def read_ass(text: str, *, name: str, notes: list[str]) -> list[Cue]:
         return []
 
 
-def _tracks(container: InputContainer, notes: list[str], *, name: str) -> list[Track]:
+def _tracks(container: InputContainer, notes: list[str], *, name: str) -> list[TextTrack]:
     streams = container.streams.subtitles
     known = {stream.index: stream for stream in streams if _codec(stream) in READERS}
     pictures = sorted({_codec(stream) or "an unknown kind" for stream in streams if stream.index not in known})
@@ -79,7 +79,7 @@ def _tracks(container: InputContainer, notes: list[str], *, name: str) -> list[T
         notes.append(f"{name}: subtitles inside it break off ({error.strerror}); what was read stays")
     order = sorted(known.values(), key=_rank)
     return [
-        Track(one.language or "", bool(one.disposition & Disposition.forced), tuple(_cues(rows[one.index])))
+        TextTrack(one.language or "", bool(one.disposition & Disposition.forced), tuple(_cues(rows[one.index])))
         for one in order
         if any(text for _, _, text in rows[one.index])
     ]

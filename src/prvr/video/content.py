@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from itertools import islice
+from collections import Counter
 from pathlib import Path
 
 import av
@@ -64,13 +63,13 @@ def holds_a_video(path: Path) -> bool:
     head = head_of(path)
     if not head or head[8:12] in SOUND_OR_STILL or not (MAGIC.match(head) or is_transport_stream(head)):
         return False
+    shown: Counter[int] = Counter()
     try:
-        with open_video(path) as (container, stream):
-            return _several(packet.size for packet in container.demux(stream))
+        with open_video(path) as source:
+            for packet in source.container.demux(source.container.streams.video):
+                shown[packet.stream_index] += packet.size > 0
+                if shown[packet.stream_index] > 1:  # one picture is a photograph, or the cover of a song
+                    return True
     except (VideoError, av.error.FFmpegError, IndexError):
-        return False
-
-
-def _several(sizes: Iterable[int]) -> bool:
-    """One picture is a photograph."""
-    return len(list(islice((size for size in sizes if size), 2))) == 2
+        pass
+    return False
