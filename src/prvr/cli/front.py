@@ -6,6 +6,7 @@ confident match (where it was asked for), 130 interrupted and safe to go on.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; -> its exit code."""
     # Threads that wait give way soon: where they spin beside a busy process, a step takes ten times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that no encoding has is shown, not an error
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = build_parser()
     args = parser.parse_args(argv)
     if not args.command:

@@ -127,6 +127,7 @@ def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated:
                 "index": str(folder),
                 "videos": done.num_videos,
                 "removed": done.removed,
+                "notes": done.notes,
                 "bytes_per_hour": done.bytes_per_hour,
                 "calibrated": calibrated,
                 **extraction(done.extraction),
@@ -134,6 +135,8 @@ def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated:
         )
     if done.removed:
         say(f"{len(done.removed)} videos taken out whose files are gone")
+    for note in done.notes:
+        say(f"note     {note}")
     code = closing(done.extraction, f"searchable in {folder}", args.paths)
     if done.extraction.failed:
         say(f"What could not be read is kept: `prvr index --failures --index {folder}`; --retry tries it again")

@@ -69,7 +69,9 @@ def run_extract(args: argparse.Namespace) -> int:
     with reading_bar() as show:
         done = extract(args.paths, encoder, args.out, rate=rate, max_frames=most, workers=workers, on_progress=show)
     if args.json:
-        emit({"store": str(args.out), **extraction(done)})
+        emit({"store": str(args.out), "notes": done.notes, **extraction(done)})
+    for note in done.notes:
+        say(f"note     {note}")
     return closing(done, f"in {args.out}", args.paths)
 
 

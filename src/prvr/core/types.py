@@ -11,11 +11,21 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
+from prvr.core.text import text_of
+
 if TYPE_CHECKING:  # whoever only reads video files needs no torch
     from torch import Tensor
 
 Span = tuple[float, float]
 """A moment: start and end in seconds."""
+
+
+class Cue(NamedTuple):
+    """What is said in a video, and when."""
+
+    start_s: float
+    end_s: float
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -358,7 +368,7 @@ class Hit:
     @property
     def video(self) -> str:
         """The file, or the id where the file is not known."""
-        return str(self.path or self.video_id)
+        return text_of(self.path) if self.path else self.video_id
 
     @property
     def start(self) -> float:
@@ -375,7 +385,7 @@ class Hit:
         moments, steps = ([(round(a, 3), round(b, 3)) for a, b in spans] for spans in (self.moments, self.steps))
         return {
             "video_id": self.video_id,
-            "path": str(self.path) if self.path else None,
+            "path": text_of(self.path) if self.path else None,
             "score": round(self.score, 6),
             "confidence": self.confidence,
             "p_topic": self.p_topic,

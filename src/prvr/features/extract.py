@@ -20,9 +20,11 @@ import torch
 
 from prvr.core.errors import FeatureError, VideoError
 from prvr.core.files import there
+from prvr.core.text import text_of
 from prvr.core.types import Encoder, VideoFeatures
 from prvr.features.failures import Failures, Stage, failure
 from prvr.features.store import Entry, FeatureStore, StoreHeader
+from prvr.subtitles.tracks import read_tracks
 from prvr.video.decode import sample_frames
 from prvr.video.find import find_videos
 from prvr.video.source import NoFrame, shown
@@ -53,6 +55,7 @@ class Plan:
     kept: dict[str, Entry] = field(default_factory=dict)  # by id, what is there already
     moved: dict[str, Path] = field(default_factory=dict)  # those whose files lie elsewhere now -> where
     failed: dict[str, str] = field(default_factory=dict)  # file -> one line why
+    notes: list[str] = field(default_factory=list)  # a line for what subtitles inside the files could not be read
     ignored: int = 0
 
 
@@ -83,6 +86,7 @@ class Extraction:
     kept: tuple[str, ...]  # video ids that were there and had not changed
     moved: dict[str, Path] = field(default_factory=dict)  # those of them whose files lie elsewhere now -> where
     failed: dict[str, str] = field(default_factory=dict)  # file -> one line why
+    notes: tuple[str, ...] = ()  # a line for what subtitles inside the files could not be read
     ignored: int = 0  # files that could not be read before, and that somebody wants left alone
     video_s: float = 0.0
     wall_s: float = 0.0
@@ -117,6 +121,7 @@ def extract(
         todo = plan(paths, store, failures, retry=retry)
         progress = Progress(total=len(todo.jobs))
         _run(todo, encoder, store, workers or os.cpu_count() or 1, progress, failures, on_progress)
+        _listen(todo, store)
         failures.save()
     return Extraction(
         store=store,
@@ -125,6 +130,7 @@ def extract(
         kept=tuple(todo.kept),
         moved=todo.moved,
         failed=todo.failed,
+        notes=tuple(todo.notes),
         ignored=todo.ignored,
         video_s=progress.video_s,
         wall_s=progress.wall_s,
@@ -178,8 +184,23 @@ def _keep(entry: Entry, job: FileToRead, todo: Plan, failures: Failures) -> None
     todo.kept[entry.video_id] = entry
     failures.drop(job.path)
     here = job.path.resolve()
-    if str(here) != entry.source and not there(Path(entry.source)):
+    if here != entry.file and not there(entry.file):
         todo.moved[entry.video_id] = here
+
+
+def _listen(todo: Plan, store: FeatureStore) -> None:
+    """Look for subtitle tracks in files that were read before that was done."""
+    for entry in [entry for entry in todo.kept.values() if entry.num_cues < 0]:
+        file = todo.moved.get(entry.video_id, entry.file)
+        if there(file):
+            todo.kept[entry.video_id] = store.write(
+                entry.video_id,
+                store.read(entry.video_id),
+                source=entry.file,
+                size=entry.size,
+                mtime_ns=entry.mtime_ns,
+                tracks=read_tracks(file, todo.notes),
+            )
 
 
 def _find_again(todo: Plan, store: FeatureStore, failures: Failures, taken: Collection[str]) -> None:
@@ -188,7 +209,7 @@ def _find_again(todo: Plan, store: FeatureStore, failures: Failures, taken: Coll
         return
     gone: dict[tuple[int, int], list[Entry]] = {}
     for entry in store.entries():
-        if entry.video_id not in taken and not there(Path(entry.source)):
+        if entry.video_id not in taken and not there(entry.file):
             gone.setdefault((entry.size, entry.mtime_ns), []).append(entry)
     jobs, todo.jobs = todo.jobs, []
     for job in jobs:
@@ -208,7 +229,7 @@ def _found(
     """
 
     def note(path: Path, stage: Stage, line: str) -> None:
-        todo.failed[str(path)] = line
+        todo.failed[text_of(path)] = line
         failures.add(failure(path, root, stage, line))
 
     try:
@@ -255,7 +276,7 @@ def _run(
 
     def note(job: FileToRead, done: Entry | Refused) -> None:
         if isinstance(done, Refused):
-            todo.failed[str(job.path)] = done.line
+            todo.failed[text_of(job.path)] = done.line
             failures.add(failure(job.path, job.root, done.stage, done.line, (job.size, job.mtime_ns)))
         else:
             failures.drop(job.path)
@@ -264,7 +285,7 @@ def _run(
 
     with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
         waiting: dict[Future[Entry | Refused], FileToRead] = {
-            pool.submit(_read, job, encoder, store, stop): job for job in todo.jobs
+            pool.submit(_read, job, encoder, store, stop, todo.notes): job for job in todo.jobs
         }
         try:
             while waiting:
@@ -284,14 +305,19 @@ def _run(
             raise
 
 
-def _read(job: FileToRead, encoder: Encoder, store: FeatureStore, stop: threading.Event) -> Entry | Refused:
+def _read(
+    job: FileToRead, encoder: Encoder, store: FeatureStore, stop: threading.Event, notes: list[str]
+) -> Entry | Refused:
     """One file into the store, or why there are no features of it."""
     header = store.header
     try:
         video = encode_video(job.path, encoder, rate=header.rate, max_frames=header.max_frames, stop=stop)
     except VideoError as error:
         return Refused("decode" if isinstance(error, NoFrame) else "open", str(error))
-    return store.write(job.video_id, video, source=job.path.resolve(), size=job.size, mtime_ns=job.mtime_ns)
+    tracks = read_tracks(job.path, notes)
+    return store.write(
+        job.video_id, video, source=job.path.resolve(), size=job.size, mtime_ns=job.mtime_ns, tracks=tracks
+    )
 
 
 @contextmanager
@@ -313,17 +339,17 @@ def _job(
     The id is its path below the root, with the root's name in front where that is another file's.
     A file of the same id, size and time of change as one in the store is that one, wherever the folder lies now.
     """
-    short = path.relative_to(root).as_posix()
-    long = f"{root.resolve().name}/{short}"
+    short = text_of(path.relative_to(root))
+    long = f"{text_of(root.resolve().name)}/{short}"
     here = path.resolve()
     for video_id in (short, long):
         job = FileToRead(video_id, path, stat.st_size, stat.st_mtime_ns, root)
         owner, entry = taken.get(video_id), store.entry(video_id)
-        if owner is None and entry and not entry.made_from(job.size, job.mtime_ns) and there(Path(entry.source)):
-            owner = Path(entry.source)
+        if owner is None and entry and not entry.made_from(job.size, job.mtime_ns) and there(entry.file):
+            owner = entry.file
         if owner is None or owner == here:
             return job, entry
     raise FeatureError(
-        f"{path}: two other videos are already called {short!r} and {long!r} in {store.folder}; "
+        f"{shown(path)}: two other videos are already called {short!r} and {long!r} in {store.folder}; "
         "rename its folder, or give the folder above all of them as the path"
     )
