@@ -34,6 +34,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     demo.add_argument("--size", default="demo", help="tiny or demo (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="of the world (default: %(default)s)")
     demo.add_argument("--seeds", type=int, default=1, help="training runs a row of the table (default: %(default)s)")
+    demo.add_argument("--serve", action="store_true", help="open the page at once, and train nothing")
     device_option(demo)
     demo.set_defaults(run=run_demo)
 
@@ -99,15 +100,19 @@ def run_doctor(args: argparse.Namespace) -> int:
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """The whole way, once."""
-    from prvr.demo import Screen
-    from prvr.demo import run_demo as walk
+    """A library that answers, then the page, or the table."""
+    from prvr.demo import Screen, measure, open_library
 
     screen = Screen(
         command=called(), say=say, show=print, counting=count_bar, reading=reading_bar, training=training_bar
     )
     seeds = int(positive(args.seeds, "--seeds"))
-    walk(args.out, screen, size=args.size, seed=args.seed, seeds=seeds, device=args.device)
+    open_library(args.out, screen, size=args.size, seed=args.seed, device=args.device)
+    if args.serve:
+        from prvr.cli.serve import serve_folder
+
+        return serve_folder(args.out, device=args.device)
+    measure(args.out, screen, seeds=seeds, device=args.device)
     return DONE
 
 
