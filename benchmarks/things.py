@@ -121,9 +121,8 @@ def frame_of(shared: Path, said: str) -> Image.Image:
         raise SystemExit(f"{said}: names no time of a recording")
     file, second = next(shared.glob(f"videos/{found[1]}.*")), float(found[2])
     with av.open(str(file)) as container:
-        frames = container.decode(video=0)
-        nearest: Image.Image = min(frames, key=lambda one: abs(float(one.time or 0) - second)).to_image()
-        return nearest
+        nearest = min(container.decode(video=0), key=lambda one: abs(float(one.time or 0) - second))
+        return Image.fromarray(nearest.to_ndarray(format="rgb24"))
 
 
 def film(picture: Image.Image, path: Path, *, turn: int) -> None:
@@ -140,8 +139,8 @@ def film(picture: Image.Image, path: Path, *, turn: int) -> None:
             left = (picture.width - wide) * (at if turn % 4 < 2 else 1 - at)
             top = (picture.height - high) / 2
             size, box = (stream.width, stream.height), (left, top, left + wide, top + high)
-            frame = av.VideoFrame.from_image(picture.resize(size, Image.Resampling.LANCZOS, box=box))
-            container.mux(stream.encode(frame))
+            shown = np.asarray(picture.resize(size, Image.Resampling.LANCZOS, box=box))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(shown, format="rgb24")))
         container.mux(stream.encode())
     part.rename(path)
 

@@ -144,7 +144,7 @@ def _bring(wanted: Listing, file: RemoteFile, part: Path, meter: _Meter) -> None
     """One file as a whole and right, in `part`."""
     hub = _client(wanted.source)
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     with part.open("ab") as out, _Explained(wanted.source, meter):
         if out.tell() > file.size:
@@ -233,7 +233,7 @@ class _Explained(AbstractContextManager["_Explained"]):
         from huggingface_hub.utils import logging
 
         self._verbosity = logging.get_verbosity()
-        logging.set_verbosity_error()  # it tries again by itself, and says so in many lines
+        logging.set_verbosity(logging.ERROR)  # it tries again by itself, and says so in many lines
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:

@@ -29,8 +29,8 @@ class _Block:
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, before, h, w) -> (B, after, h / stride, w / stride)."""
-        y = F.relu6(self.widen(x)) if self.widen else x
-        y = self.narrow(F.relu6(_same(self.look, y)))
+        wide = F.relu6(self.widen(x)) if self.widen else x
+        y: Tensor = self.narrow(F.relu6(_same(self.look, wide)))
         return x + y if x.shape == y.shape else y
 
 
@@ -56,7 +56,7 @@ class LiteNet(nn.Module):
         self.classify = nn.Linear(self.head.out_channels, CLASSES)
         self.classify.load_state_dict({"weight": weights["_fc.weight"], "bias": weights["_fc.bias"]})
         self.eval().requires_grad_(False)
-        self.to(memory_format=torch.channels_last)  # as CPUs compute it fastest
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as CPUs compute it fastest
 
     def forward(self, images: Tensor) -> Tensor:
         """images (B, 3, 224, 224) -> logits (B, 1000)."""

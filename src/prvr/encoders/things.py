@@ -150,7 +150,9 @@ class ThingsEncoder:
     def encode_images(self, images: Tensor) -> Tensor:
         """images (B, 3, 224, 224) -> (B, 1000) float32 on the CPU, unit length. One at a time: as fast, and smaller."""
         with torch.inference_mode():
-            made = [overlap_form(self._pictures(one.to(self._device)) / IMAGE_T).cpu() for one in images.split(1)]
+            made = [
+                overlap_form(self._pictures(one.to(self._device)) / IMAGE_T).cpu() for one in torch.split(images, 1)
+            ]
         return torch.cat(made).clone() if made else torch.zeros(0, CLASSES)
 
     def encode_texts(self, texts: list[str]) -> TextFeatures:

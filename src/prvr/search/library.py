@@ -1,7 +1,7 @@
 """The five lines: a folder of videos that can be searched.
 
 >>> from prvr import Library
->>> lib = Library("~/Videos", encoder="openai/clip-vit-base-patch32").index()   # doctest: +SKIP
+>>> lib = Library("~/Videos", encoder="siglip2-b16").index()                     # doctest: +SKIP
 >>> hits = lib.search("a dog jumps into the pool", k=5)                         # doctest: +SKIP
 >>> for h in hits: print(h.video, h.start, h.end, h.score, h.confidence)        # doctest: +SKIP
 >>> hits[0].export("dog.mp4")                                                   # doctest: +SKIP
