@@ -18,6 +18,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     serve.add_argument("--index", type=Path, help="the index folder (default: the one for this user)")
     serve.add_argument("--host", default="127.0.0.1", help="another one than this machine needs a token (%(default)s)")
     serve.add_argument("--port", type=int, default=8765, help="or the next free one (default: %(default)s)")
+    serve.add_argument("--root-path", default="", help="below this path of a proxy, such as /prvr")
     serve.add_argument("--open", action=argparse.BooleanOptionalAction, help="open the page (default: on a desktop)")
     serve.add_argument("--encoder", help="where the index's encoder lies now, if it was moved")
     serve.add_argument("--new-token", action="store_true", help="make another token, the old one ends")
@@ -38,7 +39,13 @@ def run_serve(args: argparse.Namespace) -> int:
     folder = args.index or index_folder()
     digest, made = token_for(folder, args.host, new=args.new_token)
     config = ServeConfig(
-        folder=folder, host=args.host, port=args.port, token=digest, encoder=args.encoder, device=args.device
+        folder=folder,
+        host=args.host,
+        port=args.port,
+        root_path=f"/{args.root_path.strip('/')}".rstrip("/"),
+        token=digest,
+        encoder=args.encoder,
+        device=args.device,
     )
 
     def on_start(started: Started) -> None:
