@@ -88,15 +88,18 @@ def run_index(args: argparse.Namespace) -> int:
 
 
 def _index(args: argparse.Namespace, folder: Path) -> int:
-    from prvr.index.opening import header_of
     from prvr.index.segments import VectorForm
     from prvr.ranker.ranker import open_run
+    from prvr.search.choosing import choose_encoder
     from prvr.search.indexing import build_index
 
-    name = args.encoder
-    if name is None and (maker := open_run(args.model) if args.model else header_of(folder)):
-        name = maker.encoder.source or maker.encoder.name
-    encoder = bring_encoder(name or "world", args)
+    name, why = args.encoder, ""
+    if name is None and args.model:
+        made = open_run(args.model).encoder
+        name = made.source or made.name
+    elif name is None:
+        name, why = choose_encoder(args.paths, folder)
+    encoder = bring_encoder(name, args, why)
     rate, most, workers = sampling(args)
     home = _lines(args.home) if args.home else []
     with reading_bar() as show:

@@ -66,6 +66,13 @@ def run_serve(args: argparse.Namespace) -> int:
     return DONE
 
 
+def serve_folder(folder: Path, *, device: str) -> int:
+    """The page over an index folder, with every option as it is when nobody gives it."""
+    parser = Parser()
+    add_verbs(parser.add_subparsers(parser_class=Parser))
+    return run_serve(parser.parse_args(["serve", "--index", str(folder), "--device", device]))
+
+
 def on_desktop() -> bool:
     """Whether somebody sits here who would see a browser."""
     import os

@@ -81,7 +81,7 @@ class EncoderSpec:
     std: tuple[float, float, float]
     crop: bool  # True: shortest side, then centre crop; False: squash
     token_limit: int  # W at most
-    domain: str = "general"  # what it knows; `generated world only` for the bundled one
+    domain: str = "general"  # what it knows; `the generated world only` for the demo's own
     source: str = ""  # where it was loaded from (`world`, a folder, a hub name); no part of its identity
 
     @property

@@ -64,6 +64,11 @@ class Entry:
         return (self.size, self.mtime_ns) == (size, mtime_ns)
 
 
+def holds_features(folder: Path) -> bool:
+    """Whether there is a store in a folder, of whatever state."""
+    return (folder / HEADER).exists()
+
+
 class FeatureStore:
     """Read and write the features of many videos."""
 

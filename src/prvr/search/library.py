@@ -1,7 +1,7 @@
 """The five lines: a folder of videos that can be searched.
 
 >>> from prvr import Library
->>> lib = Library("~/Videos", encoder="openai/clip-vit-base-patch32").index()   # doctest: +SKIP
+>>> lib = Library("~/Videos", encoder="siglip2-b16").index()                     # doctest: +SKIP
 >>> hits = lib.search("a dog jumps into the pool", k=5)                         # doctest: +SKIP
 >>> for h in hits: print(h.video, h.start, h.end, h.score, h.confidence)        # doctest: +SKIP
 >>> hits[0].export("dog.mp4")                                                   # doctest: +SKIP
@@ -18,6 +18,7 @@ from prvr.core.facts import Where
 from prvr.core.types import Hit, Query, Span
 from prvr.encoders.loading import load_encoder
 from prvr.features.extract import Progress
+from prvr.search.choosing import choose_encoder
 from prvr.search.engine import SearchEngine
 from prvr.search.export import SearchHit, export
 from prvr.search.indexing import Indexing, build_index
@@ -27,14 +28,15 @@ class Library:
     """Folders of video and the index over them.
 
     The index lies in `.prvr` beside the videos unless `index` names another folder. Without a `model` (a run folder)
-    the bare encoder ranks. Settings that do not fit an index which exists are refused, not mixed in.
+    the bare encoder ranks; without an `encoder`, the one that the index was made with, else the user's default model
+    (see `choosing`). Settings that do not fit an index which exists are refused, not mixed in.
     """
 
     def __init__(
         self,
         videos: str | Path,
         *,
-        encoder: str = "world",
+        encoder: str | None = None,
         index: str | Path | None = None,
         model: str | Path | None = None,
         device: str = "auto",
@@ -53,7 +55,8 @@ class Library:
         `home` are sentences about what these videos are about, though none of them shows it: with them, hits are said
         to be `confident`.
         """
-        encoder = load_encoder(self.encoder, device=self.device)
+        name = self.encoder or choose_encoder([self.videos], self.folder).encoder
+        encoder = load_encoder(name, device=self.device)
         self.last = build_index(
             [self.videos], self.folder, encoder, model=self.model, home=home, on_progress=on_progress
         )

@@ -22,7 +22,7 @@ from prvr.service.machine import programs, whole_path
 from prvr.service.unread import unread
 
 router = APIRouter(prefix="/v1", tags=["library"])
-LIMITS = "It knows the {}; other footage needs a general encoder: `prvr index PATH --encoder FOLDER-OR-HUB-NAME`."
+LIMITS = "It knows {}; other footage needs a general encoder: `prvr index PATH --encoder FOLDER-OR-HUB-NAME`."
 
 
 @router.get("/libraries", response_model=Libraries, summary="The library")
