@@ -45,6 +45,8 @@ class VideoInfo:
     rate: float  # average frames per second
     variable_rate: bool
     browser_playable: bool
+    container: str = ""  # as people call it: Matroska, MPEG-TS
+    copyable: bool = False  # browsers play the pictures as they are, from an MP4
     pixel_aspect: float = 1.0  # width of a pixel over its height, after rotation
 
 
