@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +42,8 @@ class Live(NamedTuple):
 
 
 def config_of(folder: Path, **changes: object) -> ServeConfig:
-    return ServeConfig(folder=folder, port=0, **changes)  # type: ignore[arg-type]
+    given = {"roots": (Path(tempfile.gettempdir()), Path.home()), **changes}
+    return ServeConfig(folder=folder, port=0, **given)  # type: ignore[arg-type]
 
 
 @contextmanager

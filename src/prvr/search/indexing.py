@@ -26,6 +26,7 @@ from prvr.index.segments import VectorForm
 from prvr.index.upkeep import Damage, mend_catalogue
 from prvr.ranker.ranker import CONFIG, Ranker, open_run, zero_shot
 from prvr.search.calibration import Calibrated, calibrate
+from prvr.search.folders import note_read
 from prvr.search.sentences import embed
 from prvr.search.subtitles import SUFFIXES, read_cues
 
@@ -98,6 +99,7 @@ def build_index(
         removed = _prune(index, extraction.store, paths, extraction.video_ids) if prune else []
         added = refresh(index, extraction.store, trained, extraction.entries, tags=tags, moved=extraction.moved)
         index.save(folder)
+        note_read(folder, paths)
         return Indexing(
             extraction=extraction,
             added=tuple(added),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prvr.core.errors import ConfigError
@@ -17,6 +17,7 @@ class ServeConfig:
     host: str = "127.0.0.1"
     port: int = 8765  # 0: any that is free
     token: str | None = None  # sha256 of the token that clients must send, hex; None: nothing is asked, loopback only
+    roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(),))  # below which folders may be added
     encoder: str | None = None  # where the index's encoder lies now, if it was moved
     device: str = "auto"
     max_body_bytes: int = 256_000
