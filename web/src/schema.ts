@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. 8e3a56b0a41ca4ab5ae6aaff7ced11b470ee5d34717270d5f8635a3a8506b31f
+// Made by `make web` from the API's objects; do not edit. c2afcf64bf2c85a5a173f66914cb9daca601859cc78552ef1f98c9ab3ba63f45
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -62,7 +62,20 @@ export interface components {
       before_s?: number;
       clips: components["schemas"]["ExportClip"][];
       /** @enum {string} */
-      format: "mp4" | "webm" | "csv" | "json" | "edl" | "otio" | "vtt";
+      format:
+        | "mp4"
+        | "webm"
+        | "csv"
+        | "json"
+        | "vtt"
+        | "edl"
+        | "otio"
+        | "fcpxml"
+        | "xml"
+        | "markers.edl"
+        | "markers.otio"
+        | "markers.fcpxml"
+        | "markers.xml";
       /**
        * @description What was asked; the file is named by it.
        * @default
@@ -320,6 +333,8 @@ export interface components {
       indexing: boolean;
       model: string;
       next_page_token: string | null;
+      /** @description What else is to be said of the query, a line each: a `key:` that is no filter. */
+      notes: string[];
       /** @description Videos that pass the filter. */
       num_asked: number;
       num_confident: number;
@@ -392,6 +407,7 @@ export interface components {
     /** @description One video of the library. */
     Video: {
       codec: string | null;
+      container: string | null;
       duration_s: number;
       height: number | null;
       id: string;
@@ -403,6 +419,8 @@ export interface components {
        */
       object: "video";
       path: string;
+      /** @description How a copy that browsers play is made: `remuxed` takes seconds. Null: not needed or not known. */
+      proxy_how: ("remuxed" | "transcoded") | null;
       /** @enum {string} */
       state: "playable" | "needs_proxy" | "proxy" | "missing" | "unreadable" | "features_only" | "unknown";
       stream_url: string;

@@ -34,6 +34,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
         "--host", default="127.0.0.1", help="address to listen on; anything but %(default)s requires a token"
     )
     serve.add_argument("--port", type=int, default=8765, help="or the next free one (default: %(default)s)")
+    serve.add_argument("--root-path", default="", help="the path below which a proxy passes requests on, such as /prvr")
     serve.add_argument("--open", action=argparse.BooleanOptionalAction, help="open the page (default: on a desktop)")
     serve.add_argument("--encoder", help="where the model of the index is now, if it was moved")
     serve.add_argument("--new-token", action="store_true", help="make a new token; the old one stops working")
@@ -45,11 +46,11 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 def run_serve(args: argparse.Namespace) -> int:
     """The page and the HTTP interface."""
-    import sys
+    from functools import partial
 
     from prvr.core.errors import ConfigError
     from prvr.search.places import index_folder
-    from prvr.serve.runner import reachable, run, token_for
+    from prvr.serve.runner import run, token_for
     from prvr.serve.settings import ServeConfig
 
     folder, *beside = args.index or [index_folder()]
@@ -62,30 +63,44 @@ def run_serve(args: argparse.Namespace) -> int:
         roots=(Path.home(), *args.allow),
         host=args.host,
         port=args.port,
+        root_path=f"/{args.root_path.strip('/')}".rstrip("/"),
         token=digest,
         encoder=args.encoder,
         device=args.device,
     )
 
-    def on_start(started: Started) -> None:
-        if started.config.port != args.port and args.port:
-            say(f"Port {args.port} is taken")
-        if args.json:
-            emit({"url": started.url, "index": str(folder), "videos": started.desks[0].num_videos, "token": made})
-            sys.stdout.flush()
-        say(f"Open      {started.page}      (Ctrl-C stops{'; nothing leaves this machine' if config.open else ''})")
-        for desk in started.desks:
-            say(f"Library   {library_line(desk)}")
-        if not config.open:
-            say(f"Others    http://{reachable(config.host)}:{started.config.port}")
-        if made:
-            say(f"Token     {made}      (shown once; kept as a hash. --new-token makes another)")
-        elif not config.open:
-            say("Token     the one that was made before, or PRVR_TOKEN (--new-token makes another)")
-
-    run(config, beside=beside, on_start=on_start, open_page=on_desktop() if args.open is None else args.open)
+    run(
+        config,
+        beside=beside,
+        on_start=partial(_tell, args, made),
+        open_page=on_desktop() if args.open is None else args.open,
+    )
     say("Stopped")
     return DONE
+
+
+def _tell(args: argparse.Namespace, made: str | None, started: Started) -> None:
+    """Where the page is, and what it needs."""
+    import sys
+
+    from prvr.serve.runner import reachable
+
+    config = started.config
+    if config.port != args.port and args.port:
+        say(f"Port {args.port} is taken")
+    if args.json:
+        found = {"url": started.url, "index": str(config.folder), "videos": started.desks[0].num_videos, "token": made}
+        emit(found)
+        sys.stdout.flush()
+    say(f"Open      {started.page}      (Ctrl-C stops{'; nothing leaves this machine' if config.open else ''})")
+    for desk in started.desks:
+        say(f"Library   {library_line(desk)}")
+    if not config.open:
+        say(f"Others    http://{reachable(config.host)}:{config.port}{config.root_path}/")
+    if made:
+        say(f"Token     {made}      (shown once; kept as a hash. --new-token makes another)")
+    elif not config.open:
+        say("Token     the one that was made before, or PRVR_TOKEN (--new-token makes another)")
 
 
 def on_desktop() -> bool:

@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, Response
 
 from prvr.core.files import there
 from prvr.core.types import Hit
+from prvr.serve.below import below
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import Key, repeated, told_job
 from prvr.serve.requests import ExportClip, ExportRequest
@@ -51,7 +52,7 @@ async def make_export(asked: ExportRequest, server: Server, key: Key = None) -> 
     hits = await _hits(server, asked)
     export_id = uuid4().hex
     name = name_of(asked.query, asked.format, len(asked.clips))
-    url = f"/v1/exports/{export_id}/file"
+    url = below(f"/v1/exports/{export_id}/file")
     place = await asyncio.to_thread(server.media.cache.room, "exports", f"{export_id}/{name}")
     await asyncio.to_thread(server.media.cache.tidy)
     wider = {"before_s": asked.before_s, "after_s": asked.after_s}

@@ -44,7 +44,7 @@ class Started(NamedTuple):
     @property
     def page(self) -> str:
         """The page, with that sentence asked already."""
-        return f"{self.url}/?{urlencode({'q': self.first})}" if self.first else self.url
+        return f"{self.url}/?{urlencode({'q': self.first})}" if self.first else f"{self.url}/"
 
 
 class Server(uvicorn.Server):
@@ -97,11 +97,14 @@ def run(
             config = replace(config, port=listening.getsockname()[1])
             for desk in desks:
                 desk.open()
-            shelf = shelved(folders)
-            apps = [create_app(desk, replace(config, folder=desk.folder), shelf) for desk in desks]
-            app = Shelf(dict(zip((one.prefix for one in shelf), apps, strict=True))) if beside else apps[0]
+            shelf = shelved(folders, config.root_path)
+            apps = {
+                one.path: create_app(desk, replace(config, folder=desk.folder, root_path=one.path), shelf)
+                for one, desk in zip(shelf, desks, strict=True)
+            }
+            app = Shelf(apps, config.root_path) if beside else apps[config.root_path]
             server = Server(app, config)
-            url = f"http://{shown(config.host)}:{config.port}"
+            url = f"http://{shown(config.host)}:{config.port}{config.root_path}"
             started = Started(url, config, desks, desks[0].opening())
             threading.Thread(target=_when_ready, args=(server, started.page, open_page), daemon=True).start()
             on_start(started)

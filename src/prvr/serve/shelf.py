@@ -9,8 +9,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
-from starlette.responses import RedirectResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from prvr.serve.state import Shelved
 from prvr.service.holdings import name_of
@@ -18,23 +17,23 @@ from prvr.service.holdings import name_of
 BESIDE = re.compile(r"(/l/[^/]+)(/.*)?")
 
 
-def shelved(folders: Sequence[Path]) -> list[Shelved]:
-    """Index folders with the names and the addresses of their libraries, each another one."""
+def shelved(folders: Sequence[Path], root: str = "") -> list[Shelved]:
+    """Index folders -> the names of their libraries and the paths these are reached below, each another one."""
     found: list[Shelved] = []
     for number, name in enumerate(map(name_of, folders), 1):
-        slug = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-.").lower() or str(number)
-        taken = {one.prefix for one in found}
-        prefix = f"/l/{slug}" if f"/l/{slug}" not in taken else f"/l/{slug}-{number}"
-        found.append(Shelved(name, prefix if found else ""))
+        slug = re.sub(r"[^\w-]+", "-", name, flags=re.ASCII).strip("-").lower() or str(number)
+        taken = {one.path for one in found}
+        path = f"{root}/l/{slug}" if f"{root}/l/{slug}" not in taken else f"{root}/l/{slug}-{number}"
+        found.append(Shelved(name, path if found else root))
     return found
 
 
 class Shelf:
-    """Hands each request to the application of its library, which sees an address of its own."""
+    """Hands each request to the application of its library, which knows the path that it is reached below."""
 
-    def __init__(self, apps: Mapping[str, FastAPI]) -> None:
-        """`apps` by their prefixes, of which one is empty."""
-        self.apps = apps
+    def __init__(self, apps: Mapping[str, FastAPI], root: str = "") -> None:
+        """`apps` by those paths; that of the first one is `root`."""
+        self.apps, self._root = apps, root
         self._alive = Starlette(lifespan=self._lifespan)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,16 +41,12 @@ class Shelf:
         if scope["type"] == "lifespan":
             await self._alive(scope, receive, send)
             return
-        found = BESIDE.fullmatch(scope.get("path", ""))
-        app: ASGIApp | None = self.apps.get(found[1]) if found else None
-        if app is None or found is None:
-            await self.apps[""](scope, receive, send)
-        elif found[2] is None:  # addresses of the page are relative to a folder
-            await RedirectResponse(f"{scope.get('root_path', '')}{found[1]}/")(scope, receive, send)
-        else:
-            raw = (scope.get("raw_path") or scope["path"].encode()).removeprefix(found[1].encode())
-            root = scope.get("root_path", "") + found[1]
-            await app({**scope, "path": found[2], "raw_path": raw, "root_path": root}, receive, send)
+        found = BESIDE.fullmatch(scope.get("path", "").removeprefix(self._root))
+        path = f"{self._root}{found[1]}" if found else self._root
+        if found and path in self.apps and not scope["path"].startswith(path):  # a proxy took the root off
+            raw = scope.get("raw_path") and self._root.encode() + scope["raw_path"]
+            scope = {**scope, "path": self._root + scope["path"], "raw_path": raw}
+        await self.apps.get(path, self.apps[self._root])(scope, receive, send)
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:

@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from prvr.core.errors import OtherFile
@@ -30,16 +30,15 @@ LIMITS = (
 
 
 @router.get("/libraries", response_model=Libraries, summary="The library")
-async def libraries(request: Request, server: Server) -> Response:
+async def libraries(server: Server) -> Response:
     """The one library that is searched at this address, none before the first index; and where the others are."""
     job = server.jobs.active("index")
     indexing = shown(job) if job else None
     failed = await asyncio.to_thread(unread, server.config.folder)
     count = sum(not one.ignored for one in failed)
-    own: str = request.scope.get("root_path", "")
-    here = next((one.prefix for one in server.shelf if one.prefix and own.endswith(one.prefix)), "")
-    base = own.removesuffix(here)
-    shelf = [OnShelf(name=one.name, url=f"{base}{one.prefix}/", here=one.prefix == here) for one in server.shelf]
+    shelf = [
+        OnShelf(name=one.name, url=f"{one.path}/", here=one.path == server.config.root_path) for one in server.shelf
+    ]
     found = partial(Libraries, shelf=shelf, indexing=indexing, num_failures=count, can_add=server.config.open)
     try:
         holdings = await server.desk.holdings()

@@ -142,9 +142,13 @@ class Media:
 
     def _nearest(self, key: str, time_s: float, width: int) -> bytes | None:
         names = self.cache.place("thumbs", key[:2]).glob(f"{key}-*.jpg")
-        made = [(name, *map(float, name.stem.split("-")[1:])) for name in names]
-        best = min(made, key=lambda one: (abs(one[1] - time_s), abs(one[2] - width)), default=None)
-        return self.cache.read("thumbs", f"{key[:2]}/{best[0].name}") if best else None
+
+        def far(name: str) -> tuple[float, float]:
+            _, time, wide = name.removesuffix(".jpg").split("-")
+            return abs(float(time) - time_s), abs(float(wide) - width)
+
+        best = min((path.name for path in names), key=far, default=None)
+        return self.cache.read("thumbs", f"{key[:2]}/{best}") if best else None
 
     def proxy_place(self, file: Path) -> Path:
         """Where the proxy of a file lies, or would. Raises VideoError for a file that is gone."""

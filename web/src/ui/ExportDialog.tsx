@@ -1,6 +1,6 @@
 // Moments out of the page: clips, or a list that an editor, a spreadsheet or a player reads.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { api, local, type Clip, type ExportFormat, type Hit, type Job, type Moment } from "../api";
+import { api, type Clip, type ExportFormat, type Hit, type Job, type Moment } from "../api";
 import { ended, follow, share } from "../jobs";
 import { clock } from "../lib/time";
 import { bytes, exportName } from "../lib/text";
@@ -198,7 +198,7 @@ function Made({ job }: { job: Job | null }) {
   if (job.status !== "done" || typeof url !== "string") return null;
   return (
     <p class="outcome" role="status">
-      <a ref={link} class="go" href={local(url)} download={String(name)}>
+      <a ref={link} class="go" href={url} download={String(name)}>
         {w.download}
       </a>{" "}
       <bdi>{w.exportReady(String(name), bytes(Number(size)))}</bdi>

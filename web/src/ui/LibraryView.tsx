@@ -1,10 +1,9 @@
 // What there is: the folders that were read, what can be done with them, and all their videos by folder and date.
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { api, local, type Folder, type Video } from "../api";
-import { monthOf } from "../lib/time";
+import { api, type Folder, type Video } from "../api";
 import { bytes } from "../lib/text";
-import { ago, day, length } from "../lib/time";
+import { ago, day, length, monthOf } from "../lib/time";
 import { playVideo } from "../state/actions";
 import { canAdd, indexing, isRunning, library, readFolder, refreshLibrary } from "../state/library";
 import { dialog, reasonOf, say, sayFailure } from "../state/messages";
@@ -53,7 +52,7 @@ export function LibraryView() {
         </div>
         {shown && (
           <p class="hint">
-            {w.libraryText(shown.num_videos, length(shown.duration_s), bytes(shown.bytes))} {w.modelIs(shown.model_name)}
+            {w.libraryText(shown.num_videos, length(shown.duration_s), bytes(shown.bytes))} {w.modelIs(shown.encoder.name)}
           </p>
         )}
         {folders.value !== null && rows.length === 0 && <p>{w.noFolders}</p>}
@@ -263,7 +262,7 @@ function AllVideos({ chosen, choose }: { chosen: string; choose: (id: string) =>
               <li key={video.id}>
                 <button type="button" aria-label={w.openVideo(video.name)} onClick={() => playVideo(video)}>
                   <Thumb
-                    src={video.state === "features_only" ? "" : local(video.thumbnail_url)}
+                    src={video.state === "features_only" ? "" : video.thumbnail_url}
                     duration={video.duration_s}
                   />
                   <Name name={video.name} />
