@@ -143,6 +143,7 @@ class Libraries(Page):
     indexing: Job | None = Field(default=None, description="Also where there is no library yet.")
     num_failures: int = Field(default=0, description="Files that could not be read; GET /v1/failures lists them.")
     can_add: bool = False
+    needs_model: bool = Field(default=False, description="Nobody has said which model is to read the first folder.")
 
 
 class Folder(Told):

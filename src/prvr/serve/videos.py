@@ -43,7 +43,7 @@ async def libraries(server: Server) -> Response:
     try:
         holdings = await server.desk.holdings()
     except NothingIndexed:
-        return told(found(data=[]))
+        return told(found(data=[], needs_model=server.config.encoder is None))
     gone = await server.absent.of(holdings, soon=True)
     return told(found(data=[_library(server, holdings, len(gone), indexing)]))
 

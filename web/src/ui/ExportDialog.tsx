@@ -75,11 +75,9 @@ export function ExportDialog() {
     setWrong("");
   };
   useEffect(() => {
-    const was = player.pause();
     return () => {
       stop.current();
       if (running.current) void api.cancel(running.current).catch(() => undefined);
-      if (was) void player.start();
     };
   }, []);
   /** Another choice is another file: what was made for the one before is not offered any more. */

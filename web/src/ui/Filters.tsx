@@ -97,7 +97,12 @@ function Length({ label, value, set }: { label: string; value: string; set: (val
       <select value={value} onChange={(event) => set(event.currentTarget.value)}>
         {known.map((one) => (
           <option key={one} value={one}>
-            {one ? one.replace(/(\d+)s$/, "$1 s").replace(/(\d+)m$/, "$1 min").replace(/(\d+)h$/, "$1 h") : w.anyLength}
+            {one
+              ? one
+                  .replace(/(\d+)s$/, "$1 s")
+                  .replace(/(\d+)m$/, "$1 min")
+                  .replace(/(\d+)h$/, "$1 h")
+              : w.anyLength}
           </option>
         ))}
       </select>

@@ -52,7 +52,8 @@ export function LibraryView() {
         </div>
         {shown && (
           <p class="hint">
-            {w.libraryText(shown.num_videos, length(shown.duration_s), bytes(shown.bytes))} {w.modelIs(shown.encoder.name)}
+            {w.libraryText(shown.num_videos, length(shown.duration_s), bytes(shown.bytes))}{" "}
+            {w.modelIs(shown.encoder.name)}
           </p>
         )}
         {folders.value !== null && rows.length === 0 && <p>{w.noFolders}</p>}
@@ -264,11 +265,10 @@ function AllVideos({ chosen, choose }: { chosen: string; choose: (id: string) =>
                   <Thumb
                     src={video.state === "features_only" ? "" : video.thumbnail_url}
                     duration={video.duration_s}
+                    scrub={["missing", "features_only"].includes(video.state) ? null : video.id}
                   />
                   <Name name={video.name} />
-                  <small class="hint">
-                    {video.state === "missing" ? w.missing : day(video.modified, w.locale)}
-                  </small>
+                  <small class="hint">{video.state === "missing" ? w.missing : day(video.modified, w.locale)}</small>
                 </button>
               </li>
             ))}
