@@ -400,6 +400,15 @@ const en = {
   ofBytes: (done: string, total: string) => `${done} of ${total}`,
   // filters
   filters: "Filters",
+  limit: (key: string, value: string) =>
+    ({
+      path: `in ${value}`,
+      after: `from ${value}`,
+      before: `before ${value}`,
+      longer: `at least ${value}`,
+      shorter: `at most ${value}`,
+      tag: `tag ${value}`,
+    })[key] ?? `without ${value}`,
   filterPath: "In folder or file",
   filterPathHint: "part of the path",
   filterAfter: "From",
@@ -806,6 +815,15 @@ const de: Strings = {
   modelOwnHint: "Ein Ordner mit einem CLIP- oder SigLIP-Modell. Er wird kopiert.",
   ofBytes: (done, total) => `${done} von ${total}`,
   filters: "Filter",
+  limit: (key, value) =>
+    ({
+      path: `in ${value}`,
+      after: `ab ${value}`,
+      before: `vor ${value}`,
+      longer: `mindestens ${value}`,
+      shorter: `höchstens ${value}`,
+      tag: `Schlagwort ${value}`,
+    })[key] ?? `ohne ${value}`,
   filterPath: "In Ordner oder Datei",
   filterPathHint: "Teil des Pfads",
   filterAfter: "Ab",

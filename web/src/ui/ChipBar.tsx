@@ -17,6 +17,12 @@ function Chip({ text, name, remove }: { text: string; name: string; remove: () =
   );
 }
 
+/** `path:a b` -> its key and what follows. */
+const splitAt = (text: string): [string, string] => {
+  const at = text.indexOf(":");
+  return [text.slice(0, at), text.slice(at + 1)];
+};
+
 export function ChipBar() {
   const w = words.value;
   const question = search.asked.value;
@@ -25,7 +31,8 @@ export function ChipBar() {
   const shown = [];
   if (question?.kind === "text") {
     for (const chip of chips(question.q)) {
-      const text = chip.kind === "not" ? `− ${chip.text.slice(1).replaceAll('"', "")}` : chip.text.replaceAll('"', "");
+      const [key = "", value] = chip.kind === "not" ? ["-", chip.text.slice(1)] : splitAt(chip.text);
+      const text = w.limit(key.toLowerCase(), value.replaceAll('"', ""));
       const remove = (): void => searchText(without(question.q, chip));
       shown.push(<Chip key={chip.text} text={text} name={chip.text} remove={remove} />);
     }
