@@ -32,10 +32,16 @@ class Watch:
     """The watched folders of one library; used from the event loop only."""
 
     def __init__(
-        self, folder: Path, read: Callable[[Path], Coroutine[Any, Any, None]], *, quiet_s: float = QUIET_S
+        self,
+        folder: Path,
+        read: Callable[[Path], Coroutine[Any, Any, None]],
+        *,
+        quiet_s: float = QUIET_S,
+        away_s: float = AWAY_S,
     ) -> None:
         """`read` reads a folder into the index at `folder`, and comes back when that job has ended."""
-        self._folder, self._read, self._quiet_s = folder, read, quiet_s
+        self._folder, self._read = folder, read
+        self._quiet_s, self._away_s = quiet_s, away_s
         self._tasks: dict[Path, asyncio.Task[None]] = {}
         self._turn = asyncio.Lock()  # one reading at a time
 
@@ -69,7 +75,7 @@ class Watch:
             elif not told:
                 log.warning("%s: is not there; it is read again when it comes back, and its videos are kept", path)
                 told = True
-            await asyncio.sleep(AWAY_S if told else self._quiet_s)
+            await asyncio.sleep(self._away_s if told else self._quiet_s)
 
     async def _while_there(self, path: Path) -> None:
         changed = True

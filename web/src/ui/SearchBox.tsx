@@ -132,7 +132,7 @@ export function SearchBox() {
           if (!event.isComposing) live.typed();
         }}
         onCompositionEnd={live.typed}
-        onFocus={() => {
+        onClick={() => {
           if (!draft.value && recent.value.length) show(offersFor("", 0, true), true);
         }}
         onKeyDown={onKey}
