@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prvr.core.errors import ConfigError
 
-OURS = [[name] for name in ("v1", "assets", "plain", "style.css", "openapi.json", "healthz", "readyz", "metrics", "l")]
+OURS = [[name] for name in ("v1", "assets", "plain", "style.css", "openapi.json", "healthz", "readyz", "metrics")]
 
 
 @dataclass(frozen=True, kw_only=True)

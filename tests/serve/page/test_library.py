@@ -148,6 +148,8 @@ def test_the_keyboard_skips_to_the_results_and_numbers_are_places(visit: Visitor
     search(page, MOON)
     expect(opened(page)).to_be_visible()
     page.keyboard.press("Tab")  # from the results, where Enter has led
+    expect(button(page, "List")).to_be_focused()
+    page.keyboard.press("j")
     expect(hits(page).first).to_be_focused()
     page.reload()
     page.keyboard.press("Tab")
@@ -195,7 +197,7 @@ def test_an_export_says_what_it_gives_and_never_gives_what_was_before(
     with page.expect_download() as download:
         link.click()
     told = json.loads(Path(download.value.path()).read_text())
-    first = told["hits"][0] if "hits" in told else told[0]
+    first = told["clips"][0]
     assert first["confidence"] == "confident"
     assert first["score"] > 0.1
     assert first["path"] == str(home / "demo" / "videos" / MOON_FILM)

@@ -69,6 +69,7 @@ function CardOf({ hit, fold, similar, open, under, place, nth, total, chunk }: P
           src={seen ? hit.thumbnail_url : ""}
           duration={hit.duration_s}
           scrub={seen && !gone ? hit.video_id : null}
+          onClick={() => playHit(hit)}
         />
         <div class="body">
           <div class="head">
@@ -163,8 +164,15 @@ function Missing({ hit }: { hit: Hit }) {
 
 const STILLS = 8; // that a pointer goes through
 
+interface ThumbProps {
+  src: string;
+  duration: number;
+  scrub?: string | null;
+  onClick?: () => void; // where it lies above the link that it belongs to
+}
+
 /** A still; where `scrub` names the video, a pointer that moves over it goes through the others of it. */
-export function Thumb({ src, duration, scrub = null }: { src: string; duration: number; scrub?: string | null }) {
+export function Thumb({ src, duration, scrub = null, onClick }: ThumbProps) {
   const [still, setStill] = useState<number | null>(null);
   const move = (event: PointerEvent): void => {
     if (!scrub || event.pointerType !== "mouse" || lessData()) return;
@@ -174,7 +182,7 @@ export function Thumb({ src, duration, scrub = null }: { src: string; duration: 
   };
   const shown = still === null || !scrub ? src : thumbUrl(scrub, still * duration, 320);
   return (
-    <div class="thumb" onPointerMove={move} onPointerLeave={() => setStill(null)}>
+    <div class="thumb" onClick={onClick} onPointerMove={move} onPointerLeave={() => setStill(null)}>
       {src && (
         <img
           src={shown}
