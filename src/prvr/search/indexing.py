@@ -26,6 +26,7 @@ from prvr.index.segments import VectorForm
 from prvr.index.upkeep import Damage, mend_catalogue
 from prvr.ranker.ranker import CONFIG, Ranker, open_run, zero_shot
 from prvr.search.calibration import Calibrated, calibrate
+from prvr.search.folders import note_read
 from prvr.search.sentences import embed
 from prvr.search.spoken import Spoken
 from prvr.video.find import passed_over
@@ -103,6 +104,7 @@ def build_index(
             index, extraction.store, trained, extraction.entries, tags=tags, moved=extraction.moved, notes=notes
         )
         index.save(folder)
+        note_read(folder, paths)
         return Indexing(
             extraction=extraction,
             added=tuple(added),

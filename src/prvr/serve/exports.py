@@ -104,7 +104,7 @@ async def _hits(server: Parts, asked: ExportRequest) -> list[Hit]:
                 score=first.score,
                 moments=tuple((clip.start, clip.end) for clip in clips),
                 duration_s=holdings.facts[first.video_id].duration_s,
-                path=file,
+                path=file and file.absolute(),
                 confidence=first.confidence,
             )
         )

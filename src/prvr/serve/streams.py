@@ -104,7 +104,10 @@ async def thumb(
     width: Annotated[int, Query(ge=64, le=1280, description="At most.")] = 320,
     v: Annotated[str | None, Query(max_length=40, description="As in `thumbnail_url`: then it never changes.")] = None,
 ) -> Response:
-    """What is shown at that second, as JPEG."""
+    """What is shown at that second, as JPEG; of a file that is gone, what was kept of it nearest to that."""
+    file = (await known(server, video_id)).file(video_id)
+    if file and not there(file) and (kept := await server.media.kept(file, t, width)):
+        return Response(kept, media_type="image/jpeg", headers={"Cache-Control": ASK_AGAIN})
     file = await file_of(server, video_id)
     try:
         tag = server.media.tag(file)

@@ -17,10 +17,11 @@ from prvr.search.engine import SearchEngine
 from prvr.search.examples import examples
 from prvr.search.indexing import locate
 
-Order = Literal["name", "newest", "longest"]
+Order = Literal["name", "newest", "oldest", "longest"]
 ORDERS: dict[Order, Callable[[tuple[str, Facts]], tuple[object, ...]]] = {
     "name": lambda item: ((item[1].path or item[0]).casefold(), item[0]),
     "newest": lambda item: (-item[1].modified, item[0]),
+    "oldest": lambda item: (item[1].modified, item[0]),
     "longest": lambda item: (-item[1].duration_s, item[0]),
 }
 
@@ -35,6 +36,7 @@ class Holdings:
     encoder: EncoderSpec
     model: str
     calibrated: bool
+    pictures: bool  # it can be asked with a picture
     num_bytes: int
     problems: tuple[str, ...]
 
@@ -85,6 +87,12 @@ class Holdings:
         return examples(self.folder, self.facts)
 
 
+def name_of(folder: Path) -> str:
+    """What a library is called, by where its index lies."""
+    folder = folder.absolute()
+    return folder.parent.name if folder.name in (".prvr", "index") else folder.name
+
+
 def holdings(engine: SearchEngine) -> Holdings:
     """What the index of an engine holds now. Raises IndexFolderError when it cannot be read."""
     index, generation, trained = engine.index, engine.generation, engine.trained
@@ -96,6 +104,7 @@ def holdings(engine: SearchEngine) -> Holdings:
         encoder=engine.encoder.spec,
         model=f"{trained.title}@{trained.fingerprint[:6]}" if trained.fingerprint else index.header.model,
         calibrated=engine.judge is not None,
+        pictures=not trained.fingerprint,
         num_bytes=index.num_bytes,
         problems=tuple(index.problems),
     )

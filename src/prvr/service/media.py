@@ -135,6 +135,21 @@ class Media:
         kept = await asyncio.to_thread(self.cache.read, "thumbs", name)
         return kept or await self._once(("thumb", name), lambda: self._paint(mark, time_s, width, name))
 
+    async def kept(self, file: Path, time_s: float, width: int) -> bytes | None:
+        """A picture made while a file was still there, of about that time and width; None where there is none."""
+        mark, _ = self._known.get(str(file), (None, None))
+        return await asyncio.to_thread(self._nearest, mark.key, time_s, width) if mark else None
+
+    def _nearest(self, key: str, time_s: float, width: int) -> bytes | None:
+        names = self.cache.place("thumbs", key[:2]).glob(f"{key}-*.jpg")
+
+        def far(name: str) -> tuple[float, float]:
+            _, time, wide = name.removesuffix(".jpg").split("-")
+            return abs(float(time) - time_s), abs(float(wide) - width)
+
+        best = min((path.name for path in names), key=far, default=None)
+        return self.cache.read("thumbs", f"{key[:2]}/{best}") if best else None
+
     def proxy_place(self, file: Path) -> Path:
         """Where the proxy of a file lies, or would. Raises VideoError for a file that is gone."""
         return self.cache.place("proxies", f"{need(file).key}.mp4")

@@ -119,6 +119,23 @@ def index_folder(
     }
 
 
+def bring_model(report: Report, name: str, path: Path | None) -> dict[str, Any]:
+    """Fetch a known model, or copy one from a folder, and use it for what is read from now on.
+
+    Stopped at any moment, what came is kept, and the next call goes on from there.
+    """
+    from prvr.encoders import catalogue
+
+    def show(done: int, total: int) -> None:
+        report(JobStep(done=done, total=total or None, unit="B", current=name))
+
+    if path is not None:
+        name = catalogue.import_folder(path).name
+    else:
+        catalogue.get(name, progress=show)
+    return {"name": catalogue.set_default(name).name}
+
+
 def proxy(report: Report, path: Path, out: Path, height: int, largest_copy: int, url: str) -> dict[str, Any]:
     """Make a video playable."""
     from prvr.video.proxy import make_proxy
