@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import json
 import os
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from prvr.core.errors import ConfigError
+from prvr.core.text import nearest
 
 if TYPE_CHECKING:
     from prvr.features.extract import Progress
@@ -47,10 +47,9 @@ class Parser(argparse.ArgumentParser):
         """Print what is wrong and what to do, and leave with the code for usage."""
         words = message.split("'")
         if "invalid choice" in message and len(words) > 2:
-            near = difflib.get_close_matches(
-                words[1], words[3::2] or message.split("choose from ")[-1].split(", "), n=1
-            )
-            message = f"no {words[1]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            names = words[3::2] or message.split("choose from ")[-1].rstrip(")").split(", ")
+            near = nearest(words[1], names)
+            message = f"no {words[1]!r}" + (f"; did you mean {near!r}?" if near else "")
         say(f"{self.prog}: {message} (`{self.prog} --help` shows what there is)")
         raise SystemExit(USAGE)
 

@@ -1,6 +1,10 @@
-"""Numbers as people read them."""
+"""Numbers and names as people read them."""
 
 from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable
 
 
 def clock(seconds: float) -> str:
@@ -9,3 +13,22 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
     return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{rest // 10:02}.{rest % 10}"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: 1 video, 2 videos, 1,200 videos; `many` where it is not `one` and an s."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The one of some names that is most like another; None where none is.
+
+    Of two that are equally alike the one that begins alike for longer, for people slip at the end: `table12` is
+    `table1`, not `table2`.
+    """
+
+    def likeness(other: str) -> tuple[float, int]:
+        return difflib.SequenceMatcher(None, other, name).ratio(), len(os.path.commonprefix([name, other]))
+
+    best = max(names, key=likeness, default=None)
+    return best if best is not None and likeness(best)[0] >= cutoff else None

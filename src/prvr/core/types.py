@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
+from prvr.core.files import Presence, presence
+
 if TYPE_CHECKING:  # whoever only reads video files needs no torch
     from torch import Tensor
 
@@ -367,12 +369,18 @@ class Hit:
         """End of the best moment, seconds."""
         return self.moments[0][1]
 
+    @property
+    def state(self) -> Presence:
+        """Whether the file is where it was: `here`, `missing`, or `features_only` where none is known; looks there."""
+        return presence(self.path)
+
     def as_dict(self) -> dict[str, Any]:
         """As JSON tells it, on the command line and in the API: times to a millisecond."""
         moments, steps = ([(round(a, 3), round(b, 3)) for a, b in spans] for spans in (self.moments, self.steps))
         return {
             "video_id": self.video_id,
             "path": str(self.path) if self.path else None,
+            "state": self.state,
             "score": round(self.score, 6),
             "confidence": self.confidence,
             "p_topic": self.p_topic,

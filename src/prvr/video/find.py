@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections import deque
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,11 +33,12 @@ class Found(NamedTuple):
     problems: list[Problem]
 
 
-def find_videos(root: Path) -> Found:
+def find_videos(root: Path, *, exclude: Sequence[str] = ()) -> Found:
     """A file is itself, whatever its name; of a folder, all files below it that are named like a video.
 
     Links to files and folders are followed, but no folder is entered twice: of a folder that is reached on several
-    ways, the way without links is taken. Hidden files and folders are passed over. Folders that cannot be read, links
+    ways, the way without links is taken. Hidden files and folders are passed over, and so is what fits one of the
+    patterns to `exclude`: by its name, or by its path below `root` (`*.part.mp4`, `private`, `2019/*/raw`). Folders that cannot be read, links
     that lead nowhere and special files are problems, not errors; a missing or unreadable `root` is a VideoError.
     """
     if not root.is_dir():
@@ -59,15 +62,19 @@ def find_videos(root: Path) -> Found:
             found.problems.append(Problem(folder, line))
             continue
         for entry in entries:
-            if entry.name.startswith("."):
-                continue
             path = folder / entry.name
+            if entry.name.startswith(".") or _fits(path.relative_to(root).as_posix(), exclude):
+                continue
             if _is_folder(path):
                 (linked if entry.is_symlink() else folders).append(path)
             elif path.suffix.lower() in VIDEO_SUFFIXES:
                 _sort_in(path, found)
     found.videos.sort()
     return found
+
+
+def _fits(below: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(below, one) or fnmatchcase(below.rpartition("/")[2], one) for one in patterns)
 
 
 def _is_folder(path: Path) -> bool:
