@@ -89,6 +89,16 @@ def parse(text: object) -> Request:
     )
 
 
+def filters_of(text: str) -> Where:
+    """Filters alone, as `path:holiday longer:5m`. Raises QueryError for anything else."""
+    tokens = list(tokens_of(text))
+    for token in tokens:
+        if token.kind not in FILTERS:
+            names = ", ".join(f"{name}:" for name in FILTERS)
+            raise QueryError(f"{token.raw}: is no filter; write one of {names}, such as path:{token.text or 'holiday'}")
+    return _filters(tokens)
+
+
 def tokens_of(text: str) -> Iterator[Token]:
     """A query cut into words, phrases, negatives and filters. Raises QueryError for a quote that never ends."""
     for found in TOKEN.finditer(text):

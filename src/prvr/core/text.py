@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Iterable
+from itertools import takewhile
 
 
 def clock(seconds: float) -> str:
@@ -28,7 +28,11 @@ def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | No
     """
 
     def likeness(other: str) -> tuple[float, int]:
-        return difflib.SequenceMatcher(None, other, name).ratio(), len(os.path.commonprefix([name, other]))
+        return difflib.SequenceMatcher(None, other, name).ratio(), _begin_alike(name, other)
 
     best = max(names, key=likeness, default=None)
     return best if best is not None and likeness(best)[0] >= cutoff else None
+
+
+def _begin_alike(one: str, other: str) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -394,12 +394,3 @@ class Hit:
             "duration_s": round(self.duration_s, 3),
             "relevance": [round(value, 4) for value in self.relevance],
         }
-
-
-class Check(NamedTuple):
-    """One thing that was looked at, on a machine or in a folder."""
-
-    name: str
-    ok: bool
-    found: str
-    fix: str = ""  # what to do where it is not well

@@ -122,10 +122,10 @@ def extract(
     """Features of every video below `paths`, into the store at `out`.
 
     What cannot be read is kept there (`failures.py`); a file that was cut off is kept there and read as far as it goes.
-    `exclude` are patterns of what is left out, see `find_videos`. `also` are single files, each with the folder that its
-    id is counted from. `retry` names failures by their ids that are tried again, or,
-    empty, means all of them; those that are ignored too. Raises FeatureError when the store is of another encoder or
-    rate, is being written by another process, or cannot be written; VideoError when a path does not exist. A
+    `exclude` are patterns of what is left out, see `find_videos`. `also` are single files, each with the folder that
+    its id is counted from. `retry` names failures by their ids that are tried again, or, empty, means all of them;
+    those that are ignored too. Raises FeatureError when the store is of another encoder or rate, is being written by
+    another process, or cannot be written; VideoError when a path does not exist, before anything is made. A
     KeyboardInterrupt leaves what is finished in place.
     """
     for path in paths:

@@ -58,8 +58,8 @@ class WordHit(NamedTuple):
 class Index(Protocol):
     """Whatever is asked of an index; text becomes a vector before it arrives.
 
-    Written with `add`, `remove`, `put_bias`, `put_tags`, `put_note` and `save`; read with `search`, `score_all`, `candidate` and
-    `words` by what videos show and say, and with the others by what is known of them and of the index.
+    Written with `add`, `remove`, `put_bias`, `put_tags`, `put_note` and `save`; read with `search`, `score_all`,
+    `candidate` and `words` by what videos show and say, and with the others by what is known of them and of the index.
     """
 
     @property

@@ -70,11 +70,11 @@ def build_index(
     `model` is a run folder; without it the model that the index has, or the bare encoder in a new one. `prune` takes
     out the videos below `paths` whose files are gone; `tags` are given to all that are there. `engine` is a server
     (`qdrant://host:port/collection`) that is to hold the vectors, `form` how a new index keeps them. With `soon_s`
-    what was read can be searched at most about so many seconds later, else when all is read. `retry` and `exclude`: as `extract`.
-    With `home`, which may be empty, hits say how sure they are from then on; see `calibration.calibrate`.
+    what was read can be searched at most about so many seconds later, else when all is read. `retry` and `exclude`: as
+    `extract`. With `home`, which may be empty, hits say how sure they are from then on; see `calibration.calibrate`.
 
-    Raises IndexFolderError when the index there is of another encoder, model or form: see `replacing`. Stopped at any moment, it keeps
-    the features that are finished, and the next call goes on from there.
+    Raises IndexFolderError when the index there is of another encoder, model or form: see `replacing`. Stopped at any
+    moment, it keeps the features that are finished, and the next call goes on from there.
     """
     known = header_of(folder)
     model = model or _model_of(folder, known)
@@ -252,6 +252,7 @@ def _header(folder: Path, ours: IndexHeader | None, encoder: Encoder, trained: R
 
 
 def header_for(encoder: EncoderSpec, trained: Ranker) -> IndexHeader:
+    """What an index of these two is made with."""
     return IndexHeader(
         encoder=encoder,
         model=trained.fingerprint or ZERO_SHOT,

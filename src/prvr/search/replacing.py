@@ -41,7 +41,9 @@ class Replaced:
 
     header: IndexHeader | None = None  # None: it is not there
     facts: dict[str, Facts] = field(default_factory=dict)
-    files: dict[Path, Path] = field(default_factory=dict)  # those that are there -> the folder that their id counts from
+    files: dict[Path, Path] = field(
+        default_factory=dict
+    )  # those that are there -> the folder that their id counts from
     home: tuple[str | Query, ...] = ()  # sentences that its user gave to calibrate it
 
 

@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from prvr.core.errors import FeatureError, IndexFolderError
+import torch
+
+from prvr.core.errors import FeatureError, IndexFolderError, VideoError
 from prvr.core.facts import EVERY, Where
 from prvr.core.files import Presence, presence
-from prvr.core.text import nearest
+from prvr.core.text import count, nearest
 from prvr.core.types import EncoderSpec
 from prvr.features.store import FeatureStore, StoreHeader
 from prvr.index.base import ZERO_SHOT
@@ -20,6 +22,9 @@ from prvr.search.indexing import locate
 from prvr.search.judge import Judge
 from prvr.search.keeping import failures
 from prvr.search.replacing import kept_features
+from prvr.search.subtitles import read_subtitles
+from prvr.video.probe import probe
+from prvr.video.promise import cut_short
 
 Order = Literal["name", "newest", "longest"]
 
@@ -177,3 +182,34 @@ def _store(folder: Path) -> FeatureStore | None:
         return FeatureStore.open(folder / "features")
     except FeatureError:
         return None
+
+
+def vectors_of(folder: Path, video_id: str) -> tuple[int, int]:
+    """How many vectors of the frame branch and of the clip branch a video has. Raises IndexFolderError."""
+    with open_index(folder) as index:
+        bank = index.candidate(torch.zeros(index.header.width), video_id).bank
+    return bank.num_frames, len(bank.tokens) - bank.num_frames
+
+
+def file_facts(video: ShelfVideo) -> dict[str, Any]:
+    """What the file of a video and those beside it say now; nothing where it is gone."""
+    if video.path is None or video.state != "here":
+        return {}
+    said = read_subtitles(video.path)
+    names = [file.name for file in said.files]
+    found: dict[str, Any] = {"subtitles": names, "num_cues": len(said.cues)}
+    if names:
+        found["subtitles_said"] = f"{', '.join(names)}: {count(len(said.cues), 'line')}"
+    try:
+        info = probe(video.path)
+        cut = cut_short(video.path, duration_s=info.duration_s)
+    except VideoError as error:
+        return {**found, "problem": str(error)}
+    varies = ", varying" if info.variable_rate else ""
+    return {
+        **found,
+        "picture": f"{info.video_codec}, {info.width} x {info.height}, {info.rate:.3g} frames a second{varies}",
+        "sound": info.audio_codec or "none",
+        "browser_playable": info.browser_playable,
+        "problem": cut.told(video.path) if cut else None,
+    }

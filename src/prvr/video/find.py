@@ -38,8 +38,9 @@ def find_videos(root: Path, *, exclude: Sequence[str] = ()) -> Found:
 
     Links to files and folders are followed, but no folder is entered twice: of a folder that is reached on several
     ways, the way without links is taken. Hidden files and folders are passed over, and so is what fits one of the
-    patterns to `exclude`: by its name, or by its path below `root` (`*.part.mp4`, `private`, `2019/*/raw`). Folders that cannot be read, links
-    that lead nowhere and special files are problems, not errors; a missing or unreadable `root` is a VideoError.
+    patterns to `exclude`: by its name, or by its path below `root` (`*.part.mp4`, `private`, `2019/*/raw`). Folders
+    that cannot be read, links that lead nowhere and special files are problems, not errors; a missing or unreadable
+    `root` is a VideoError.
     """
     if not root.is_dir():
         check_file(root)
