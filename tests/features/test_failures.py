@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -19,6 +15,7 @@ from prvr.features.failures import FILE, Failures
 from prvr.features.store import FeatureStore
 from tests.features.make import ColourEncoder
 from tests.features.test_extract import paint
+from tests.fresh import Fresh
 from tests.serve.conftest import until
 from tests.video.make import spoil_packets
 
@@ -113,10 +110,8 @@ def test_a_killed_run_forgets_no_failure(root: Path, tmp_path: Path) -> None:
         stay = lambda progress: time.sleep(60) if progress.done > 1 else None
         extract([Path({str(root)!r})], ColourEncoder(), Path({str(out)!r}), workers=1, on_progress=stay)
     """)
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
-    until(lambda: (out / FILE).exists() and "lost.mp4" in (out / FILE).read_text())
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    with Fresh(code):
+        until(lambda: (out / FILE).exists() and "lost.mp4" in (out / FILE).read_text())
     assert "lost.mp4" in kept(out)
     with (out / FILE).open("a") as file:
         file.write('[1]\n{"path": "/no/failure"}\n{"path": "/cut o')

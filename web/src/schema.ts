@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. 8e3a56b0a41ca4ab5ae6aaff7ced11b470ee5d34717270d5f8635a3a8506b31f
+// Made by `make web` from the API's objects; do not edit. 3ed5a14b0bfea359581d9fdb63314a5a349b8add3800f853c66e5cd1887bf0cc
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -62,7 +62,20 @@ export interface components {
       before_s?: number;
       clips: components["schemas"]["ExportClip"][];
       /** @enum {string} */
-      format: "mp4" | "webm" | "csv" | "json" | "edl" | "otio" | "vtt";
+      format:
+        | "mp4"
+        | "webm"
+        | "csv"
+        | "json"
+        | "vtt"
+        | "edl"
+        | "otio"
+        | "fcpxml"
+        | "xml"
+        | "markers.edl"
+        | "markers.otio"
+        | "markers.fcpxml"
+        | "markers.xml";
       /**
        * @description What was asked; the file is named by it.
        * @default
@@ -84,10 +97,10 @@ export interface components {
       /** @description And what to do. */
       reason: string;
       /**
-       * @description It cannot be looked at; it is no video that opens; no picture of it can be had.
+       * @description It cannot be looked at; it is no video that opens; no picture of it can be had; it is cut off, and was read as far as it goes.
        * @enum {string}
        */
-      stage: "find" | "open" | "decode";
+      stage: "find" | "open" | "decode" | "cut";
     };
     /** @description What could not be read, in order of the paths. */
     Failures: {
@@ -320,6 +333,8 @@ export interface components {
       indexing: boolean;
       model: string;
       next_page_token: string | null;
+      /** @description What else is to be said of the query, a line each: a `key:` that is no filter. */
+      notes: string[];
       /** @description Videos that pass the filter. */
       num_asked: number;
       num_confident: number;
@@ -392,6 +407,7 @@ export interface components {
     /** @description One video of the library. */
     Video: {
       codec: string | null;
+      container: string | null;
       duration_s: number;
       height: number | null;
       id: string;
@@ -403,6 +419,8 @@ export interface components {
        */
       object: "video";
       path: string;
+      /** @description How a copy that browsers play is made: `remuxed` takes seconds. Null: not needed or not known. */
+      proxy_how: ("remuxed" | "transcoded") | null;
       /** @enum {string} */
       state: "playable" | "needs_proxy" | "proxy" | "missing" | "unreadable" | "features_only" | "unknown";
       stream_url: string;

@@ -209,6 +209,8 @@ const en = {
   whyNoCurve: "No search, no relevance: this is the plain timeline of the video.",
   // unplayable
   needsProxy: "The browser cannot play this file.",
+  copyInSeconds: (codec: string, container: string) =>
+    `Browsers play its ${codec}, but not ${container ? `from a ${container} file` : "with this sound"}. Copying it into an MP4 takes seconds and leaves the pictures as they are.`,
   needsProxyText: (codec: string) =>
     `${codec ? `It holds ${codec}, which browsers do not play. ` : ""}The strip and the stills work all the same; a playable copy is made once and kept beside the index.`,
   makeCopy: "Make a playable copy",
@@ -230,8 +232,14 @@ const en = {
   formats: {
     mp4: "Video clip (MP4)",
     webm: "Video clip (WebM)",
-    edl: "Edit decision list (EDL)",
+    edl: "Edit list (CMX 3600 EDL)",
     otio: "OpenTimelineIO",
+    fcpxml: "Final Cut Pro (FCPXML)",
+    xml: "Premiere, Final Cut 7 (XML)",
+    "markers.edl": "Markers for DaVinci Resolve (EDL)",
+    "markers.otio": "Markers, OpenTimelineIO",
+    "markers.fcpxml": "Markers, Final Cut Pro (FCPXML)",
+    "markers.xml": "Markers, Premiere (XML)",
     csv: "Table (CSV)",
     json: "JSON",
     vtt: "Chapters (WebVTT)",
@@ -534,6 +542,8 @@ const de: Strings = {
   whyClips: "längere Abschnitte",
   whyNoCurve: "Ohne Suche keine Relevanz: dies ist die bloße Zeitleiste des Videos.",
   needsProxy: "Der Browser kann diese Datei nicht abspielen.",
+  copyInSeconds: (codec, container) =>
+    `Browser spielen ${codec}, aber nicht ${container ? `aus einer ${container}-Datei` : "mit diesem Ton"}. Umkopieren in ein MP4 dauert Sekunden und lässt die Bilder, wie sie sind.`,
   needsProxyText: (codec) =>
     `${codec ? `Sie enthält ${codec}, das Browser nicht abspielen. ` : ""}Streifen und Standbilder gehen trotzdem; eine abspielbare Kopie entsteht einmal und bleibt beim Index.`,
   makeCopy: "Abspielbare Kopie machen",
@@ -554,8 +564,14 @@ const de: Strings = {
   formats: {
     mp4: "Videoclip (MP4)",
     webm: "Videoclip (WebM)",
-    edl: "Schnittliste (EDL)",
+    edl: "Schnittliste (CMX-3600-EDL)",
     otio: "OpenTimelineIO",
+    fcpxml: "Final Cut Pro (FCPXML)",
+    xml: "Premiere, Final Cut 7 (XML)",
+    "markers.edl": "Marker für DaVinci Resolve (EDL)",
+    "markers.otio": "Marker, OpenTimelineIO",
+    "markers.fcpxml": "Marker, Final Cut Pro (FCPXML)",
+    "markers.xml": "Marker, Premiere (XML)",
     csv: "Tabelle (CSV)",
     json: "JSON",
     vtt: "Kapitel (WebVTT)",

@@ -69,7 +69,11 @@ def _add_search(search: Parser) -> None:
     ranking.add_argument("--uncalibrated", action="store_true", help="rank by the bare score")
     export = search.add_argument_group("export")
     export.add_argument(
-        "--export", type=Path, metavar="FILE", help="write the moments: .csv .json .edl .otio .vtt .mp4 .webm"
+        "--export",
+        type=Path,
+        metavar="FILE",
+        help="write the moments: .csv .json .vtt .mp4 .webm; for editing programs .edl .otio .fcpxml .xml, "
+        "or .markers.edl and so on for markers on whole videos",
     )
     export.add_argument("--before", type=float, default=0.0, help="start exported moments so many seconds earlier")
     export.add_argument("--after", type=float, default=0.0, help="end exported moments so many seconds later")
@@ -291,9 +295,10 @@ def _upkeep(folder: Path, *, repair: bool) -> int:
 
 def run_search(args: argparse.Namespace) -> int:
     """A sentence to ranked videos with moments."""
+    from prvr.core.grammar import notes_of
     from prvr.search.confidence import NOTHING, verdict
     from prvr.search.engine import SearchEngine
-    from prvr.search.export import export
+    from prvr.search.export import OF_ONE, export, form_of
     from prvr.search.listing import answer
     from prvr.search.places import index_folder
 
@@ -305,6 +310,8 @@ def run_search(args: argparse.Namespace) -> int:
     engine = SearchEngine.open(args.index or index_folder(), encoder=args.encoder, device=args.device)
     answers = _answers(engine, args)
     _say_unknown(engine, args.query)
+    for note in dict.fromkeys(note for query in args.query for note in notes_of(query)):
+        say(note[:1].upper() + note[1:])
     for problem in engine.index.problems:
         say(problem)
     if args.json:
@@ -317,7 +324,7 @@ def run_search(args: argparse.Namespace) -> int:
             print(answer(hits, everything=args.all) + "\n" * (len(answers) > 1))
     if args.export:
         query, hits = answers[0]
-        one = args.export.suffix.lower() in (".mp4", ".webm", ".vtt")
+        one = form_of(args.export) in OF_ONE
         made = export(hits[:1] if one else hits, args.export, query=query, before_s=args.before, after_s=args.after)
         say(f"Written to {made}")
     none = args.fail_if_none and all(not hits or verdict(hits) == NOTHING for _, hits in answers)

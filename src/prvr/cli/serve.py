@@ -28,6 +28,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
         "--host", default="127.0.0.1", help="address to listen on; anything but %(default)s requires a token"
     )
     address.add_argument("--port", type=int, default=8765, help="or the next free one (default: %(default)s)")
+    address.add_argument("--root-path", default="", help="below this path of a proxy, such as /prvr")
     address.add_argument("--new-token", action="store_true", help="make another token, the old one ends")
     machine = serve.add_argument_group("model and machine")
     machine.add_argument("--encoder", help="where the index's encoder lies now, if it was moved")
@@ -50,7 +51,13 @@ def run_serve(args: argparse.Namespace) -> int:
     folder = args.index or index_folder()
     digest, made = token_for(folder, args.host, new=args.new_token)
     config = ServeConfig(
-        folder=folder, host=args.host, port=args.port, token=digest, encoder=args.encoder, device=args.device
+        folder=folder,
+        host=args.host,
+        port=args.port,
+        root_path=f"/{args.root_path.strip('/')}".rstrip("/"),
+        token=digest,
+        encoder=args.encoder,
+        device=args.device,
     )
 
     def on_start(started: Started) -> None:

@@ -47,7 +47,10 @@ class VideoInfo:
     rate: float  # average frames per second
     variable_rate: bool
     browser_playable: bool
+    container: str = ""  # as people call it: Matroska, MPEG-TS
+    copyable: bool = False  # browsers play the pictures as they are, from an MP4
     pixel_aspect: float = 1.0  # width of a pixel over its height, after rotation
+    start_s: float = 0.0  # when the first picture is shown
 
 
 class TextFeatures(NamedTuple):

@@ -99,7 +99,7 @@ class Library:
     def export(
         self, hits: Sequence[Hit], out: str | Path, *, query: str = "", before_s: float = 0.0, after_s: float = 0.0
     ) -> Path:
-        """Write the moments of several hits as `out` names: .csv, .json, .edl or .otio; -> that file."""
+        """Write the moments of several hits as `out` names: a table or an edit list (see `search.export`); -> it."""
         return export(hits, Path(out).expanduser(), query=query, before_s=before_s, after_s=after_s)
 
     @property

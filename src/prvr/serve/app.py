@@ -22,6 +22,7 @@ from prvr.serve import (
     streams,
     videos,
 )
+from prvr.serve.below import Below
 from prvr.serve.errors import answers
 from prvr.serve.metrics import Counted, Metrics
 from prvr.serve.security import OPEN_TO_ALL, Doorman, Gate
@@ -71,13 +72,17 @@ def create_app(desk: Desk, config: ServeConfig) -> FastAPI:
     for part in (search, videos, streams, exports, libraries, failures, session, health, plain, pages):
         app.include_router(part.router)
     app.add_middleware(Gate, config=config, doorman=doorman)
-    app.add_middleware(Counted, metrics=metrics)  # the outermost
+    app.add_middleware(Counted, metrics=metrics)
+    if config.root_path:
+        app.add_middleware(Below, root=config.root_path)  # the outermost
     return app
 
 
 def described(app: FastAPI, config: ServeConfig) -> dict[str, Any]:
     """The schema of what is served, with the token where one is needed."""
     schema = FastAPI.openapi(app)
+    if config.root_path:
+        schema["servers"] = [{"url": config.root_path}]
     if not config.open:
         schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         schema["security"] = [{"token": []}]

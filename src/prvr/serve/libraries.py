@@ -12,6 +12,7 @@ from fastapi import APIRouter, Header
 from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 
+from prvr.serve.below import below
 from prvr.serve.errors import answers
 from prvr.serve.requests import LibraryRequest
 from prvr.serve.schema import ErrorBody, Job, Jobs, Progress
@@ -95,8 +96,8 @@ def shown(job: jobs.Job) -> Job:
         error=ErrorBody(**asdict(job.error)) if job.error else None,
         result=None if job.result is None else dict(job.result),
         created_at=job.created_at,
-        url=f"/v1/jobs/{job.id}",
-        events_url=f"/v1/jobs/{job.id}/events",
+        url=below(f"/v1/jobs/{job.id}"),
+        events_url=below(f"/v1/jobs/{job.id}/events"),
     )
 
 

@@ -20,13 +20,13 @@ from prvr.serve.state import Server
 router = APIRouter(include_in_schema=False)
 HEAD = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    '<link rel="icon" href="data:,"><link rel="stylesheet" href="/style.css"><title>{title}</title></head><body>'
+    '<link rel="icon" href="data:,"><link rel="stylesheet" href="style.css"><title>{title}</title></head><body>'
 )
 FORM = (
-    '<main><form method="get" action="/plain" role="search"><label for="q">Describe what happens</label> '
+    '<main><form method="get" action="plain" role="search"><label for="q">Describe what happens</label> '
     '<input id="q" name="q" type="search" maxlength="2000" required value="{query}"> <button>Search</button></form>'
 )
-END = '<p class="foot"><a href="/">The page</a> · <a href="/openapi.json">The API</a></p></main></body></html>'
+END = '<p class="foot"><a href="./">The page</a> · <a href="openapi.json">The API</a></p></main></body></html>'
 
 
 @router.get("/plain")
@@ -65,7 +65,7 @@ def listing(found: Search) -> str:
     parts.append("</ol>")
     if found.next_page_token:
         more = urlencode({"q": found.query, "page_token": found.next_page_token})
-        parts.append(f'<p><a rel="next" href="/plain?{escape(more)}">More</a></p>')
+        parts.append(f'<p><a rel="next" href="plain?{escape(more)}">More</a></p>')
     return "".join(parts)
 
 

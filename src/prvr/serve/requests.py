@@ -7,6 +7,21 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Confidence = Literal["confident", "related", "nothing found", "not calibrated"]
+ExportFormat = Literal[
+    "mp4",
+    "webm",
+    "csv",
+    "json",
+    "vtt",
+    "edl",
+    "otio",
+    "fcpxml",
+    "xml",
+    "markers.edl",
+    "markers.otio",
+    "markers.fcpxml",
+    "markers.xml",
+]
 Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
 Sentence = Annotated[str, Field(min_length=1, max_length=2000)]
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -125,7 +140,7 @@ class ExportClip(Span):
 class ExportRequest(Asked):
     """Moments, and the form that they are saved in."""
 
-    format: Literal["mp4", "webm", "csv", "json", "edl", "otio", "vtt"]
+    format: ExportFormat
     query: str = Field(default="", max_length=2000, description="What was asked; the file is named by it.")
     clips: list[ExportClip] = Field(min_length=1, max_length=200)
     before_s: float = Field(default=0.0, ge=-3600, le=3600, description="Every moment starts so much earlier.")

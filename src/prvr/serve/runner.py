@@ -43,7 +43,7 @@ class Started(NamedTuple):
     @property
     def page(self) -> str:
         """The page, with that sentence asked already."""
-        return f"{self.url}/?{urlencode({'q': self.first})}" if self.first else self.url
+        return f"{self.url}/?{urlencode({'q': self.first})}" if self.first else f"{self.url}/"
 
 
 class Server(uvicorn.Server):
@@ -83,7 +83,7 @@ def run(config: ServeConfig, *, on_start: Callable[[Started], None], open_page: 
             desk.open()
             app = create_app(desk, config)
             server = Server(app, config)
-            url = f"http://{shown(config.host)}:{config.port}"
+            url = f"http://{shown(config.host)}:{config.port}{config.root_path}"
             started = Started(url, config, desk, desk.opening())
             threading.Thread(target=_when_ready, args=(server, started.page, open_page), daemon=True).start()
             on_start(started)

@@ -174,6 +174,10 @@ class Video(Told):
     width: int | None
     height: int | None
     codec: str | None
+    container: str | None
+    proxy_how: Literal["remuxed", "transcoded"] | None = Field(
+        description="How a copy that browsers play is made: `remuxed` takes seconds. Null: not needed or not known."
+    )
 
 
 class Videos(Page):
@@ -234,6 +238,9 @@ class Search(Page):
     verdict: Confidence
     num_confident: int
     unknown_words: list[str]
+    notes: list[str] = Field(
+        description="What else is to be said of the query, a line each: a `key:` that is no filter."
+    )
     model: str
     num_videos: int
     num_asked: int = Field(description="Videos that pass the filter.")

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel
 from starlette.responses import Response
 
 from prvr.core.errors import IndexFolderError
+from prvr.serve.below import below
 from prvr.serve.errors import ApiError
 from prvr.serve.metrics import Metrics
 from prvr.serve.security import Doorman
@@ -100,7 +101,7 @@ def alone(server: Parts) -> Iterator[None]:
 
 def address(video_id: str, rest: str = "") -> str:
     """The URL of a video, or of something of it."""
-    return f"/v1/videos/{quote(video_id, safe='')}{rest}"
+    return below(f"/v1/videos/{quote(video_id, safe='')}{rest}")
 
 
 def told(model: BaseModel, status: int = 200) -> Response:

@@ -53,7 +53,11 @@ async def stream(request: Request, video_id: VideoId, server: Server) -> Respons
     except VideoError:
         raise gone(file.name) from None
     if proxy is None:
-        message = f"{file.name}: browsers do not play it as it is; POST {address(video_id, '/proxy')} makes a copy"
+        why, how = "browsers do not play it as it is", "makes a copy"
+        if seen and server.media.proxy_how(file) == "remuxed":
+            why = f"browsers play its {seen.codec}, but not from {seen.container} or not with its sound"
+            how = "copies it into an MP4, which takes seconds"
+        message = f"{file.name}: {why}; POST {address(video_id, '/proxy')} {how}"
         raise ApiError(409, "needs_proxy", message)
     return sent(request, proxy, "video/mp4")
 

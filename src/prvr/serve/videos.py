@@ -159,4 +159,6 @@ def _video(server: Parts, holdings: Holdings, video_id: str) -> Video:
         width=shape.width if shape else None,
         height=shape.height if shape else None,
         codec=shape.codec if shape else None,
+        container=(shape.container or None) if shape else None,
+        proxy_how=server.media.proxy_how(file),
     )

@@ -43,6 +43,8 @@ class Known(NamedTuple):
     codec: str | None = None
     pixel_aspect: float = 1.0
     problem: str = ""  # why it cannot be read
+    container: str = ""
+    copyable: bool = False  # its pictures, into an MP4 that browsers play
 
 
 class Mark(NamedTuple):
@@ -98,6 +100,14 @@ class Media:
         """What is known of a file by now; nothing is opened."""
         mark = mark_of(file) if file else None
         return self._recall(mark) if mark else None
+
+    def proxy_how(self, file: Path | None) -> Literal["remuxed", "transcoded"] | None:
+        """How a copy that browsers play is made, as far as it is known by now; None: it is not needed either."""
+        mark = mark_of(file) if file else None
+        known = self._recall(mark) if mark else None
+        if mark is None or known is None or known.playable or known.problem:
+            return None
+        return "remuxed" if known.copyable and mark.size <= self.largest_copy else "transcoded"
 
     def tag(self, file: Path | None) -> str:
         """What a picture's URL ends with, so that another file gets another URL."""
@@ -253,7 +263,8 @@ def _opened(path: Path) -> Known:
             kind = "video/webm" if file.read(4) == EBML else "video/mp4"
     except (VideoError, OSError) as error:
         return Known(False, "", problem=str(error))
-    return Known(info.browser_playable, kind, info.width, info.height, info.video_codec, info.pixel_aspect)
+    shape = (info.width, info.height, info.video_codec, info.pixel_aspect)
+    return Known(info.browser_playable, kind, *shape, container=info.container, copyable=info.copyable)
 
 
 def _recalled(path: Path) -> dict[str, tuple[Mark, Known]]:

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,11 +45,18 @@ class JobFailure:
     code: str = "job_failed"
 
 
+@dataclass(frozen=True)
+class JobCrash:
+    """A fault of ours in a job, for the log of the server."""
+
+    traceback: str
+
+
 Report = Callable[[JobStep], None]
 
 
 def child(there: Connection, task: Callable[..., dict[str, Any]], arguments: tuple[Any, ...]) -> None:
-    """A job's process: run the task and say how it ended. Other errors than the user's end it with a traceback.
+    """A job's process: run the task and say how it ended. Other errors than the user's send a traceback.
 
     Ctrl-C in the terminal reaches the server, which decides; to be asked to stop, or to have lost the server, is a
     KeyboardInterrupt, so that what is half-written is taken away.
@@ -64,6 +72,9 @@ def child(there: Connection, task: Callable[..., dict[str, Any]], arguments: tup
         there.send(JobFailure(str(error), "invalid_request"))
     except KeyboardInterrupt:
         raise SystemExit(1) from None
+    except Exception as error:
+        there.send(JobCrash(traceback.format_exc()))  # for the log of the server, whatever it is
+        raise SystemExit(1) from error
 
 
 def index_folder(

@@ -42,6 +42,8 @@ def probe(path: Path) -> VideoInfo:
             rate=rate,
             variable_rate=_varies(clock, rate),
             browser_playable=_plays(path, source),
+            container=source.container.format.long_name.split(" / ")[0].split(" (")[0],
+            copyable=_known_pictures(source) and clock.start is not None and not clock.by_dts,
         )
 
 
@@ -99,8 +101,14 @@ def _plays(path: Path, source: Source) -> bool:
         return False
     codec, names = _video_codec(source), source.container.format.name.split(",")
     if "mp4" in names:
-        return codec in ("vp9", "av1") or (codec == "h264" and source.stream.codec_context.pix_fmt in BROWSER_H264)
+        return _known_pictures(source)
     if "webm" in names:  # FFmpeg reads Matroska and WebM as one format; the file's first element tells them apart
         with path.open("rb") as file:
             return codec in ("vp8", "vp9", "av1") and b"webm" in file.read(64)
     return False
+
+
+def _known_pictures(source: Source) -> bool:
+    """Whether browsers play the pictures from an MP4: H.264 (8 bit, 4:2:0), VP9, AV1."""
+    codec = _video_codec(source)
+    return codec in ("vp9", "av1") or (codec == "h264" and source.stream.codec_context.pix_fmt in BROWSER_H264)

@@ -128,9 +128,9 @@ def decoded(stream: VideoStream, packets: Iterator[VideoPacket], damage: ReadDam
 
 
 def sound_of(container: InputContainer) -> AudioStream | None:
-    """The first sound that FFmpeg can decode."""
-    known = (s for s in container.streams.audio if getattr(s, "codec_context", None) is not None)
-    return next(known, None)
+    """The sound that players begin with: the first default one that FFmpeg can decode, else the first."""
+    known = [s for s in container.streams.audio if getattr(s, "codec_context", None) is not None]
+    return min(known, key=lambda sound: not sound.disposition & Disposition.default, default=None)
 
 
 def no_frame(path: Path) -> NoFrame:

@@ -9,13 +9,21 @@ export interface Token {
   end: number;
 }
 
-const PIECE = /-?(?:[A-Za-z]+:)?"(?:[^"\\]|\\.)*"?|\S+/g;
+const PIECE =
+  /(?:longer|shorter):[\d.]+\s+(?:s|m|h|secs?|mins?|hrs?|seconds?|minutes?|hours?)(?!\S)|-?(?:[A-Za-z]+:)?"(?:[^"\\]|\\.)*"?|\S+/gi;
 const FILTER = new RegExp(`^(?:${KEYS.join("|")})."?`, "i");
+
+/** Plain quotes and dashes for those that keyboards put in their place; as long as before. */
+const typed = (query: string): string =>
+  query
+    .replace(/[“”„‟«»＂]/g, '"')
+    .replace(/[‐‑‒–—―−－]/g, "-")
+    .replace(/：/g, ":");
 
 /** A query cut at white space, phrases whole. */
 export function tokens(query: string): Token[] {
   const found: Token[] = [];
-  for (const piece of query.matchAll(PIECE)) {
+  for (const piece of typed(query).matchAll(PIECE)) {
     const text = piece[0];
     const low = text.toLowerCase();
     let kind: Token["kind"] = "word";

@@ -39,7 +39,7 @@ export function parse(search: string): Place {
 
 const short = (seconds: number): string => String(Math.round(seconds * 10) / 10);
 
-/** A place -> the address of it. */
+/** A place -> the address of it, from where the page is. */
 export function format(place: Place): string {
   const part = new URLSearchParams();
   if (place.q) part.set("q", place.q);
@@ -50,5 +50,5 @@ export function format(place: Place): string {
     if (place.moment !== null) part.set("m", String(place.moment));
   }
   const text = part.toString();
-  return text ? `/?${text}` : "/";
+  return text ? `./?${text}` : "./";
 }

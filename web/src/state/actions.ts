@@ -279,7 +279,7 @@ export function begin(): void {
     if (!resting || search.asked.value?.kind === "image" || !entered.value) return;
     const url = format(place());
     const timer = setTimeout(() => {
-      if (url !== location.pathname + location.search) history.replaceState(null, "", url);
+      if (url !== `./${location.search}`) history.replaceState(null, "", url);
     }, 250);
     return () => clearTimeout(timer);
   });

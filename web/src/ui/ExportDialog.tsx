@@ -17,7 +17,10 @@ interface Choice {
   clips: Span[];
 }
 
-const FORMATS: readonly ExportFormat[] = ["mp4", "webm", "edl", "otio", "csv", "json", "vtt"];
+const FORMATS: readonly ExportFormat[] = [
+  ...(["mp4", "webm", "xml", "fcpxml", "otio", "edl"] as const),
+  ...(["markers.edl", "markers.xml", "markers.fcpxml", "markers.otio", "csv", "json", "vtt"] as const),
+];
 const MOST = 200;
 
 function useChoices(): Choice[] {

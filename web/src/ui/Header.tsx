@@ -18,7 +18,7 @@ export function Header({ bare = false }: { bare?: boolean }) {
     <header class="top">
       <a
         class="brand"
-        href="/"
+        href="./"
         aria-label={w.home}
         onClick={(event) => {
           if (event.metaKey || event.ctrlKey || event.shiftKey) return;

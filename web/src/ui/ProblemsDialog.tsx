@@ -98,7 +98,7 @@ export function ProblemsDialog() {
           </button>
         )}
         {rows.length + (found?.num_ignored ?? 0) > 0 && (
-          <a href="/v1/failures.csv" download>
+          <a href="v1/failures.csv" download>
             {w.downloadTable}
           </a>
         )}
