@@ -89,3 +89,9 @@ def test_unreadable_folders() -> None:
             (root / "locked").chmod(0o755)
         assert found.videos == [root / "a.mp4", root / "open" / "c.mp4"]
         assert [path for path, _ in found.problems] == [root / "locked"]
+
+
+def test_what_is_excluded_is_not_entered(tmp_path: Path) -> None:
+    plant(tmp_path, "a.mp4", "a.part.mp4", "private/b.mp4", "deep/private/c.mp4", "deep/er/d.mp4", "deep/e.mp4")
+    found = find_videos(tmp_path, exclude=["*.part.mp4", "private", "deep/er"])
+    assert [path.relative_to(tmp_path).as_posix() for path in found.videos] == ["a.mp4", "deep/e.mp4"]

@@ -52,16 +52,17 @@ def _add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
 def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
     evaluate = verbs.add_parser("evaluate", help="measure a run, `zero-shot` or a submission on a split")
     evaluate.add_argument("what", metavar="RUN", nargs="?", help="a run folder, or zero-shot for the bare encoder")
-    evaluate.add_argument(
+    submitted = evaluate.add_argument_group("a submission")
+    submitted.add_argument(
         "--submission",
         type=Path,
         metavar="FILE",
         help="in place of RUN: a file for the evaluator of QVHighlights or TVR; --data may then be the annotation file",
     )
-    evaluate.add_argument(
+    submitted.add_argument(
         "--lenient", action="store_true", help="submission: score what there is where the published evaluator fails"
     )
-    evaluate.add_argument(
+    submitted.add_argument(
         "--nms", type=float, metavar="IOU", help="submission: drop windows that overlap a better one by more than this"
     )
     _data(evaluate)

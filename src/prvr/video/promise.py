@@ -44,7 +44,8 @@ def cut_short(path: Path, *, duration_s: float, damaged: int = 0) -> CutShort | 
     with open_video(path) as source:
         promised = _promised(source)
         rate = declared_rate(source.stream)
-        total = source.stream.frames or round(promised * rate)
+        avi = source.container.format.name == "avi"
+        total = 0 if avi else source.stream.frames or round(promised * rate)
     broken = total > 0 and damaged > BROKEN * total
     if not broken and promised - duration_s <= max(LEAST_S, SHARE * promised):
         return None
@@ -53,6 +54,8 @@ def cut_short(path: Path, *, duration_s: float, damaged: int = 0) -> CutShort | 
     if not broken and not short:
         return None
     frames = max(0, packets - damaged)
+    if avi and duration_s:  # its number counts empty frames too
+        total = round(packets / duration_s * promised)
     return CutShort(frames, max(total, frames), duration_s, max(promised, duration_s))
 
 
@@ -61,6 +64,8 @@ def _promised(source: Source) -> float:
     container, stream = source
     if may_restart(source) or stream.time_base is None:  # MPEG streams have no header
         return 0.0
+    if container.format.name == "avi":  # whose duration FFmpeg cuts to what is there
+        return float(max(stream.frames, stream.duration or 0) * stream.time_base)
     if stream.duration:
         return float(stream.duration * stream.time_base)
     return float(Fraction(container.duration, av.time_base)) if container.duration and container.size else 0.0
