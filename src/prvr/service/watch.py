@@ -18,7 +18,7 @@ from watchfiles import Change, awatch
 
 from prvr.core.errors import PrvrError
 from prvr.search.folders import recall
-from prvr.search.subtitles import SUFFIXES
+from prvr.subtitles.beside import SUFFIXES
 from prvr.video.find import VIDEO_SUFFIXES
 
 QUIET_S = 2.0  # without another change, before a folder is read
