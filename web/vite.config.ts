@@ -2,7 +2,7 @@ import { defineConfig } from "vite";
 
 // The built files are committed and shipped in the wheel: the same sources must give the same bytes.
 export default defineConfig({
-  base: "/",
+  base: "./",
   build: {
     outDir: "../src/prvr/serve/page",
     emptyOutDir: true,

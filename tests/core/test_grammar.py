@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prvr.core.errors import QueryError
 from prvr.core.facts import Facts, Where
-from prvr.core.grammar import Request, day_at, day_of, duration_of, midnight, parse
+from prvr.core.grammar import Request, day_at, day_of, duration_of, midnight, notes_of, parse
 
 
 def asks(
@@ -38,6 +38,17 @@ def asks(
         ("x after:2021 before:2021-06", asks("x", after=midnight(date(2021, 1, 1)), before=midnight(date(2021, 6, 1)))),
         ("x longer:5m shorter:1.5h", asks("x", longer_s=300.0, shorter_s=5400.0)),
         (r'"say \"x\" \\ y"', asks(r'say "x" \ y')),
+        ("A then B within 2 minutes", asks("A", "B", within=(120.0,))),
+        ("A then B within 1.5 Hours then C within 30 s", asks("A", "B", "C", within=(5400.0, 30.0))),
+        ("A then B within 30 seconds minutes", asks("A", "B minutes", within=(30.0,))),
+        ("A then B within 5 dogs", asks("A", "B dogs", within=(5.0,))),
+        ("x longer:5 minutes shorter:2h y", asks("x y", longer_s=300.0, shorter_s=7200.0)),
+        ('x "within 2 minutes" longer:"90 sec"', asks("x within 2 minutes", longer_s=90.0)),
+        ("the last 5 minutes", asks("the last 5 minutes")),
+        ("a dog -“blue square” –crowd —“a b”", asks("a dog", without=("blue square", "crowd", "a b"))),
+        ("„now and then“ path:“my film” tag：x « a  b »", asks("now and then a b", path="my film", tags=("x",))),
+        ("don’t stop — run 12：30", asks("don't stop - run 12:30")),
+        ('"a “then” – b"', asks("a “then” – b")),
         ("foo:bar http://x", asks("foo:bar http://x")),
         ("x -naïve", asks("x", without=("naïve",))),
     ],
@@ -85,7 +96,30 @@ def test_what_cannot_be_asked_is_named_with_its_place_and_the_fix(text: object, 
     assert "\n" not in str(caught.value)
 
 
-PIECES = ("then", "within", "30s", "1:30", "a", "x", "é", "-", "-b", '"', '"c d"', "\\", ":", " ", " ", " ", "\n")
+PIECES = (
+    "then",
+    "within",
+    "30s",
+    "1:30",
+    "a",
+    "x",
+    "é",
+    "-",
+    "-b",
+    '"',
+    "“",
+    "”",
+    "–",
+    "’",
+    "min",
+    '"c d"',
+    "\\",
+    ":",
+    " ",
+    " ",
+    " ",
+    "\n",
+)
 FILTER_PIECES = ("path:", "tag:", "ta:", "after:2021", "longer:5m")
 
 
@@ -131,9 +165,29 @@ def test_any_request_can_be_written_and_read(request: Request) -> None:
     assert parse(str(request)) == request
 
 
+@pytest.mark.parametrize(
+    ("text", "keys"),
+    [
+        ("a dog foo:bar http://x at 12:30 c:x path:y", ["foo"]),
+        ('lang：en "lang:de" then day:2', ["lang", "day"]),
+        ("a dog", []),
+    ],
+)
+def test_a_key_that_is_no_filter_is_said(text: str, keys: list[str]) -> None:
+    assert [note.partition(":")[0] for note in notes_of(text)] == keys
+    assert all(note.endswith("so it is searched as a word") for note in notes_of(text))
+
+
 def test_durations_and_days() -> None:
     seconds = [duration_of(text) for text in ("90s", "90", "5m", "1h", "1.5h", "1:30", "1:00:05", "5x", "", "-5s")]
     assert seconds == [90, 90, 300, 3600, 5400, 90, 3605, None, None, None]
+    assert [duration_of(text) for text in ("2 Minutes", "2min", "1 hr", "5  s", "5 s s")] == [
+        120,
+        120,
+        3600,
+        None,
+        None,
+    ]
     days = [day_of(text) for text in ("2021", "2021-06", "2021-06-30", "2021-6", "2021-02-30", "yesterday")]
     assert days == [date(2021, 1, 1), date(2021, 6, 1), date(2021, 6, 30), None, None, None]
 

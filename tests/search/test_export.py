@@ -5,23 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import av
-import opentimelineio as otio
 import pytest
+from av.stream import Disposition
 
 from prvr.core.errors import ConfigError, VideoError
 from prvr.core.types import Hit, Span
-from prvr.search.export import clips_of, export, timecode
-from prvr.search.subtitles import parse_subtitles
+from prvr.search.clips import clips_of
+from prvr.search.export import export
+from prvr.subtitles.cues import parse_subtitles
 from prvr.video.clipping import copy_clip, save_clip
 from prvr.video.probe import probe
-from tests.video.make import steps, write_video
+from tests.video.make import SOUND, steps, write_tone, write_video
 from tests.video.test_cut import clocks
 
 ODD = 'a "red", ball <1> & more\n--> é'
@@ -48,25 +47,6 @@ def found(path: Path, moments: tuple[Span, ...], duration_s: float, *, quote: st
         p_topic=0.012,
         quote=quote,
     )
-
-
-def slow_edl(text: str, rate: int) -> list[tuple[str, list[int]]]:
-    """Name and the four times, in frames, of every event of an edit list."""
-    lines = text.splitlines()
-    assert lines[0].startswith("TITLE: ")
-    assert lines[1] == "FCM: NON-DROP FRAME"
-    events: list[tuple[str, list[int]]] = []
-    for number, line in enumerate(lines):
-        match = re.fullmatch(r"(\d{3})  AX       V     C        ((?:\d\d:\d\d:\d\d:\d\d ?){4})", line)
-        if match:
-            assert int(match[1]) == len(events) + 1
-            frames = []
-            for code in match[2].split():
-                hours, minutes, secs, rest = map(int, code.split(":"))
-                assert rest < rate
-                frames.append(((hours * 60 + minutes) * 60 + secs) * rate + rest)
-            events.append((lines[number + 1].removeprefix("* FROM CLIP NAME: "), frames))
-    return events
 
 
 def test_tables(hits: Sequence[Hit], tmp_path: Path) -> None:
@@ -99,49 +79,6 @@ def test_chapters(hits: Sequence[Hit], tmp_path: Path) -> None:
     assert cues[0].text == " ".join(ODD.split())
     with pytest.raises(ConfigError, match="is of one video, not of 2"):
         export(hits, tmp_path / "x.vtt")
-
-
-def test_edit_list(hits: Sequence[Hit], tmp_path: Path) -> None:
-    text = export(hits, tmp_path / "x.edl", query=ODD).read_text(encoding="ascii")
-    assert slow_edl(text, 10) == [
-        ("one.mp4", [20, 35, 0, 15]),
-        ("one.mp4", [80, 99, 15, 34]),
-        ("zwei, drei.mp4", [0, 12, 34, 46]),
-    ]
-    assert text.count("* RATE: 10.000") == 3
-    assert text.count("* THE FILE ITSELF RUNS AT 25.000") == 1
-
-
-def test_timeline(hits: Sequence[Hit], tmp_path: Path) -> None:
-    timeline = otio.adapters.read_from_file(str(export(hits, tmp_path / "x.otio", query=ODD)))
-    assert timeline.name == ODD
-    (track,) = timeline.video_tracks()
-    clips = list(track.find_clips())
-    spans = [clip.trimmed_range() for clip in clips]
-    assert [(span.start_time.to_seconds(), span.duration.to_seconds()) for span in spans] == [
-        (2.0, 1.5),
-        (8.0, pytest.approx(1.9)),
-        (0.0, pytest.approx(1.24)),
-    ]
-    assert [span.start_time.rate for span in spans] == [10, 10, 25]
-    assert clips[2].media_reference.target_url == (tmp_path / "zwei, drei.mp4").as_uri()
-    assert clips[2].available_range().duration.to_seconds() == pytest.approx(6.0)
-    assert clips[0].metadata["prvr"]["quote"] == hits[0].quote
-
-
-def test_timecode_by_hand() -> None:
-    ntsc = Fraction(30_000, 1001)
-    assert timecode(0, ntsc) == "00:00:00:00"
-    assert timecode(1799, ntsc) == "00:00:59:29"
-    assert timecode(1800, ntsc) == "00:01:00:00", "no number is dropped"
-    assert timecode(25 * 3600 * 2 + 24, Fraction(25)) == "02:00:00:24"
-
-
-def test_an_edit_list_of_ntsc_counts_as_thirty(tmp_path: Path) -> None:
-    times = [frame * 1001 / 30_000 for frame in range(90)]
-    write_video(tmp_path / "ntsc.mp4", times)
-    hit = found(tmp_path / "ntsc.mp4", ((times[30], times[60]),), 3.0)
-    assert slow_edl(export([hit], tmp_path / "x.edl").read_text(), 30) == [("ntsc.mp4", [30, 60, 0, 30])]
 
 
 def test_in_and_out_are_moved_within_the_video(hits: Sequence[Hit]) -> None:
@@ -189,14 +126,16 @@ def test_what_has_no_clock_that_can_be_sought_by_is_encoded_again(tmp_path: Path
 
 
 def test_what_cannot_be_written_says_why(hits: Sequence[Hit], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"cannot write '.doc'; name it one of .csv, .json, .edl, .otio, .vtt, .mp4"):
+    with pytest.raises(
+        ConfigError, match=r"cannot write '.doc'; name it one of .csv, .json, .edl, .otio, .fcpxml, .xml, "
+    ):
         export(hits, tmp_path / "x.doc")
     with pytest.raises(ConfigError, match="there is no moment to write"):
         export([], tmp_path / "x.csv")
     with pytest.raises(ConfigError, match="x.csv: cannot be written"):
         export(hits, tmp_path / "no" / "x.csv")
     (tmp_path / "one.mp4").unlink()
-    for suffix in (".edl", ".otio", ".mp4"):
+    for suffix in (".edl", ".otio", ".fcpxml", ".xml", ".markers.edl", ".mp4"):
         with pytest.raises(VideoError, match=r"one.mp4: is not there any more"):
             export(hits[:1], tmp_path / f"x{suffix}")
     assert not list(tmp_path.glob("x.*")), "nothing was written"
@@ -210,3 +149,33 @@ def test_csv_is_the_one_of_the_rfc(hits: Sequence[Hit], tmp_path: Path) -> None:
     raw = export(hits, tmp_path / "x.csv", query="q").read_bytes()
     assert raw.count(b"\r\n") == 4
     assert next(csv.reader(io.StringIO(raw.decode())))[:4] == ["query", "rank", "moment", "video"]
+
+
+def test_hevc_is_copied_as_the_kind_that_quicktime_plays(tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.mkv"):
+        closed = {"x265-params": "log-level=none:bframes=0:open-gop=0:keyint=10:scenecut=0"}
+        write_video(tmp_path / name, steps(3, 10), codec="libx265", gop=10, sound=True, options=closed)
+        assert save_clip(tmp_path / name, 1.0, 2.0, tmp_path / "out.mp4")
+        with av.open(tmp_path / "out.mp4") as container:
+            assert container.streams.video[0].codec_context.codec_tag == "hvc1"
+        assert clocks(tmp_path / "out.mp4")[1][0] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("start", [0.0, 0.5])  # copied, and encoded again
+def test_the_sound_of_a_clip_is_the_default_one(tmp_path: Path, start: float) -> None:
+    path = tmp_path / "two.mkv"
+    write_video(tmp_path / "one.mp4", steps(3, 10), gop=10, options={"bf": "0", "sc_threshold": "0"})
+    with av.open(path, "w") as out, av.open(tmp_path / "one.mp4") as pictures:
+        video = out.add_stream_from_template(pictures.streams.video[0])
+        sounds = [out.add_stream("aac", rate=SOUND, layout="mono") for _ in range(2)]
+        sounds[0].disposition, sounds[1].disposition = Disposition(0), Disposition.default
+        for packet in pictures.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                out.mux(packet)
+        write_tone(out, sounds[1], 3.0)  # the first one stays empty but for a moment
+        write_tone(out, sounds[0], 0.1)
+    assert save_clip(path, start, 2.0, tmp_path / "out.mp4") == (start == 0.0)
+    with av.open(tmp_path / "out.mp4") as container:
+        heard = [frame.time or 0.0 for frame in container.decode(audio=0)]
+    assert heard[-1] > 2.0 - start - 0.1

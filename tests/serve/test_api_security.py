@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from prvr.core.errors import ConfigError
 from prvr.serve.runner import token_for
-from prvr.serve.security import bearer, digest_of, host_name
+from prvr.serve.security import bearer, digest_of, host_name, same_origin
 from prvr.serve.settings import ServeConfig, is_loopback
 from prvr.service.rate import Rate
 from tests.serve.conftest import Live, asking, config_of
@@ -279,6 +279,53 @@ def test_parts_of_a_request_by_hand() -> None:
     assert bearer({"authorization": "bearer  x "}) == "x"
     assert bearer({"cookie": "other=1; prvr=y"}) == "y"
     assert bearer({"authorization": "Basic x", "cookie": ""}) is None
+    assert bearer({"cookie": "prvr=old; prvr-1=new"}, "prvr-1") == "new"
+    assert bearer({"cookie": "prvr-2=x; xprvr=y; prvr"}) is None
+    host = "prvr.example"
+    for origin, asked in (
+        *((f"https://{host}", host), (f"https://{host}", f"{host}:443"), (f"http://{host}:80", f"{host.upper()}:80")),
+        *((f"https://{host}:8443", f"{host}:8443"), ("http://[::1]:8765", "[::1]:8765")),
+    ):
+        assert same_origin(origin, asked), (origin, asked)
+    for origin, asked in (
+        *((f"https://{host}:8443", host), (f"http://{host}", f"{host}:443"), ("null", host), ("https://", "")),
+        *((f"https://{host}.evil", host), (f"file://{host}", host), (f"http://{host}:x", host), ("http://[", host)),
+    ):
+        assert not same_origin(origin, asked), (origin, asked)
+
+
+OTHERS = [
+    'a={"x": [1, 2]}',
+    "b=[1]",
+    "c=a b",
+    "d=é",
+    "bare",
+    "path=/x",
+    "$Version=1",
+    'e="unclosed',
+    "=",
+    "prvr-other=1",
+]
+
+
+def test_cookies_of_other_programs_lock_nobody_out(guarded: TestClient) -> None:
+    kept = guarded.post("/v1/session", json={"token": TOKEN}).headers["set-cookie"].partition(";")[0]
+    guarded.cookies.clear()
+    for own in (kept, f'prvr="{TOKEN}"'):
+        for cookies in (*([other, own] for other in OTHERS), *([own, other] for other in OTHERS), [*OTHERS, own]):
+            answer = guarded.get("/v1/libraries", headers={b"cookie": "; ".join(cookies).encode("latin-1")})
+            assert answer.status_code == 200, cookies
+    assert guarded.get("/v1/libraries", headers={b"cookie": "; ".join(OTHERS).encode("latin-1")}).status_code == 401
+
+
+def test_a_browser_that_knows_its_own_page_is_believed(guarded: TestClient) -> None:
+    """Behind a proxy that hands on the host's name without its port."""
+    asked = {**with_token(), "origin": "https://prvr.example:8443"}
+    check(guarded.post("/v1/search", json={"query_text": "a"}, headers=asked), 403, "origin_foreign")
+    same = {**asked, "sec-fetch-site": "same-origin"}
+    assert guarded.post("/v1/search", json={"query_text": "a"}, headers=same).status_code == 200
+    near = {**asked, "sec-fetch-site": "same-site"}
+    check(guarded.post("/v1/search", json={"query_text": "a"}, headers=near), 403, "origin_foreign")
 
 
 def test_answers_are_not_kept_by_caches(client: TestClient) -> None:

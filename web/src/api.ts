@@ -1,16 +1,24 @@
 // What the page says to `prvr serve` and what it hears: the objects of /v1, made from its schema, and one function a route.
+// Addresses go on from where the page is, which may be below a path of a proxy.
 import type { components } from "./schema";
 
 type Objects = components["schemas"];
 export type ErrorBody = Objects["ErrorBody"];
 export type ExportOrder = Objects["ExportRequest"];
+export type Clip = Objects["ExportClip"];
 export type Failure = Objects["Failure"];
 export type Failures = Objects["Failures"];
+export type Folder = Objects["Folder"];
+export type Folders = Objects["Folders"];
 export type Hit = Objects["Hit"];
 export type Job = Objects["Job"];
 export type Libraries = Objects["Libraries"];
 export type Library = Objects["Library"];
+export type Model = Objects["Model"];
+export type Models = Objects["Models"];
 export type Moment = Objects["Moment"];
+export type OnShelf = Objects["OnShelf"];
+export type Place = Objects["Place"];
 export type Problem = Objects["Problem"];
 export type Question = Objects["SearchRequest"];
 export type Scores = Objects["Scores"];
@@ -83,19 +91,26 @@ function post<T>(url: string, body: unknown, signal?: AbortSignal, method = "POS
 }
 
 /** The address of one video below /v1. */
-export const videoUrl = (id: string): string => `/v1/videos/${encodeURIComponent(id)}`;
+export const videoUrl = (id: string): string => `v1/videos/${encodeURIComponent(id)}`;
 
 /** The picture of a video at a time; whole seconds, so that neighbours share one file. */
 export const thumbUrl = (id: string, time: number, width: number): string =>
   `${videoUrl(id)}/thumb?t=${Math.max(0, Math.floor(time))}&width=${width}`;
 
 export const api = {
-  libraries: () => ask<Libraries>("/v1/libraries"),
-  addFolder: (path: string) => post<Job>("/v1/libraries", { path, tags: [], prune: false }),
-  failures: () => ask<Failures>("/v1/failures"),
-  retryFailures: (ids: readonly string[]) => post<Job>("/v1/failures", { ids }),
-  ignoreFailure: (id: string) => ask<undefined>(`/v1/failures/${id}`, { method: "DELETE" }),
-  videos: (query: string) => ask<Videos>(`/v1/videos?${query}`),
+  libraries: () => ask<Libraries>("v1/libraries"),
+  addFolder: (path: string, prune: boolean, model: string | null) =>
+    post<Job>("v1/libraries", { path, tags: [], prune, ...(model ? { model } : {}) }),
+  folders: () => ask<Folders>("v1/folders"),
+  watch: (id: string, watched: boolean) => post<Folder>(`v1/folders/${id}`, { watched }, undefined, "PATCH"),
+  removeFolder: (id: string) => ask<undefined>(`v1/folders/${id}`, { method: "DELETE" }),
+  places: (path?: string) => ask<Place>(path ? `v1/places?path=${encodeURIComponent(path)}` : "v1/places"),
+  models: () => ask<Models>("v1/models"),
+  bringModel: (order: { name: string } | { path: string }) => post<Job>("v1/models", order),
+  failures: () => ask<Failures>("v1/failures"),
+  retryFailures: (ids: readonly string[]) => post<Job>("v1/failures", { ids }),
+  ignoreFailure: (id: string) => ask<undefined>(`v1/failures/${id}`, { method: "DELETE" }),
+  videos: (query: string) => ask<Videos>(`v1/videos?${query}`),
   video: (id: string) => ask<Video>(videoUrl(id)),
   removeVideo: (id: string) => ask<undefined>(videoUrl(id), { method: "DELETE" }),
   locate: (id: string, path: string) => post<Video>(videoUrl(id), { path }, undefined, "PATCH"),
@@ -105,17 +120,17 @@ export const api = {
     ask<Scores>(`${videoUrl(id)}/scores?q=${encodeURIComponent(q)}`, signal ? { signal } : {}),
   why: (id: string, q: string, signal: AbortSignal) =>
     ask<Why>(`${videoUrl(id)}/why?q=${encodeURIComponent(q)}`, { signal }),
-  search: (question: Question, signal: AbortSignal) => post<Search>("/v1/search", question, signal),
+  search: (question: Question, signal: AbortSignal) => post<Search>("v1/search", question, signal),
   searchImage: (image: Blob, limit: number, signal: AbortSignal) =>
-    ask<Search>(`/v1/search/image?limit=${limit}`, {
+    ask<Search>(`v1/search/image?limit=${limit}`, {
       method: "POST",
       headers: { "Content-Type": image.type || "image/jpeg" },
       body: image,
       signal,
     }),
-  export: (order: ExportOrder) => post<Job>("/v1/exports", order),
-  job: (id: string) => ask<Job>(`/v1/jobs/${id}`),
-  cancel: (id: string) => ask<Job | undefined>(`/v1/jobs/${id}`, { method: "DELETE" }),
-  signIn: (token: string) => post<undefined>("/v1/session", { token }),
-  alive: () => ask<unknown>("/healthz"),
+  export: (order: ExportOrder) => post<Job>("v1/exports", order),
+  job: (id: string) => ask<Job>(`v1/jobs/${id}`),
+  cancel: (id: string) => ask<Job | undefined>(`v1/jobs/${id}`, { method: "DELETE" }),
+  signIn: (token: string) => post<undefined>("v1/session", { token }),
+  alive: () => ask<unknown>("healthz"),
 };

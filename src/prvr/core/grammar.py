@@ -7,7 +7,8 @@
 
 `"..."` keeps words together and takes their meaning as words: `"now and then"` is free text. `after:` begins with the
 first instant of its day, month or year and `before:` ends there, so that `after:2021 before:2022` is the year 2021.
-`within` bounds the time from the step before it. Durations are `90s`, `5m`, `1.5h`, `90` or `1:30`.
+`within` bounds the time from the step before it. Durations are `90s`, `5m`, `1.5h`, `90`, `1:30` or `2 minutes`.
+Quotes, dashes and colons that keyboards put in the place of plain ones are plain ones, but not inside plain quotes.
 """
 
 from __future__ import annotations
@@ -30,8 +31,16 @@ QUOTED = r'"(?:[^"\\]|\\.)*"'
 TOKEN = re.compile(
     rf'(?P<minus>-(?=["\w]))?(?:(?P<key>[A-Za-z]+):)?(?P<quoted>{QUOTED})(?=\s|$)|(?P<bare>\S+)', re.DOTALL
 )
-DURATION = re.compile(r"(\d+(?:\.\d+)?)(s|m|h)?|(?:(\d+):)?(\d+):(\d\d)")
-SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600}
+UNITS = {
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60),
+    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600),
+}
+NUMBER = r"\d+(?:\.\d+)?"
+DURATION = re.compile(rf"({NUMBER})\s?({'|'.join(UNITS)})?|(?:(\d+):)?(\d+):(\d\d)")
+TYPED = str.maketrans(
+    {**dict.fromkeys("“”„‟«»＂", '"'), **dict.fromkeys("‘’‚‛＇", "'"), **dict.fromkeys("‐‑‒–—―−－", "-"), "：": ":"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +88,8 @@ def parse(text: object) -> Request:
     """
     if not isinstance(text, str):
         raise QueryError(f"query: expected a sentence, found {type(text).__name__}; write what happens in the video")
-    tokens = list(tokens_of(text))
+    text = typed(text)
+    tokens = list(_with_units(tokens_of(text)))
     steps, within = _steps([token for token in tokens if token.kind in ("word", "phrase")], text)
     return Request(
         steps=steps,
@@ -87,6 +97,31 @@ def parse(text: object) -> Request:
         without=tuple(token.text for token in tokens if token.kind == "not"),
         filters=_filters([token for token in tokens if token.kind in FILTERS]),
     )
+
+
+def filters_of(text: str) -> Where:
+    """Filters alone, as `path:holiday longer:5m`. Raises QueryError for anything else."""
+    tokens = list(tokens_of(typed(text)))
+    for token in tokens:
+        if token.kind not in FILTERS:
+            names = ", ".join(f"{name}:" for name in FILTERS)
+            raise QueryError(f"{token.raw}: is no filter; write one of {names}, such as path:{token.text or 'holiday'}")
+    return _filters(tokens)
+
+
+def notes_of(text: str) -> list[str]:
+    """What somebody should hear who asks this: a line for each `key:` that is no filter, and so is searched as a word.
+
+    Times of day and addresses have colons too. Raises QueryError for a quote that never ends.
+    """
+    keys = (re.match(r"([A-Za-z]{2,}):(?!//)\S", token.raw) for token in tokens_of(typed(text)) if token.kind == "word")
+    known = ", ".join(f"{name}:" for name in FILTERS)
+    return [f"{key[1]}: is no filter ({known}), so it is searched as a word" for key in keys if key]
+
+
+def typed(text: str) -> str:
+    """What was typed, with plain quotes, dashes and colons; what stands in plain quotes stays as it is."""
+    return TOKEN.sub(lambda found: found[0] if found["quoted"] else found[0].translate(TYPED), text)
 
 
 def tokens_of(text: str) -> Iterator[Token]:
@@ -133,7 +168,9 @@ def plain(text: str) -> str:
         tokens = list(tokens_of(text))
     except QueryError:
         return quote(text)
-    special = any(token.kind != "word" or token.text.lower() in ("then", "within") for token in tokens)
+    special = typed(text) != text or any(
+        token.kind != "word" or token.text.lower() in ("then", "within") for token in tokens
+    )
     return quote(text) if special else text
 
 
@@ -161,7 +198,7 @@ def duration_of(text: str) -> float | None:
     if found is None:
         return None
     if found[1]:
-        return round(float(found[1]) * SECONDS[found[2]], 6)
+        return round(float(found[1]) * UNITS[found[2] or "s"], 6)
     return float(int(found[3] or 0) * 3600 + int(found[4]) * 60 + int(found[5]))
 
 
@@ -173,6 +210,25 @@ def day_of(text: str) -> date | None:
         return date.fromisoformat((text + "-01-01")[:10])
     except ValueError:
         return None
+
+
+def _with_units(tokens: Iterator[Token]) -> Iterator[Token]:
+    """`within 2 minutes`, `longer:5 minutes`: a bare number of a duration and the unit after it are one token."""
+    before = ""
+    number: Token | None = None
+    for token in tokens:
+        word = token.text.lower() if token.kind == "word" else ""
+        if number and word in UNITS:
+            token = number._replace(text=f"{number.text} {word}", raw=f"{number.raw} {token.raw}")
+        elif number:
+            yield number
+        bounds = token.kind in ("longer", "shorter") or (token.kind == "word" and before == "within")
+        number = token if bounds and re.fullmatch(NUMBER, token.text) else None
+        if not number:
+            yield token
+        before = word
+    if number:
+        yield number
 
 
 def _steps(tokens: list[Token], text: str) -> tuple[tuple[str, ...], tuple[float | None, ...]]:

@@ -12,7 +12,9 @@ from fastapi import Path as InPath
 from starlette.responses import FileResponse, Response
 
 from prvr.core.files import there
+from prvr.core.text import text_of
 from prvr.core.types import Hit
+from prvr.serve.below import below
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import Key, repeated, told_job
 from prvr.serve.requests import ExportClip, ExportRequest
@@ -20,10 +22,17 @@ from prvr.serve.schema import Job
 from prvr.serve.state import Parts, Server, known
 from prvr.serve.streams import gone, sent
 from prvr.service import work
-from prvr.service.saving import FILMS, ONE_BY_ONE, name_of, save, spans_of
+from prvr.service.saving import BY_NAME, FILMS, ONE_BY_ONE, name_of, save, spans_of
 
 router = APIRouter(prefix="/v1/exports", tags=["exports"])
-KINDS = {".edl": "text/plain", ".otio": "application/json", ".vtt": "text/vtt", ".csv": "text/csv"}
+KINDS = {
+    ".edl": "text/plain",
+    ".otio": "application/json",
+    ".fcpxml": "application/xml",
+    ".xml": "application/xml",
+    ".vtt": "text/vtt",
+    ".csv": "text/csv",
+}
 
 
 @router.post(
@@ -36,7 +45,7 @@ KINDS = {".edl": "text/plain", ".otio": "application/json", ".vtt": "text/vtt", 
 async def make_export(asked: ExportRequest, server: Server, key: Key = None) -> Response:
     """A job, whose result names the file: tables and lists at once, films as soon as they are cut.
 
-    Several clips of .mp4 or .webm are one .zip. A .vtt is of one video.
+    Several clips of .mp4 or .webm are one .zip. A .vtt and a .markers.edl are of one video.
     """
     repeat = repeated(key, asked)
     if before := server.jobs.repeated(repeat):
@@ -44,7 +53,7 @@ async def make_export(asked: ExportRequest, server: Server, key: Key = None) -> 
     hits = await _hits(server, asked)
     export_id = uuid4().hex
     name = name_of(asked.query, asked.format, len(asked.clips))
-    url = f"/v1/exports/{export_id}/file"
+    url = below(f"/v1/exports/{export_id}/file")
     place = await asyncio.to_thread(server.media.cache.room, "exports", f"{export_id}/{name}")
     await asyncio.to_thread(server.media.cache.tidy)
     wider = {"before_s": asked.before_s, "after_s": asked.after_s}
@@ -84,18 +93,18 @@ async def _hits(server: Parts, asked: ExportRequest) -> list[Hit]:
         first = clips[0]
         holdings = await known(server, first.video_id)
         file = holdings.file(first.video_id)
-        if asked.format in ONE_BY_ONE:
+        if asked.format not in BY_NAME:
             if file is None:
                 raise ApiError(404, "features_only", f"{first.video_id}: the library has features of it, but no file")
             if not there(file):
-                raise gone(file.name)
+                raise gone(text_of(file.name))
         hits.append(
             Hit(
                 video_id=first.video_id,
                 score=first.score,
                 moments=tuple((clip.start, clip.end) for clip in clips),
                 duration_s=holdings.facts[first.video_id].duration_s,
-                path=file,
+                path=file and file.absolute(),
                 confidence=first.confidence,
             )
         )

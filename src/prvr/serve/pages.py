@@ -13,7 +13,7 @@ PAGE = Path(__file__).with_name("page")
 FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
 NOT_BUILT = (
     "<!doctype html><html lang=en><title>prvr</title><h1>prvr</h1><p>The page is not built: run <code>npm run build"
-    '</code> in <code>web/</code>. Until then: <a href="/plain">plain search</a>, <a href="/openapi.json">the API</a>.'
+    '</code> in <code>web/</code>. Until then: <a href="plain">plain search</a>, <a href="openapi.json">the API</a>.'
 )
 router = APIRouter(include_in_schema=False)
 

@@ -20,13 +20,13 @@ from prvr.serve.state import Server
 router = APIRouter(include_in_schema=False)
 HEAD = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    '<link rel="icon" href="data:,"><link rel="stylesheet" href="/style.css"><title>{title}</title></head><body>'
+    '<link rel="icon" href="data:,"><link rel="stylesheet" href="style.css"><title>{title}</title></head><body>'
 )
 FORM = (
-    '<main><form method="get" action="/plain" role="search"><label for="q">Describe what happens</label> '
+    '<main><form method="get" action="plain" role="search"><label for="q">Describe what happens</label> '
     '<input id="q" name="q" type="search" maxlength="2000" required value="{query}"> <button>Search</button></form>'
 )
-END = '<p class="foot"><a href="/">The page</a> · <a href="/openapi.json">The API</a></p></main></body></html>'
+END = '<p class="foot"><a href="./">The page</a> · <a href="openapi.json">The API</a></p></main></body></html>'
 
 
 @router.get("/plain")
@@ -53,7 +53,7 @@ def listing(found: Search) -> str:
     """An answer as a list; what is no better than a guess is said to be."""
     parts = []
     if not found.data:
-        parts.append(f"<p>None of {found.num_videos} videos passes the filter.</p>")
+        parts.append("<p>No videos match these filters.</p>")
     elif found.verdict == "nothing found":
         parts.append(f"<p>Nothing in these {found.num_asked} videos clearly matches. The closest guesses:</p>")
     else:
@@ -65,7 +65,7 @@ def listing(found: Search) -> str:
     parts.append("</ol>")
     if found.next_page_token:
         more = urlencode({"q": found.query, "page_token": found.next_page_token})
-        parts.append(f'<p><a rel="next" href="/plain?{escape(more)}">More</a></p>')
+        parts.append(f'<p><a rel="next" href="plain?{escape(more)}">More</a></p>')
     return "".join(parts)
 
 
@@ -75,7 +75,7 @@ def item(hit: Hit) -> str:
         f'<a href="{escape(hit.stream_url)}#t={one.start:g},{one.end:g}">{clock(one.start)}–{clock(one.end)}</a>'
         for one in hit.moments
     )
-    sure = "" if hit.confidence == "not calibrated" else f" <em>{hit.confidence}</em>"
+    sure = f" <em>{hit.confidence}</em>" if hit.confidence in ("confident", "related") else ""
     quote = f"<blockquote>{escape(hit.quote)}</blockquote>" if hit.quote else ""
     return (
         f'<li><a href="{escape(hit.stream_url)}#t={hit.start:g},{hit.end:g}"><img src="{escape(hit.thumbnail_url)}" '

@@ -7,6 +7,21 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Confidence = Literal["confident", "related", "nothing found", "not calibrated"]
+ExportFormat = Literal[
+    "mp4",
+    "webm",
+    "csv",
+    "json",
+    "vtt",
+    "edl",
+    "otio",
+    "fcpxml",
+    "xml",
+    "markers.edl",
+    "markers.otio",
+    "markers.fcpxml",
+    "markers.xml",
+]
 Seconds = Annotated[float, Field(ge=0, le=1e7, allow_inf_nan=False)]
 Sentence = Annotated[str, Field(min_length=1, max_length=2000)]
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -99,6 +114,32 @@ class LibraryRequest(Asked):
     path: Name
     tags: list[Tag] = Field(default_factory=list, max_length=20, description="Given to all of them.")
     prune: bool = Field(default=False, description="Take out the videos below it whose files are gone.")
+    model: str | None = Field(
+        default=None, min_length=1, max_length=4096, description="Of a new library; one of `GET /v1/models`."
+    )
+
+
+class WatchRequest(Asked):
+    """Whether a folder is watched."""
+
+    watched: bool = Field(description="New and changed files in it are read by themselves.")
+
+
+class ModelRequest(Asked):
+    """A model to use from now on: one that is known by its name, or one in a folder of this machine."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"oneOf": [{"required": [one]} for one in ("name", "path")]}
+    )
+
+    name: str = Field(default="", max_length=200, description="Fetched if it is not on this machine.")
+    path: str = Field(default="", max_length=4096, description="A folder with a checkpoint; it is copied.")
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Self:
+        if bool(self.name) == bool(self.path):
+            raise ValueError("give one of name and path")
+        return self
 
 
 class LocateRequest(Asked):
@@ -125,7 +166,7 @@ class ExportClip(Span):
 class ExportRequest(Asked):
     """Moments, and the form that they are saved in."""
 
-    format: Literal["mp4", "webm", "csv", "json", "edl", "otio", "vtt"]
+    format: ExportFormat
     query: str = Field(default="", max_length=2000, description="What was asked; the file is named by it.")
     clips: list[ExportClip] = Field(min_length=1, max_length=200)
     before_s: float = Field(default=0.0, ge=-3600, le=3600, description="Every moment starts so much earlier.")

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from prvr.core import types
+from prvr.core.grammar import notes_of
 from prvr.serve.asking import digest, parsed, question_of, request_of, token_of
 from prvr.serve.errors import answers
 from prvr.serve.picture import check_picture
@@ -140,6 +141,7 @@ def listed(server: Parts, answer: Answer, question: Question, text: str, began: 
         verdict=answer.verdict,  # type: ignore[arg-type]
         num_confident=answer.num_confident,
         unknown_words=list(answer.unknown_words),
+        notes=notes_of(text) if text else [],
         model=answer.holdings.model,
         num_videos=len(answer.holdings.facts),
         num_asked=answer.num_asked,
@@ -157,6 +159,7 @@ def _hit(server: Parts, answer: Answer, rank: int, hit: types.Hit) -> Hit:
         "rank": rank,
         "name": holdings.name(hit.video_id),
         "path": holdings.path(hit.video_id),
+        "modified": holdings.facts[hit.video_id].modified,
         "relevance_step_s": float(step_s(hit.duration_s)),
         "thumbnail_url": address(hit.video_id, f"/thumb?t={at:g}{server.media.tag(file)}"),
         "stream_url": address(hit.video_id, "/stream"),

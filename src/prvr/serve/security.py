@@ -8,7 +8,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
+from http.cookies import SimpleCookie
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -33,6 +33,7 @@ class Doorman:
 
     def __init__(self, digest: str | None) -> None:
         self._digest = digest
+        self.cookie = f"{COOKIE}-{(digest or '')[:8]}"  # its own: a host's cookies go to every server on it
         self._wrong = Rate(WRONG_PER_MINUTE)
 
     async def check(self, token: str | None, client: str) -> None:
@@ -88,17 +89,19 @@ class Gate:
         host = headers.get("host", "")
         if self._config.open and not is_loopback(host_name(host)):
             raise ApiError(421, "host_foreign", "this server answers to localhost, 127.0.0.1 and [::1] only")
-        foreign = headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate"
-        origin = headers.get("origin")
+        site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+        foreign = site == "cross-site" and headers.get("sec-fetch-mode") != "navigate"
         if scope["method"] not in READING and origin is not None:
-            foreign = urlsplit(origin).netloc.lower() != host.lower()
+            foreign = site != "same-origin" and not same_origin(
+                origin, host
+            )  # a browser knows it, whatever a proxy says
         if foreign:
             raise ApiError(403, "origin_foreign", "another site's page asked; open this server's own page")
         client = scope["client"][0] if scope.get("client") else ""
         if not is_loopback(client) and (wait := self._asked.wait(client)):
             raise ApiError(429, "rate_exceeded", "too many requests; come back in a moment", retry_s=wait)
         if scope["path"] not in OPEN_TO_ALL and not scope["path"].startswith("/assets/"):
-            await self._doorman.check(bearer(headers), client)
+            await self._doorman.check(bearer(headers, self._doorman.cookie), client)
         if int(headers.get("content-length") or 0) > self._largest(scope):
             raise too_large(self._largest(scope))
 
@@ -133,16 +136,18 @@ def unauthorised(code: str, message: str) -> ApiError:
     return error
 
 
-def bearer(headers: Mapping[str, str]) -> str | None:
-    """The token of a request, from its header or the page's cookie."""
+def bearer(headers: Mapping[str, str], cookie: str = COOKIE) -> str | None:
+    """The token of a request, from its header or the page's cookie, which was called `prvr` on every server before.
+
+    What other programs keep beside it may be of any form.
+    """
     kind, _, token = headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer" and token.strip():
         return token.strip()
-    try:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return None
-    return cookie.value if cookie and cookie.value else None
+    kept = [part.strip() for part in headers.get("cookie", "").split(";")]
+    own = [part for name in (cookie, COOKIE) for part in kept if part.startswith(f"{name}=")]
+    found = (morsel.value for part in own for morsel in SimpleCookie(part).values())  # it was quoted where needed
+    return next((value for value in found if value), None)
 
 
 def digest_of(token: str) -> str:
@@ -154,6 +159,17 @@ def named(headers: Mapping[str, str]) -> str:
     """The request's id: the client's own if it is a plain one."""
     given = headers.get("x-request-id", "")
     return given if re.fullmatch(r"[\w.-]{1,64}", given, re.ASCII) else secrets.token_hex(8)
+
+
+def same_origin(origin: str, host: str) -> bool:
+    """Whether the page that asks is this server's: the same name and port, of which the usual one need not be said."""
+    try:
+        asks, asked = urlsplit(origin), urlsplit(f"//{host}")
+        usual = {"http": 80, "https": 443}.get(asks.scheme)
+        same_port = (asks.port or usual) == (asked.port or usual)
+    except ValueError:
+        return False
+    return usual is not None and bool(asks.hostname) and asks.hostname == asked.hostname and same_port
 
 
 def host_name(host: str) -> str:

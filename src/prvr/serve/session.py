@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from prvr.serve.below import below
 from prvr.serve.requests import SessionRequest
-from prvr.serve.security import COOKIE
 from prvr.serve.state import Server
 
 DAYS = 30
@@ -21,5 +21,13 @@ async def session(request: Request, asked: SessionRequest, server: Server) -> Re
     response = Response(status_code=204)
     if not server.config.open:
         secure = request.url.scheme == "https"
-        response.set_cookie(COOKIE, asked.token, max_age=DAYS * 86_400, httponly=True, samesite="strict", secure=secure)
+        response.set_cookie(
+            server.doorman.cookie,
+            asked.token,
+            max_age=DAYS * 86_400,
+            path=below("/"),
+            httponly=True,
+            samesite="strict",
+            secure=secure,
+        )
     return response

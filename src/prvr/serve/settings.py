@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prvr.core.errors import ConfigError
+
+OURS = [[name] for name in ("v1", "assets", "plain", "style.css", "openapi.json", "healthz", "readyz", "metrics")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +19,9 @@ class ServeConfig:
     folder: Path  # of the index
     host: str = "127.0.0.1"
     port: int = 8765  # 0: any that is free
+    root_path: str = ""  # of a proxy, below which the server is reached: `/prvr`
     token: str | None = None  # sha256 of the token that clients must send, hex; None: nothing is asked, loopback only
+    roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(),))  # below which folders may be added
     encoder: str | None = None  # where the index's encoder lies now, if it was moved
     device: str = "auto"
     max_body_bytes: int = 256_000
@@ -34,6 +39,10 @@ class ServeConfig:
     def __post_init__(self) -> None:
         if self.token is None and not is_loopback(self.host):
             raise ConfigError(f"host {self.host}: others can reach it, so a token is needed; let `prvr serve` make one")
+        if not re.fullmatch(r"(/(?!\.)[\w.~-]+)*", self.root_path, re.ASCII) or self.root_path.split("/")[1:2] in OURS:
+            raise ConfigError(
+                f"root path {self.root_path!r}: write it as /prvr, in plain letters, and not as one of the server's own"
+            )
         if not 0 <= self.port < 65536:
             raise ConfigError(f"port {self.port}: choose one between 0 and 65535")
 

@@ -7,7 +7,7 @@ import contextlib
 import difflib
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
 from fastapi import Depends, Path, Request
@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel
 from starlette.responses import Response
 
 from prvr.core.errors import IndexFolderError
+from prvr.serve.below import below
 from prvr.serve.errors import ApiError
 from prvr.serve.metrics import Metrics
 from prvr.serve.security import Doorman
@@ -24,8 +25,16 @@ from prvr.service.desk import Desk
 from prvr.service.holdings import Holdings
 from prvr.service.jobs import Jobs
 from prvr.service.media import Media
+from prvr.service.watch import Watch
 
 T = TypeVar("T")
+
+
+class Shelved(NamedTuple):
+    """One of the libraries of a server."""
+
+    name: str
+    path: str  # that its addresses are below
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +47,8 @@ class Parts:
     media: Media
     metrics: Metrics
     doorman: Doorman
+    watch: Watch
+    shelf: tuple[Shelved, ...] = ()
     absent: Absent = field(default_factory=Absent)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set when answers that never end must end
 
@@ -100,7 +111,7 @@ def alone(server: Parts) -> Iterator[None]:
 
 def address(video_id: str, rest: str = "") -> str:
     """The URL of a video, or of something of it."""
-    return f"/v1/videos/{quote(video_id, safe='')}{rest}"
+    return below(f"/v1/videos/{quote(video_id, safe='')}{rest}")
 
 
 def told(model: BaseModel, status: int = 200) -> Response:

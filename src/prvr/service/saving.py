@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prvr.core.types import Hit
-from prvr.search.export import clips_of, export
+from prvr.search.clips import clips_of
+from prvr.search.export import export
 
 FILMS = ("mp4", "webm")
-ONE_BY_ONE = ("edl", "otio", *FILMS)  # in the order of the clips; the others are by video
+ONE_BY_ONE = ("edl", "otio", "fcpxml", "xml", *FILMS)  # in the order of the clips; the others are by video
+BY_NAME = ("csv", "json", "vtt")  # these need no file
 NAME_LETTERS = 60
 
 

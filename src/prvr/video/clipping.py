@@ -180,7 +180,18 @@ def _until(container: InputContainer, stream: Stream, end: int) -> Iterator[Piec
 def moved(target: OutputContainer, track: Track) -> Iterator[tuple[float, Packet]]:  # type: ignore[type-arg]
     """A new stream in `target` and its packets, with their decoding times in seconds."""
     stream = target.add_stream_from_template(track.stream)
+    if target.format.name == "mp4" and _sets_are_outside(track.stream):
+        stream.codec_context.codec_tag = "hvc1"  # FFmpeg writes hev1, which QuickTime, Safari and iOS do not play
     for pts, dts, packet in track.pieces:
         packet.pts, packet.dts = pts - track.origin, dts - track.origin
         packet.stream = stream
         yield float(packet.dts * packet.time_base), packet
+
+
+def _sets_are_outside(stream: Stream) -> bool:
+    """Whether an HEVC stream's parameter sets (video, sequence, picture) stand in its header, as `hvc1` promises.
+
+    Its configuration record counts the arrays of them in byte 22 (ISO/IEC 14496-15).
+    """
+    header = stream.codec_context.extradata or b""
+    return stream.codec_context.name == "hevc" and header[:1] == b"\x01" and len(header) > 22 and header[22] >= 3

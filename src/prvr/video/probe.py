@@ -48,6 +48,8 @@ def probe(path: Path) -> VideoInfo:
             rate=rate,
             variable_rate=_varies(clock, rate),
             browser_playable=_plays(path, source, clock, length),
+            container=source.container.format.long_name.split(" / ")[0].split(" (")[0],
+            copyable=_known_pictures(source) and clock.start is not None and not clock.by_dts,
             mirrored=turn.mirrored,
             start_s=length.start_s,
             notes=_notes(source, length, first),
@@ -151,12 +153,15 @@ def _plays(path: Path, source: Source, clock: Clock, length: Length) -> bool:
         return False
     codec = _video_codec(source)
     if "mp4" in source.formats:
-        late = (source.container.start_time or 0) / 1e6 > LATE_S
-        return not late and (
-            codec in ("vp9", "av1") or (codec == "h264" and source.stream.codec_context.pix_fmt in BROWSER_H264)
-        )
+        return _known_pictures(source) and (source.container.start_time or 0) / 1e6 <= LATE_S
     if "webm" in source.formats:  # FFmpeg reads Matroska and WebM as one format; the first element tells them apart
         first = source.stream.index == min(stream.index for stream in source.container.streams.video)
         with path.open("rb") as file:
             return first and codec in ("vp8", "vp9", "av1") and b"webm" in file.read(64)
     return False
+
+
+def _known_pictures(source: Source) -> bool:
+    """Whether browsers play the pictures from an MP4: H.264 (8 bit, 4:2:0), VP9, AV1."""
+    codec = _video_codec(source)
+    return codec in ("vp9", "av1") or (codec == "h264" and source.stream.codec_context.pix_fmt in BROWSER_H264)

@@ -21,7 +21,7 @@ from prvr.video.clipping import Piece, Track, moved
 from prvr.video.clock import LATE_S, Clock, sound_packets, start_clock
 from prvr.video.encode import FORMS, add_sound, encode, sounds_of, written
 from prvr.video.leaps import REORDER
-from prvr.video.probe import BROWSER_H264, probe
+from prvr.video.probe import probe
 from prvr.video.source import ReadDamage, Source, VideoPacket, open_video
 
 FORM = FORMS[".mp4"]
@@ -102,10 +102,8 @@ def _same(info: VideoInfo, copy: Path) -> bool:
 def _copy(info: VideoInfo, out: Path, report: OnTime) -> None:
     """The pictures as they are, and the sound too where browsers know it."""
     with open_video(info.path) as source, open_video(info.path) as other:
-        codec, form = source.stream.codec_context.codec.canonical_name, source.stream.codec_context.pix_fmt
         clock, packets = start_clock(source, ReadDamage())
-        known = codec in ("vp9", "av1") or (codec == "h264" and form in BROWSER_H264)
-        if not known or clock.start is None or clock.by_dts:
+        if not info.copyable or clock.start is None:
             raise _Unlike
         with written(out, FORM.container, options=AT_ONCE) as target:
             tracks = [moved(target, Track(source.stream, _pictures(packets, clock), clock.zero))]

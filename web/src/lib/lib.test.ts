@@ -28,10 +28,10 @@ describe("time", () => {
 });
 
 describe("the address", () => {
-  const place = { q: "a dog -cat", like: null, video: "sub dir/ä&b.mp4", time: 751.24, moment: 1 };
+  const place = { q: "a dog -cat", like: null, video: "sub dir/ä&b.mp4", time: 751.24, moment: 1, library: false };
   it("goes there and back", () => {
-    expect(parse(new URL(format(place), "http://x").search)).toEqual({ ...place, time: 751.2 });
-    expect(format(NOWHERE)).toBe("/");
+    expect(parse(new URL(format(place), "http://x/prvr/").search)).toEqual({ ...place, time: 751.2 });
+    expect(format(NOWHERE)).toBe("./");
     const like = { video_id: "a@b.mp4", start: 1, end: 2.5 };
     expect(parse(new URL(format({ ...NOWHERE, like }), "http://x").search).like).toEqual(like);
   });
@@ -50,6 +50,13 @@ describe("the query", () => {
       'path:"my holiday"',
       "after:2021",
       '-"on a leash"',
+    ]);
+  });
+  it("takes quotes and dashes of a phone, and a unit with its number", () => {
+    expect(chips("a dog –crowd path:“my film” longer:5 minutes").map((chip) => chip.text)).toEqual([
+      "-crowd",
+      'path:"my film"',
+      "longer:5 minutes",
     ]);
   });
   it("loses one of them and nothing else", () => {

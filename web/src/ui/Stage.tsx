@@ -1,6 +1,6 @@
 // The picture: the one video element of the page, or a still of what cannot be played.
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { api, thumbUrl, videoUrl, type Job } from "../api";
+import { api, thumbUrl, videoUrl, type Job, type Video } from "../api";
 import { ended, follow, share } from "../jobs";
 import { clock, length } from "../lib/time";
 import { reasonOf } from "../state/messages";
@@ -121,6 +121,14 @@ function Said({ title, text }: { title: string; text: string }) {
   );
 }
 
+/** What keeps a browser from playing a file, and what a copy costs. */
+function obstacle({ codec, container, proxy_how: how }: Video): string {
+  const w = words.value;
+  if (how === "remuxed") return w.copyInSeconds(codec ?? "", container === "QuickTime" ? "" : (container ?? ""));
+  const known = ["h264", "vp8", "vp9", "av1"].includes(codec ?? ""); // then it is this kind of it, or the container
+  return w.needsProxyText(known ? "" : (codec ?? ""));
+}
+
 /** Make a copy that plays, show how far it is, then play it where we are. */
 function NeedsCopy({ id }: { id: string }) {
   const w = words.value;
@@ -160,7 +168,7 @@ function NeedsCopy({ id }: { id: string }) {
   return (
     <>
       <h2>{w.needsProxy}</h2>
-      <p>{w.needsProxyText(known?.state === "needs_proxy" ? (known.codec ?? "") : "")}</p>
+      <p>{known?.state === "needs_proxy" ? obstacle(known) : w.needsProxyText("")}</p>
       {failed && <p role="alert">{w.copyFailed(failed)}</p>}
       <button type="button" class="go" onClick={() => void make()}>
         {w.makeCopy}
