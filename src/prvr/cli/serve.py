@@ -84,6 +84,8 @@ def serve_folder(folder: Path, *, device: str) -> int:
     parser = Parser()
     add_verbs(parser.add_subparsers(parser_class=Parser))
     return run_serve(parser.parse_args(["serve", "--index", str(folder), "--device", device]))
+
+
 def _tell(args: argparse.Namespace, made: str | None, started: Started) -> None:
     """Where the page is, and what it needs."""
     import sys
