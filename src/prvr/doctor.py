@@ -11,8 +11,8 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+from prvr.core.checks import Check
 from prvr.core.errors import PrvrError
-from prvr.core.types import Check
 
 
 def examine(index: Path) -> list[Check]:

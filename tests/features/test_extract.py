@@ -16,6 +16,7 @@ import torch
 from prvr.core.errors import FeatureError, VideoError
 from prvr.features.extract import Progress, encode_video, extract
 from prvr.features.store import FeatureStore
+from prvr.video.decode import sample_frames
 from prvr.video.probe import probe
 from tests.features.make import COLOURS, ColourEncoder
 from tests.fresh import Fresh
@@ -68,7 +69,7 @@ def test_a_file_is_opened_to_measure_it_and_to_read_it(
 
     with monkeypatch.context() as patch:
         patch.setattr(av, "open", count)
-        made = encode_video(tmp_path / "a.mp4", ColourEncoder(), rate=1.0, max_frames=most, stop=threading.Event())
+        made = encode_video(sample_frames(tmp_path / "a.mp4", max_frames=most), ColourEncoder(), stop=threading.Event())
     assert len(opened) == 2
     assert made.duration_s == probe(tmp_path / "a.mp4").duration_s
 

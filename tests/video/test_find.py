@@ -188,3 +188,9 @@ def test_typescript_is_no_transport_stream(tmp_path: Path) -> None:
     (tmp_path / "broadcast.ts").write_bytes(b"".join(packet + bytes(16) for packet in packets))
     (tmp_path / "damaged.ts").write_bytes(bytes(2000))
     assert names(tmp_path) == ["broadcast.ts", "camera.mts", "cut.ts", "damaged.ts", "rec.ts"]
+
+
+def test_what_is_excluded_is_not_entered(tmp_path: Path) -> None:
+    plant(tmp_path, "a.mp4", "a.part.mp4", "private/b.mp4", "deep/private/c.mp4", "deep/er/d.mp4", "deep/e.mp4")
+    found = find_videos(tmp_path, exclude=["*.part.mp4", "private", "deep/er"])
+    assert [path.relative_to(tmp_path).as_posix() for path in found.videos] == ["a.mp4", "deep/e.mp4"]

@@ -21,6 +21,7 @@ from prvr.cli.screen import (
     say,
     training_bar,
 )
+from prvr.core.text import count
 
 if TYPE_CHECKING:
     from prvr.core.types import Encoder, EncoderSpec
@@ -37,28 +38,48 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     demo.add_argument("--serve", action="store_true", help="open the page at once, and train nothing")
     device_option(demo)
     demo.set_defaults(run=run_demo)
+    demo.description = (
+        "Make a small library of videos and go the whole way through it. A second call does what is missing."
+    )
+    demo.shows("prvr demo", "prvr demo --size tiny --out /tmp/demo")
 
     extract = verbs.add_parser("extract", help="videos to features, safe to stop and go on")
     reading_options(extract, encoder=None)
     extract.add_argument("--out", type=Path, required=True, help="the feature store")
     extract.set_defaults(run=run_extract)
+    extract.description = (
+        "Read videos into a feature store, for training. Stop it whenever you like: what is finished stays."
+    )
+    extract.shows(
+        "prvr extract videos/ --encoder world --out features", "prvr extract a.mp4 b.mp4 --out features --rate 2"
+    )
 
     doctor = verbs.add_parser("doctor", help="check this machine, a line a check, with the fix")
     doctor.add_argument("--index", type=Path, help="the index folder to look at (default: the one for this user)")
     doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
     doctor.set_defaults(run=run_doctor)
+    doctor.description = "Check this machine and the index, a line a check, each with its fix."
+    doctor.shows("prvr doctor", "prvr doctor --json   # what a bug report needs")
 
 
 def reading_options(parser: Parser, *, encoder: str | None, paths: str = "+") -> None:
     """What every verb that reads videos takes."""
     parser.add_argument("paths", nargs=paths, type=Path, metavar="PATH", help="video files, or folders to walk")
-    parser.add_argument("--encoder", default=encoder, help="a model of `prvr models`, a folder, or a hub name")
-    parser.add_argument("--rate", type=float, default=1.0, help="frames a second (default: %(default)s)")
-    parser.add_argument("--max-frames", type=int, help="at most so many a video, spread over its length")
-    parser.add_argument("--workers", type=int, help="videos at a time (default: one a core)")
-    parser.add_argument("--dtype", default="auto", help="auto, fp32 or bf16 (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    device_option(parser)
+    reading = parser.add_argument_group("how videos are read")
+    reading.add_argument("--encoder", default=encoder, help="a model of `prvr models`, a folder, or a hub name")
+    reading.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave out files and folders whose name, or path below PATH, fits: '*.part.mp4', private; may be repeated",
+    )
+    reading.add_argument("--rate", type=float, default=1.0, help="frames a second (default: %(default)s)")
+    reading.add_argument("--max-frames", type=int, help="at most so many frames a video, evenly spaced")
+    reading.add_argument("--workers", type=int, help="videos at a time (default: one a core)")
+    reading.add_argument("--dtype", default="auto", help="auto, fp32 or bf16 (default: %(default)s)")
+    device_option(reading)
 
 
 def run_extract(args: argparse.Namespace) -> int:
@@ -76,7 +97,16 @@ def run_extract(args: argparse.Namespace) -> int:
     encoder = bring_encoder(name, args, why)
     rate, most, workers = sampling(args)
     with reading_bar() as show:
-        done = extract(args.paths, encoder, args.out, rate=rate, max_frames=most, workers=workers, on_progress=show)
+        done = extract(
+            args.paths,
+            encoder,
+            args.out,
+            rate=rate,
+            max_frames=most,
+            workers=workers,
+            exclude=args.exclude,
+            on_progress=show,
+        )
     if args.json:
         emit({"store": str(args.out), "notes": done.notes, **extraction(done)})
     for note in done.notes:
@@ -124,25 +154,40 @@ def extraction(done: Extraction) -> dict[str, Any]:
         "made": done.made,
         "kept": done.kept,
         "failed": done.failed,
+        "known": sorted(done.known),
         "ignored": done.ignored,
         "video_s": done.video_s,
         "wall_s": done.wall_s,
     }
 
 
-def closing(done: Extraction, place: str, paths: Sequence[Path]) -> int:
-    """What was done, a line for each file that could not be read; -> the exit code."""
-    for problem in done.failed.values():
+def closing(done: Extraction, place: str, paths: Sequence[Path], *, known: str = "") -> int:
+    """What was done, a line for each file that could not be read, or not whole; -> the exit code.
+
+    Those that failed before and have not changed are counted only, if it is said how they are `known`, and are no
+    reason for code 3: nothing new is wrong.
+    """
+    new = [problem for path, problem in done.failed.items() if not known or path not in done.known]
+    for problem in new:
         say(f"skipped  {problem}")
+    if old := len(done.failed) - len(new):
+        say(f"{count(old, 'file')} still cannot be read, or not whole, as before: {known}")
     if not done.video_ids:
-        where = ", ".join(map(str, paths))
-        say(f"prvr: no video could be read below {where}; give a folder that holds video files" * (not done.failed))
-        return FAILED
+        if paths and not done.failed:
+            say(
+                f"prvr: no video could be read below {', '.join(map(str, paths))}; give a folder that holds video files"
+            )
+        elif new:
+            say(f"{count(len(new), 'file')} could not be read")
+        elif not done.failed:
+            say("There is nothing to try again")
+        return FAILED if done.failed or paths else DONE
     speed = f", {done.video_s / done.wall_s:.0f} x realtime" if done.made and done.wall_s else ""
-    skipped = f", {len(done.failed)} could not be read" if done.failed else ""
+    skipped = f", {len(new)} could not be read or not whole" if new else ""
     skipped += f", {done.ignored} ignored" if done.ignored else ""
-    say(f"{len(done.made)} videos read now{speed}, {len(done.kept)} unchanged{skipped}; {len(done.video_ids)} {place}")
-    return PARTIAL if done.failed else DONE
+    made, kept = count(len(done.made), "video"), len(done.kept)
+    say(f"{made} read now{speed}, {kept} unchanged{skipped}; {len(done.video_ids)} {place}")
+    return PARTIAL if new else DONE
 
 
 def bring_encoder(name: str, args: argparse.Namespace, why: str = "") -> Encoder:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
+from prvr.core.files import Presence, presence
 from prvr.core.text import text_of
 
 if TYPE_CHECKING:  # whoever only reads video files needs no torch
@@ -372,12 +373,18 @@ class Hit:
         """End of the best moment, seconds."""
         return self.moments[0][1]
 
+    @property
+    def state(self) -> Presence:
+        """Whether the file is where it was: `here`, `missing`, or `features_only` where none is known; looks there."""
+        return presence(self.path)
+
     def as_dict(self) -> dict[str, Any]:
         """As JSON tells it, on the command line and in the API: times to a millisecond."""
         moments, steps = ([(round(a, 3), round(b, 3)) for a, b in spans] for spans in (self.moments, self.steps))
         return {
             "video_id": self.video_id,
             "path": text_of(self.path) if self.path else None,
+            "state": self.state,
             "score": round(self.score, 6),
             "confidence": self.confidence,
             "p_topic": self.p_topic,
@@ -391,12 +398,3 @@ class Hit:
             "duration_s": round(self.duration_s, 3),
             "relevance": [round(value, 4) for value in self.relevance],
         }
-
-
-class Check(NamedTuple):
-    """One thing that was looked at, on a machine or in a folder."""
-
-    name: str
-    ok: bool
-    found: str
-    fix: str = ""  # what to do where it is not well

@@ -233,7 +233,8 @@ class _Explained(AbstractContextManager["_Explained"]):
         from huggingface_hub.utils import logging
 
         self._verbosity = logging.get_verbosity()
-        logging.set_verbosity(logging.ERROR)  # it tries again by itself, and says so in many lines
+        # it tries again by itself, and says so in many lines
+        logging.set_verbosity(logging.ERROR)  # type: ignore[attr-defined]
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:

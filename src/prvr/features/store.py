@@ -113,7 +113,7 @@ class FeatureStore:
         if not ours.encoder.same_as(theirs.encoder):
             raise FeatureError(
                 f"{self.folder}: holds features of encoder {ours.encoder.fingerprint}, "
-                f"not of {theirs.encoder.fingerprint}; use `--encoder {ours.encoder.name}`, "
+                f"not of {theirs.encoder.fingerprint}; use `--encoder {ours.encoder.source or ours.encoder.name}`, "
                 "or extract into another folder"
             )
         if (ours.rate, ours.max_frames, ours.version) != (theirs.rate, theirs.max_frames, theirs.version):
@@ -144,6 +144,13 @@ class FeatureStore:
     def entry(self, video_id: str) -> Entry | None:
         """What is known of one video, or None when it is not (or not readably) here."""
         return self._entry(self.path_of(video_id))
+
+    def read_at(self, video_id: str) -> float | None:
+        """When a video was read, unix seconds; None when it is not here."""
+        try:
+            return self.path_of(video_id).stat().st_mtime
+        except OSError:
+            return None
 
     def read(self, video_id: str) -> VideoFeatures:
         """The features of one video, from the memory map. Raises FeatureError naming the video and the next step."""

@@ -50,8 +50,8 @@ class WordHit(NamedTuple):
 class Index(Protocol):
     """Whatever is asked of an index; text becomes a vector before it arrives.
 
-    Written with `add`, `remove`, `put_bias`, `put_note` and `save`; read with `search`, `score_all`, `candidate` and
-    `words` by what videos show and say, and with the others by what is known of them and of the index.
+    Written with `add`, `remove`, `put_bias`, `put_tags`, `put_note` and `save`; read with `search`, `score_all`,
+    `candidate` and `words` by what videos show and say, and with the others by what is known of them and of the index.
     """
 
     @property
@@ -123,6 +123,10 @@ class Index(Protocol):
 
     def put_bias(self, bias: Mapping[str, float]) -> None:
         """Set `Facts.bias` of some videos; nothing happens for those that are not there."""
+        ...
+
+    def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
+        """Set `Facts.tags` of some videos; nothing happens for those that are not there."""
         ...
 
     def note(self, name: str) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
@@ -284,6 +284,15 @@ class Catalogue:
                 yield row
             elif failures > GIVE_UP:
                 return
+
+    def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
+        """Set the tags of some videos; those that are not there stay so."""
+        keys = {video_id: self.key_of(video_id) for video_id in tags}
+        there = {key: tags[video_id] for video_id, key in keys.items() if key is not None}
+        self.sql.executemany("DELETE FROM tag WHERE video = ?", [(key,) for key in there])
+        self.sql.executemany(
+            "INSERT INTO tag VALUES (?, ?)", [(name, key) for key, names in there.items() for name in names]
+        )
 
     def _put(self, video: Video, crc: int, place: tuple[int, int]) -> None:
         facts, bank = video.facts, video.bank

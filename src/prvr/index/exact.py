@@ -144,6 +144,13 @@ class ExactIndex:
             self._videos[video_id] = video._replace(facts=replace(video.facts, bias=bias[video_id]))
         self._changes += 1
 
+    def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
+        """Set `Facts.tags` of some videos."""
+        for video_id in tags.keys() & self._videos.keys():
+            video = self._videos[video_id]
+            self._videos[video_id] = video._replace(facts=replace(video.facts, tags=tuple(tags[video_id])))
+        self._changes += 1
+
     def note(self, name: str) -> str | None:
         """A text kept with the index."""
         return self._notes.get(name)

@@ -199,6 +199,12 @@ class QdrantIndex:
             self._points.set_payload(point_id(video_id), {"bias": bias[video_id]})
         self._changed()
 
+    def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
+        """Set `Facts.tags` of some videos."""
+        for video_id in tags.keys() & self.versions.keys():
+            self._points.set_payload(point_id(video_id), {"tags": list(tags[video_id])})
+        self._changed()
+
     def note(self, name: str) -> str | None:
         """A text kept with the index."""
         found: str | None = self._header()["notes"].get(name)

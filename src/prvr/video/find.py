@@ -6,6 +6,8 @@ import mimetypes
 import os
 import stat
 from collections import deque
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,14 +54,15 @@ class Found(NamedTuple):
     problems: list[Problem]
 
 
-def find_videos(root: Path) -> Found:
+def find_videos(root: Path, *, exclude: Sequence[str] = ()) -> Found:
     """A file is itself, whatever its name; of a folder, all files below it that are named like a video, or are one.
 
     Files under other names are looked into, but for those that are named like a picture, a sound or a document.
     Links to files and folders are followed, but no folder is entered twice: of a folder that is reached on several
-    ways, the way without links is taken. Hidden files and folders are passed over, and what machines litter
-    (`passed_over`). Folders that cannot be read, links that lead nowhere and special files are problems, not errors; a
-    missing or unreadable `root` is a VideoError.
+    ways, the way without links is taken. Hidden files and folders are passed over, what machines litter
+    (`passed_over`), and what fits one of the patterns to `exclude`: by its name, or by its path below `root`
+    (`*.part.mp4`, `private`, `2019/*/raw`). Folders that cannot be read, links that lead nowhere and special files are
+    problems, not errors; a missing or unreadable `root` is a VideoError.
     """
     if not root.is_dir():
         check_file(root)
@@ -82,9 +85,9 @@ def find_videos(root: Path) -> Found:
             found.problems.append(Problem(folder, line))
             continue
         for entry in entries:
-            if entry.name.startswith("."):
-                continue
             path = folder / entry.name
+            if entry.name.startswith(".") or _fits(path.relative_to(root).as_posix(), exclude):
+                continue
             if _is_folder(path):
                 if not passed_over(Path(entry.name)):
                     (linked if entry.is_symlink() else folders).append(path)
@@ -102,6 +105,10 @@ def is_named_like_a_video(path: Path) -> bool:
 def passed_over(below: Path) -> bool:
     """Whether a path lies in a folder that machines keep for themselves, by names alone."""
     return any(name.lower() in NOT_ENTERED for name in below.parts)
+
+
+def _fits(below: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(below, one) or fnmatchcase(below.rpartition("/")[2], one) for one in patterns)
 
 
 def _is_folder(path: Path) -> bool:
