@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.separation import separation
-from prvr.core.facts import Facts
-from prvr.core.types import Cue, Query
+from prvr.core.facts import Cue, Facts
+from prvr.core.types import Query
 from prvr.data.world import generate_features, world_queries
 from prvr.data.world.vocabulary import COLOURS, SCENE_WORDS, SHAPE_WORDS
 from prvr.encoders.world import load_world_encoder

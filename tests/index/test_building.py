@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from prvr.core.errors import IndexFolderError
-from prvr.core.facts import Where
-from prvr.core.types import Cue
+from prvr.core.facts import Cue, Where
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import exists, header_of, open_index
 from prvr.index.segments import VectorForm

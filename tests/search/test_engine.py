@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from prvr.core.errors import IndexFolderError, QueryError
-from prvr.core.facts import Facts, Where
+from prvr.core.facts import Cue, Facts, Where
 from prvr.core.grammar import Feedback, parse
-from prvr.core.types import Cue, Hit
+from prvr.core.types import Hit
 from prvr.data.world.vocabulary import SCENE_WORDS
 from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.exact import ExactIndex

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from prvr.cli import main
+from prvr.core.facts import Cue
 from prvr.core.text import path_of
-from prvr.core.types import Cue, Encoder
+from prvr.core.types import Encoder
 from prvr.encoders.world import load_world_encoder
 from prvr.features.store import FeatureStore
 from prvr.index.opening import open_index

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from prvr.core.text import folded
 
@@ -20,6 +21,14 @@ class Facts:
 
 
 UNKNOWN = Facts()
+
+
+class Cue(NamedTuple):
+    """What is said in a video, and when."""
+
+    start_s: float
+    end_s: float
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
-from prvr.core.facts import UNKNOWN, Facts, Where
-from prvr.core.types import Bank, Candidate, Cue, EncoderSpec
+from prvr.core.facts import UNKNOWN, Cue, Facts, Where
+from prvr.core.types import Bank, Candidate, EncoderSpec
 
 VERSION = 2
 ZERO_SHOT = "zero-shot"

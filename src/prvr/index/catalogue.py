@@ -18,8 +18,8 @@ import torch
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, IndexFolderError
-from prvr.core.facts import Facts, Where
-from prvr.core.types import Bank, Cue
+from prvr.core.facts import Cue, Facts, Where
+from prvr.core.types import Bank
 from prvr.index.base import VERSION, IndexHeader, Video, WordHit
 from prvr.index.database import FILE, PART, TABLES, connect, empty, transaction
 from prvr.index.segments import Longs, Places, VectorForm, put_in_place

@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
-from prvr.core.facts import UNKNOWN, Facts, Where
+from prvr.core.facts import UNKNOWN, Cue, Facts, Where
 from prvr.core.files import only_writer
 from prvr.core.ranking import best_of_branches
-from prvr.core.types import Bank, Candidate, Cue
+from prvr.core.types import Bank, Candidate
 from prvr.index import nearest, upkeep
 from prvr.index.base import IndexHeader, Video, WordHit, check_bank, fits, unit
 from prvr.index.catalogue import Catalogue, CatalogueRow, bank_of, seal

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from prvr.core.facts import Cue
 from prvr.core.text import folded
-from prvr.core.types import Cue
 from prvr.index.base import Video, WordHit
 
 # a run of letters and digits is a word; a character of a script that is written without spaces is one by itself
