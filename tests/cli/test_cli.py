@@ -37,7 +37,9 @@ def test_from_a_folder_to_an_answer(mine: Path, capsys: pytest.CaptureFixture[st
     text = read_queries(mine / "annotations" / "test.jsonl")[0].text
     capsys.readouterr()
     assert main(["search", text, "--index", str(index), "-k", "3", "--json"]) == 0
-    hits = json.loads(capsys.readouterr().out)
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert answer["query"] == text
+    hits = answer["hits"]
     assert [hit["rank"] for hit in hits] == [1, 2, 3]
     assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
     for hit in hits:
@@ -71,13 +73,13 @@ def test_a_file_that_cannot_be_read_is_code_3_and_the_rest_is_indexed(
     assert json.loads(shown.out)["videos"] == 12
     assert "skipped" in shown.err
     assert "broken.mp4" in shown.err
-    assert "1 could not be read" in shown.err
+    assert "1 could not be read or not whole" in shown.err
     assert main(["index", "--failures", "--index", str(mine / "index")]) == 0
     line = capsys.readouterr().out
     assert line.startswith(f"{mine / 'videos' / 'broken.mp4'}: is not a video")
     shutil.copy(next((mine / "videos").glob("*.webm")), mine / "videos" / "broken.mp4")
     assert main(["index", "--retry", "--index", str(mine / "index")]) == 0
-    assert "1 videos read now" in capsys.readouterr().err
+    assert "1 video read now" in capsys.readouterr().err
     assert main(["index", "--failures", "--index", str(mine / "index")]) == 0
     assert capsys.readouterr() == ("", f"{mine / 'index'}: every file could be read\n")
 

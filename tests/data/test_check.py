@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from prvr.core.types import Check
+from prvr.core.checks import Check
 from prvr.data.check import check
 from prvr.features.packs import write_hdf5
 from tests.features.make import some_features, store_with

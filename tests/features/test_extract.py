@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import textwrap
 import threading
 from pathlib import Path
@@ -20,8 +16,10 @@ import torch
 from prvr.core.errors import FeatureError, VideoError
 from prvr.features.extract import Progress, encode_video, extract
 from prvr.features.store import FeatureStore
+from prvr.video.decode import sample_frames
 from prvr.video.probe import probe
 from tests.features.make import COLOURS, ColourEncoder
+from tests.fresh import Fresh
 from tests.serve.conftest import until
 from tests.video.make import Image, steps, write_video
 
@@ -71,7 +69,7 @@ def test_a_file_is_opened_to_measure_it_and_to_read_it(
 
     with monkeypatch.context() as patch:
         patch.setattr(av, "open", count)
-        made = encode_video(tmp_path / "a.mp4", ColourEncoder(), rate=1.0, max_frames=most, stop=threading.Event())
+        made = encode_video(sample_frames(tmp_path / "a.mp4", max_frames=most), ColourEncoder(), stop=threading.Event())
     assert len(opened) == 2
     assert made.duration_s == probe(tmp_path / "a.mp4").duration_s
 
@@ -139,21 +137,15 @@ def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
     for i in range(1, 12):
         shutil.copy(root / "0.mp4", root / f"{i}.mp4")
     code = textwrap.dedent(f"""
-        import sys
         from pathlib import Path
         from prvr.features.extract import extract
         from tests.features.make import ColourEncoder
-        sys.stdout.write("ready\\n"); sys.stdout.flush()
         extract([Path({str(root)!r})], ColourEncoder(), Path({str(out)!r}), workers=1, rate=10.0)
     """)
     videos = out / "videos"
     for finished in (0, 2, 5):  # while the one after these is made
-        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
-        assert process.stdout
-        process.stdout.readline()
-        until(lambda finished=finished: len(list(videos.glob("*.safetensors"))) >= finished)  # type: ignore[misc]
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        with Fresh(code):
+            until(lambda finished=finished: len(list(videos.glob("*.safetensors"))) >= finished)  # type: ignore[misc]
         for path in videos.glob("*.safetensors"):
             assert FeatureStore.open(out)._entry(path), f"{path} is half-written"
     assert len(extract([root], ColourEncoder(), out, rate=10.0).video_ids) == 12
@@ -176,11 +168,10 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(library: Path, tmp_path:
         except PrvrError as error:
             print(error)
     """)
-    done = subprocess.run(
-        [sys.executable, "-c", limit], capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True
-    )
-    assert "cannot write the features of" in done.stdout
-    assert "run the same command again: what is finished stays" in done.stdout
+    with Fresh(limit) as limited:
+        assert limited.wait() == 0
+        assert "cannot write the features of" in limited.said()
+        assert "run the same command again: what is finished stays" in limited.said()
     assert [entry.video_id for entry in FeatureStore.open(out).entries()] == ["b.mp4"]
     assert sorted(extract([library], ColourEncoder(), out).made) == ["a.mp4", "deep/b.mp4"]
 

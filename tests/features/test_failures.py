@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -19,8 +15,9 @@ from prvr.features.failures import FILE, Failures
 from prvr.features.store import FeatureStore
 from tests.features.make import ColourEncoder
 from tests.features.test_extract import paint
+from tests.fresh import Fresh
 from tests.serve.conftest import until
-from tests.video.make import spoil_packets
+from tests.video.make import cut_short, spoil_packets
 
 STAGES = {"black.mp4": "decode", "junk.mp4": "open", "lost.mp4": "find"}
 
@@ -113,13 +110,42 @@ def test_a_killed_run_forgets_no_failure(root: Path, tmp_path: Path) -> None:
         stay = lambda progress: time.sleep(60) if progress.done > 1 else None
         extract([Path({str(root)!r})], ColourEncoder(), Path({str(out)!r}), workers=1, on_progress=stay)
     """)
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
-    until(lambda: (out / FILE).exists() and "lost.mp4" in (out / FILE).read_text())
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    with Fresh(code):
+        until(lambda: (out / FILE).exists() and "lost.mp4" in (out / FILE).read_text())
     assert "lost.mp4" in kept(out)
     with (out / FILE).open("a") as file:
         file.write('[1]\n{"path": "/no/failure"}\n{"path": "/cut o')
     extract([root], ColourEncoder(), out)
     assert kept(out) == STAGES
     assert len(FeatureStore.open(out).entries()) == 41
+
+
+def test_what_is_cut_off_is_searched_as_far_as_it_goes_and_can_be_ignored(tmp_path: Path) -> None:
+    root, out = tmp_path / "videos", tmp_path / "out"
+    whole = paint(tmp_path / "whole.mkv", *["red", "green"] * 8)
+    root.mkdir()
+    cut = cut_short(whole, root / "cut.mkv", 0.6)
+    first = extract([root], ColourEncoder(), out)
+    assert (first.video_ids, list(first.failed), first.known) == (("cut.mkv",), [str(cut)], frozenset())
+    (failure,) = known = Failures(out)
+    assert (failure.stage, failure.reason.startswith("is cut off or damaged: read ")) == ("cut", True)
+    again = extract([root], ColourEncoder(), out)
+    assert (again.made, again.kept, again.known) == ((), ("cut.mkv",), frozenset({str(cut)}))
+    known.ignore(failure.id)
+    known.save()
+    quiet = extract([root], ColourEncoder(), out)
+    assert (quiet.kept, quiet.failed, quiet.ignored) == (("cut.mkv",), {}, 1)
+    other = ColourEncoder("other", "2" * 12)  # for which it has to be read again, and is still left alone
+    (tmp_path / "other").mkdir()
+    shutil.copy(out / FILE, tmp_path / "other" / FILE)
+    quiet = extract([root], other, tmp_path / "other")
+    assert (quiet.made, quiet.failed, quiet.ignored) == (("cut.mkv",), {}, 1)
+    shutil.copy(whole, cut)
+    assert extract([root], ColourEncoder(), out).failed == {}
+    assert kept(out) == {}
+
+
+def test_a_path_that_leads_nowhere_makes_no_store(tmp_path: Path) -> None:
+    with pytest.raises(VideoError, match="no such file"):
+        extract([tmp_path / "typo"], ColourEncoder(), tmp_path / "typo" / "out")
+    assert not (tmp_path / "typo").exists()

@@ -6,8 +6,6 @@ import json
 import multiprocessing
 import pickle
 import struct
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +21,7 @@ from torch import Tensor
 from prvr.core.errors import FeatureError
 from prvr.features.packs import BigFilePack, Hdf5Pack, NpzPack, open_pack, open_packs, packs_at, write_hdf5
 from prvr.features.packs.bigfile import parse_dict
+from tests.fresh import Fresh
 
 ROWS = {"b": torch.tensor([[1.0, 2.0], [3.0, 4.0]]), "a": torch.tensor([[0.5, -0.25]])}
 
@@ -114,9 +113,9 @@ for shape, count in (((12, 64), 500), ((1, 4), 5000), ((1000, 2000), 3)):
 
 
 def test_a_full_disk_is_one_line_and_no_crash(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", FULL_DISK, tmp_path / "x.h5"], capture_output=True, text=True)
     line = f"{tmp_path / 'x.h5'}: cannot be written (File too large); free some space or choose another folder\n"
-    assert (done.returncode, done.stdout, done.stderr) == (0, line * 3, "")
+    with Fresh(FULL_DISK, tmp_path / "x.h5") as limited:
+        assert (limited.wait(), limited.said()) == (0, line * 3)
     assert not list(tmp_path.iterdir())
 
 

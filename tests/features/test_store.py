@@ -10,9 +10,11 @@ import torch
 from safetensors import safe_open
 
 from prvr.core.errors import FeatureError
+from prvr.core.processes import fresh_processes
 from prvr.core.types import VideoFeatures
 from prvr.features.store import FeatureStore
 from prvr.features.texts import text_features
+from prvr.service.jobs import LOADED
 from tests.features.make import ColourEncoder, header, some_features, store_with
 
 
@@ -91,7 +93,7 @@ def _hold(folder: Path, ready: multiprocessing.synchronize.Event, go: multiproce
 
 def test_two_writers_are_told_apart_and_a_killed_one_lets_go(tmp_path: Path) -> None:
     store = store_with(tmp_path, {})
-    context = multiprocessing.get_context("spawn")
+    context = fresh_processes(LOADED)
     ready, go = context.Event(), context.Event()
     other = context.Process(target=_hold, args=(tmp_path, ready, go))
     other.start()

@@ -18,6 +18,7 @@ from prvr.ranker.ranker import zero_shot
 from prvr.search import engine as engine_module
 from prvr.search import indexing
 from prvr.search.calibration import Calibrated
+from prvr.search.choosing import Chosen
 from prvr.search.indexing import build_index
 from prvr.search.sentences import check_query
 from prvr.video.probe import probe
@@ -42,6 +43,7 @@ def colour(monkeypatch: pytest.MonkeyPatch) -> Callable[[ColourEncoder], None]:
         def load(name: str, **_: object) -> ColourEncoder:
             return encoder
 
+        monkeypatch.setattr("prvr.search.library.choose_encoder", lambda *_: Chosen("colour"))
         monkeypatch.setattr("prvr.search.library.load_encoder", load)
         monkeypatch.setattr(engine_module, "load_encoder", load)
 
@@ -206,8 +208,20 @@ def test_a_video_that_is_gone_is_named_when_it_is_wanted(videos: Path, tmp_path:
     (videos / "sky.mp4").unlink()
     with pytest.raises(VideoError, match=r"sky.mp4: is not there any more"):
         lib.search("green", k=1)[0].export(tmp_path / "x.mp4")
+    (tmp_path / "new").mkdir()
     with pytest.raises(IndexFolderError, match="nothing is indexed yet"):
-        Library(tmp_path / "elsewhere").search("red")
+        Library(tmp_path / "new").search("red")
+
+
+def test_a_slip_in_the_path_makes_no_library(tmp_path: Path, videos: Path) -> None:
+    with pytest.raises(VideoError, match=r"vidoes: no such file or folder"):
+        Library(tmp_path / "vidoes")
+    with pytest.raises(VideoError, match="no such file"):
+        Library(tmp_path / "vidoes", index=Library(videos).index().folder).index()  # an index of others to search in
+    assert not (tmp_path / "vidoes").exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(VideoError, match="no video could be read there; give a folder that holds video files"):
+        Library(tmp_path / "empty").index()
 
 
 def test_scores_of_an_index_are_those_of_the_features(videos: Path, tmp_path: Path) -> None:

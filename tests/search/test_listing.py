@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 from prvr.core.text import clock
 from prvr.core.types import Hit
 from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, UNCALIBRATED
@@ -55,7 +58,18 @@ def test_copies_stand_under_the_first_by_name() -> None:
     both = [hit(RELATED), hit(RELATED, name="b.mp4"), hit(RELATED, name="c.mp4", same_as="a.mp4")]
     rows = hit_table([*both, hit(RELATED, name="d.mp4", same_as="c.mp4")]).splitlines()
     assert [row[:2].strip() for row in rows] == ["#", "1", "", "2"]
-    assert rows[2] == "    +2 similar: c.mp4, d.mp4"
+    assert rows[2] == "    +2 similar: #3 c.mp4, #4 d.mp4"  # so that no rank is missing
+    assert len(rows) == 4, "scores that do not rise need no word"
+
+
+def test_a_score_that_rises_and_a_file_that_is_gone_are_said(tmp_path: Path) -> None:
+    low, high = (
+        replace(hit(RELATED), score=0.1),
+        replace(hit(RELATED, name="b.mp4"), score=0.9, path=tmp_path / "b.mp4"),
+    )
+    rows = hit_table([low, high]).splitlines()
+    assert rows[2].endswith("b.mp4 (missing)")
+    assert rows[3] == "Names, subtitles and what videos score for anything count too, so that scores need not fall"
 
 
 def test_times_of_people() -> None:

@@ -25,9 +25,9 @@ def test_tables_lists_and_chapters(http: httpx.Client) -> None:
         {"video_id": "plays.mp4", "start": 4.0, "end": 5.5},
     ]
     texts = {}
-    for kind in ("csv", "json", "edl", "otio", "vtt"):
+    for kind in ("csv", "json", "edl", "otio", "fcpxml", "xml", "markers.otio", "markers.edl", "vtt"):
         asked = {"format": kind, "query": "A dog, then <a> cat/..", "clips": clips, "before_s": 0.5}
-        if kind == "vtt":
+        if kind in ("vtt", "markers.edl"):
             refused = http.post("/v1/exports", json=asked)
             assert refused.status_code == 400
             assert "of one video" in refused.json()["error"]["message"]
@@ -51,7 +51,13 @@ def test_tables_lists_and_chapters(http: httpx.Client) -> None:
     assert [clip["video"] for clip in json.loads(texts["json"])["clips"]] == ["plays.mp4", "plays.mp4", "old film.avi"]
     assert re.findall(r"FROM CLIP NAME: (.*)", texts["edl"]) == ["plays.mp4", "old film.avi", "plays.mp4"]
     assert len(json.loads(texts["otio"])["tracks"]["children"][0]["children"]) == 3
-    assert texts["vtt"].count("-->") == 2
+    assert texts["vtt"].count("-->") == texts["markers.edl"].count("|M:A dog, then <a> cat/..") == 2
+    assert [texts[kind].count("<asset-clip ") + texts[kind].count("<sourcetrack>") for kind in ("fcpxml", "xml")] == [
+        3,
+        2,
+    ]
+    whole = json.loads(texts["markers.otio"])["tracks"]["children"][0]["children"]
+    assert [(clip["name"], len(clip["markers"])) for clip in whole] == [("plays.mp4", 2), ("old film.avi", 1)]
 
 
 def test_films(http: httpx.Client, tmp_path: Path) -> None:

@@ -149,11 +149,15 @@ def test_ten_thousand_files_are_one_reading_and_a_folder_that_vanishes_is_waited
         (tmp_path / "away" / "new.mp4").touch()
         (tmp_path / "away").rename(folder)
         assert "new.mp4" in await reading.next()
+        (tmp_path / "trip").mkdir()
+        (tmp_path / "trip" / "moved.mp4").touch()
+        (tmp_path / "trip").rename(folder / "trip")  # one change, the folder's own
+        assert "trip" in await reading.next()
         set_watched(index, folder, False)
         await watch.follow()
         (folder / "later.mp4").touch()
         await asyncio.sleep(1)
-        assert len(reading.seen) == 3
+        assert len(reading.seen) == 4
         await watch.close()
 
     asyncio.run(watched())

@@ -111,6 +111,7 @@ def test_states_and_shapes(http: httpx.Client) -> None:
     assert [one["state"] for one in states.values()][:1] == ["playable"]
     assert {one["state"] for one in states.values()} <= {"playable", "needs_proxy", "proxy"}
     assert states["new.mkv"]["codec"] == "hevc"
+    assert (states["new.mkv"]["container"], states["plays.mp4"]["proxy_how"]) == ("Matroska", None)
     assert (states["plays.mp4"]["width"], states["plays.mp4"]["height"]) == (160, 48)
     assert states["plays.mp4"]["subtitles_url"] == of("plays.mp4", "/subtitles")
     assert states["new.mkv"]["subtitles_url"] is None
@@ -123,6 +124,9 @@ def test_a_proxy_is_made_and_plays(http: httpx.Client, tmp_path: Path, video_id:
     refused = http.get(of(video_id, "/stream"))
     assert refused.status_code == 409
     assert refused.json()["error"]["code"] == "needs_proxy"
+    assert http.get(of(video_id)).json()["proxy_how"] == how
+    in_seconds = "browsers play its h264, but not from Matroska" in refused.json()["error"]["message"]
+    assert in_seconds == (how == "remuxed")
     first, second = (http.post(of(video_id, "/proxy")) for _ in range(2))
     assert first.status_code == second.status_code == 202
     assert first.json()["id"] == second.json()["id"]

@@ -76,7 +76,7 @@ def test_progress_and_what_is_left(jobs: Jobs) -> None:
     assert ended(jobs, job).status == "cancelled"
 
 
-def test_how_they_fail(jobs: Jobs, capfd: pytest.CaptureFixture[str]) -> None:
+def test_how_they_fail(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:
     made = [
         jobs.start("proxy", task) for task in (tasks.refuse, tasks.crash, tasks.fall_dead, tasks.return_the_unsendable)
     ]
@@ -91,7 +91,7 @@ def test_how_they_fail(jobs: Jobs, capfd: pytest.CaptureFixture[str]) -> None:
     assert "killed by signal 9" in killed.error.message
     assert "start it again: what was finished stays" in killed.error.message
     assert unsendable.error is not None
-    assert "ZeroDivisionError" in capfd.readouterr().err  # what was our mistake is in the log
+    assert "ZeroDivisionError" in caplog.text  # what was our mistake is in the log
     assert ended(jobs, jobs.start("proxy", tasks.count, 1, 0.0)).status == "done"
 
 

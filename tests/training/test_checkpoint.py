@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from prvr.core.errors import CheckpointError
 from prvr.core.weights import load_weights, put_weights, read_metadata, save_weights
 from prvr.parts.bert_adam import BertAdam
 from prvr.training.checkpoint import load_state, read_notes, restore, save_state
+from tests.fresh import Fresh
 
 OPTIMIZERS: dict[str, Callable[[Iterator[nn.Parameter]], Optimizer]] = {
     "BertAdam": lambda p: BertAdam(p, lr=0.1, total_steps=9),
@@ -137,6 +136,7 @@ from prvr.core.weights import save_weights
 os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # the bytes are written, the name is not yet given
 save_weights(Path({str(path)!r}), {{"w": torch.zeros(3)}}, {{}})
 """
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    with Fresh(code) as killed:
+        assert killed.wait() == -9
     assert load_weights(path)[0]["w"].tolist() == [1, 1, 1]
     assert len(list(tmp_path.glob(".*.tmp"))) == 1

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,10 +16,9 @@ from prvr.core.weights import load_weights
 from prvr.training.checkpoint import load_state
 from prvr.training.distributed import ALONE, Ranks, deal, is_first, joined, share
 from prvr.training.step import make_step
+from tests.fresh import Fresh
 from tests.training.make import objective
 from tests.training.ranks import SIZES, gradients, make_batch, nested, run
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +26,15 @@ def _double() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+RANK = """
+import sys, warnings
+from pathlib import Path
+from tests.training.ranks import main
+warnings.simplefilter("error")
+main(Path(sys.argv[1]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +45,10 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-W", "error", "-m", "tests.training.ranks", str(folder)]
-    environments = [{**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
-    ranks = [
-        subprocess.Popen(command, env=env, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for env in environments
-    ]
-    try:
-        said = [rank.communicate(timeout=600)[0] for rank in ranks]
-    finally:
-        for rank in ranks:
-            rank.kill()
-    assert ([rank.returncode for rank in ranks], said) == ([0, -9], ["", ""])  # nobody says a word
+    environments = [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(2)]
+    with ExitStack() as held:
+        ranks = [held.enter_context(Fresh(RANK, folder, environment=one)) for one in environments]
+        assert [(rank.wait(), rank.said()) for rank in ranks] == [(0, ""), (-9, "")]  # nobody says a word
     return folder
 
 

@@ -97,10 +97,10 @@ export interface components {
       /** @description And what to do. */
       reason: string;
       /**
-       * @description It cannot be looked at; it is no video that opens; no picture of it can be had.
+       * @description It cannot be looked at; it is no video that opens; no picture of it can be had; it is cut off, and was read as far as it goes.
        * @enum {string}
        */
-      stage: "find" | "open" | "decode";
+      stage: "find" | "open" | "decode" | "cut";
     };
     /** @description What could not be read, in order of the paths. */
     Failures: {

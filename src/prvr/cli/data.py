@@ -17,17 +17,27 @@ if TYPE_CHECKING:
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """data, with verbs of its own."""
     data = verbs.add_parser("data", help="look at, check, convert or simulate the data of a benchmark")
+    data.description = "Look at, check, convert or simulate the data of a benchmark."
+    data.shows("prvr data check DIR", "prvr data convert annotations/ out/ --to tvr")
     inner = data.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser, required=True)
 
     info = inner.add_parser("info", help="what the annotations hold, a line a split")
     info.add_argument("folder", type=Path, help="folder of annotations in any known form")
     info.add_argument("--json", action="store_true", help="print it as JSON")
     info.set_defaults(run=run_info)
+    info.description = "Say what the annotations of a folder hold, a line a split, beside the published counts."
+    info.shows(
+        "prvr data info DIR",
+    )
 
     check = inner.add_parser("check", help="what is there, what is missing, and what it would need")
     check.add_argument("folder", type=Path, help="folder of annotations and features")
     check.add_argument("--json", action="store_true", help="print the checks as JSON")
     check.set_defaults(run=run_check)
+    check.description = "Say what of a benchmark is in a folder, what is missing, and what would bring it."
+    check.shows(
+        "prvr data check DIR",
+    )
 
     convert = inner.add_parser("convert", help="annotations from one form to another, nothing lost unsaid")
     convert.add_argument("source", type=Path, help="a file, or a folder of them")
@@ -39,6 +49,10 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
         help="the form to write (default: %(default)s)",
     )
     convert.set_defaults(run=run_convert)
+    convert.description = "Convert annotations from one form to another; what the other form cannot hold is reported."
+    convert.shows(
+        "prvr data convert annotations/ out/ --to qvhighlights",
+    )
 
     simulate = inner.add_parser("simulate", help="simulated features over real annotations, in the published layout")
     simulate.add_argument("annotations", type=Path, help="folder of annotations in any known form")
@@ -48,6 +62,13 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     simulate.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     simulate.add_argument("--encoder", help="a text encoder: a folder or a hub name (default: hashed words)")
     simulate.set_defaults(run=run_simulate)
+    simulate.description = (
+        "Make simulated features for real annotations, in the published layout. "
+        "They compare methods and say nothing of real videos."
+    )
+    simulate.shows(
+        "prvr data simulate annotations/ --out simulated --difficulty hard",
+    )
 
 
 def run_info(args: argparse.Namespace) -> int:

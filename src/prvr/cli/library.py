@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prvr.cli.screen import DONE, FAILED, NONE, Parser, device_option, emit, positive, reading_bar, say, trust_option
+from prvr.cli.screen import (
+    DONE,
+    FAILED,
+    NONE,
+    PARTIAL,
+    Parser,
+    agreed,
+    device_option,
+    emit,
+    index_option,
+    positive,
+    reading_bar,
+    say,
+    trust_option,
+    yes_option,
+)
 from prvr.cli.videos import bring_encoder, closing, extraction, limits, reading_options, sampling
 from prvr.core.errors import ConfigError, IndexFolderError, QueryError
 from prvr.core.files import there
+from prvr.core.text import count
 
 if TYPE_CHECKING:
+    from prvr.core.types import Encoder
     from prvr.search.engine import SearchEngine
     from prvr.search.export import SearchHit
     from prvr.search.indexing import Indexing
@@ -20,56 +38,100 @@ if TYPE_CHECKING:
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """index, search."""
-    _add_index(verbs.add_parser("index", help="folders of video to an index that can be searched"))
-    search = verbs.add_parser(
-        "search",
-        help="a sentence to ranked videos with moments",
-        epilog='queries: "a dog jumps", "a dog -cat", "a door opens then a dog runs within 30s", '
-        '"a dog path:holiday after:2024 longer:5m tag:family"',
+    _add_index(
+        verbs.add_parser(
+            "index",
+            help="folders of video to an index that can be searched",
+            description="Read folders of video into an index that can be searched. Run it again whenever files came, "
+            "changed or moved: only those are read. Stop it whenever you like: what is finished stays.",
+        )
     )
+    _add_search(
+        verbs.add_parser(
+            "search",
+            help="a sentence to ranked videos with moments",
+            description="Find the videos, and the moments in them, that a sentence describes.",
+        )
+    )
+
+
+def _add_search(search: Parser) -> None:
     search.add_argument("query", nargs="*", help="what happens, in a sentence; several are answered together")
     search.add_argument("--image", type=Path, help="search by a picture")
     search.add_argument("--like", metavar="VIDEO@START-END", help="more like this moment, seconds")
-    search.add_argument("--index", type=Path, help="the index folder (default: the one for this user)")
-    search.add_argument("-k", "--top-k", type=int, default=5, help="videos to show (default: %(default)s)")
-    search.add_argument("--all", action="store_true", help="show what is no better than a guess, too")
-    search.add_argument("--fail-if-none", action="store_true", help="exit with 4 when no hit is better than a guess")
-    search.add_argument("--no-words", action="store_true", help="leave names and subtitles out")
-    search.add_argument("--uncalibrated", action="store_true", help="rank by the bare score")
-    search.add_argument(
+    index_option(search)
+    search.add_argument("--json", action="store_true", help="print JSON: for each query what was asked, and the hits")
+    ranking = search.add_argument_group("what is ranked and shown")
+    ranking.add_argument("-k", "--top-k", type=int, default=5, help="videos to show (default: %(default)s)")
+    ranking.add_argument("--all", action="store_true", help="show what is no better than a guess, too")
+    ranking.add_argument("--fail-if-none", action="store_true", help="exit with 4 when no hit is better than a guess")
+    ranking.add_argument("--no-words", action="store_true", help="leave names and subtitles out")
+    ranking.add_argument("--uncalibrated", action="store_true", help="rank by the bare score")
+    export = search.add_argument_group("export")
+    export.add_argument(
         "--export",
         type=Path,
         metavar="FILE",
         help="write the moments: .csv .json .vtt .mp4 .webm; for editing programs .edl .otio .fcpxml .xml, "
         "or .markers.edl and so on for markers on whole videos",
     )
-    search.add_argument("--before", type=float, default=0.0, help="start exported moments so many seconds earlier")
-    search.add_argument("--after", type=float, default=0.0, help="end exported moments so many seconds later")
-    search.add_argument("--encoder", help="where the index's encoder lies now, if it was moved")
-    search.add_argument("--json", action="store_true", help="print the hits as JSON")
-    device_option(search)
-    trust_option(search)
+    export.add_argument("--before", type=float, default=0.0, help="start exported moments so many seconds earlier")
+    export.add_argument("--after", type=float, default=0.0, help="end exported moments so many seconds later")
+    machine = search.add_argument_group("model and machine")
+    machine.add_argument("--encoder", help="where the index's encoder lies now, if it was moved")
+    device_option(machine)
+    trust_option(machine)
     search.set_defaults(run=run_search, wrong=search.error)
+    search.shows(
+        'prvr search "a dog jumps into the pool"',
+        'prvr search "a dog -cat"                                          # not where a cat shows',
+        'prvr search "a door opens then a dog runs within 30s"             # one after the other',
+        'prvr search "a dog path:holiday after:2024 longer:5m tag:family"  # filters',
+        'prvr search "a goal" --export goals.edl --before 2 --after 3',
+    )
 
 
 def _add_index(index: Parser) -> None:
     reading_options(index, encoder=None, paths="*")
-    index.add_argument("--index", type=Path, help="the index folder (default: one for this user)")
-    index.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
+    index_option(index)
+    index.add_argument("--tag", action="append", default=[], help="give the videos below PATH a tag (`prvr untag`)")
     index.add_argument("--prune", action="store_true", help="take out the videos below PATH whose files are gone")
-    index.add_argument("--tag", action="append", default=[], help="give the videos below PATH a tag")
-    index.add_argument("--home", type=Path, help="sentences of this domain that none of the videos shows, a line each")
-    index.add_argument("--engine", metavar="URL", help="keep the vectors in a server: qdrant://host:port/collection")
-    index.add_argument("--tokens", choices=["fp16", "fp32", "int8"], help="how a new index keeps vectors (fp16)")
-    index.add_argument(
-        "--alike", type=float, help="a new index keeps neighbouring frames this alike as one, such as 0.98"
+    made = index.add_argument_group("how an index is made")
+    made.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
+    made.add_argument("--home", type=Path, help="sentences of this domain that none of the videos shows, a line each")
+    made.add_argument("--engine", metavar="URL", help="keep the vectors in a server: qdrant://host:port/collection")
+    made.add_argument("--tokens", choices=["fp16", "fp32", "int8"], help="how vectors are kept (fp16)")
+    made.add_argument(
+        "--alike", type=float, help="merge neighbouring frames that are at least this alike, such as 0.98"
     )
-    index.add_argument("--verify", action="store_true", help="read all of the index and name what is damaged")
-    index.add_argument("--repair", action="store_true", help="make again just what is damaged")
-    index.add_argument("--failures", action="store_true", help="name the files that could not be read")
-    index.add_argument("--retry", action="store_true", help="try these again, the ignored too")
-    trust_option(index)
+    made.add_argument(
+        "--replace",
+        action="store_true",
+        help="make the index anew, for another encoder, model or form: all its videos are read again; asks first",
+    )
+    yes_option(made)
+    trust_option(made)
+    care = index.add_argument_group("upkeep")
+    care.add_argument("--failures", action="store_true", help="name the files that could not be read")
+    care.add_argument("--retry", action="store_true", help="try these again, the ignored too")
+    care.add_argument(
+        "--ignore",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="leave one of these alone until it changes",
+    )
+    care.add_argument("--verify", action="store_true", help="read all of the index and name what is damaged")
+    care.add_argument("--repair", action="store_true", help="make again just what is damaged")
     index.set_defaults(run=run_index, wrong=index.error)
+    index.shows(
+        "prvr index ~/Videos",
+        "prvr index ~/Videos --exclude private --exclude '*.part.mp4' --prune",
+        "prvr index ~/Videos/2024 --tag family",
+        "prvr index --replace --encoder openai/clip-vit-base-patch32   # another model, the same videos",
+        "prvr index --ignore ~/Videos/broken.mp4",
+    )
 
 
 def run_index(args: argparse.Namespace) -> int:
@@ -80,27 +142,45 @@ def run_index(args: argparse.Namespace) -> int:
     folder = args.index or index_folder()
     if args.verify or args.repair:
         return _upkeep(folder, repair=args.repair)
+    if args.ignore:
+        return _ignore(args.ignore, folder)
     if args.failures or (args.retry and not args.paths and not failures(folder)):
         return _failures(args, folder)
-    if not args.paths and not args.retry:
-        args.wrong("the following arguments are required: PATH (or --retry, --failures, --verify, --repair)")
+    if not args.paths and not args.retry and not args.replace:
+        args.wrong(
+            "the following arguments are required: PATH "
+            "(or --retry, --failures, --ignore, --replace, --verify, --repair)"
+        )
+    if args.replace and (args.retry or args.prune or args.engine):
+        args.wrong("--replace reads all videos of the index again: leave --retry, --prune and --engine out")
     return _index(args, folder)
 
 
 def _index(args: argparse.Namespace, folder: Path) -> int:
-    from prvr.index.opening import header_of
     from prvr.index.segments import VectorForm
     from prvr.ranker.ranker import open_run
+    from prvr.search.choosing import choose_encoder
     from prvr.search.indexing import build_index
+    from prvr.search.replacing import replace_index
 
-    name = args.encoder
-    if name is None and (maker := open_run(args.model) if args.model else header_of(folder)):
-        name = maker.encoder.source or maker.encoder.name
-    encoder = bring_encoder(name or "world", args)
+    name, why = args.encoder, ""
+    if name is None and args.model:
+        made = open_run(args.model).encoder
+        name = made.source or made.name
+    elif name is None:
+        name, why = choose_encoder(args.paths, folder)
+    encoder = bring_encoder(name, args, why)
     rate, most, workers = sampling(args)
     home = _lines(args.home) if args.home else []
+    build: Callable[..., Indexing] = partial(
+        build_index, prune=args.prune, engine=args.engine, retry=() if args.retry else None
+    )
+    if args.replace:
+        if not _replacing(args, folder, encoder):
+            return DONE
+        build = replace_index
     with reading_bar() as show:
-        done = build_index(
+        done = build(
             args.paths,
             folder,
             encoder,
@@ -108,11 +188,9 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             rate=rate,
             max_frames=most,
             workers=workers,
-            prune=args.prune,
             tags=args.tag,
-            engine=args.engine,
             form=VectorForm(tokens=args.tokens or "fp16", alike=args.alike) if args.tokens or args.alike else None,
-            retry=() if args.retry else None,
+            exclude=args.exclude,
             home=home,
             on_progress=show,
         )
@@ -127,23 +205,62 @@ def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated:
                 "index": str(folder),
                 "videos": done.num_videos,
                 "removed": done.removed,
+                "missing": done.missing,
+                "notes": done.notes,
                 "bytes_per_hour": done.bytes_per_hour,
                 "calibrated": calibrated,
                 **extraction(done.extraction),
             }
         )
     if done.removed:
-        say(f"{len(done.removed)} videos taken out whose files are gone")
-    code = closing(done.extraction, f"searchable in {folder}", args.paths)
-    if done.extraction.failed:
-        say(f"What could not be read is kept: `prvr index --failures --index {folder}`; --retry tries it again")
+        whose = "file is" if len(done.removed) == 1 else "files are"
+        say(f"{count(len(done.removed), 'video')} taken out whose {whose} gone")
+    for note in done.notes:
+        say(f"note     {note}")
+    here = f" --index {folder}" if args.index else ""
+    known = f"`prvr index --failures{here}` names them, --retry tries them again, --ignore FILE leaves one alone"
+    code = closing(done.extraction, f"searchable in {folder}", args.paths, known=known)
+    if code == PARTIAL:
+        say(f"What could not be read is kept: `prvr index --failures{here}` names it, --retry tries it again")
+    if done.missing:
+        is_, it = ("is", "it") if len(done.missing) == 1 else ("are", "them")
+        say(f"{count(len(done.missing), 'video')} {is_} missing; --prune takes {it} out (`prvr list --missing{here}`)")
     if code != FAILED:
         if done.bytes_per_hour:
             say(f"{done.bytes_per_hour / 1e6:.1f} MB an hour of video")
         if not calibrated:
             say("Too few videos to say how sure a hit is: confidence is not calibrated")
-        say(f'Next: prvr search "what happens in it" --index {folder}')
+        say(f'Next: prvr search "what happens in it"{here}')
     return code
+
+
+def _replacing(args: argparse.Namespace, folder: Path, encoder: Encoder) -> bool:
+    """Say what an index made anew keeps and loses, and ask; -> whether to go on."""
+    from prvr.search.replacing import look_at
+
+    old = look_at(folder)
+    if old.header is None:
+        return True
+    gone = len(old.facts) - len(old.files)
+    say(
+        f"{folder}: was made with encoder {old.header.encoder.fingerprint} and model {old.header.model}; "
+        f"it is made anew with {encoder.spec.fingerprint}{f' and {args.model}' if args.model else ''}"
+    )
+    say(f"It answers as it is until then. {count(len(old.files), 'video')} read again, where that is needed; tags stay")
+    say("What was read for the old one is kept in the folder, so that going back reads nothing")
+    if gone:
+        say(f"{count(gone, 'video')} without a file: kept only where {encoder.spec.fingerprint} has read it before")
+    return agreed("Go on?", yes=args.yes, otherwise="--replace")
+
+
+def _ignore(files: Sequence[Path], folder: Path) -> int:
+    """Leave files alone that could not be read."""
+    from prvr.search.keeping import ignore_file
+
+    for file in files:
+        ignore_file(folder, file.expanduser())
+    say(f"{count(len(files), 'file')} left alone until changed; `prvr index --retry` tries all again")
+    return DONE
 
 
 def _failures(args: argparse.Namespace, folder: Path) -> int:
@@ -176,9 +293,9 @@ def _upkeep(folder: Path, *, repair: bool) -> int:
         say(f"{folder}: every file is as it was written")
         return DONE
     if repair:
-        say(f"{len(found)} damages, {len(made)} videos made again")
+        say(f"{count(len(found), 'damage')} mended, {count(len(made), 'video')} made again")
         return DONE
-    say(f"{len(found)} damages; mend them with `prvr index --repair --index {folder}`")
+    say(f"{count(len(found), 'damage')}; mend them with `prvr index --repair --index {folder}`")
     return FAILED
 
 
@@ -205,11 +322,7 @@ def run_search(args: argparse.Namespace) -> int:
         say(problem)
     if args.json:
         rows = [[{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(hits, 1)] for _, hits in answers]
-        emit(
-            rows[0]
-            if len(rows) == 1
-            else [{"query": query, "hits": row} for (query, _), row in zip(answers, rows, strict=True)]
-        )
+        emit([{"query": query, "hits": row} for (query, _), row in zip(answers, rows, strict=True)])
     else:
         for query, hits in answers:
             if len(answers) > 1:

@@ -38,21 +38,31 @@ def _add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
     train.add_argument("--json", action="store_true", help="print the result as JSON")
     device_option(train)
     train.set_defaults(run=run_train)
+    train.description = (
+        "Train a recipe on annotated features, and keep the epoch that is best on the validation split. "
+        "The same command goes on after an interruption."
+    )
+    train.shows(
+        "prvr train prvr.methods.msc.runs:world --data demo",
+        "prvr train prvr.methods.msc.runs:qvhighlights --data DIR --set train.epochs=50 --seed 1",
+        "prvr train my_lab.agree:world --data demo   # a recipe of your own",
+    )
 
 
 def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
     evaluate = verbs.add_parser("evaluate", help="measure a run, `zero-shot` or a submission on a split")
     evaluate.add_argument("what", metavar="RUN", nargs="?", help="a run folder, or zero-shot for the bare encoder")
-    evaluate.add_argument(
+    submitted = evaluate.add_argument_group("a submission")
+    submitted.add_argument(
         "--submission",
         type=Path,
         metavar="FILE",
         help="in place of RUN: a file for the evaluator of QVHighlights or TVR; --data may then be the annotation file",
     )
-    evaluate.add_argument(
+    submitted.add_argument(
         "--lenient", action="store_true", help="submission: score what there is where the published evaluator fails"
     )
-    evaluate.add_argument(
+    submitted.add_argument(
         "--nms", type=float, metavar="IOU", help="submission: drop windows that overlap a better one by more than this"
     )
     _data(evaluate)
@@ -64,6 +74,14 @@ def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
     device_option(evaluate)
     trust_option(evaluate)
     evaluate.set_defaults(run=run_evaluate)
+    evaluate.description = (
+        "Measure a run, the bare encoder or a submission file on a split: recalls, moments, how sure the numbers are."
+    )
+    evaluate.shows(
+        "prvr evaluate runs/msc-world --data demo --intervals",
+        "prvr evaluate zero-shot --data demo",
+        "prvr evaluate --submission val.jsonl --data DIR",
+    )
 
 
 def _add_compare(verbs: argparse._SubParsersAction[Parser]) -> None:
@@ -84,6 +102,11 @@ def _add_compare(verbs: argparse._SubParsersAction[Parser]) -> None:
     compare.add_argument("--json", action="store_true", help="print the tables as JSON")
     device_option(compare)
     compare.set_defaults(run=run_compare)
+    compare.description = "Train and measure every system under one protocol, ours beside the published values."
+    compare.shows(
+        "prvr compare --data DIR --systems msc,ms-sl,zero-shot",
+        "prvr compare --data DIR --systems all --seeds 3",
+    )
 
 
 def _add_reproduce(verbs: argparse._SubParsersAction[Parser]) -> None:
@@ -110,6 +133,8 @@ def _add_reproduce(verbs: argparse._SubParsersAction[Parser]) -> None:
     reproduce.add_argument("--json", action="store_true", help="print the table as JSON")
     device_option(reproduce)
     reproduce.set_defaults(run=run_reproduce)
+    reproduce.description = "Make a table or figure of the MSC paper from your data, ours beside the published values."
+    reproduce.shows("prvr reproduce table1 --data DIR --seeds 3", "prvr reproduce figure1 --data DIR")
 
 
 def _add_import(verbs: argparse._SubParsersAction[Parser]) -> None:
@@ -124,6 +149,12 @@ def _add_import(verbs: argparse._SubParsersAction[Parser]) -> None:
     bring.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
     bring.add_argument("--out", type=Path, required=True, help="run folder")
     bring.set_defaults(run=run_import)
+    bring.description = (
+        "Import an official checkpoint, as the authors' code writes it, as a run. Nothing in the file is executed."
+    )
+    bring.shows(
+        "prvr import-checkpoint best.ckpt --data DIR --out runs/official",
+    )
 
 
 def _data(parser: Parser) -> None:

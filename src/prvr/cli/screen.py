@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import difflib
 import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from prvr.core.errors import ConfigError
+from prvr.core.text import nearest
 
 if TYPE_CHECKING:
     from prvr.features.extract import Progress
@@ -40,27 +41,38 @@ def emit(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, indent=1))
 
 
+class ExamplesAsTheyAre(argparse.HelpFormatter):
+    """Fills paragraphs, but leaves the lines of examples."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith("examples:") else super()._fill_text(text, width, indent)
+
+
 class Parser(argparse.ArgumentParser):
-    """One line for a wrong command line, with the nearest name that exists."""
+    """One line for a wrong command line, with the nearest name that exists; help that ends with examples."""
+
+    def shows(self, *examples: str) -> None:
+        """End the help with commands to copy."""
+        self.formatter_class = ExamplesAsTheyAre
+        self.epilog = "\n".join(["examples:", *(f"  {line}" for line in examples)])
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and what to do, and leave with the code for usage."""
         words = message.split("'")
         if "invalid choice" in message and len(words) > 2:
-            near = difflib.get_close_matches(
-                words[1], words[3::2] or message.split("choose from ")[-1].split(", "), n=1
-            )
-            message = f"no {words[1]!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+            names = words[3::2] or message.split("choose from ")[-1].rstrip(")").split(", ")
+            near = nearest(words[1], names)
+            message = f"no {words[1]!r}" + (f"; did you mean {near!r}?" if near else "")
         say(f"{self.prog}: {message} (`{self.prog} --help` shows what there is)")
         raise SystemExit(USAGE)
 
 
-def device_option(parser: Parser) -> None:
+def device_option(parser: Parser | argparse._ArgumentGroup) -> None:
     """--device, of every verb that computes."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
 
 
-def trust_option(parser: Parser) -> None:
+def trust_option(parser: Parser | argparse._ArgumentGroup) -> None:
     """--trust, of every verb that opens a model."""
     parser.add_argument(
         "--trust",
@@ -78,9 +90,47 @@ def positive(value: float, name: str) -> float:
     return value
 
 
+def agreed(question: str, *, yes: bool, otherwise: str) -> bool:
+    """Whether the user says yes to a question, there where somebody can be asked.
+
+    `yes`: it was said on the command line. Raises ConfigError, saying what to add, where nobody sits.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{otherwise}: nobody can be asked here; add --yes")
+    say(f"{question} [y/N]")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def yes_option(parser: Parser | argparse._ArgumentGroup) -> None:
+    """--yes, of every verb that asks."""
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def index_option(parser: Parser) -> None:
+    """--index, of every verb that looks at a library."""
+    parser.add_argument("--index", type=Path, help="the index folder (default: the one for this user)")
+
+
+class Piped:
+    """Progress where there is no terminal: a line now and then, so that a log says that something happens."""
+
+    def __init__(self, title: str, *, every_s: float = 30.0, now: Callable[[], float] = time.monotonic) -> None:
+        self._title, self._every_s, self._now = title, every_s, now
+        self._due = now() + every_s
+
+    def __call__(self, done: int, total: int, word: str) -> None:
+        """Say it, if the last line is old."""
+        now = self._now()
+        if now >= self._due:
+            self._due = now + self._every_s
+            say(f"{self._title}: {done:,} of {total:,}  {word}".rstrip())
+
+
 @contextlib.contextmanager
 def _bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
-    """So many of so many, time left, and a word beside it; gone when done, silent where there is no terminal."""
+    """So many of so many, time left, and a word beside it; gone when done, a line now and then without a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -92,16 +142,20 @@ def _bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
         TextColumn("{task.fields[word]}", markup=False),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    if not console.is_terminal:
+        yield Piped(title)
+        return
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=None, word="")
         yield lambda done, total, word: bar.update(task, completed=done, total=total, word=word)
 
 
 @contextlib.contextmanager
-def count_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """So many of so many."""
+def count_bar(title: str, *, unit: str = "") -> Iterator[Callable[[int, int], None]]:
+    """So many of so many; with the unit MB, of bytes."""
+    size = 1_000_000 if unit == "MB" else 1
     with _bar(title) as show:
-        yield lambda done, total: show(done, total, "")
+        yield lambda done, total: show(done // size, total // size, unit)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prvr.cli.screen import DONE, Parser, device_option, emit, say, trust_option
+from prvr.core.text import nearest
 
 if TYPE_CHECKING:
     from prvr.serve.runner import Started
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """serve."""
-    serve = verbs.add_parser("serve", help="the page and the HTTP interface over an index, until Ctrl-C")
+    serve = verbs.add_parser(
+        "serve",
+        help="the page and the HTTP interface over an index, until Ctrl-C",
+        description="Serve the page and the HTTP interface over an index, until Ctrl-C. Nothing leaves this machine.",
+    )
     serve.add_argument(
         "--index",
         type=Path,
@@ -30,18 +35,23 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
         metavar="FOLDER",
         help="let the page add folders below this one too, beside your home folder",
     )
-    serve.add_argument(
+    serve.add_argument("--open", action=argparse.BooleanOptionalAction, help="open the page (default: on a desktop)")
+    serve.add_argument("--json", action="store_true", help="print the address as JSON")
+    address = serve.add_argument_group("address")
+    address.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; anything but %(default)s requires a token"
     )
-    serve.add_argument("--port", type=int, default=8765, help="or the next free one (default: %(default)s)")
-    serve.add_argument("--root-path", default="", help="the path below which a proxy passes requests on, such as /prvr")
-    serve.add_argument("--open", action=argparse.BooleanOptionalAction, help="open the page (default: on a desktop)")
-    serve.add_argument("--encoder", help="where the model of the index is now, if it was moved")
-    serve.add_argument("--new-token", action="store_true", help="make a new token; the old one stops working")
-    serve.add_argument("--json", action="store_true", help="print the address as JSON")
-    device_option(serve)
-    trust_option(serve)
+    address.add_argument("--port", type=int, default=8765, help="or the next free one (default: %(default)s)")
+    address.add_argument("--root-path", default="", help="below this path of a proxy, such as /prvr")
+    address.add_argument("--new-token", action="store_true", help="make another token, the old one ends")
+    machine = serve.add_argument_group("model and machine")
+    machine.add_argument("--encoder", help="where the index's encoder lies now, if it was moved")
+    device_option(machine)
+    trust_option(machine)
     serve.set_defaults(run=run_serve)
+    serve.shows(
+        "prvr serve", "prvr serve --index demo --port 9000", "prvr serve --host 0.0.0.0   # for others: prints a token"
+    )
 
 
 def run_serve(args: argparse.Namespace) -> int:
@@ -79,6 +89,13 @@ def run_serve(args: argparse.Namespace) -> int:
     return DONE
 
 
+def serve_folder(folder: Path, *, device: str) -> int:
+    """The page over an index folder, with every option as it is when nobody gives it."""
+    parser = Parser()
+    add_verbs(parser.add_subparsers(parser_class=Parser))
+    return run_serve(parser.parse_args(["serve", "--index", str(folder), "--device", device]))
+
+
 def _tell(args: argparse.Namespace, made: str | None, started: Started) -> None:
     """Where the page is, and what it needs."""
     import sys
@@ -94,7 +111,7 @@ def _tell(args: argparse.Namespace, made: str | None, started: Started) -> None:
         sys.stdout.flush()
     say(f"Open      {started.page}      (Ctrl-C stops{'; nothing leaves this machine' if config.open else ''})")
     for desk in started.desks:
-        say(f"Library   {library_line(desk)}")
+        say(f"Library   {library_line(desk, named=bool(args.index))}")
     if not config.open:
         say(f"Others    http://{reachable(config.host)}:{config.port}{config.root_path}/")
     if made:
@@ -112,12 +129,25 @@ def on_desktop() -> bool:
     return bool(shown) and sys.stderr.isatty()
 
 
-def library_line(desk: Desk) -> str:
-    """What is served."""
+def library_line(desk: Desk, *, named: bool = False) -> str:
+    """What is served; `named` says that the user typed this folder."""
     holdings = desk.known
     if holdings is None:
-        return f"none yet in {desk.folder}: add a folder on the page, or run `prvr index PATH --index {desk.folder}`"
+        how = f"add a folder on the page, or run `prvr index PATH --index {desk.folder}`"
+        return (
+            f"no index in {desk.folder}{_meant(desk.folder)}: {how}" if named else f"none yet in {desk.folder}: {how}"
+        )
     minutes = sum(facts.duration_s for facts in holdings.facts.values()) / 60
     how = f"model {holdings.model}, encoder {holdings.encoder.fingerprint}"
     sure = "" if holdings.calibrated else "; too few videos for confidence"
     return f"{len(holdings.facts)} videos, {minutes:.0f} min      {how}{sure}"
+
+
+def _meant(named: Path) -> str:
+    """The index beside it whose name is like the one that was typed."""
+    from prvr.search.places import is_index
+
+    beside = named.absolute().parent
+    names = [path.name for path in beside.iterdir() if is_index(path)] if beside.is_dir() else []
+    near = nearest(named.name, names)
+    return f" (did you mean {named.with_name(near)}?)" if near else ""

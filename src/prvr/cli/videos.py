@@ -21,6 +21,7 @@ from prvr.cli.screen import (
     say,
     training_bar,
 )
+from prvr.core.text import count
 
 if TYPE_CHECKING:
     from prvr.core.types import Encoder, EncoderSpec
@@ -34,42 +35,82 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     demo.add_argument("--size", default="demo", help="tiny or demo (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="of the world (default: %(default)s)")
     demo.add_argument("--seeds", type=int, default=1, help="training runs a row of the table (default: %(default)s)")
+    demo.add_argument("--serve", action="store_true", help="open the page at once, and train nothing")
     device_option(demo)
     demo.set_defaults(run=run_demo)
+    demo.description = (
+        "Make a small library of videos and go the whole way through it. A second call does what is missing."
+    )
+    demo.shows("prvr demo", "prvr demo --size tiny --out /tmp/demo")
 
     extract = verbs.add_parser("extract", help="videos to features, safe to stop and go on")
-    reading_options(extract, encoder="world")
+    reading_options(extract, encoder=None)
     extract.add_argument("--out", type=Path, required=True, help="the feature store")
     extract.set_defaults(run=run_extract)
+    extract.description = (
+        "Read videos into a feature store, for training. Stop it whenever you like: what is finished stays."
+    )
+    extract.shows(
+        "prvr extract videos/ --encoder world --out features", "prvr extract a.mp4 b.mp4 --out features --rate 2"
+    )
 
     doctor = verbs.add_parser("doctor", help="check this machine, a line a check, with the fix")
     doctor.add_argument("--index", type=Path, help="the index folder to look at (default: the one for this user)")
     doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
     doctor.set_defaults(run=run_doctor)
+    doctor.description = "Check this machine and the index, a line a check, each with its fix."
+    doctor.shows("prvr doctor", "prvr doctor --json   # what a bug report needs")
 
 
 def reading_options(parser: Parser, *, encoder: str | None, paths: str = "+") -> None:
     """What every verb that reads videos takes."""
     parser.add_argument("paths", nargs=paths, type=Path, metavar="PATH", help="video files, or folders to walk")
-    parser.add_argument("--encoder", default=encoder, help="world, a folder, or a hub name")
-    parser.add_argument("--rate", type=float, default=1.0, help="frames a second (default: %(default)s)")
-    parser.add_argument("--max-frames", type=int, help="at most so many a video, spread over its length")
-    parser.add_argument("--workers", type=int, help="videos at a time (default: one a core)")
-    parser.add_argument("--dtype", default="auto", help="auto, fp32 or bf16 (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    device_option(parser)
+    reading = parser.add_argument_group("how videos are read")
+    reading.add_argument("--encoder", default=encoder, help="a model of `prvr models`, a folder, or a hub name")
+    reading.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave out files and folders whose name, or path below PATH, fits: '*.part.mp4', private; may be repeated",
+    )
+    reading.add_argument("--rate", type=float, default=1.0, help="frames a second (default: %(default)s)")
+    reading.add_argument("--max-frames", type=int, help="at most so many frames a video, evenly spaced")
+    reading.add_argument("--workers", type=int, help="videos at a time (default: one a core)")
+    reading.add_argument("--dtype", default="auto", help="auto, fp32 or bf16 (default: %(default)s)")
+    device_option(reading)
 
 
 def run_extract(args: argparse.Namespace) -> int:
     """Videos to features."""
     from prvr.features.extract import extract
+    from prvr.features.store import FeatureStore, holds_features
+    from prvr.search.choosing import choose_encoder
 
-    encoder = bring_encoder(args.encoder, args)
+    name, why = args.encoder, ""
+    if name is None and holds_features(args.out):
+        made = FeatureStore.open(args.out).header.encoder
+        name = made.source or made.name
+    elif name is None:
+        name, why = choose_encoder(args.paths)
+    encoder = bring_encoder(name, args, why)
     rate, most, workers = sampling(args)
     with reading_bar() as show:
-        done = extract(args.paths, encoder, args.out, rate=rate, max_frames=most, workers=workers, on_progress=show)
+        done = extract(
+            args.paths,
+            encoder,
+            args.out,
+            rate=rate,
+            max_frames=most,
+            workers=workers,
+            exclude=args.exclude,
+            on_progress=show,
+        )
     if args.json:
-        emit({"store": str(args.out), **extraction(done)})
+        emit({"store": str(args.out), "notes": done.notes, **extraction(done)})
+    for note in done.notes:
+        say(f"note     {note}")
     return closing(done, f"in {args.out}", args.paths)
 
 
@@ -91,15 +132,19 @@ def run_doctor(args: argparse.Namespace) -> int:
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """The whole way, once."""
-    from prvr.demo import Screen
-    from prvr.demo import run_demo as walk
+    """A library that answers, then the page, or the table."""
+    from prvr.demo import Screen, measure, open_library
 
     screen = Screen(
         command=called(), say=say, show=print, counting=count_bar, reading=reading_bar, training=training_bar
     )
     seeds = int(positive(args.seeds, "--seeds"))
-    walk(args.out, screen, size=args.size, seed=args.seed, seeds=seeds, device=args.device)
+    open_library(args.out, screen, size=args.size, seed=args.seed, device=args.device)
+    if args.serve:
+        from prvr.cli.serve import serve_folder
+
+        return serve_folder(args.out, device=args.device)
+    measure(args.out, screen, seeds=seeds, device=args.device)
     return DONE
 
 
@@ -109,33 +154,48 @@ def extraction(done: Extraction) -> dict[str, Any]:
         "made": done.made,
         "kept": done.kept,
         "failed": done.failed,
+        "known": sorted(done.known),
         "ignored": done.ignored,
         "video_s": done.video_s,
         "wall_s": done.wall_s,
     }
 
 
-def closing(done: Extraction, place: str, paths: Sequence[Path]) -> int:
-    """What was done, a line for each file that could not be read; -> the exit code."""
-    for problem in done.failed.values():
+def closing(done: Extraction, place: str, paths: Sequence[Path], *, known: str = "") -> int:
+    """What was done, a line for each file that could not be read, or not whole; -> the exit code.
+
+    Those that failed before and have not changed are counted only, if it is said how they are `known`, and are no
+    reason for code 3: nothing new is wrong.
+    """
+    new = [problem for path, problem in done.failed.items() if not known or path not in done.known]
+    for problem in new:
         say(f"skipped  {problem}")
+    if old := len(done.failed) - len(new):
+        say(f"{count(old, 'file')} still cannot be read, or not whole, as before: {known}")
     if not done.video_ids:
-        where = ", ".join(map(str, paths))
-        say(f"prvr: no video could be read below {where}; give a folder that holds video files" * (not done.failed))
-        return FAILED
+        if paths and not done.failed:
+            say(
+                f"prvr: no video could be read below {', '.join(map(str, paths))}; give a folder that holds video files"
+            )
+        elif new:
+            say(f"{count(len(new), 'file')} could not be read")
+        elif not done.failed:
+            say("There is nothing to try again")
+        return FAILED if done.failed or paths else DONE
     speed = f", {done.video_s / done.wall_s:.0f} x realtime" if done.made and done.wall_s else ""
-    skipped = f", {len(done.failed)} could not be read" if done.failed else ""
+    skipped = f", {len(new)} could not be read or not whole" if new else ""
     skipped += f", {done.ignored} ignored" if done.ignored else ""
-    say(f"{len(done.made)} videos read now{speed}, {len(done.kept)} unchanged{skipped}; {len(done.video_ids)} {place}")
-    return PARTIAL if done.failed else DONE
+    made, kept = count(len(done.made), "video"), len(done.kept)
+    say(f"{made} read now{speed}, {kept} unchanged{skipped}; {len(done.video_ids)} {place}")
+    return PARTIAL if new else DONE
 
 
-def bring_encoder(name: str, args: argparse.Namespace) -> Encoder:
-    """The encoder of a name, announced."""
+def bring_encoder(name: str, args: argparse.Namespace, why: str = "") -> Encoder:
+    """The encoder of a name, announced, with the reason where it was not named."""
     from prvr.encoders.loading import load_encoder
 
     encoder = load_encoder(name, device=args.device, dtype=args.dtype)
-    say(f"Encoder {encoder.spec.fingerprint}, {encoder.spec.width} wide{limits(encoder.spec)}")
+    say(f"Encoder {encoder.spec.fingerprint}" + (f": {why}" if why else limits(encoder.spec)))
     return encoder
 
 
@@ -143,7 +203,7 @@ def limits(spec: EncoderSpec) -> str:
     """What an encoder does not know, said wherever it is used."""
     if spec.domain == "general":
         return ""
-    return f"; it knows the {spec.domain}: for other footage name a general one (--encoder FOLDER or hub name)"
+    return f"; it knows {spec.domain} (`prvr models` names others)"
 
 
 def sampling(args: argparse.Namespace) -> tuple[float, int | None, int | None]:

@@ -7,7 +7,6 @@ what would be right.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import types
@@ -16,6 +15,7 @@ from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from prvr.core.errors import ConfigError
+from prvr.core.text import nearest
 
 T = TypeVar("T")
 
@@ -80,8 +80,8 @@ def closest(name: str, names: Sequence[str], *, what: str) -> str:
     """`name` if it is one of `names`; else ConfigError that suggests the nearest."""
     if name in names:
         return name
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+    near = nearest(name, names, cutoff=0.5)
+    hint = f"did you mean {near!r}?" if near else f"there are {', '.join(names)}"
     raise ConfigError(f"no {what}; {hint}")
 
 
@@ -133,6 +133,8 @@ def _replace(config: T, changes: Mapping[str, Any], *, where: str) -> T:
     values = {}
     for given, change in changes.items():
         path = f"{where}{given}"
+        if given not in names and not where and (deeper := _settings_called(given, config)):
+            raise ConfigError(f"no setting {path!r}; did you mean {' or '.join(map(repr, deeper))}?")
         name = closest(given, names, what=f"setting {path!r}")
         old, is_group = getattr(config, name), dataclasses.is_dataclass(getattr(config, name))
         if isinstance(change, Mapping):
@@ -145,3 +147,15 @@ def _replace(config: T, changes: Mapping[str, Any], *, where: str) -> T:
         else:
             values[name] = convert(change, hints[name], where=path)
     return dataclasses.replace(config, **values)  # type: ignore[type-var]
+
+
+def _settings_called(name: str, config: Any, *, where: str = "") -> list[str]:
+    """The settings of this name in the groups of a tree, such as `train.epochs` of `epochs`."""
+    found = []
+    for field in dataclasses.fields(config):
+        value, path = getattr(config, field.name), f"{where}{field.name}"
+        if dataclasses.is_dataclass(value):
+            found += _settings_called(name, value, where=f"{path}.")
+        elif field.name == name:
+            found.append(path)
+    return found

@@ -7,8 +7,11 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from prvr.core.errors import PrvrError
+
+Presence = Literal["here", "missing", "features_only"]
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -37,6 +40,13 @@ def there(path: Path) -> bool:
     except OSError:
         return True
     return True
+
+
+def presence(path: Path | None) -> Presence:
+    """Whether the file of a video is where it was; what cannot be looked at, for want of a right, is not missing."""
+    if path is None:
+        return "features_only"
+    return "here" if there(path) else "missing"
 
 
 @contextlib.contextmanager

@@ -99,6 +99,16 @@ def parse(text: object) -> Request:
     )
 
 
+def filters_of(text: str) -> Where:
+    """Filters alone, as `path:holiday longer:5m`. Raises QueryError for anything else."""
+    tokens = list(tokens_of(typed(text)))
+    for token in tokens:
+        if token.kind not in FILTERS:
+            names = ", ".join(f"{name}:" for name in FILTERS)
+            raise QueryError(f"{token.raw}: is no filter; write one of {names}, such as path:{token.text or 'holiday'}")
+    return _filters(tokens)
+
+
 def notes_of(text: str) -> list[str]:
     """What somebody should hear who asks this: a line for each `key:` that is no filter, and so is searched as a word.
 

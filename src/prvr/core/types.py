@@ -11,11 +11,22 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
+from prvr.core.files import Presence, presence
+from prvr.core.text import text_of
+
 if TYPE_CHECKING:  # whoever only reads video files needs no torch
     from torch import Tensor
 
 Span = tuple[float, float]
 """A moment: start and end in seconds."""
+
+
+class Cue(NamedTuple):
+    """What is said in a video, and when."""
+
+    start_s: float
+    end_s: float
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +59,7 @@ class VideoInfo:
     container: str = ""  # as people call it: Matroska, MPEG-TS
     copyable: bool = False  # browsers play the pictures as they are, from an MP4
     pixel_aspect: float = 1.0  # width of a pixel over its height, after rotation
+    start_s: float = 0.0  # when the first picture is shown
 
 
 class TextFeatures(NamedTuple):
@@ -70,7 +82,7 @@ class EncoderSpec:
     std: tuple[float, float, float]
     crop: bool  # True: shortest side, then centre crop; False: squash
     token_limit: int  # W at most
-    domain: str = "general"  # what it knows; `generated world only` for the bundled one
+    domain: str = "general"  # what it knows; `the generated world only` for the demo's own
     source: str = ""  # where it was loaded from (`world`, a folder, a hub name); no part of its identity
 
     @property
@@ -357,7 +369,7 @@ class Hit:
     @property
     def video(self) -> str:
         """The file, or the id where the file is not known."""
-        return str(self.path or self.video_id)
+        return text_of(self.path) if self.path else self.video_id
 
     @property
     def start(self) -> float:
@@ -369,12 +381,18 @@ class Hit:
         """End of the best moment, seconds."""
         return self.moments[0][1]
 
+    @property
+    def state(self) -> Presence:
+        """Whether the file is where it was: `here`, `missing`, or `features_only` where none is known; looks there."""
+        return presence(self.path)
+
     def as_dict(self) -> dict[str, Any]:
         """As JSON tells it, on the command line and in the API: times to a millisecond."""
         moments, steps = ([(round(a, 3), round(b, 3)) for a, b in spans] for spans in (self.moments, self.steps))
         return {
             "video_id": self.video_id,
-            "path": str(self.path) if self.path else None,
+            "path": text_of(self.path) if self.path else None,
+            "state": self.state,
             "score": round(self.score, 6),
             "confidence": self.confidence,
             "p_topic": self.p_topic,
@@ -388,12 +406,3 @@ class Hit:
             "duration_s": round(self.duration_s, 3),
             "relevance": [round(value, 4) for value in self.relevance],
         }
-
-
-class Check(NamedTuple):
-    """One thing that was looked at, on a machine or in a folder."""
-
-    name: str
-    ok: bool
-    found: str
-    fix: str = ""  # what to do where it is not well

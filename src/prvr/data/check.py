@@ -12,8 +12,9 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from prvr.core.checks import Check
 from prvr.core.errors import FeatureError, PrvrError
-from prvr.core.types import Check, Query
+from prvr.core.types import Query
 from prvr.data.annotations import group_by_video
 from prvr.data.benchmarks import Annotations, Benchmark, open_annotations
 from prvr.data.benchmarks.catalogue import BENCHMARKS, PackFiles, Release

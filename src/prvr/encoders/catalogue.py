@@ -24,6 +24,7 @@ from prvr.encoders.checkpoint import NEEDED, read_json
 WORLD, THINGS = "world", "things"
 CARD = "prvr.json"  # what a folder says about itself
 DEFAULT = "default.json"
+SPEEDS = "speeds.json"
 SHORT_NAME = re.compile(r"[\w][\w.-]*", re.ASCII)
 
 
@@ -238,6 +239,21 @@ def set_default(name: str) -> KnownModel:
     with _writing(models_folder()):
         write_whole(models_folder() / DEFAULT, json.dumps({"model": model.name}).encode())
     return model
+
+
+def speeds() -> dict[str, float]:
+    """Images a second by model, as they were last measured on this machine."""
+    try:
+        found = json.loads((models_folder() / SPEEDS).read_text(encoding="utf-8"))
+        return {str(name): float(value) for name, value in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def note_speed(name: str, images_per_second: float) -> None:
+    """Keep what was measured. Raises EncoderError where it cannot be written."""
+    with _writing(models_folder()):
+        write_whole(models_folder() / SPEEDS, json.dumps(speeds() | {name: round(images_per_second, 1)}).encode())
 
 
 def missing(model: KnownModel) -> str:

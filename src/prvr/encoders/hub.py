@@ -144,7 +144,7 @@ def _bring(wanted: Listing, file: RemoteFile, part: Path, meter: _Meter) -> None
     """One file as a whole and right, in `part`."""
     hub = _client(wanted.source)
     from huggingface_hub.file_download import http_get
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
     with part.open("ab") as out, _Explained(wanted.source, meter):
         if out.tell() > file.size:
@@ -180,7 +180,7 @@ class _Meter:
     @property
     def kept(self) -> str:
         """What is there, for people."""
-        return f"{(self._whole + self._part) / 1e6:,.0f} of {self._wanted.size / 1e6:,.0f} MB are kept"
+        return f"{(self._whole + self._part) / 1e6:,.1f} of {self._wanted.size / 1e6:,.1f} MB are kept"
 
     def start(self, size: int) -> None:
         """A file of which `size` bytes are there."""
@@ -230,9 +230,17 @@ class _Explained(AbstractContextManager["_Explained"]):
         self._name, self._meter, self._hint = name, meter, CARRY if meter or carry else BRING
 
     def __enter__(self) -> Self:
+        from huggingface_hub.utils import logging
+
+        self._verbosity = logging.get_verbosity()
+        # it tries again by itself, and says so in many lines
+        logging.set_verbosity(logging.ERROR)  # type: ignore[attr-defined]
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        from huggingface_hub.utils import logging
+
+        logging.set_verbosity(self._verbosity)
         from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
         from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # lazily, whichever version it uses
 

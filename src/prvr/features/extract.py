@@ -9,23 +9,29 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
 
 from prvr.core.errors import FeatureError, VideoError
 from prvr.core.files import there
+from prvr.core.text import text_of
 from prvr.core.types import Encoder, VideoFeatures
-from prvr.features.failures import Failures, Stage, failure
+from prvr.features.failures import Failure, Failures, Stage, failure
 from prvr.features.store import Entry, FeatureStore, StoreHeader
-from prvr.video.decode import sample_frames
+from prvr.subtitles.tracks import read_tracks
+from prvr.video.decode import FrameReader, sample_frames
 from prvr.video.find import find_videos
-from prvr.video.source import NoFrame, shown
+from prvr.video.promise import cut_short
+from prvr.video.source import NoFrame, check_file, shown
+
+NOTHING: Mapping[Path, Path] = MappingProxyType({})
 
 
 class FileToRead(NamedTuple):
@@ -39,10 +45,17 @@ class FileToRead(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """A file that could not be read."""
+    """A file that could not be read, or only in part."""
 
     stage: Stage
     line: str
+
+
+class ReadFile(NamedTuple):
+    """What became of one file: features, a reason why there are none, or both, of a part."""
+
+    entry: Entry | None
+    refused: Refused | None = None
 
 
 @dataclass(kw_only=True)
@@ -53,6 +66,8 @@ class Plan:
     kept: dict[str, Entry] = field(default_factory=dict)  # by id, what is there already
     moved: dict[str, Path] = field(default_factory=dict)  # those whose files lie elsewhere now -> where
     failed: dict[str, str] = field(default_factory=dict)  # file -> one line why
+    notes: list[str] = field(default_factory=list)  # a line for what subtitles inside the files could not be read
+    before: Mapping[str, Failure] = field(default_factory=dict)  # what had failed already, by path
     ignored: int = 0
 
 
@@ -82,7 +97,9 @@ class Extraction:
     made: tuple[str, ...]  # video ids encoded now
     kept: tuple[str, ...]  # video ids that were there and had not changed
     moved: dict[str, Path] = field(default_factory=dict)  # those of them whose files lie elsewhere now -> where
-    failed: dict[str, str] = field(default_factory=dict)  # file -> one line why
+    failed: dict[str, str] = field(default_factory=dict)  # file -> one line why; of some a part was read
+    known: frozenset[str] = frozenset()  # those of them that failed before in the same way, and have not changed since
+    notes: tuple[str, ...] = ()  # a line for what subtitles inside the files could not be read
     ignored: int = 0  # files that could not be read before, and that somebody wants left alone
     video_s: float = 0.0
     wall_s: float = 0.0
@@ -102,21 +119,29 @@ def extract(
     max_frames: int | None = None,
     workers: int | None = None,
     retry: Collection[str] | None = None,
+    exclude: Sequence[str] = (),
+    also: Mapping[Path, Path] = NOTHING,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Extraction:
     """Features of every video below `paths`, into the store at `out`.
 
-    What cannot be read is kept there (`failures.py`). `retry` names failures by their ids that are tried again, or,
-    empty, means all of them; those that are ignored too. Raises FeatureError when the store is of another encoder or
-    rate, is being written by another process, or cannot be written; VideoError when a path does not exist. A
+    What cannot be read is kept there (`failures.py`); a file that was cut off is kept there and read as far as it goes.
+    `exclude` are patterns of what is left out, see `find_videos`. `also` are single files, each with the folder that
+    its id is counted from. `retry` names failures by their ids that are tried again, or, empty, means all of them;
+    those that are ignored too. Raises FeatureError when the store is of another encoder or rate, is being written by
+    another process, or cannot be written; VideoError when a path does not exist, before anything is made. A
     KeyboardInterrupt leaves what is finished in place.
     """
+    for path in paths:
+        if not there(path):  # before a store is made for it, or in it
+            check_file(path)
     store = FeatureStore.create(out, StoreHeader(encoder=encoder.spec, rate=rate, max_frames=max_frames))
     with store.writing():
         failures = Failures(out)
-        todo = plan(paths, store, failures, retry=retry)
+        todo = plan(paths, store, failures, retry=retry, exclude=exclude, also=also)
         progress = Progress(total=len(todo.jobs))
         _run(todo, encoder, store, workers or os.cpu_count() or 1, progress, failures, on_progress)
+        _listen(todo, store)
         failures.save()
     return Extraction(
         store=store,
@@ -125,6 +150,8 @@ def extract(
         kept=tuple(todo.kept),
         moved=todo.moved,
         failed=todo.failed,
+        notes=tuple(todo.notes),
+        known=frozenset(_as_before(todo, failures)),
         ignored=todo.ignored,
         video_s=progress.video_s,
         wall_s=progress.wall_s,
@@ -132,17 +159,26 @@ def extract(
 
 
 def plan(
-    paths: Sequence[Path], store: FeatureStore, failures: Failures, *, retry: Collection[str] | None = None
+    paths: Sequence[Path],
+    store: FeatureStore,
+    failures: Failures,
+    *,
+    retry: Collection[str] | None = None,
+    exclude: Sequence[str] = (),
+    also: Mapping[Path, Path] = NOTHING,
 ) -> Plan:
     """What has to be read, what is there already, and what cannot be looked at; `failures` learns of the last two."""
     todo = Plan()
     taken: dict[str, Path] = {}
+    before = {} if retry is not None else {one.path: one for one in failures}  # to be told again is what a retry is for
     again = {} if retry is None else {Path(one.path): Path(one.root) for one in failures.recall(retry)}
+    again |= also
+    single = {path.resolve() for path in also}  # which have their ids already, wherever else they are found
     for start in (*again, *paths):
         root = again.get(start) or (start if start.is_dir() else start.parent)
-        for path, stat in _found(start, root, failures, todo, must=start not in again):
+        for path, stat in _found(start, root, failures, todo, exclude=exclude, must=start not in again):
             job, entry = _job(path, root, stat, store, taken)
-            if taken.get(job.video_id) == path.resolve():
+            if taken.get(job.video_id) == path.resolve() or (start not in again and path.resolve() in single):
                 continue
             taken[job.video_id] = path.resolve()
             if entry and entry.made_from(job.size, job.mtime_ns):
@@ -150,17 +186,15 @@ def plan(
             else:
                 todo.jobs.append(job)
     _find_again(todo, store, failures, taken)
+    todo.before = before
     return todo
 
 
-def encode_video(
-    path: Path, encoder: Encoder, *, rate: float, max_frames: int | None, stop: threading.Event
-) -> VideoFeatures:
+def encode_video(reader: FrameReader, encoder: Encoder, *, stop: threading.Event) -> VideoFeatures:
     """One file, streamed: decode, resize on the way, encode.
 
     Raises VideoError for a file that cannot be read, KeyboardInterrupt once `stop` is set.
     """
-    reader = sample_frames(path, rate=rate, max_frames=max_frames)
     duration = reader.duration_s
     features: list[torch.Tensor] = []
     times: list[torch.Tensor] = []
@@ -173,13 +207,42 @@ def encode_video(
     return VideoFeatures(torch.cat(features), stamps, max(duration, float(stamps[-1])))
 
 
+def _as_before(todo: Plan, failures: Failures) -> Iterator[str]:
+    """The files that failed in a way in which they had failed already."""
+    for path in todo.failed:
+        old, new = todo.before.get(os.path.abspath(path)), failures[Path(path)]  # noqa: PTH100
+        if old and new and (old.stage, old.size, old.mtime_ns) == (new.stage, new.size, new.mtime_ns):
+            yield path
+
+
 def _keep(entry: Entry, job: FileToRead, todo: Plan, failures: Failures) -> None:
     """A file that was read before."""
     todo.kept[entry.video_id] = entry
-    failures.drop(job.path)
+    cut = failures.same(job.path, (job.size, job.mtime_ns))
+    if cut is None or cut.stage != "cut":
+        failures.drop(job.path)
+    elif cut.ignored:
+        todo.ignored += 1
+    else:
+        todo.failed[text_of(job.path)] = f"{cut.file}: {cut.reason}"
     here = job.path.resolve()
-    if str(here) != entry.source and not there(Path(entry.source)):
+    if here != entry.file and not there(entry.file):
         todo.moved[entry.video_id] = here
+
+
+def _listen(todo: Plan, store: FeatureStore) -> None:
+    """Look for subtitle tracks in files that were read before that was done."""
+    for entry in [entry for entry in todo.kept.values() if entry.num_cues < 0]:
+        file = todo.moved.get(entry.video_id, entry.file)
+        if there(file):
+            todo.kept[entry.video_id] = store.write(
+                entry.video_id,
+                store.read(entry.video_id),
+                source=entry.file,
+                size=entry.size,
+                mtime_ns=entry.mtime_ns,
+                tracks=read_tracks(file, todo.notes),
+            )
 
 
 def _find_again(todo: Plan, store: FeatureStore, failures: Failures, taken: Collection[str]) -> None:
@@ -188,7 +251,7 @@ def _find_again(todo: Plan, store: FeatureStore, failures: Failures, taken: Coll
         return
     gone: dict[tuple[int, int], list[Entry]] = {}
     for entry in store.entries():
-        if entry.video_id not in taken and not there(Path(entry.source)):
+        if entry.video_id not in taken and not there(entry.file):
             gone.setdefault((entry.size, entry.mtime_ns), []).append(entry)
     jobs, todo.jobs = todo.jobs, []
     for job in jobs:
@@ -200,7 +263,7 @@ def _find_again(todo: Plan, store: FeatureStore, failures: Failures, taken: Coll
 
 
 def _found(
-    start: Path, root: Path, failures: Failures, todo: Plan, *, must: bool
+    start: Path, root: Path, failures: Failures, todo: Plan, *, exclude: Sequence[str], must: bool
 ) -> Iterator[tuple[Path, os.stat_result]]:
     """The videos below a path; what cannot be looked at is noted, what is to be left alone is counted.
 
@@ -208,11 +271,11 @@ def _found(
     """
 
     def note(path: Path, stage: Stage, line: str) -> None:
-        todo.failed[str(path)] = line
+        todo.failed[text_of(path)] = line
         failures.add(failure(path, root, stage, line))
 
     try:
-        found = find_videos(start)
+        found = find_videos(start, exclude=exclude)
     except VideoError as error:
         if must:
             raise
@@ -234,7 +297,8 @@ def _found(
         except OSError as error:
             note(path, "find", f"{shown(path)}: cannot be looked at ({error.strerror}); check its permissions")
             continue
-        if path != start and failures.ignores(path, (stat.st_size, stat.st_mtime_ns)):
+        known = failures.same(path, (stat.st_size, stat.st_mtime_ns))
+        if path != start and known and known.ignored and known.stage != "cut":  # of which there are features
             todo.ignored += 1
         else:
             yield path, stat
@@ -253,18 +317,22 @@ def _run(
     stop = threading.Event()
     began = time.perf_counter()
 
-    def note(job: FileToRead, done: Entry | Refused) -> None:
-        if isinstance(done, Refused):
-            todo.failed[str(job.path)] = done.line
-            failures.add(failure(job.path, job.root, done.stage, done.line, (job.size, job.mtime_ns)))
+    def note(job: FileToRead, done: ReadFile) -> None:
+        known = failures.same(job.path, (job.size, job.mtime_ns))
+        if done.entry and done.refused and known and known.ignored:  # cut off, and somebody said that this is well
+            todo.ignored += 1
+        elif done.refused:
+            todo.failed[text_of(job.path)] = done.refused.line
+            failures.add(failure(job.path, job.root, *done.refused, (job.size, job.mtime_ns)))
         else:
             failures.drop(job.path)
-            progress.video_s += done.duration_s
-            progress.made.append(done)
+        if done.entry:
+            progress.video_s += done.entry.duration_s
+            progress.made.append(done.entry)
 
     with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
-        waiting: dict[Future[Entry | Refused], FileToRead] = {
-            pool.submit(_read, job, encoder, store, stop): job for job in todo.jobs
+        waiting: dict[Future[ReadFile], FileToRead] = {
+            pool.submit(_read, job, encoder, store, stop, todo.notes): job for job in todo.jobs
         }
         try:
             while waiting:
@@ -284,14 +352,27 @@ def _run(
             raise
 
 
-def _read(job: FileToRead, encoder: Encoder, store: FeatureStore, stop: threading.Event) -> Entry | Refused:
-    """One file into the store, or why there are no features of it."""
+def _read(job: FileToRead, encoder: Encoder, store: FeatureStore, stop: threading.Event, notes: list[str]) -> ReadFile:
+    """One file into the store, as far as it can be read, and why that is not far."""
     header = store.header
     try:
-        video = encode_video(job.path, encoder, rate=header.rate, max_frames=header.max_frames, stop=stop)
+        reader = sample_frames(job.path, rate=header.rate, max_frames=header.max_frames)
+        video = encode_video(reader, encoder, stop=stop)
+        cut = cut_short(job.path, duration_s=video.duration_s, damaged=reader.damaged_packets)
     except VideoError as error:
-        return Refused("decode" if isinstance(error, NoFrame) else "open", str(error))
-    return store.write(job.video_id, video, source=job.path.resolve(), size=job.size, mtime_ns=job.mtime_ns)
+        return ReadFile(None, Refused("decode" if isinstance(error, NoFrame) else "open", str(error)))
+    refused = None
+    if cut:
+        part = "what could be read can be searched" if cut.frames > 1 else "it was left out"
+        refused = Refused("cut", f"{cut.told(job.path)}; {part}")
+    if cut and cut.frames <= 1:  # one picture has no moments
+        store.remove(job.video_id)
+        return ReadFile(None, refused)
+    tracks = read_tracks(job.path, notes)
+    entry = store.write(
+        job.video_id, video, source=job.path.resolve(), size=job.size, mtime_ns=job.mtime_ns, tracks=tracks
+    )
+    return ReadFile(entry, refused)
 
 
 @contextmanager
@@ -313,17 +394,17 @@ def _job(
     The id is its path below the root, with the root's name in front where that is another file's.
     A file of the same id, size and time of change as one in the store is that one, wherever the folder lies now.
     """
-    short = path.relative_to(root).as_posix()
-    long = f"{root.resolve().name}/{short}"
+    short = text_of(path.relative_to(root))
+    long = f"{text_of(root.resolve().name)}/{short}"
     here = path.resolve()
     for video_id in (short, long):
         job = FileToRead(video_id, path, stat.st_size, stat.st_mtime_ns, root)
         owner, entry = taken.get(video_id), store.entry(video_id)
-        if owner is None and entry and not entry.made_from(job.size, job.mtime_ns) and there(Path(entry.source)):
-            owner = Path(entry.source)
+        if owner is None and entry and not entry.made_from(job.size, job.mtime_ns) and there(entry.file):
+            owner = entry.file
         if owner is None or owner == here:
             return job, entry
     raise FeatureError(
-        f"{path}: two other videos are already called {short!r} and {long!r} in {store.folder}; "
+        f"{shown(path)}: two other videos are already called {short!r} and {long!r} in {store.folder}; "
         "rename its folder, or give the folder above all of them as the path"
     )

@@ -21,16 +21,16 @@ from prvr.core.files import write_whole
 from prvr.video.source import shown
 
 FILE = "failures.jsonl"
-Stage = Literal["find", "open", "decode"]
+Stage = Literal["find", "open", "decode", "cut"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """One file, or folder, that could not be read."""
+    """One file, or folder, that could not be read, or only in part."""
 
     path: str  # absolute
     root: str  # the folder that its video id is counted from
-    stage: Stage  # it cannot be looked at; is no video that opens; no picture of it could be had
+    stage: Stage  # it cannot be looked at; is no video that opens; gave no picture; gave fewer than its header promises
     reason: str  # and what to do, in one line
     time: float = 0.0  # unix seconds, of the last attempt
     size: int | None = None  # bytes, then; None where it could not be looked at
@@ -83,10 +83,15 @@ class Failures:
         """What is known of a file."""
         return self._known.get(_place(path))
 
+    def same(self, path: Path, stat: tuple[int, int] | None = None) -> Failure | None:
+        """What is known of a file that is still what it was then."""
+        known = self[path]
+        return known if known is not None and (known.size, known.mtime_ns) == (stat or (None, None)) else None
+
     def ignores(self, path: Path, stat: tuple[int, int] | None = None) -> bool:
         """Whether a file is to be left alone: somebody said so, and it is still what it was then."""
-        known = self[path]
-        return known is not None and known.ignored and (known.size, known.mtime_ns) == (stat or (None, None))
+        known = self.same(path, stat)
+        return known is not None and known.ignored
 
     def add(self, failure: Failure) -> None:
         """Keep one, at once where the disk lets us; `save` says if it does not."""

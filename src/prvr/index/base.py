@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import UNKNOWN, Facts, Where
-from prvr.core.types import Bank, Candidate, EncoderSpec
+from prvr.core.types import Bank, Candidate, Cue, EncoderSpec
 
 VERSION = 2
 ZERO_SHOT = "zero-shot"
@@ -27,14 +27,6 @@ class IndexHeader:
     width: int  # D of the vectors
     clip_weight: float  # share of the clip branch in the score, 0..1
     version: int = VERSION  # of the format on disk
-
-
-class Cue(NamedTuple):
-    """What is said in a video, and when."""
-
-    start_s: float
-    end_s: float
-    text: str
 
 
 class Video(NamedTuple):
@@ -58,8 +50,8 @@ class WordHit(NamedTuple):
 class Index(Protocol):
     """Whatever is asked of an index; text becomes a vector before it arrives.
 
-    Written with `add`, `remove`, `put_bias`, `put_note` and `save`; read with `search`, `score_all`, `candidate` and
-    `words` by what videos show and say, and with the others by what is known of them and of the index.
+    Written with `add`, `remove`, `put_bias`, `put_tags`, `put_note` and `save`; read with `search`, `score_all`,
+    `candidate` and `words` by what videos show and say, and with the others by what is known of them and of the index.
     """
 
     @property
@@ -131,6 +123,10 @@ class Index(Protocol):
 
     def put_bias(self, bias: Mapping[str, float]) -> None:
         """Set `Facts.bias` of some videos; nothing happens for those that are not there."""
+        ...
+
+    def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
+        """Set `Facts.tags` of some videos; nothing happens for those that are not there."""
         ...
 
     def note(self, name: str) -> str | None:

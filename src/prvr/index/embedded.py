@@ -26,9 +26,9 @@ from prvr.core.errors import IndexFolderError
 from prvr.core.facts import UNKNOWN, Facts, Where
 from prvr.core.files import only_writer
 from prvr.core.ranking import best_of_branches
-from prvr.core.types import Bank, Candidate
+from prvr.core.types import Bank, Candidate, Cue
 from prvr.index import nearest, upkeep
-from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, fits, unit
+from prvr.index.base import IndexHeader, Video, WordHit, check_bank, fits, unit
 from prvr.index.catalogue import Catalogue, CatalogueRow, bank_of, seal
 from prvr.index.database import FILE, PART, explained
 from prvr.index.merging import merge_alike
@@ -69,7 +69,10 @@ class EmbeddedIndex:
             if fits(index.header, header) and form in (None, index.form):
                 return index
             index.close()
-            raise IndexFolderError(f"{folder}: holds an index that was made otherwise; choose another folder")
+            raise IndexFolderError(
+                f"{folder}: holds an index that was made otherwise; add --replace to make it anew, or choose another "
+                "folder"
+            )
         with explained(folder, "written"), ExitStack() as held:
             held.enter_context(only_writer(folder, IndexFolderError, parts=f"{PART}*"))
             (folder / "segments").mkdir(exist_ok=True)
@@ -233,6 +236,11 @@ class EmbeddedIndex:
         with self._writing():
             values = [(value, video_id) for video_id, value in bias.items()]
             self._catalogue.sql.executemany("UPDATE video SET bias = ? WHERE video_id = ?", values)
+
+    def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
+        """Set `Facts.tags` of some videos."""
+        with self._writing() as catalogue:
+            catalogue.put_tags(tags)
 
     @until_sound
     def note(self, name: str) -> str | None:

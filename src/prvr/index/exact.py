@@ -20,8 +20,8 @@ from torch import Tensor
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import UNKNOWN, Facts, Where
 from prvr.core.ranking import Array, best_of_branches, score_bank, sizes_of
-from prvr.core.types import Bank, Candidate
-from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, unit
+from prvr.core.types import Bank, Candidate, Cue
+from prvr.index.base import IndexHeader, Video, WordHit, check_bank, unit
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.segments import VectorForm
 from prvr.index.words import fold, informative, passages_of, rank_words
@@ -142,6 +142,13 @@ class ExactIndex:
         for video_id in bias.keys() & self._videos.keys():
             video = self._videos[video_id]
             self._videos[video_id] = video._replace(facts=replace(video.facts, bias=bias[video_id]))
+        self._changes += 1
+
+    def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
+        """Set `Facts.tags` of some videos."""
+        for video_id in tags.keys() & self._videos.keys():
+            video = self._videos[video_id]
+            self._videos[video_id] = video._replace(facts=replace(video.facts, tags=tuple(tags[video_id])))
         self._changes += 1
 
     def note(self, name: str) -> str | None:

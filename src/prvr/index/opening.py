@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
 from prvr.core.errors import IndexFolderError
-from prvr.core.files import write_whole
+from prvr.core.files import only_writer, write_whole
 from prvr.index.base import Index, IndexHeader
 from prvr.index.catalogue import Catalogue
-from prvr.index.database import FILE, explained
+from prvr.index.database import FILE, PART, explained
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.segments import VectorForm
+from prvr.index.upkeep import take_place
 
 REMOTE = "qdrant://"
+ANEW = ".anew"  # a folder in it where an index that is to take its place is made
 OLD = "index.json"  # of a format that is not read any more
 ENGINE = "engine"  # a file in the folder that names the server, where one holds the vectors
 
@@ -69,6 +73,25 @@ def make_index(
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / ENGINE, remote.encode())
     return index
+
+
+@contextmanager
+def remake_index(folder: Path, header: IndexHeader, *, form: VectorForm | None = None) -> Iterator[OpenIndex]:
+    """An empty index that takes the place of that in a folder when the block ends well; until then the old one answers.
+
+    Nothing of the old one is looked at, so that it may be damaged. Raises IndexFolderError when it cannot be written,
+    when another process is writing, and where a server holds the vectors.
+    """
+    if remote := engine_of(folder):
+        raise IndexFolderError(
+            f"{folder}: its vectors lie in {remote}, which is not made anew; index into another folder and collection"
+        )
+    with only_writer(folder, IndexFolderError, parts=f"{PART}*"), explained(folder, "written"):
+        shutil.rmtree(folder / ANEW, ignore_errors=True)
+        with EmbeddedIndex.create(folder / ANEW, header, form=form) as index:
+            yield index
+            index.save(folder / ANEW)
+        take_place(folder / ANEW, folder)
 
 
 def header_of(place: Path | str) -> IndexHeader | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -104,6 +105,22 @@ def verify(catalogue: Catalogue, segments: Segments) -> list[Damage]:
         place, _, why = why.rpartition(": ")
         found.append(Damage(place, None, why))
     return found
+
+
+def take_place(new: Path, folder: Path) -> None:
+    """Put a closed index from one folder in the place of that in another, whose only writer the caller is.
+
+    Until the catalogue, which is the only truth, is renamed the old one answers; what only that named is swept later.
+    Raises OSError.
+    """
+    for part in ("segments", "nearest"):
+        (folder / part).mkdir(exist_ok=True)
+        for path in (new / part).glob("*"):
+            put_in_place(path, folder / part / path.name)
+    for rest in (f"{FILE}-wal", f"{FILE}-shm"):  # or the new file would be changed by what belongs to the old
+        (folder / rest).unlink(missing_ok=True)
+    put_in_place(new / FILE, folder / FILE)
+    shutil.rmtree(new)
 
 
 def mend(folder: Path) -> str:

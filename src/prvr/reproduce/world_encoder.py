@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import logging
 import math
-import multiprocessing
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -34,6 +33,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from prvr.core.processes import fresh_processes
 from prvr.data.world.acts import VERSION, Act
 from prvr.data.world.film import leave_with_parent
 from prvr.data.world.grammar import describe, vocabulary
@@ -96,8 +96,7 @@ def draw(key: str, batch: int) -> Drawn:
 
 def draw_ahead(seed: int, batch: int) -> Iterator[Drawn]:
     """Batches without end, drawn by a process of their own."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=spawn, initializer=leave_with_parent) as pool:
+    with ProcessPoolExecutor(1, mp_context=fresh_processes([__name__]), initializer=leave_with_parent) as pool:
         waiting: deque[Future[Drawn]] = deque(pool.submit(draw, f"{seed} {i}", batch) for i in range(AHEAD))
         step = AHEAD
         try:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import filecmp
 import time
-import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Facts
 from prvr.core.files import there, write_whole
+from prvr.core.text import path_of, text_of
 from prvr.core.types import Encoder, EncoderSpec, Query, QueryAtVideo
 from prvr.core.weights import WEIGHTS
 from prvr.features.extract import Extraction, Progress, extract
 from prvr.features.failures import Failures
 from prvr.features.store import Entry, FeatureStore
-from prvr.index.base import ZERO_SHOT, Cue, Index, IndexHeader
+from prvr.index.base import ZERO_SHOT, Index, IndexHeader
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import OpenIndex, header_of, make_index
 from prvr.index.segments import VectorForm
@@ -28,7 +29,10 @@ from prvr.ranker.ranker import CONFIG, Ranker, open_run, zero_shot
 from prvr.search.calibration import Calibrated, calibrate
 from prvr.search.folders import note_read
 from prvr.search.sentences import embed
-from prvr.search.subtitles import SUFFIXES, read_cues
+from prvr.search.spoken import Spoken
+from prvr.video.find import passed_over
+
+NO_FACTS: Mapping[str, Facts] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +43,10 @@ class Indexing:
     added: tuple[str, ...]  # video ids whose vectors were made now
     num_videos: int  # in the index, in all
     removed: tuple[str, ...] = ()  # video ids whose files are gone
+    missing: tuple[str, ...] = ()  # those of them that stay, since nobody asked to take them out
     bytes_per_hour: float = 0.0  # of video, on the disk; 0 where a server holds the vectors
     calibrated: Calibrated | None = None  # None: that was not asked for
+    notes: tuple[str, ...] = ()  # a line for what subtitles could not be read
 
 
 def build_index(
@@ -58,6 +64,7 @@ def build_index(
     form: VectorForm | None = None,
     soon_s: float | None = None,
     retry: Collection[str] | None = None,
+    exclude: Sequence[str] = (),
     home: Sequence[str | Query] | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Indexing:
@@ -66,22 +73,22 @@ def build_index(
     `model` is a run folder; without it the model that the index has, or the bare encoder in a new one. `prune` takes
     out the videos below `paths` whose files are gone; `tags` are given to all that are there. `engine` is a server
     (`qdrant://host:port/collection`) that is to hold the vectors, `form` how a new index keeps them. With `soon_s`
-    what was read can be searched at most about so many seconds later, else when all is read. `retry`: as `extract`.
-    With `home`, which may be empty, hits say how sure they are from then on; see `calibration.calibrate`.
+    what was read can be searched at most about so many seconds later, else when all is read. `retry` and `exclude`: as
+    `extract`. With `home`, which may be empty, hits say how sure they are from then on; see `calibration.calibrate`.
 
-    Raises IndexFolderError when the index there is of another encoder, model or form. Stopped at any moment, it keeps
-    the features that are finished, and the next call goes on from there.
+    Raises IndexFolderError when the index there is of another encoder, model or form: see `replacing`. Stopped at any
+    moment, it keeps the features that are finished, and the next call goes on from there.
     """
     known = header_of(folder)
     model = model or _model_of(folder, known)
-    trained = _fitting(model, encoder)
+    trained = fitting(model, encoder)
     opened = partial(make_index, folder, _header(folder, known, encoder, trained), engine=engine, form=form)
     step = on_progress if soon_s is None else _soon(folder, trained, tags, opened, soon_s, on_progress)
     with ExitStack() as held:
         # A server that does not answer is told before hours of extraction; a folder is left to others meanwhile.
         index = held.enter_context(opened()) if engine else None
         if model and soon_s is not None:
-            _keep_model(model, folder / "model")  # whoever searches meanwhile needs it
+            keep_model(model, folder / "model")  # whoever searches meanwhile needs it
         extraction = extract(
             paths,
             encoder,
@@ -90,27 +97,35 @@ def build_index(
             max_frames=max_frames,
             workers=workers,
             retry=retry,
+            exclude=exclude,
             on_progress=step,
         )
         held.enter_context(extraction.store.writing())
         index = held.enter_context(opened()) if index is None else index
         if model:
-            _keep_model(model, folder / "model")
-        removed = _prune(index, extraction.store, paths, extraction.video_ids) if prune else []
-        added = refresh(index, extraction.store, trained, extraction.entries, tags=tags, moved=extraction.moved)
+            keep_model(model, folder / "model")
+        notes = list(extraction.notes)
+        missing = _gone(index, folder, paths, extraction.video_ids)
+        if prune:
+            _take_out(index, extraction.store, paths, missing)
+        added = refresh(
+            index, extraction.store, trained, extraction.entries, tags=tags, moved=extraction.moved, notes=notes
+        )
         index.save(folder)
         note_read(folder, paths)
         return Indexing(
             extraction=extraction,
             added=tuple(added),
             num_videos=len(index),
-            removed=tuple(removed),
+            removed=tuple(missing if prune else ()),
+            missing=tuple(() if prune else missing),
+            notes=tuple(notes),
             calibrated=None if home is None else calibrate_index(index, encoder, trained, home),
-            bytes_per_hour=_bytes_per_hour(index),
+            bytes_per_hour=bytes_per_hour(index),
         )
 
 
-def _fitting(model: Path | None, encoder: Encoder) -> Ranker:
+def fitting(model: Path | None, encoder: Encoder) -> Ranker:
     """The model of a run folder, or the bare encoder. Raises IndexFolderError where it cannot serve this index."""
     trained = open_run(model) if model else zero_shot(encoder.spec)
     if isinstance(trained.model, QueryAtVideo):
@@ -135,33 +150,35 @@ def refresh(
     *,
     tags: Sequence[str] = (),
     moved: Mapping[str, Path] | None = None,
+    before: Mapping[str, Facts] = NO_FACTS,
+    notes: list[str] | None = None,
     size: int = 64,
 ) -> list[str]:
     """Add the videos whose features, subtitles, tags or places are newer than what the index has; -> their ids.
 
-    `moved` says where the files of some lie now, unless they are still where the index has them. Every `size` of the
-    videos are on the disk before the next ones are made.
+    `moved` says where the files of some lie now, unless they are still where the index has them; `before` what is to be
+    kept of some that the index does not have; `notes` gets a line for what subtitles beside them could not be read.
+    Every `size` of the videos are on the disk before the next ones are made.
     """
     folder = store.folder.parent
     versions = index.versions
-    known = {entry.video_id: index.facts(entry.video_id) for entry in entries if entry.video_id in versions}
-    sources = {entry.video_id: str((moved or {}).get(entry.video_id, entry.source)) for entry in entries}
-    found = {
-        entry.video_id: _facts(folder, entry, sources[entry.video_id], known.get(entry.video_id), tags)
-        for entry in entries
-    }
-    cues = _cues({video_id: locate(folder, facts.path) for video_id, facts in found.items()})
-    stale = [
-        (entry.video_id, version, facts)
-        for entry, facts in zip(entries, found.values(), strict=True)
-        if versions.get(entry.video_id) != (version := _version(entry, cues.get(entry.video_id, [])))
-        or (facts.tags, facts.path) != (known[entry.video_id].tags, known[entry.video_id].path)
-    ]
+    known = dict(before)
+    known |= {entry.video_id: index.facts(entry.video_id) for entry in entries if entry.video_id in versions}
+    spoken = Spoken(store.folder)
+    stale = []
+    for entry in entries:
+        kept, file = known.get(entry.video_id), (moved or {}).get(entry.video_id, entry.file)
+        facts = _facts(folder, entry, file, kept, tags)
+        version = _version(entry, spoken.stamp(entry, locate(folder, facts.path)))
+        same = kept is not None and (facts.tags, facts.path) == (kept.tags, kept.path)
+        if not same or versions.get(entry.video_id) != version:
+            stale.append((entry.video_id, version, facts))
     for at in range(0, len(stale), size):
         chunk = stale[at : at + size]
         videos = [store.read(video_id) for video_id, _, _ in chunk]
         for (video_id, version, facts), bank in zip(chunk, trained.banks(videos), strict=True):
-            index.add(video_id, bank, version=version, facts=facts, cues=cues.get(video_id, []))
+            cues = spoken.cues(video_id, locate(folder, facts.path), [] if notes is None else notes)
+            index.add(video_id, bank, version=version, facts=facts, cues=cues)
     return [video_id for video_id, _, _ in stale]
 
 
@@ -205,7 +222,7 @@ def repair(folder: Path) -> tuple[list[Damage], list[str]]:
     store = FeatureStore.open(folder / "features")
     trained = open_run(folder / "model") if (folder / "model").exists() else zero_shot(store.header.encoder)
     found = mend_catalogue(folder)
-    with EmbeddedIndex.create(folder, _header_of(store.header.encoder, trained)) as index:
+    with EmbeddedIndex.create(folder, header_for(store.header.encoder, trained)) as index:
         found += index.verify()
         index.repair(found)
         added = refresh(index, store, trained, store.entries())
@@ -215,8 +232,8 @@ def repair(folder: Path) -> tuple[list[Damage], list[str]]:
 
 def locate(folder: Path, path: str) -> Path:
     """`Facts.path` in the index at `folder` -> the file, wherever the folder lies now."""
-    inside = folder / path
-    return inside if there(inside) else folder.absolute().parent / path
+    inside = folder / path_of(path)
+    return inside if there(inside) else folder.absolute().parent / path_of(path)
 
 
 def _model_of(folder: Path, header: IndexHeader | None) -> Path | None:
@@ -231,17 +248,18 @@ def calibrate_index(index: Index, encoder: Encoder, trained: Ranker, home: Seque
 
 def _header(folder: Path, ours: IndexHeader | None, encoder: Encoder, trained: Ranker) -> IndexHeader:
     """What the index is to be made with. Raises IndexFolderError when there is one (`ours`) that was made otherwise."""
-    header = _header_of(encoder.spec, trained)
+    header = header_for(encoder.spec, trained)
     if ours is not None and (not ours.encoder.same_as(header.encoder) or ours.model != header.model):
         raise IndexFolderError(
             f"{folder}: was made with encoder {ours.encoder.fingerprint} and model {ours.model}, not with "
-            f"{header.encoder.fingerprint} and {header.model}; scores of the two cannot be compared: "
-            "give the same ones, or index into another folder"
+            f"{header.encoder.fingerprint} and {header.model}, and scores of the two cannot be compared: add --replace "
+            "to make this index anew (what was read for the old one is kept), or --index ANOTHER to have both"
         )
     return header
 
 
-def _header_of(encoder: EncoderSpec, trained: Ranker) -> IndexHeader:
+def header_for(encoder: EncoderSpec, trained: Ranker) -> IndexHeader:
+    """What an index of these two is made with."""
     return IndexHeader(
         encoder=encoder,
         model=trained.fingerprint or ZERO_SHOT,
@@ -250,30 +268,36 @@ def _header_of(encoder: EncoderSpec, trained: Ranker) -> IndexHeader:
     )
 
 
-def _bytes_per_hour(index: Index) -> float:
+def bytes_per_hour(index: Index) -> float:
     """Bytes on the disk for an hour of video; 0 where there are none, or no duration is known."""
     num_bytes = index.num_bytes
     seconds = sum(facts.duration_s for facts in index.all_facts().values()) if num_bytes else 0.0
     return num_bytes / seconds * 3600 if seconds else 0.0
 
 
-def _prune(index: Index, store: FeatureStore, paths: Sequence[Path], present: Sequence[str]) -> list[str]:
-    """Take out the videos below `paths` whose files are gone; -> their ids."""
+def _gone(index: Index, folder: Path, paths: Sequence[Path], present: Sequence[str]) -> list[str]:
+    """The videos below `paths` whose files are gone, or lie where nothing is looked for."""
+    roots, seen = [path.resolve() for path in paths], set(present)
+    files = {one: locate(folder, facts.path) for one, facts in index.all_facts().items() if one not in seen}
+
+    def is_gone(file: Path) -> bool:
+        below = [file.relative_to(root) for root in roots if file.is_relative_to(root)]
+        return bool(below) and (not there(file) or any(map(passed_over, below)))
+
+    return [one for one, file in files.items() if is_gone(file)]
+
+
+def _take_out(index: Index, store: FeatureStore, paths: Sequence[Path], gone: Sequence[str]) -> None:
+    """Videos, and what could not be read below `paths` and is gone."""
     failures = Failures(store.folder)
     failures.prune(paths)
     failures.save()
-    roots, folder = [path.resolve() for path in paths], store.folder.parent
-    gone = []
-    for video_id in sorted(index.versions.keys() - set(present)):
-        path = locate(folder, index.facts(video_id).path)
-        if not there(path) and any(path.is_relative_to(root) for root in roots):
-            index.remove(video_id)
-            store.remove(video_id)
-            gone.append(video_id)
-    return gone
+    for video_id in gone:
+        index.remove(video_id)
+        store.remove(video_id)
 
 
-def _keep_model(run: Path, copy: Path) -> None:
+def keep_model(run: Path, copy: Path) -> None:
     """The index carries its model, so that moving or deleting the run changes nothing."""
     try:
         copy.mkdir(parents=True, exist_ok=True)
@@ -286,14 +310,13 @@ def _keep_model(run: Path, copy: Path) -> None:
         ) from error
 
 
-def _facts(folder: Path, entry: Entry, path: str, known: Facts | None, tags: Sequence[str]) -> Facts:
+def _facts(folder: Path, entry: Entry, file: Path, known: Facts | None, tags: Sequence[str]) -> Facts:
     """Paths are kept relative to the index folder or the one it lies in, so that the two may be moved together."""
-    if known and (there(locate(folder, known.path)) or not there(Path(path))):
+    if known and (there(locate(folder, known.path)) or not there(file)):
         path = known.path
     else:
         bases = (folder.resolve(), folder.resolve().parent)
-        below = [Path(path).relative_to(base).as_posix() for base in bases if Path(path).is_relative_to(base)]
-        path = below[0] if below else path
+        path = text_of(next((file.relative_to(base) for base in bases if file.is_relative_to(base)), file))
     every = dict.fromkeys((*(known.tags if known else ()), *tags))
     return Facts(
         path=path,
@@ -304,17 +327,6 @@ def _facts(folder: Path, entry: Entry, path: str, known: Facts | None, tags: Seq
     )
 
 
-def _cues(files: Mapping[str, Path]) -> dict[str, list[Cue]]:
-    """Video id -> file, to the subtitles beside it; a folder without any is looked at once."""
-    spoken = {
-        parent
-        for parent in {file.parent for file in files.values()}
-        if parent.is_dir() and any(path.suffix.lower() in SUFFIXES for path in parent.iterdir())
-    }
-    return {video_id: read_cues(file) for video_id, file in files.items() if file.parent in spoken}
-
-
-def _version(entry: Entry, cues: Sequence[Cue]) -> str:
+def _version(entry: Entry, said: str) -> str:
     """Changes with the video and with what is said in it."""
-    said = f":{zlib.crc32(repr(list(cues)).encode()):08x}" if cues else ""
-    return f"{entry.size}:{entry.mtime_ns}{said}"
+    return f"{entry.size}:{entry.mtime_ns}" + f":{said}" * bool(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -9,13 +10,16 @@ from pathlib import Path
 
 from prvr.core.errors import FeatureError, IndexFolderError, OtherFile, VideoError
 from prvr.core.files import there
+from prvr.core.text import nearest
 from prvr.encoders.loading import load_encoder
 from prvr.features.extract import Progress
 from prvr.features.failures import Failure, Failures
 from prvr.features.store import Entry, FeatureStore
-from prvr.index.opening import header_of, open_index
+from prvr.index.base import Index
+from prvr.index.opening import open_index
 from prvr.ranker.ranker import Ranker
 from prvr.search.calibration import Calibrated
+from prvr.search.choosing import choose_encoder
 from prvr.search.indexing import Indexing, build_index, locate, refresh
 from prvr.video.source import check_file, shown
 
@@ -35,12 +39,10 @@ def read_into(
 ) -> tuple[Indexing, Calibrated]:
     """Every video below `paths` into the index at `folder`, with the encoder that it was made with, then calibrate it.
 
-    `encoder` names the one of a new index (else the bundled one), or says where that of an old one lies now. Videos
+    `encoder` names the one of a new index (else see `choosing`), or says where that of an old one lies now. Videos
     can be searched a few seconds after they were read. Raises as `build_index`.
     """
-    known = header_of(folder)
-    name = encoder or (known.encoder.source or known.encoder.name if known else "world")
-    loaded = load_encoder(name, device=device)
+    loaded = load_encoder(encoder or choose_encoder(paths, folder).encoder, device=device)
     done = build_index(
         paths, folder, loaded, prune=prune, tags=tags, soon_s=SOON_S, retry=retry, home=(), on_progress=on_progress
     )
@@ -48,18 +50,40 @@ def read_into(
     return done, done.calibrated
 
 
-def forget(folder: Path, video_id: str) -> None:
-    """Take a video out of the index at `folder` and out of the features beside it; its file stays.
+def forget(folder: Path, *video_ids: str, below: Sequence[Path] = ()) -> None:
+    """Take videos out of the index at `folder` and out of the features beside it; their files stay.
 
-    Raises IndexFolderError when it is not there, or when another process is writing.
+    What could not be read `below` some paths is forgotten too. Raises IndexFolderError when one of the videos is not
+    there, and then takes none, or when another process is writing.
     """
     with _writing(folder) as store, open_index(folder, write=True) as index:
-        if video_id not in index.versions:
-            raise IndexFolderError(f"{video_id}: no such video in the index")
-        index.remove(video_id)
+        _need(index, video_ids)
+        for video_id in video_ids:
+            index.remove(video_id)
         index.save(folder)
         if store:
-            store.remove(video_id)
+            for video_id in video_ids:
+                store.remove(video_id)
+            known = Failures(store.folder)
+            for one in [one for path in below for one in known.below(path)]:
+                known.drop(Path(one.path))
+            known.save()
+
+
+def untag(folder: Path, tag: str, *video_ids: str) -> list[str]:
+    """Take a tag from videos of the index at `folder`; -> the ids of those that had it. Raises as `forget`."""
+    with _writing(folder), open_index(folder, write=True) as index:
+        _need(index, video_ids)
+        had = {one: tags for one in video_ids if tag in (tags := index.facts(one).tags)}
+        index.put_tags({one: [name for name in tags if name != tag] for one, tags in had.items()})
+        index.save(folder)
+        return list(had)
+
+
+def _need(index: Index, video_ids: Sequence[str]) -> None:
+    for video_id in video_ids:
+        if video_id not in index.versions:
+            raise IndexFolderError(f"{video_id}: no such video in the index")
 
 
 def relocate(folder: Path, video_id: str, path: Path, trained: Ranker) -> Path:
@@ -109,6 +133,19 @@ def failures(folder: Path) -> list[Failure]:
         return list(Failures(folder / "features"))
     except FeatureError as error:
         raise IndexFolderError(str(error)) from error
+
+
+def ignore_file(folder: Path, file: Path) -> None:
+    """The same of a file, or folder, that is named. Raises IndexFolderError where it is not among the failures."""
+    place = os.path.abspath(file)  # noqa: PTH100
+    found = next((one for one in failures(folder) if one.path == place), None)
+    if found is None:
+        names = {one.path: one.file for one in failures(folder)}
+        near = nearest(place, names)
+        hint = f"did you mean {names[near]}?" if near else "`prvr index --failures` names the files that could not"
+        raise IndexFolderError(f"{shown(file)}: is not among the files that could not be read; {hint}")
+    if not found.ignored:
+        ignore(folder, found.id)
 
 
 def ignore(folder: Path, failure_id: str) -> bool:

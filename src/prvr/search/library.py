@@ -1,7 +1,7 @@
 """The five lines: a folder of videos that can be searched.
 
 >>> from prvr import Library
->>> lib = Library("~/Videos", encoder="openai/clip-vit-base-patch32").index()   # doctest: +SKIP
+>>> lib = Library("~/Videos", encoder="siglip2-b16").index()                     # doctest: +SKIP
 >>> hits = lib.search("a dog jumps into the pool", k=5)                         # doctest: +SKIP
 >>> for h in hits: print(h.video, h.start, h.end, h.score, h.confidence)        # doctest: +SKIP
 >>> hits[0].export("dog.mp4")                                                   # doctest: +SKIP
@@ -13,28 +13,33 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from prvr.core.errors import IndexFolderError
+from prvr.core.errors import IndexFolderError, VideoError
 from prvr.core.facts import Where
+from prvr.core.files import there
 from prvr.core.types import Hit, Query, Span
 from prvr.encoders.loading import load_encoder
 from prvr.features.extract import Progress
+from prvr.search.choosing import choose_encoder
 from prvr.search.engine import SearchEngine
 from prvr.search.export import SearchHit, export
 from prvr.search.indexing import Indexing, build_index
+from prvr.search.replacing import replace_index
 
 
 class Library:
     """Folders of video and the index over them.
 
     The index lies in `.prvr` beside the videos unless `index` names another folder. Without a `model` (a run folder)
-    the bare encoder ranks. Settings that do not fit an index which exists are refused, not mixed in.
+    the bare encoder ranks; without an `encoder`, the one that the index was made with, else the user's default model
+    (see `choosing`). Settings that do not fit an index which exists are refused, not mixed in: see `index`.
+    Raises VideoError where there are neither videos nor an index of them.
     """
 
     def __init__(
         self,
         videos: str | Path,
         *,
-        encoder: str = "world",
+        encoder: str | None = None,
         index: str | Path | None = None,
         model: str | Path | None = None,
         device: str = "auto",
@@ -46,17 +51,33 @@ class Library:
         self.device = device
         self.last: Indexing | None = None  # what the last call of `index` did
         self._engine: SearchEngine | None = None
+        if not there(self.folder) and not there(self.videos):
+            raise VideoError(f"{self.videos}: no such file or folder; check the path")
 
-    def index(self, *, home: Sequence[str | Query] = (), on_progress: Callable[[Progress], None] | None = None) -> Self:
+    def index(
+        self,
+        *,
+        home: Sequence[str | Query] = (),
+        replace: bool = False,
+        exclude: Sequence[str] = (),
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> Self:
         """Read what is new or changed; safe to stop and to call again. `last` then says what was done.
 
         `home` are sentences about what these videos are about, though none of them shows it: with them, hits are said
-        to be `confident`.
+        to be `confident`. With `replace` an index of another encoder or model is made anew, see `replacing`; without it
+        that raises IndexFolderError. `exclude` are patterns of files and folders to leave out. Raises VideoError where
+        there is nothing to read.
         """
-        encoder = load_encoder(self.encoder, device=self.device)
-        self.last = build_index(
-            [self.videos], self.folder, encoder, model=self.model, home=home, on_progress=on_progress
+        name = self.encoder or choose_encoder([self.videos], self.folder).encoder
+        encoder = load_encoder(name, device=self.device)
+        build = replace_index if replace else build_index
+        self.last = build(
+            [self.videos], self.folder, encoder, model=self.model, home=home, exclude=exclude, on_progress=on_progress
         )
+        if not self.last.extraction.video_ids:
+            why = next(iter(self.last.extraction.failed.values()), "give a folder that holds video files")
+            raise VideoError(f"{self.videos}: no video could be read there; {why}")
         self._engine = None
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from prvr.core.text import clock
 from prvr.core.types import Hit
@@ -39,11 +40,17 @@ def hit_table(hits: Sequence[Hit]) -> str:
     for (rank, hit), *similar in folds(hits):
         mark = f"{MARKS.get(hit.confidence, hit.confidence):<9}  " if sure else ""
         span = f"{clock(hit.start)} - {clock(hit.end)}"
-        rows.append(f"{rank:2}  {mark}{hit.score:6.3f}  {span:<19}  {hit.video}{_more(hit)}")
+        rows.append(f"{rank:2}  {mark}{hit.score:6.3f}  {span:<19}  {_name(hit)}{_more(hit)}")
         if similar:
-            names = ", ".join(one.video for _, one in similar)
+            names = ", ".join(f"#{place} {_name(one)}" for place, one in similar)
             rows.append(f"    +{len(similar)} similar: {names}")
+    if any(before.score < after.score for before, after in pairwise(hits)):
+        rows.append("Names, subtitles and what videos score for anything count too, so that scores need not fall")
     return "\n".join(rows)
+
+
+def _name(hit: Hit) -> str:
+    return f"{hit.video} (missing)" if hit.state == "missing" else hit.video
 
 
 def folds(hits: Sequence[Hit]) -> list[list[tuple[int, Hit]]]:

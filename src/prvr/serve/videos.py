@@ -164,6 +164,7 @@ def _problem(line: str, *, open_: bool) -> Problem:
 def _video(server: Parts, holdings: Holdings, video_id: str) -> Video:
     facts, file = holdings.facts[video_id], holdings.file(video_id)
     shape = server.media.shape(file)
+    spoken = file is not None and server.media.spoken.is_any(video_id, file)
     return Video(
         id=video_id,
         name=holdings.name(video_id),
@@ -174,7 +175,7 @@ def _video(server: Parts, holdings: Holdings, video_id: str) -> Video:
         state=server.media.state(file),
         thumbnail_url=address(video_id, f"/thumb?t={round(facts.duration_s / 2, 1):g}{server.media.tag(file)}"),
         stream_url=address(video_id, "/stream"),
-        subtitles_url=address(video_id, "/subtitles") if server.media.subtitles(file) else None,
+        subtitles_url=address(video_id, "/subtitles") if spoken else None,
         width=shape.width if shape else None,
         height=shape.height if shape else None,
         codec=shape.codec if shape else None,

@@ -10,6 +10,7 @@ from typing import Literal
 
 from prvr.core.facts import Facts, Where
 from prvr.core.files import there
+from prvr.core.text import path_of, text_of
 from prvr.core.types import EncoderSpec
 from prvr.search.confidence import CONFIDENT, RELATED, verdict
 from prvr.search.engine import SearchEngine
@@ -61,8 +62,9 @@ class Holdings:
 
     def twin(self, path: Path, own: str) -> str | None:
         """Which other video a file, or that of the old name in a folder, is in the index as."""
-        here = (path / self.name(own) if path.is_dir() else path).resolve()
-        alike = (name for name, facts in self.facts.items() if name != own and facts.path.endswith(here.name))
+        here = (path / path_of(self.name(own)) if path.is_dir() else path).resolve()
+        ends = text_of(here.name)
+        alike = (name for name, facts in self.facts.items() if name != own and facts.path.endswith(ends))
         places = ((name, self.file(name)) for name in alike)
         return next((name for name, file in places if file and file.resolve() == here), None)
 
@@ -73,7 +75,7 @@ class Holdings:
         """
         places = self.folder, self.folder.absolute().parent
         files = {video_id: facts.path for video_id, facts in self.facts.items() if facts.path}
-        return {one: path for one, path in files.items() if not any(there(place / path) for place in places)}
+        return {one: path for one, path in files.items() if not any(there(place / path_of(path)) for place in places)}
 
     def meant(self, where: Where | None) -> int:
         """How many videos a filter means."""

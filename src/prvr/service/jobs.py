@@ -1,7 +1,7 @@
 """Work that takes longer than an answer may: each job in a process of its own, with progress, that can be stopped.
 
-A job is a function of `service.work` and its arguments. It runs in a fresh process (spawned, so that nothing of the
-server is shared), says how far it is over a pipe, and ends with a result or one line of error. What kills the process,
+A job is a function of `service.work` and its arguments. It runs in a fresh process that shares nothing of the server,
+says how far it is over a pipe, and ends with a result or one line of error. What kills the process,
 be it the user, the machine or a hostile file, ends the job and nothing else. One index job runs at a time, and a few
 of the others; the rest wait in line. Everything here may be called from any thread and returns at once.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import multiprocessing
 import queue
 import threading
 import time
@@ -23,7 +22,8 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from prvr.core.errors import PrvrError
-from prvr.service.work import JobFailure, JobStep, child
+from prvr.core.processes import fresh_processes
+from prvr.service.work import JobCrash, JobFailure, JobStep, child
 
 Kind = Literal["index", "proxy", "export", "model"]
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -35,6 +35,7 @@ ENDED = ("done", "failed", "cancelled")
 PATIENCE_S = 5.0  # between asking a process to stop and killing it
 LONGEST_LINE = 100  # jobs that wait
 HEARTBEAT_S = 15.0
+LOADED = ["prvr.service.work", "prvr.search.keeping", "prvr.video.clipping", "prvr.video.proxy"]  # before a job begins
 
 log = logging.getLogger(__name__)
 
@@ -268,9 +269,9 @@ class Jobs:
 
     def _run(self, job_id: str, task: Task, arguments: tuple[Any, ...]) -> None:
         """One job from its process's first moment to its last."""
-        spawning = multiprocessing.get_context("spawn")
-        here, there = spawning.Pipe(duplex=False)
-        process = spawning.Process(target=child, args=(there, task, arguments), daemon=True, name=f"prvr-{job_id}")
+        fresh = fresh_processes(LOADED)
+        here, there = fresh.Pipe(duplex=False)
+        process = fresh.Process(target=child, args=(there, task, arguments), daemon=True, name=f"prvr-{job_id}")
         outcome: dict[str, Any] = {}
         try:
             process.start()
@@ -282,6 +283,8 @@ class Jobs:
             for message in _messages(here, process):
                 if isinstance(message, JobStep):
                     self._change(job_id, progress=message)
+                elif isinstance(message, JobCrash):
+                    log.error("a job failed by a fault of prvr:\n%s", message.traceback)
                 else:
                     outcome = {"error": message} if isinstance(message, JobFailure) else {"result": message}
             process.join()

@@ -15,6 +15,7 @@ ELSEWHERE = {
     "find": "cannot be looked at",
     "open": "is no video that can be read",
     "decode": "no picture of it could be had",
+    "cut": "is cut off or damaged, and was read as far as it goes",
 }
 
 
@@ -23,7 +24,7 @@ class Unread(NamedTuple):
 
     id: str
     file: str  # its whole path
-    stage: Literal["find", "open", "decode"]
+    stage: Literal["find", "open", "decode", "cut"]
     reason: str  # and what to do
     time: float  # unix seconds, of the last attempt
     ignored: bool

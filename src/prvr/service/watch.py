@@ -16,10 +16,10 @@ from typing import Any
 
 from watchfiles import Change, awatch
 
-from prvr.core.errors import PrvrError
+from prvr.core.errors import PrvrError, VideoError
 from prvr.search.folders import recall
-from prvr.search.subtitles import SUFFIXES
-from prvr.video.find import VIDEO_SUFFIXES
+from prvr.subtitles.beside import SUFFIXES
+from prvr.video.find import VIDEO_SUFFIXES, find_videos
 
 QUIET_S = 2.0  # without another change, before a folder is read
 AWAY_S = 5.0  # between two looks for a folder that is not there
@@ -107,7 +107,20 @@ class Watch:
 
 
 def _matters(root: Path, own: Path, change: Change, path: str) -> bool:
-    """Whether there may be something to read: nothing that is gone, hidden, or of the index at `own` itself."""
-    if change is Change.deleted or not path.lower().endswith(NAMES) or Path(path).is_relative_to(own / "serve"):
+    """Whether there may be something to read: nothing that is gone, hidden, or of the index at `own` itself.
+
+    A folder that is moved in is one change, its own, so that it has to be looked into.
+    """
+    file = Path(path)
+    if change is Change.deleted or file.is_relative_to(own / "serve"):
         return False
-    return not any(part.startswith(".") for part in Path(path).parts[len(root.parts) :])
+    if any(part.startswith(".") for part in file.parts[len(root.parts) :]):
+        return False
+    return path.lower().endswith(NAMES) or (file.is_dir() and _holds_videos(file))
+
+
+def _holds_videos(folder: Path) -> bool:
+    try:
+        return bool(find_videos(folder).videos)
+    except VideoError:  # gone again
+        return False

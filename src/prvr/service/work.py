@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from prvr.core.errors import PrvrError, VideoError
+from prvr.core.text import text_of
 
 RATHER_NOT = 5  # how much less urgent than the server a worker is
 EVERY_S = 0.2  # progress is said this often at most
@@ -44,11 +46,18 @@ class JobFailure:
     code: str = "job_failed"
 
 
+@dataclass(frozen=True)
+class JobCrash:
+    """A fault of ours in a job, for the log of the server."""
+
+    traceback: str
+
+
 Report = Callable[[JobStep], None]
 
 
 def child(there: Connection, task: Callable[..., dict[str, Any]], arguments: tuple[Any, ...]) -> None:
-    """A job's process: run the task and say how it ended. Other errors than the user's end it with a traceback.
+    """A job's process: run the task and say how it ended. Other errors than the user's send a traceback.
 
     Ctrl-C in the terminal reaches the server, which decides; to be asked to stop, or to have lost the server, is a
     KeyboardInterrupt, so that what is half-written is taken away.
@@ -64,6 +73,9 @@ def child(there: Connection, task: Callable[..., dict[str, Any]], arguments: tup
         there.send(JobFailure(str(error), "invalid_request"))
     except KeyboardInterrupt:
         raise SystemExit(1) from None
+    except Exception as error:
+        there.send(JobCrash(traceback.format_exc()))  # for the log of the server, whatever it is
+        raise SystemExit(1) from error
 
 
 def index_folder(
@@ -101,6 +113,7 @@ def index_folder(
         "made": len(done.extraction.made),
         "kept": len(done.extraction.kept),
         "removed": len(done.removed),
+        "notes": list(done.notes),
         "problems": [{"file": file, "reason": why} for file, why in done.extraction.failed.items()],
         "calibrated": calibrated.enough,
     }
@@ -131,7 +144,7 @@ def proxy(report: Report, path: Path, out: Path, height: int, largest_copy: int,
 
     def show(done_s: float, total_s: float) -> None:
         speed = round(done_s / max(time.monotonic() - began, 1e-3), 2)
-        report(JobStep(done=done_s, total=total_s, unit="s", current=path.name, speed=speed))
+        report(JobStep(done=done_s, total=total_s, unit="s", current=text_of(path.name), speed=speed))
 
     how = make_proxy(path, out, height=height, largest_copy=largest_copy, on_progress=show)
     return {"url": url, "how": how, "bytes": out.stat().st_size}
@@ -148,7 +161,7 @@ def cut_clips(
         out,
         suffix,
         on_progress=lambda done: report(
-            JobStep(done=done, total=len(clips), unit="clips", current=clips[done - 1][0].name)
+            JobStep(done=done, total=len(clips), unit="clips", current=text_of(clips[done - 1][0].name))
         ),
     )
     return {"url": url, "name": name, "bytes": out.stat().st_size}

@@ -286,3 +286,18 @@ async () => {
     elements: document.querySelectorAll("*").length};
 }
 """
+
+
+def test_the_page_below_a_path(visit: Visitor, serve: Serve, reel: Path) -> None:
+    """Its files, what it asks, its pictures, its player and its own address."""
+    live = serve(config_of(reel, root_path="/prvr"))
+    page = visit(f"{live.url}/prvr")
+    search(page, MOON)
+    expect(opened(page)).to_have_text(MOON_FILM)
+    showing(page, 0, 1000)
+    until(page, lambda: page.evaluate("[...document.querySelectorAll('main img')].some((one) => one.naturalWidth)"))
+    assert page.url.startswith(f"{live.url}/prvr/?q=")
+    page.reload()
+    expect(opened(page)).to_have_text(MOON_FILM)
+    page.get_by_role("link", name="prvr").first.click()
+    until(page, lambda: page.url == f"{live.url}/prvr/")

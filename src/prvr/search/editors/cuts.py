@@ -18,6 +18,7 @@ class Film(NamedTuple):
 
     path: Path
     name: str  # printable
+    start_s: float  # when its first picture is shown, which is frame 0 to an editing program
     rate: float  # pictures a second, whatever they are counted in
     timebase: Timebase
     frames: int  # of it all, in that timebase
@@ -67,9 +68,10 @@ def film_of(clip: Clip) -> Film:
     return Film(
         path=clip.place,
         name=shown(Path(clip.name)),
+        start_s=info.start_s,
         rate=info.rate,
         timebase=timebase,
-        frames=max(1, timebase.frame(clip.hit.duration_s)),
+        frames=max(1, timebase.frame(clip.hit.duration_s - info.start_s)),
         size=shown_size(info.width, info.height, info.pixel_aspect),
         camera=camera,
     )
@@ -82,8 +84,8 @@ def cuts_of(clips: Sequence[Clip], *, alike: bool = False) -> list[Cut]:
     for clip in clips:
         film = films[clip.place] = films.get(clip.place) or film_of(clip)
         timebase = found[0].timebase if alike and found else film.timebase
-        start = timebase.frame(clip.start_s)
-        found.append(Cut(film, timebase, start, max(start + 1, timebase.frame(clip.end_s)), clip))
+        start, end = (timebase.frame(max(0.0, time - film.start_s)) for time in (clip.start_s, clip.end_s))
+        found.append(Cut(film, timebase, start, max(start + 1, end), clip))
     return found
 
 

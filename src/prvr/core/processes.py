@@ -1,0 +1,22 @@
+"""Processes that share nothing with the one that starts them, and are there at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Sequence
+from multiprocessing.context import ForkServerContext, SpawnContext
+
+
+def fresh_processes(loaded: Sequence[str]) -> ForkServerContext | SpawnContext:
+    """Where such processes come from: forks of one that has loaded these modules and has computed nothing yet.
+
+    A fork of this process would share its threads' locks, and a new interpreter loads torch for seconds each time. What
+    the first call names is loaded for all. Elsewhere than on Linux libraries may not survive a fork: there they begin
+    from nothing.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload(list(loaded))
+    return forking
