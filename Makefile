@@ -2,20 +2,28 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
+READY   = $(VENV)/.ready
 DONE    = $(VENV)/.installed
 
 .PHONY: setup demo test check format web clean
 
 setup: $(DONE)
 
-$(DONE): pyproject.toml constraints.txt
+# For people: what runs, and the model `things` for their own videos. No tools for developers.
+$(READY): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): fetches packages of about 1.6 GB unpacked, PyTorch among them; 1 to 5 minutes, once"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "prvr needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[things]'
+	@touch $(READY)
+
+$(DONE): $(READY)
+	@echo "Setting up the tools for developers: about 0.6 GB more, unpacked"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(DONE)
 
-demo: setup
+demo: $(READY)
 	$(BIN)/prvr demo --out demo
 
 # One thread: the tests compute many small things, where threads that wait for each other cost more than they bring.

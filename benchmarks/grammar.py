@@ -24,11 +24,11 @@ from torch import Tensor
 
 from benchmarks.separation import separation
 from prvr.core.facts import Facts
-from prvr.core.types import Query
+from prvr.core.types import Cue, Query
 from prvr.data.world import generate_features, world_queries
 from prvr.data.world.vocabulary import COLOURS, SCENE_WORDS, SHAPE_WORDS
 from prvr.encoders.world import load_world_encoder
-from prvr.index.base import ZERO_SHOT, Cue, IndexHeader
+from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.exact import ExactIndex
 from prvr.ranker.ranker import zero_shot
 from prvr.search import ranking

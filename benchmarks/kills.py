@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 
 from prvr.core.facts import Facts
-from prvr.core.types import Bank, EncoderSpec
+from prvr.core.types import Bank, Cue, EncoderSpec
 from prvr.index import embedded, upkeep, view
-from prvr.index.base import Cue, IndexHeader
+from prvr.index.base import IndexHeader
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 

@@ -154,7 +154,7 @@ def make_objective(form: str, config: MSCConfig) -> Objective[Made[Tensor, Align
             return tcpl_angle(seen.query, batch.queries.sentence).mean()
 
     def cbva(seen: msc.MSCSeen, batch: Batch[MSCVideos], _: int) -> Tensor:
-        frames, clips = seen.aligned_frames, seen.aligned_clips
+        frames, clips = seen.video.frames, seen.video.clips
         return loop_cbva(frames, clips, batch.videos, plan.similarity_threshold, plan.levels).mean()
 
     return replace(objective, terms={**objective.terms, "tcpl_angle": angles, "cbva": cbva})

@@ -38,6 +38,12 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", connect)
 
 
+@pytest.fixture(autouse=True)
+def _nobody(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No models, no default and no index of whoever runs the tests."""
+    monkeypatch.setenv("PRVR_DATA", str(tmp_path_factory.getbasetemp() / "nobody"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of recordings, annotations and reference arrays; tests that need it skip where it is absent."""

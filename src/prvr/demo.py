@@ -1,4 +1,4 @@
-"""The whole way, once: videos are made, read, learned from, measured, indexed and searched. Nothing is done twice."""
+"""The whole way, once: videos are made, read, indexed and searched; then learned from and measured."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from prvr.core.errors import ConfigError
+from prvr.core.files import write_whole
 from prvr.core.types import Query
 from prvr.data.annotations import read_queries
 from prvr.data.folder import DataFolder
 from prvr.data.world import generate_world
 from prvr.encoders.devices import pick_device
 from prvr.encoders.loading import load_encoder
-from prvr.evaluation.report import Report, table
+from prvr.evaluation.report import Report, summary, table
 from prvr.features.extract import extract
 from prvr.methods.recipe import Recipe, load_recipe
 from prvr.ranker.ranker import open_run, zero_shot
@@ -29,6 +30,7 @@ from prvr.search.listing import answer
 
 ROWS = ("world_baseline", "world_tcpl", "world")
 SIZES = ("tiny", "demo")
+TABLE = "table.md"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,27 +45,29 @@ class Screen:
     training: Callable[[str], AbstractContextManager[Callable[[Any], None]]]
 
 
-def run_demo(root: Path, screen: Screen, *, size: str, seed: int, seeds: int, device: str) -> None:
-    """Everything below `root`; a second call does only what is missing."""
+def open_library(root: Path, screen: Screen, *, size: str, seed: int, device: str) -> None:
+    """A library below `root` that answers: videos, features, an index, three questions. Does only what is missing."""
     if size not in SIZES:
         raise ConfigError(f"--size {size}: choose one of {', '.join(SIZES)}")
-    began = time.perf_counter()
     where, why = pick_device(device)
     screen.say(f"Python {platform.python_version()} on {where} ({why}); nothing leaves this machine")
     _make(root, screen, size=size, seed=seed)
-    reports, best = _learn(root, screen, seeds=seeds, device=device)
-    screen.show("")
-    screen.show(table(reports))
-    screen.show("")
     queries = read_queries(root / "annotations" / "test.jsonl")
-    _search(root, screen, best, [queries[i * len(queries) // 3] for i in range(3)], device=device)
-    prvr = screen.command
-    screen.say(f"Done in {time.perf_counter() - began:.0f} s. Now watch it:")
-    screen.say(f"  {prvr} serve --index {root}     the page, at http://127.0.0.1:8765, with a question asked already")
-    screen.say("Go on:")
-    screen.say(f'  {prvr} search "{queries[-1].text}" --index {root}')
-    screen.say(f"  {prvr} index ~/Videos --encoder FOLDER-OR-HUB-NAME     your own videos, with a general encoder")
-    screen.say(f"  {prvr} train prvr.methods.msc.runs:world --data {root} --set loss.cbva=0.2     another experiment")
+    _search(root, screen, [queries[i * len(queries) // 3] for i in range(3)], device=device)
+
+
+def measure(root: Path, screen: Screen, *, seeds: int, device: str) -> None:
+    """Train every row of the table on that library, and show what each finds. Stopped, it goes on the next time."""
+    began = time.perf_counter()
+    screen.say(f"Training {len(ROWS) * seeds} models for the table, some minutes. Ctrl-C stops it; the library stays")
+    reports = _learn(root, screen, seeds=seeds, device=device)
+    write_whole(root / TABLE, f"{table(reports)}\n".encode())
+    screen.show("")
+    screen.show(summary(reports))
+    screen.show("")
+    screen.say(f"Measured in {time.perf_counter() - began:.0f} s; every column is in {root / TABLE}")
+    screen.say("Another experiment:")
+    screen.say(f"  {screen.command} train prvr.methods.msc.runs:world --data {root} --set loss.cbva=0.2")
 
 
 def _make(root: Path, screen: Screen, *, size: str, seed: int) -> None:
@@ -80,12 +84,11 @@ def _make(root: Path, screen: Screen, *, size: str, seed: int) -> None:
     screen.say(f"Features  {minutes:.0f} min of video by encoder {encoder.spec.fingerprint} ({speed})")
 
 
-def _learn(root: Path, screen: Screen, *, seeds: int, device: str) -> tuple[dict[str, list[Report]], Path]:
-    """Train every row of the table and measure it; -> reports by row, and the run folder of the last row."""
+def _learn(root: Path, screen: Screen, *, seeds: int, device: str) -> dict[str, list[Report]]:
+    """Train every row of the table and measure it; -> reports by row."""
     data = DataFolder(root)
     bare = zero_shot(data.store.header.encoder)
     reports = {bare.title: [evaluate_run(bare, data, "test", device=device).report]}
-    run = root
     for name in ROWS:
         for seed in range(seeds):
             recipe: Recipe = load_recipe(f"prvr.methods.msc.runs:{name}").with_settings([f"train.seed={seed}"])
@@ -98,12 +101,12 @@ def _learn(root: Path, screen: Screen, *, seeds: int, device: str) -> tuple[dict
                 f"SumR {result.best:.1f} on val ({time.perf_counter() - began:.0f} s)"
             )
             reports.setdefault(recipe.title, []).append(evaluate_run(open_run(run), data, "test", device=device).report)
-    return reports, root / "runs" / f"{ROWS[-1]}-0"
+    return reports
 
 
-def _search(root: Path, screen: Screen, run: Path, queries: list[Query], *, device: str) -> None:
-    encoder = load_encoder("world", device=device)
-    done = build_index([root / "videos"], root, encoder, model=run, home=())
+def _search(root: Path, screen: Screen, queries: list[Query], *, device: str) -> None:
+    """Index with the bare encoder, say where the page is, answer three questions."""
+    done = build_index([root / "videos"], root, load_encoder("world", device=device), home=())
     engine = SearchEngine.open(root, device=device)
     engine.search(queries[0].text)  # the first answer also pays for starting up
     screen.say(f"Index     {done.num_videos} videos searchable, in {root}")
@@ -111,8 +114,12 @@ def _search(root: Path, screen: Screen, run: Path, queries: list[Query], *, devi
         began = time.perf_counter()
         hits = engine.search(query.text, k=3)
         took = (time.perf_counter() - began) * 1000
-        everyone = engine.index.search(engine.embed(query.text), k=done.num_videos)
-        rank = [found.video_id for found in everyone].index(query.video_id) + 1
-        screen.show(f'"{query.text}"  ({took:.0f} ms; written for {query.video_id}, found at rank {rank})')
-        screen.show(answer(hits, everything=True))
         screen.show("")
+        screen.show(f'"{query.text}"  ({took:.0f} ms; written for {query.video_id})')
+        screen.show(answer(hits, everything=True))
+    screen.show("")
+    prvr = screen.command
+    screen.say("Ready. Watch it, or ask it:")
+    screen.say(f"  {prvr} serve --index {root}     the page, at http://127.0.0.1:8765, with a question asked already")
+    screen.say(f'  {prvr} search "{queries[-1].text}" --index {root}')
+    screen.say(f"  {prvr} index ~/Videos     your own videos, with the model that `{prvr} models` says")

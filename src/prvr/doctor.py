@@ -25,6 +25,7 @@ def examine(index: Path) -> list[Check]:
         _transformers,
         _torchvision,
         _world,
+        _models,
         lambda: _folder(index),
         lambda: _index(index),
     )
@@ -86,7 +87,34 @@ def _world() -> Check:
         spec = load_encoder("world", device="cpu").spec
     except PrvrError as error:
         return Check("world", False, str(error), "reinstall prvr")
-    return Check("world", True, f"{spec.fingerprint}; knows the {spec.domain}")
+    return Check("world", True, f"{spec.fingerprint}; knows {spec.domain}")
+
+
+def _models() -> Check:
+    """Whether a model that sees real footage is here."""
+    from prvr.encoders import catalogue
+
+    best = catalogue.RECOMMENDED
+    better = f"a better one: prvr models get {best.name} ({best.size_bytes / 1e9:.1f} GB, {best.licence})"
+    try:
+        here = [model.name for model in catalogue.known() if catalogue.on_disk(model.name)]
+        chosen = catalogue.default()
+    except PrvrError as error:
+        return Check("own videos", False, str(error), "prvr models default NAME")
+    if chosen and chosen not in here:
+        return Check(
+            "own videos", False, f"{chosen}, your default, is not on this machine", f"prvr models get {chosen}"
+        )
+    if chosen:
+        return Check("own videos", True, f"read by {chosen}, your default")
+    others = [name for name in here if name not in (catalogue.WORLD, catalogue.THINGS)]
+    if catalogue.THINGS in here:
+        how = f"prvr models default {others[0]}" if others else better
+        return Check("own videos", True, f"read by {catalogue.THINGS}: a thousand kinds of things, not people", how)
+    if others:
+        return Check("own videos", False, f"{', '.join(others)} here, none chosen", f"prvr models default {others[0]}")
+    fix = f"prvr models get {best.name} ({best.size_bytes / 1e9:.1f} GB), or pip install 'prvr[things]'"
+    return Check("own videos", False, "no model on this machine sees real footage", fix)
 
 
 def _folder(folder: Path) -> Check:

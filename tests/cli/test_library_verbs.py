@@ -259,14 +259,12 @@ def test_a_file_that_was_cut_off_says_how_much_of_it_there_is(run: Run, shelf: P
 
 def test_a_slip_in_the_place_to_serve_is_seen(run: Run, shelf: Path) -> None:
     from prvr.cli.serve import library_line
+    from prvr.service.desk import Desk
 
-    class Nothing:
-        known = None
-
-    class Began:
-        desk = Nothing()
-
-    line = library_line(Began(), named=Path("idxx"))  # type: ignore[arg-type]
+    desk = Desk(Path("idxx"))
+    desk.open()
+    line = library_line(desk, named=True)
+    desk.close()
     assert line.startswith("no index in idxx (did you mean idx?): ")
     assert line.endswith("`prvr index PATH --index idxx`")
 

@@ -15,12 +15,13 @@ SRC = Path(prvr.__file__).parent
 
 BENCH = {"core", "video", "encoders", "features", "data", "kernels", "parts", "methods", "ranker", "training",
          "evaluation"}  # fmt: skip
-PRODUCT = {"core", "video", "encoders", "features", "ranker", "index"}
+PRODUCT = {"core", "video", "encoders", "subtitles", "features", "ranker", "index"}
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
     "video": {"core"},
     "encoders": {"core"},
-    "features": {"core", "video", "encoders"},
+    "subtitles": {"core", "video"},
+    "features": {"core", "video", "encoders", "subtitles"},
     "data": {"core", "features"},
     "kernels": {"core"},
     "parts": {"core", "kernels"},
@@ -31,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": BENCH,
     "index": {"core"},
     "search": PRODUCT | {"data.annotations", "data.world"},
-    "service": {"core", "video", "search"},
+    "service": {"core", "video", "search", "encoders.catalogue"},
     "serve": {"core", "service"},
     "reproduce": BENCH | {"runs"},
     "cli": BENCH | PRODUCT | {"runs", "search", "service", "serve", "reproduce", "demo", "doctor"},

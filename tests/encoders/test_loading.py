@@ -16,7 +16,8 @@ import torch
 
 from prvr.core.errors import ConfigError, EncoderError
 from prvr.encoders.devices import pick_device, pick_dtype
-from prvr.encoders.loading import BRING, fetch, load_encoder
+from prvr.encoders.hub import BRING, fetch
+from prvr.encoders.loading import load_encoder
 from tests.encoders import make_models
 
 clip_folder = make_models.clip_folder
@@ -106,10 +107,11 @@ def test_names_that_are_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (tmp_path / "checkpoint").mkdir()
     (tmp_path / "file").touch()
     monkeypatch.chdir(tmp_path)
-    assert "no encoder 'wrold'; did you mean 'world'?" in refusal("wrold")
+    assert "no model 'wrold'; did you mean 'world'? (or give a hub name such as " in refusal("wrold")
     assert "did you mean 'world'?" in refusal("World")
-    for name in ("clip", "", "a b"):
-        assert f"no encoder {name!r}; choose 'world' (bundled), or give a folder or a hub name" in refusal(name)
+    assert "did you mean 'clip-b32'?" in refusal("clip")
+    for name in ("", "a b"):
+        assert f"no model {name!r}; known are siglip2-b16, " in refusal(name)
     assert refusal(f"{tmp_path}/chekpoint") == (
         f"{tmp_path}/chekpoint: no such folder; did you mean '{tmp_path}/checkpoint'?"
     )
@@ -167,14 +169,12 @@ def test_a_cached_checkpoint_needs_no_network(clip_folder: Path, hub: Path) -> N
     assert fetch(NAME) == snapshot
     (snapshot / "tokenizer.json").unlink()
     (snapshot / "vocab.json").unlink()
-    assert "neither a folder here nor in the local hub cache" in refusal(NAME)
+    assert "not on this machine" in refusal(NAME)
 
 
 def test_an_unreachable_hub_is_noticed_at_once(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     began = time.perf_counter()
-    assert refusal(NAME) == (
-        f"{NAME}: neither a folder here nor in the local hub cache, and the hub cannot be reached; {BRING}"
-    )
+    assert refusal(NAME) == (f"{NAME}: not on this machine, and the hub cannot be reached; {BRING}")
     assert time.perf_counter() - began < 20  # the library's own way takes half a minute of retries
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert "and HF_HUB_OFFLINE is set; bring a folder instead: `--encoder FOLDER` holding" in refusal(NAME)

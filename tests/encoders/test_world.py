@@ -39,7 +39,7 @@ def encoder() -> WorldEncoder:
 def test_spec_says_what_it_is(encoder: WorldEncoder) -> None:
     assert isinstance(encoder, Encoder)
     spec = encoder.spec
-    assert (spec.name, spec.domain, spec.width, spec.crop) == ("world", "generated world only", 128, False)
+    assert (spec.name, spec.domain, spec.width, spec.crop) == ("world", "the generated world only", 128, False)
     assert len(spec.revision) == 64
     assert load_world_encoder().spec == spec
     assert WEIGHTS.stat().st_size < 4e6

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from prvr.core.facts import Facts
-from prvr.core.types import Bank, EncoderSpec
-from prvr.index.base import Cue, IndexHeader, Video
+from prvr.core.types import Bank, Cue, EncoderSpec
+from prvr.index.base import IndexHeader, Video
 
 SPEC = EncoderSpec(
     name="test", revision="1" * 12, width=8, image_size=(8, 8), mean=(0, 0, 0), std=(1, 1, 1), crop=False, token_limit=9

@@ -9,7 +9,7 @@ import pytest
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Where
-from prvr.index.base import Cue
+from prvr.core.types import Cue
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import exists, header_of, open_index
 from prvr.index.segments import VectorForm

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Facts, Where
-from prvr.core.types import Bank
-from prvr.index.base import Cue, Index
+from prvr.core.types import Bank, Cue
+from prvr.index.base import Index
 from prvr.index.exact import ExactIndex
 from tests.index.make import bank, header
 

@@ -94,7 +94,7 @@ def test_shapes_scores_and_one_of_each() -> None:
     assert found.video.moments.shape == (3, 4, 16)
     assert found.video.masks.shape == (3, 4, 9)
     assert found.video.whole.shape == (3, 16)
-    want = torch.stack([F.cosine_similarity(q, found.video.tokens, dim=-1).amax(1) for q in found.query])
+    want = torch.stack([F.cosine_similarity(q, found.video.tokens, dim=-1).amax(1) for q in found.query.again])
     torch.testing.assert_close(found.cosine.fused(model.clip_weight), want)
     fits: RetrievalModel = model
     assert fits.clip_weight == 0
@@ -134,13 +134,13 @@ def test_training_draws_two_samples_of_a_query() -> None:
         model = network(replace(SMALL, dropout=0.3, input_dropout=0.3, query_draws=draws)).train()
         torch.manual_seed(0)
         found = seen(loss(), model, given)
-        own = F.cosine_similarity(found.query[:, None], found.video.tokens[given.video_of_query], dim=2).amax(1)
+        own = F.cosine_similarity(found.query.again[:, None], found.video.tokens[given.video_of_query], dim=2).amax(1)
         ranked = found.cosine.frame.gather(1, given.video_of_query[:, None])[:, 0]
         assert torch.allclose(own, ranked, atol=1e-5) == (draws == 1)
 
 
 def test_every_parameter_learns_and_a_few_steps_help() -> None:
-    given, recipe = batch(), amdnet.recipe("here", replace(PLAN, optim=OptimConfig(lr=3e-3)), "AMDNet")
+    given, recipe = batch(), amdnet.recipe(amdnet.tvr, replace(PLAN, optim=OptimConfig(lr=3e-3)), "AMDNet")
     model = recipe.build().eval()
     assert recipe.optimizer is not None
     optimizer = recipe.optimizer(recipe.settings, model, 4)

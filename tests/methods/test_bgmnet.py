@@ -17,6 +17,7 @@ from prvr.methods.bgmnet import runs as bgmnet
 from prvr.methods.bgmnet.loss import BGMNetLoss, Settings, objective
 from prvr.methods.bgmnet.network import METHOD, prepare_interpolated
 from prvr.methods.bgmnet.official import OFFICIAL
+from prvr.methods.family import Compared
 from prvr.methods.mssl.anchoring import Anchored, alignment, anchored
 from prvr.methods.mssl.network import MSSL, Guides, MSSLConfig
 from prvr.methods.recipe import OptimConfig, load_recipe
@@ -72,9 +73,9 @@ def loop(model: MSSL, given: Batch[Any], *, matching: bool) -> Anchored:
     if matching:
         for i, v in enumerate(own):
             dot[i, v], cosine[i, v] = query[i] @ anchors[i], F.cosine_similarity(query[i], anchors[i], dim=0)
-    return Anchored(
+    return Compared(
         query=query,
-        anchors=anchors,
+        video=anchors,
         cosine=BranchScores(frame=F.normalize(query, dim=1) @ F.normalize(content, dim=1).T, clip=cosine),
         dot=BranchScores(frame=query @ content.T, clip=dot),
     )
@@ -88,11 +89,11 @@ def test_it_equals_the_loop_over_videos(matching: bool) -> None:
     for one, other in ((got.cosine, want.cosine), (got.dot, want.dot)):
         torch.testing.assert_close(one.frame, other.frame)
         torch.testing.assert_close(one.clip, other.clip)
-    torch.testing.assert_close(got.anchors, want.anchors)
-    weights = [torch.randn_like(x) for x in (*want.dot, *want.cosine, want.anchors)]
+    torch.testing.assert_close(got.video, want.video)
+    weights = [torch.randn_like(x) for x in (*want.dot, *want.cosine, want.video)]
     gradients = []
     for outputs in (got, want):
-        parts = zip((*outputs.dot, *outputs.cosine, outputs.anchors), weights, strict=True)
+        parts = zip((*outputs.dot, *outputs.cosine, outputs.video), weights, strict=True)
         loss = torch.stack([(x * w).sum() for x, w in parts]).sum()
         gradients.append(torch.autograd.grad(loss, list(model.parameters()), allow_unused=True))
     for mine, theirs in zip(*gradients, strict=True):
@@ -112,16 +113,16 @@ def test_queries_share_the_moments_out_by_hand() -> None:
     """Cosines: east 1 and 0.8, north 0 and 0.6, mean 0.707 and 0.990. Alone the second takes the mean already."""
     found, own = crossed()
     matched = anchored(found, own, matching=True)
-    assert matched.anchors.tolist() == [[2, 0], [1, 1]]
+    assert matched.video.tolist() == [[2, 0], [1, 1]]
     torch.testing.assert_close(matched.cosine.clip, torch.tensor([[1.0], [1.4 / 2**0.5]]))
     assert matched.dot.clip.flatten().tolist() == pytest.approx([2.0, 3 * 1.4])
     alone = anchored(found, own, matching=False)
     torch.testing.assert_close(alone.cosine.clip, torch.tensor([[1.0], [1.4 / 2**0.5]]))
     assert alone.dot.clip.flatten().tolist() == pytest.approx([2.0, 4.8])  # of east, which is not the nearest
     rival = found._replace(queries=torch.tensor([[1.0, 0.1], [1.0, 0.0]]))
-    assert anchored(rival, own, matching=False).anchors.tolist() == [[2, 0], [2, 0]]
+    assert anchored(rival, own, matching=False).video.tolist() == [[2, 0], [2, 0]]
     shared = anchored(rival, own, matching=True)
-    assert shared.anchors.tolist() == [[1, 1], [2, 0]]
+    assert shared.video.tolist() == [[1, 1], [2, 0]]
 
 
 def test_content_is_seen_from_the_anchor_by_hand() -> None:
@@ -135,7 +136,7 @@ def test_content_is_seen_from_the_anchor_by_hand() -> None:
 def test_matched_moments_are_all_different() -> None:
     model, given = network(), batch(queries=40)
     for matching in (True, False):
-        made = anchored(model.embed(given), given.video_of_query, matching=matching).anchors.detach()
+        made = anchored(model.embed(given), given.video_of_query, matching=matching).video.detach()
         different = [len(torch.unique(made[given.video_of_query == v].round(decimals=5), dim=0)) for v in range(4)]
         assert (different == [10, 10, 10, 10]) == matching
 
@@ -143,7 +144,7 @@ def test_matched_moments_are_all_different() -> None:
 def test_more_queries_than_moments() -> None:
     """15 moments for 22 queries: each moment is taken, and whoever has none takes what it likes best."""
     model, given = network(), batch((20,), queries=22)
-    made = anchored(model.embed(given), given.video_of_query, matching=True).anchors.detach()
+    made = anchored(model.embed(given), given.video_of_query, matching=True).video.detach()
     assert len(torch.unique(made.round(decimals=5), dim=0)) == 15
 
 
@@ -151,7 +152,7 @@ def test_one_query_a_video_needs_no_matching() -> None:
     """But the own-video dot product is that of the moment with the best cosine, where greedily it is the best one."""
     model, given = network(), batch(queries=4)
     on, off = (anchored(model.embed(given), given.video_of_query, matching=matching) for matching in (True, False))
-    torch.testing.assert_close(on.anchors, off.anchors)
+    torch.testing.assert_close(on.video, off.video)
     torch.testing.assert_close(on.cosine.clip, off.cosine.clip)
     torch.testing.assert_close(on.cosine.frame, off.cosine.frame)
     assert bool((on.dot.clip.diagonal() <= off.dot.clip.diagonal() + 1e-5).all())
@@ -168,7 +169,7 @@ def test_epochs_before_the_matching() -> None:
     model, given = network(), batch()
     early, late = (float(learned(objective(settings()), model, given, epoch).terms["align"]) for epoch in (0, 1))
     want = [
-        float(alignment(one.query, one.anchors).mean().detach())
+        float(alignment(one.query, one.video).mean().detach())
         for one in (loop(model, given, matching=m) for m in (False, True))
     ]
     assert [early, late] == pytest.approx(want, abs=1e-5)
@@ -188,7 +189,7 @@ def test_one_of_each_and_every_parameter_learns() -> None:
     total, parts = learned(objective(settings()), network(), batch((1,), queries=1), 1)
     assert bool(total.isfinite())
     assert float(parts["triplet_frame"]) == float(parts["triplet_clip"]) == 0
-    given, made = batch(), bgmnet.recipe("here", replace(settings(), optim=OptimConfig(lr=3e-3)), "BGM-Net")
+    given, made = batch(), bgmnet.recipe(bgmnet.tvr, replace(settings(), optim=OptimConfig(lr=3e-3)), "BGM-Net")
     fresh = made.build().eval()
     assert made.method is METHOD
     assert made.optimizer is not None

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import pytest
 import torch
 
 from prvr.core.types import BranchScores
-from prvr.methods.family import Branch, RetrievalLoss, triplet_term
+from prvr.methods.family import Branch, Compared, RetrievalLoss, triplet_term
 from prvr.parts.triplet import query_triplet, video_triplet
 from tests.methods.make import batch
-
-
-class Scores(NamedTuple):
-    cosine: BranchScores
-    dot: BranchScores
 
 
 @pytest.mark.parametrize("branch", ["frame", "clip"])
 def test_a_querys_negative_is_of_the_pool_and_a_videos_the_hardest(branch: Branch) -> None:
     given, loss = batch(6, 20), RetrievalLoss(hard_pool=4, hard_from_epoch=5)
-    found = Scores(*(BranchScores(torch.rand(20, 6), torch.rand(20, 6)) for _ in range(2)))
+    found = Compared(None, None, *(BranchScores(torch.rand(20, 6), torch.rand(20, 6)) for _ in range(2)))
     scores, own = getattr(found.cosine, branch), given.video_of_query
     hardest = [0.2 + scores[own != v, v].max() - scores[own == v, v].mean() for v in range(6)]
     by_video = torch.stack(hardest).clamp(min=0)

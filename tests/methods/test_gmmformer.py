@@ -10,7 +10,7 @@ from torch import Tensor
 
 from prvr.core.errors import CheckpointError, ConfigError
 from prvr.core.types import Made, QueryAtVideo, RetrievalModel, VideoTokens
-from prvr.methods.family import Compared
+from prvr.methods.family import ComparedTwice
 from prvr.methods.gmmformer.loss import GMMFormerLoss, Settings, objective
 from prvr.methods.gmmformer.network import GMMFormer, GMMFormerConfig
 from prvr.methods.gmmformer.official import OFFICIAL, official_names
@@ -37,7 +37,7 @@ from tests.methods.family import (
 SMALL = GMMFormerConfig(**TINY, clips=CLIPS + 2, gaussian_length=FRAMES + 2)
 
 
-def loss(config: GMMFormerConfig = SMALL) -> Objective[Made[TwiceRead, VideoTokens], Compared]:
+def loss(config: GMMFormerConfig = SMALL) -> Objective[Made[TwiceRead, VideoTokens], ComparedTwice]:
     loss = GMMFormerLoss(hard_from_epoch=0, hard_pool=1)
     return objective(Settings(model=config, prepare=UniformConfig(), loss=loss))
 
@@ -118,7 +118,7 @@ def test_fits_what_reads_it() -> None:
     assert fits.clip_weight == 0.7
     assert not isinstance(model, QueryAtVideo)
     outputs, tokens = seen(loss(), model, given), model.encode_videos(given.videos)
-    cosine = F.cosine_similarity(outputs.query[:, None], tokens.frames[:, 0], dim=-1)
+    cosine = F.cosine_similarity(outputs.query.query[:, None], tokens.frames[:, 0], dim=-1)
     torch.testing.assert_close(outputs.cosine.frame, cosine)
     spans = model.token_spans(given.videos)
     assert spans.frames.shape == (4, 1, 2)
@@ -133,9 +133,9 @@ def test_two_draws_of_dropout_where_the_authors_draw_twice() -> None:
         model.train()
         torch.manual_seed(1)
         outputs = seen(loss(), model, given)
-        ranked = F.normalize(outputs.query, dim=-1) @ F.normalize(outputs.video.frames[:, 0], dim=-1).T
+        ranked = F.normalize(outputs.query.again, dim=-1) @ F.normalize(outputs.video.frames[:, 0], dim=-1).T
         assert torch.allclose(ranked, outputs.cosine.frame, atol=1e-5) == (draws == 1)
-        assert torch.equal(seen(loss(), model.eval(), given).query, model.encode_queries(given.queries))
+        assert torch.equal(seen(loss(), model.eval(), given).query.again, model.encode_queries(given.queries))
 
 
 def test_too_long_is_refused() -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from prvr.core.errors import CheckpointError
 from prvr.core.types import Made, QueryAtVideo, RetrievalModel, VideoTokens
-from prvr.methods.family import Compared
+from prvr.methods.family import ComparedTwice
 from prvr.methods.gmmformer_v2.loss import GMMFormerV2Loss, Settings, objective
 from prvr.methods.gmmformer_v2.network import GMMFormerV2, GMMFormerV2Config
 from prvr.methods.gmmformer_v2.official import OFFICIAL
@@ -33,7 +33,7 @@ from tests.methods.family import (
 SMALL = GMMFormerV2Config(**TINY, clips=CLIPS + 2)
 
 
-def loss(config: GMMFormerV2Config = SMALL) -> Objective[Made[TwiceRead, VideoTokens], Compared]:
+def loss(config: GMMFormerV2Config = SMALL) -> Objective[Made[TwiceRead, VideoTokens], ComparedTwice]:
     loss = GMMFormerV2Loss(hard_from_epoch=0, hard_pool=1)
     return objective(Settings(model=config, prepare=UniformConfig(), loss=loss))
 
@@ -82,7 +82,9 @@ def test_fits_what_reads_it() -> None:
     assert spans.clips[3].tolist() == [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3]]  # three frames, five clips
     model = roused(GMMFormerV2(replace(SMALL, dropout=0.4))).train()
     outputs = seen(loss(), model, given)
-    ranked = torch.einsum("qd,vcd->qvc", F.normalize(outputs.query, dim=-1), F.normalize(outputs.video.clips, dim=-1))
+    ranked = torch.einsum(
+        "qd,vcd->qvc", F.normalize(outputs.query.again, dim=-1), F.normalize(outputs.video.clips, dim=-1)
+    )
     assert not torch.allclose(ranked.amax(2), outputs.cosine.clip, atol=1e-4)
 
 

@@ -130,6 +130,6 @@ def test_a_step_never_waits_for_the_gpu(checkpoint: bool) -> None:
         torch.cuda.set_sync_debug_mode(mode)
         try:
             outputs = seen(model, given)
-            torch.autograd.backward(outputs.cosine.fused(0.4).sum() + outputs.aligned_clips.sum())
+            torch.autograd.backward(outputs.cosine.fused(0.4).sum() + outputs.video.clips.sum())
         finally:
             torch.cuda.set_sync_debug_mode("default")

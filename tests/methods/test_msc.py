@@ -12,7 +12,8 @@ from prvr.core.errors import CheckpointError, ConfigError
 from prvr.core.types import QueryBatch, RetrievalModel
 from prvr.methods.msc.loss import MSCSeen
 from prvr.methods.msc.network import MSC, MSCConfig
-from prvr.methods.msc.official import OFFICIAL, official_names, stack_depth, undecayed
+from prvr.methods.msc.official import OFFICIAL, official_names, undecayed
+from prvr.methods.official import stack_depth
 from tests.methods.family import padded
 from tests.methods.make import SMALL, batch, network, query_batch, seen, video_batch
 from tests.parts.slow import LoopMixture
@@ -70,18 +71,25 @@ def test_the_mixture_equals_the_loop_over_blocks(places: int, sized: bool) -> No
 
 
 def flat(outputs: MSCSeen) -> list[Tensor]:
-    return [outputs.query, *outputs.video, *outputs.cosine, *outputs.dot, outputs.aligned_frames, outputs.aligned_clips]
+    return [
+        outputs.query,
+        *outputs.video.tokens,
+        *outputs.cosine,
+        *outputs.dot,
+        outputs.video.frames,
+        outputs.video.clips,
+    ]
 
 
 def test_shapes_and_scores() -> None:
     model, given = network(), batch()
     outputs = seen(model, given)
     assert outputs.query.shape == (9, 16)
-    assert outputs.video.frames.shape == outputs.aligned_frames.shape == (4, 12, 16)
-    assert outputs.video.clips.shape == outputs.aligned_clips.shape == (4, 5, 16)
-    want = torch.stack([F.cosine_similarity(q, outputs.video.frames, dim=-1).amax(1) for q in outputs.query])
+    assert outputs.video.tokens.frames.shape == outputs.video.frames.shape == (4, 12, 16)
+    assert outputs.video.tokens.clips.shape == outputs.video.clips.shape == (4, 5, 16)
+    want = torch.stack([F.cosine_similarity(q, outputs.video.tokens.frames, dim=-1).amax(1) for q in outputs.query])
     torch.testing.assert_close(outputs.cosine.frame, want)
-    torch.testing.assert_close(outputs.dot.clip, (outputs.query @ outputs.video.clips.mT).amax(2).T)
+    torch.testing.assert_close(outputs.dot.clip, (outputs.query @ outputs.video.tokens.clips.mT).amax(2).T)
     fits: RetrievalModel = model
     assert fits.clip_weight == 0.4
 
@@ -112,8 +120,8 @@ def test_without_sizes_a_clip_counts_once() -> None:
 def test_without_alignment_cbva_reads_what_is_ranked() -> None:
     bare, given = network(replace(SMALL, alignment="none")), batch()
     outputs = seen(bare, given)
-    assert torch.equal(outputs.aligned_frames, outputs.video.frames)
-    assert torch.equal(outputs.aligned_clips, outputs.video.clips)
+    assert torch.equal(outputs.video.frames, outputs.video.tokens.frames)
+    assert torch.equal(outputs.video.clips, outputs.video.tokens.clips)
     full = network()
     assert full.state_dict().keys() - bare.state_dict().keys() == {"alignment.weight", "alignment.bias"}
 
@@ -123,8 +131,8 @@ def test_batch_size_and_order_change_nothing() -> None:
     whole = seen(model, given)
     for v in (0, 3):
         alone = model.encode_videos(given.videos.take(torch.tensor([v])))
-        torch.testing.assert_close(alone.frames[0], whole.video.frames[v])
-        torch.testing.assert_close(alone.clips[0], whole.video.clips[v])
+        torch.testing.assert_close(alone.frames[0], whole.video.tokens.frames[v])
+        torch.testing.assert_close(alone.clips[0], whole.video.tokens.clips[v])
     one = given.queries.each(lambda x: x[4:5])
     assert model.encode_queries(one).shape == (1, 16)
     torch.testing.assert_close(model.encode_queries(one)[0], whole.query[4])
@@ -144,8 +152,8 @@ def test_padding_changes_nothing_values_or_gradients() -> None:
         loss = outputs.cosine.frame.sin().sum() + outputs.dot.clip.sin().sum() + video.frames[:, :12].cos().sum()
         gradients.append(torch.autograd.grad(loss, list(model.parameters()), allow_unused=True))
         torch.testing.assert_close(query, whole.query)
-        torch.testing.assert_close(video.frames[:, :12], whole.video.frames)
-        torch.testing.assert_close(video.clips[:, :5], whole.video.clips)
+        torch.testing.assert_close(video.frames[:, :12], whole.video.tokens.frames)
+        torch.testing.assert_close(video.clips[:, :5], whole.video.tokens.clips)
         assert not video.frames[:, 12:].any()
         torch.testing.assert_close(outputs.cosine.fused(0.4), whole.cosine.fused(0.4))
     for one, other in zip(*gradients, strict=True):
@@ -175,7 +183,7 @@ def test_dropout_is_for_training_and_follows_the_seed() -> None:
 def test_every_parameter_has_a_gradient() -> None:
     model, given = network(), batch()
     outputs = seen(model, given)
-    torch.autograd.backward(outputs.cosine.fused(0.4).sum() + outputs.aligned_clips.sum())
+    torch.autograd.backward(outputs.cosine.fused(0.4).sum() + outputs.video.clips.sum())
     assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
 
 

@@ -166,11 +166,11 @@ def test_segments_may_follow_the_aligned_clips(pairing: Any) -> None:
         videos, segment = b.videos, b.videos.segment
         if merged:
             number = torch.tensor([3, 3, 3, 3])
-            segment = segment_clips(o.aligned_clips.detach(), videos.clip_size, number, (5, 3), pairing=pairing)
+            segment = segment_clips(o.video.clips.detach(), videos.clip_size, number, (5, 3), pairing=pairing)
             assert not torch.equal(segment, videos.segment)
         return cbva(
-            o.aligned_frames,
-            o.aligned_clips,
+            o.video.frames,
+            o.video.clips,
             slot=videos.slot,
             segment=segment,
             clip_size=videos.clip_size,
@@ -189,8 +189,8 @@ def test_segments_may_follow_the_aligned_clips(pairing: Any) -> None:
 def test_vcpl_relates_tokens_of_both_branches() -> None:
     def pairs(o: Any, b: Any, chosen: str) -> list[tuple[Tensor, Tensor]]:
         branches = [
-            (o.video.frames, b.videos.frames, o.video.frame_valid),
-            (o.video.clips, b.videos.clips, o.video.clip_valid),
+            (o.video.tokens.frames, b.videos.frames, o.video.tokens.frame_valid),
+            (o.video.tokens.clips, b.videos.clips, o.video.tokens.clip_valid),
         ]
         if chosen == "spread":
             return [spread_segments(*branch, count=4) for branch in branches]

@@ -16,7 +16,6 @@ from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, Made, QueryAtVideo, RetrievalModel, VideoTokens
 from prvr.data.folder import DataFolder
 from prvr.methods.family import bert_adam
-from prvr.methods.official import stack_depth, undecayed
 from prvr.methods.protoprvr_style.layers import FrameDecoder, PrototypeLayer, WordDecoder, looked_at, masked_places
 from prvr.methods.protoprvr_style.loss import ProtoLoss, ProtoSeen, Settings, objective
 from prvr.methods.protoprvr_style.network import (
@@ -220,7 +219,7 @@ def test_what_losses_read_is_made_one_by_one() -> None:
     model, given = roused(ProtoPRVRStyle(SMALL)), batch()
     drawn = Drawn(model, given)
     found, own = seen(loss(), drawn, given), given.video_of_query
-    asked, video = found.asked, found.video
+    asked, video = found.query, found.video
     made = model.encode_videos(given.videos).frames
     torch.testing.assert_close(video.prototypes, made)
     torch.testing.assert_close(asked.query, model.encode_queries(given.queries))
@@ -238,7 +237,7 @@ def test_what_losses_read_is_made_one_by_one() -> None:
         torch.testing.assert_close(asked.guesses[q], want, atol=1e-5, rtol=1e-4)
     order, (frame, clip) = drawn.draws.order.tolist(), mixtures(given, drawn.draws)
     for p, pair in enumerate(((order[0], order[2]), (order[1], order[3]))):
-        whole = model._contextual(*(x[p : p + 1] for x in (*frame[:2], *clip[:2])))
+        whole = model.read_both(*(x[p : p + 1] for x in (*frame[:2], *clip[:2])))
         mixed, looked = model.read(whole)
         shares = looked_at(looked, FRAMES, CLIPS, (frame.cut[p : p + 1], clip.cut[p : p + 1]))
         for side, v in enumerate(pair):
@@ -347,7 +346,7 @@ def test_prototypes_can_leave_where_they_began() -> None:
     model, given = ProtoPRVRStyle(SMALL), batch()
     plan = load_recipe("prvr.methods.protoprvr_style.runs:world").settings
     began = model.prototypes.detach().clone()
-    optimizer = bert_adam(plan.optim, model, 9, undecayed=undecayed, stacked=stack_depth)
+    optimizer = bert_adam(plan, model, 9)
     drawn = Drawn(model, given)
     for _ in range(81):  # of the generated world
         optimizer.zero_grad()

@@ -20,7 +20,7 @@ def test_spread_by_hand() -> None:
 def test_retrieved_equals_the_loop_and_moves_the_chosen_tokens() -> None:
     given = batch()
     outputs = seen(network(), given)
-    tokens, valid = outputs.video.frames.detach().requires_grad_(), outputs.video.frame_valid
+    tokens, valid = outputs.video.tokens.frames.detach().requires_grad_(), outputs.video.tokens.frame_valid
     query, truth = outputs.query.detach(), given.video_of_query
     student, teacher = retrieved_segments(tokens, given.videos.frames, valid, query=query, video_of_query=truth)
     weight, want = torch.randn_like(student), torch.zeros_like(tokens)
@@ -35,7 +35,7 @@ def test_retrieved_equals_the_loop_and_moves_the_chosen_tokens() -> None:
 def test_padding_is_never_chosen() -> None:
     given = batch()
     outputs = seen(network(), given)
-    tokens, valid = outputs.video.clips, outputs.video.clip_valid
+    tokens, valid = outputs.video.tokens.clips, outputs.video.tokens.clip_valid
     more = F.pad(tokens, (0, 0, 0, 3), value=50.0), F.pad(valid, (0, 3))
     features = F.pad(given.videos.clips, (0, 0, 0, 3))
     choice = {"query": outputs.query, "video_of_query": given.video_of_query}

@@ -121,11 +121,11 @@ def test_training_scores(case: tuple[Arrays, MSSL, Batch[ClipVideos]], switch: s
     close(seen.dot.clip, file[f"train_{switch}/X_m"], atol=DOT)
     close(seen.cosine.frame, file[f"train_{switch}/W"])
     close(seen.dot.frame, file[f"train_{switch}/Z"], atol=DOT)
-    queries, anchors = (torch.nn.functional.normalize(x, dim=1) for x in (seen.query, seen.anchors))
+    queries, anchors = (torch.nn.functional.normalize(x, dim=1) for x in (seen.query, seen.video))
     close(queries @ queries.T, file[f"train_{switch}/qq"])
     close(anchors @ anchors.T, file[f"train_{switch}/EE"])
     if switch == "on":
-        close(seen.anchors, file["align_on/E"])
+        close(seen.video, file["align_on/E"])
 
 
 def test_content_vectors(case: tuple[Arrays, MSSL, Batch[ClipVideos]]) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from prvr.core.types import Batch, Made, VideoTokens
-from prvr.methods.family import Compared
+from prvr.methods.family import ComparedTwice
 from prvr.methods.gmmformer import loss as loss_v1
 from prvr.methods.gmmformer.network import GMMFormer, GMMFormerConfig
 from prvr.methods.gmmformer.official import OFFICIAL as OFFICIAL_V1
@@ -39,7 +39,7 @@ class Case:
 
     file: Arrays
     model: GMMFormer | GMMFormerV2
-    objective: Objective[Made[TwiceRead, VideoTokens], Compared]
+    objective: Objective[Made[TwiceRead, VideoTokens], ComparedTwice]
     official: Official
     batch: Batch[ClipVideos]
 

@@ -19,7 +19,7 @@ from prvr.core.types import Batch, Loss
 from prvr.methods.family import bert_adam
 from prvr.methods.msc.loss import LossConfig, MSCSettings, objective
 from prvr.methods.msc.network import MSC
-from prvr.methods.msc.official import OFFICIAL, stack_depth, undecayed
+from prvr.methods.msc.official import OFFICIAL, undecayed
 from prvr.methods.msc.prepare import MSCVideos, PrepareConfig
 from prvr.methods.recipe import OptimConfig
 from tests.parity.arrays import Arrays
@@ -73,7 +73,7 @@ def walk(inputs: Arrays, meta: dict[str, Any], patch: pytest.MonkeyPatch) -> Wal
     model.load_state_dict(OFFICIAL.read(weights))
     model.frame_mixture.tables.copy_(inputs["gauss/frame"])
     model.clip_mixture.tables.copy_(inputs["gauss/clip"])
-    optimizer = bert_adam(settings.optim, model, meta["steps"], undecayed=undecayed, stacked=stack_depth)
+    optimizer = bert_adam(settings, model, meta["steps"], undecayed=undecayed)
     log: dict[str, list[Tensor]] = {name: [] for name in ("loss", *TERMS)}
     gradient: dict[str, Tensor] = {}
     for step in range(len([name for name in inputs if name.startswith("draws")])):

@@ -14,9 +14,9 @@ import torch
 from prvr.core.errors import IndexFolderError, QueryError
 from prvr.core.facts import Facts, Where
 from prvr.core.grammar import Feedback, parse
-from prvr.core.types import Hit
+from prvr.core.types import Cue, Hit
 from prvr.data.world.vocabulary import SCENE_WORDS
-from prvr.index.base import ZERO_SHOT, Cue, IndexHeader
+from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.exact import ExactIndex
 from prvr.ranker.ranker import zero_shot
 from prvr.search.background import background, letters

@@ -17,7 +17,7 @@ from prvr.core.errors import ConfigError, VideoError
 from prvr.core.types import Hit, Span
 from prvr.search.clips import clips_of
 from prvr.search.export import export
-from prvr.search.subtitles import parse_subtitles
+from prvr.subtitles.cues import parse_subtitles
 from prvr.video.clipping import copy_clip, save_clip
 from prvr.video.probe import probe
 from tests.video.make import SOUND, steps, write_tone, write_video

@@ -18,6 +18,7 @@ from prvr.ranker.ranker import zero_shot
 from prvr.search import engine as engine_module
 from prvr.search import indexing
 from prvr.search.calibration import Calibrated
+from prvr.search.choosing import Chosen
 from prvr.search.indexing import build_index
 from prvr.search.sentences import check_query
 from prvr.video.probe import probe
@@ -42,6 +43,7 @@ def colour(monkeypatch: pytest.MonkeyPatch) -> Callable[[ColourEncoder], None]:
         def load(name: str, **_: object) -> ColourEncoder:
             return encoder
 
+        monkeypatch.setattr("prvr.search.library.choose_encoder", lambda *_: Chosen("colour"))
         monkeypatch.setattr("prvr.search.library.load_encoder", load)
         monkeypatch.setattr(engine_module, "load_encoder", load)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -21,6 +23,7 @@ from starlette.testclient import TestClient
 from prvr.serve.app import create_app
 from prvr.serve.runner import Server, bound
 from prvr.serve.settings import ServeConfig
+from prvr.serve.shelf import Shelf, shelved
 from prvr.service import work
 from prvr.service.desk import Desk
 from prvr.service.work import JobStep
@@ -41,7 +44,8 @@ class Live(NamedTuple):
 
 
 def config_of(folder: Path, **changes: object) -> ServeConfig:
-    return ServeConfig(folder=folder, port=0, **changes)  # type: ignore[arg-type]
+    given = {"roots": (Path(tempfile.gettempdir()), Path.home()), **changes}
+    return ServeConfig(folder=folder, port=0, **given)  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -57,13 +61,22 @@ def asking(config: ServeConfig, *, host: str = "127.0.0.1", client: str = "127.0
 
 
 @contextmanager
-def serving(config: ServeConfig) -> Iterator[Live]:
-    """A real server on a port of its own."""
-    desk = Desk(config.folder, waiting=config.waiting, together=config.together)
-    desk.open()
-    app = create_app(desk, config)
+def serving(config: ServeConfig, *, beside: Sequence[Path] = ()) -> Iterator[Live]:
+    """A real server on a port of its own; with further libraries `beside` the first."""
+    shelf = shelved([config.folder, *beside])
+    desks = [
+        Desk(folder, waiting=config.waiting, together=config.together, encoder=config.encoder)
+        for folder in (config.folder, *beside)
+    ]
+    for one in desks:
+        one.open()
+    apps = {
+        one.path: create_app(held, replace(config, folder=held.folder, root_path=one.path or config.root_path), shelf)
+        for one, held in zip(shelf, desks, strict=True)
+    }
+    desk, app = desks[0], apps[""]
     with bound(config) as listening:
-        server = Server(app, config)
+        server = Server(Shelf(apps) if beside else app, config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         until(lambda: server.started)
@@ -71,7 +84,8 @@ def serving(config: ServeConfig) -> Iterator[Live]:
         server.should_exit = True
         thread.join(300)
         assert not thread.is_alive(), "the server did not stop"
-    desk.close()
+    for one in desks:
+        one.close()
 
 
 def until(true: Callable[[], object], *, seconds: float = 300.0) -> None:

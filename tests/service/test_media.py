@@ -200,21 +200,21 @@ def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
 
 
 def test_subtitles_beside_a_video(media: Media, tmp_path: Path) -> None:
+    spoken = media.spoken
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).touch()
-    assert media.subtitles(None) is None
-    assert media.subtitles(tmp_path / "a.mp4") is None
-    assert media.subtitles(tmp_path / "nowhere" / "a.mp4") is None
+    assert not spoken.is_any("a.mp4", tmp_path / "a.mp4")
+    assert not spoken.is_any("a.mp4", tmp_path / "nowhere" / "a.mp4")
     (tmp_path / "a.de.srt").write_text("1\n00:00:01,000 --> 00:00:02,500\nHallo\n")
     os.utime(tmp_path, (1, 1))  # whatever the file system's clock is like
-    assert media.subtitles(tmp_path / "a.mp4") == tmp_path / "a.de.srt"
+    assert spoken.is_any("a.mp4", tmp_path / "a.mp4")
+    assert spoken.webvtt("a.mp4", tmp_path / "a.mp4") == "WEBVTT\n\n00:00:01.000 --> 00:00:02.500\nHallo\n"
     (tmp_path / "a.srt").write_text(
         "2\n00:01:01,000 --> 00:01:02,500\n<i>Tom & Jerry</i>\na & b\n\n1\n00:00:01,000 --> 00:00:02,500\nfirst\n"
     )
     os.utime(tmp_path, (2, 2))
-    found = media.subtitles(tmp_path / "a.mp4")
-    assert found == tmp_path / "a.srt"
-    assert media.webvtt(found) == (
+    assert spoken.webvtt("a.mp4", tmp_path / "a.mp4") == (
         "WEBVTT\n\n00:00:01.000 --> 00:00:02.500\nfirst\n\n00:01:01.000 --> 00:01:02.500\nTom &amp; Jerry a &amp; b\n"
     )
-    assert media.subtitles(tmp_path / "b.mp4") is None
+    assert not spoken.is_any("b.mp4", tmp_path / "b.mp4")
+    assert spoken.webvtt("b.mp4", tmp_path / "b.mp4") is None

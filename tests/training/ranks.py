@@ -30,8 +30,9 @@ from prvr.methods.msc import runs as msc
 from prvr.methods.msc.loss import objective as msc_objective
 from prvr.methods.msc.loss import see
 from prvr.methods.msc.network import MSC, Aligned, MSCConfig
-from prvr.methods.msc.official import stack_depth, undecayed
+from prvr.methods.msc.official import undecayed
 from prvr.methods.msc.prepare import MSCVideos
+from prvr.methods.official import stack_depth
 from prvr.parts.bert_adam import BertAdam, decay_groups
 from prvr.training.distributed import ALONE, Ranks, joined
 from prvr.training.loop import TrainResult, train

@@ -37,7 +37,7 @@ def gradients(precision: Precision, *, compiled: bool = False, size: int = 5) ->
 
     def watched(made: Made[Tensor, Aligned], batch: Batch[MSCVideos], epoch: int) -> Loss:
         seen = see(made, batch, epoch)
-        types.extend(x.dtype for x in (seen.query, *seen.dot, *seen.cosine, seen.aligned_clips))
+        types.extend(x.dtype for x in (seen.query, *seen.dot, *seen.cosine, seen.video.clips))
         return world_objective()(made, batch, epoch)
 
     step = make_step(model, watched, precision=precision, compiled=compiled)

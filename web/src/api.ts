@@ -5,13 +5,20 @@ import type { components } from "./schema";
 type Objects = components["schemas"];
 export type ErrorBody = Objects["ErrorBody"];
 export type ExportOrder = Objects["ExportRequest"];
+export type Clip = Objects["ExportClip"];
 export type Failure = Objects["Failure"];
 export type Failures = Objects["Failures"];
+export type Folder = Objects["Folder"];
+export type Folders = Objects["Folders"];
 export type Hit = Objects["Hit"];
 export type Job = Objects["Job"];
 export type Libraries = Objects["Libraries"];
 export type Library = Objects["Library"];
+export type Model = Objects["Model"];
+export type Models = Objects["Models"];
 export type Moment = Objects["Moment"];
+export type OnShelf = Objects["OnShelf"];
+export type Place = Objects["Place"];
 export type Problem = Objects["Problem"];
 export type Question = Objects["SearchRequest"];
 export type Scores = Objects["Scores"];
@@ -92,7 +99,14 @@ export const thumbUrl = (id: string, time: number, width: number): string =>
 
 export const api = {
   libraries: () => ask<Libraries>("v1/libraries"),
-  addFolder: (path: string) => post<Job>("v1/libraries", { path, tags: [], prune: false }),
+  addFolder: (path: string, prune: boolean, model: string | null) =>
+    post<Job>("v1/libraries", { path, tags: [], prune, ...(model ? { model } : {}) }),
+  folders: () => ask<Folders>("v1/folders"),
+  watch: (id: string, watched: boolean) => post<Folder>(`v1/folders/${id}`, { watched }, undefined, "PATCH"),
+  removeFolder: (id: string) => ask<undefined>(`v1/folders/${id}`, { method: "DELETE" }),
+  places: (path?: string) => ask<Place>(path ? `v1/places?path=${encodeURIComponent(path)}` : "v1/places"),
+  models: () => ask<Models>("v1/models"),
+  bringModel: (order: { name: string } | { path: string }) => post<Job>("v1/models", order),
   failures: () => ask<Failures>("v1/failures"),
   retryFailures: (ids: readonly string[]) => post<Job>("v1/failures", { ids }),
   ignoreFailure: (id: string) => ask<undefined>(`v1/failures/${id}`, { method: "DELETE" }),

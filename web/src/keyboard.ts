@@ -37,7 +37,7 @@ function reach(id: string | undefined, tries = 5): void {
 }
 
 function openNth(nth: number): void {
-  const hit = visible.value.find(({ rank }) => rank === nth);
+  const hit = visible.value[nth - 1];
   if (!hit) return;
   reach(hit.video_id);
   playHit(hit);

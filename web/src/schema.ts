@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. 3ed5a14b0bfea359581d9fdb63314a5a349b8add3800f853c66e5cd1887bf0cc
+// Made by `make web` from the API's objects; do not edit. b2c57622b8e87dd49c6621ded3e727117e67655a712dad5f42578d2a90c11e22
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -136,6 +136,41 @@ export interface components {
       /** @description All of them. */
       tags?: string[];
     };
+    /** @description A folder that the library was read from. */
+    Folder: {
+      /** @description Of the files that are there. */
+      bytes: number;
+      duration_s: number;
+      id: string;
+      /** @description Of them, whose files are gone. */
+      num_missing: number;
+      num_videos: number;
+      /**
+       * @default folder
+       * @constant
+       */
+      object: "folder";
+      /** @description The whole path on loopback, else the name. */
+      path: string;
+      /** @description When it was last read to its end, unix seconds. */
+      read_at: number | null;
+      /** @description False: it is gone, or its drive is not plugged in. */
+      there: boolean;
+      /** @description New and changed files in it are read by themselves. */
+      watched: boolean;
+    };
+    /** @description The folders of the library, in order of their paths. */
+    Folders: {
+      data: components["schemas"]["Folder"][];
+      /** @default false */
+      has_more: boolean;
+      next_page_token: string | null;
+      /**
+       * @default list
+       * @constant
+       */
+      object: "list";
+    };
     /** @description Whether the server can answer. */
     Health: {
       /** @default 0 */
@@ -149,6 +184,7 @@ export interface components {
       confidence: "confident" | "related" | "nothing found" | "not calibrated";
       duration_s: number;
       end: number;
+      modified: number;
       moments: components["schemas"]["Moment"][];
       name: string;
       /**
@@ -182,7 +218,7 @@ export interface components {
       events_url: string;
       id: string;
       /** @enum {string} */
-      kind: "index" | "proxy" | "export";
+      kind: "index" | "proxy" | "export" | "model";
       /**
        * @default job
        * @constant
@@ -217,6 +253,11 @@ export interface components {
       has_more: boolean;
       /** @description Also where there is no library yet. */
       indexing: components["schemas"]["Job"] | null;
+      /**
+       * @description Nobody has said which model is to read the first folder.
+       * @default false
+       */
+      needs_model: boolean;
       next_page_token: string | null;
       /**
        * @description Files that could not be read; GET /v1/failures lists them.
@@ -228,6 +269,8 @@ export interface components {
        * @constant
        */
       object: "list";
+      /** @description All libraries of this server, each at an address of its own. */
+      shelf: components["schemas"]["OnShelf"][];
     };
     /** @description The library that this server searches. */
     Library: {
@@ -257,11 +300,15 @@ export interface components {
        * @constant
        */
       object: "library";
+      /** @description It can be searched by a picture too. */
+      pictures: boolean;
       problems: components["schemas"]["Problem"][];
       tags: string[];
     };
     /** @description A folder of this machine, or one file, whose videos are read into the library. */
     LibraryRequest: {
+      /** @description Of a new library; one of `GET /v1/models`. */
+      model?: string | null;
       path: string;
       /**
        * @description Take out the videos below it whose files are gone.
@@ -276,10 +323,59 @@ export interface components {
       /** @description The file, or the folder that it lies in under its old name. */
       path: string;
     };
+    /** @description A model that can turn pictures and sentences into something comparable. */
+    Model: {
+      bytes: number;
+      /** @description It is used for a new library. */
+      chosen: boolean;
+      /** @description It is on this machine. */
+      here: boolean;
+      /** @description The command that brings it, where the server cannot. */
+      install: string;
+      languages: string;
+      licence: string;
+      name: string;
+      recommended: boolean;
+      understands: string;
+    };
+    /** @description A model to use from now on: one that is known by its name, or one in a folder of this machine. */
+    ModelRequest: {
+      /**
+       * @description Fetched if it is not on this machine.
+       * @default
+       */
+      name?: string;
+      /**
+       * @description A folder with a checkpoint; it is copied.
+       * @default
+       */
+      path?: string;
+    } & (unknown | unknown);
+    /** @description The models that are known, the recommended one first. */
+    Models: {
+      /** @description The job that fetches one now. */
+      coming: components["schemas"]["Job"] | null;
+      data: components["schemas"]["Model"][];
+      /** @default false */
+      has_more: boolean;
+      next_page_token: string | null;
+      /**
+       * @default list
+       * @constant
+       */
+      object: "list";
+    };
     /** @description A span in a video, seconds. */
     Moment: {
       end: number;
       start: number;
+    };
+    /** @description One of the libraries that one server has. */
+    OnShelf: {
+      /** @description It is the one that answers at this address. */
+      here: boolean;
+      name: string;
+      url: string;
     };
     /** @description How a query was understood. */
     Parsed: {
@@ -287,6 +383,20 @@ export interface components {
       steps: string[];
       within_s: (number | null)[];
       without: string[];
+    };
+    /** @description A folder of the server's machine that could be added, and the folders in it. */
+    Place: {
+      /** @description Whole paths. */
+      folders: string[];
+      /** @description There are more folders than are listed. */
+      has_more: boolean;
+      /** @description Directly in it. */
+      num_videos: number;
+      /** @description Null where one may go no higher. */
+      parent: string | null;
+      path: string;
+      /** @description What may be chosen lies below these. */
+      roots: string[];
     };
     /** @description A file that could not be used. */
     Problem: {
@@ -442,6 +552,11 @@ export interface components {
        * @constant
        */
       object: "list";
+    };
+    /** @description Whether a folder is watched. */
+    WatchRequest: {
+      /** @description New and changed files in it are read by themselves. */
+      watched: boolean;
     };
     /** @description A query taken apart at the best moment of one video. */
     Why: {

@@ -6,12 +6,13 @@ confident match (where it was asked for), 130 interrupted and safe to go on.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 
 from prvr import __version__
-from prvr.cli import data, library, research, serve, shelf, videos
+from prvr.cli import data, library, models, research, serve, shelf, videos
 from prvr.cli.screen import DONE, FAILED, INTERRUPTED, Parser, say
 from prvr.core.errors import PrvrError
 from prvr.ranker.names import trusting
@@ -21,6 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; -> its exit code."""
     # Threads that wait give way soon: where they spin beside a busy process, a step takes ten times as long.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that no encoding has is shown, not an error
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = build_parser()
     args = parser.parse_args(argv)
     if not args.command:
@@ -51,6 +54,7 @@ def build_parser() -> Parser:
     library.add_verbs(verbs)
     shelf.add_verbs(verbs)
     serve.add_verbs(verbs)
+    models.add_verbs(verbs)
     research.add_verbs(verbs)
     data.add_verbs(verbs)
     return parser

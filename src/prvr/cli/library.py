@@ -157,16 +157,19 @@ def run_index(args: argparse.Namespace) -> int:
 
 
 def _index(args: argparse.Namespace, folder: Path) -> int:
-    from prvr.index.opening import header_of
     from prvr.index.segments import VectorForm
     from prvr.ranker.ranker import open_run
+    from prvr.search.choosing import choose_encoder
     from prvr.search.indexing import build_index
     from prvr.search.replacing import replace_index
 
-    name = args.encoder
-    if name is None and (maker := open_run(args.model) if args.model else header_of(folder)):
-        name = maker.encoder.source or maker.encoder.name
-    encoder = bring_encoder(name or "world", args)
+    name, why = args.encoder, ""
+    if name is None and args.model:
+        made = open_run(args.model).encoder
+        name = made.source or made.name
+    elif name is None:
+        name, why = choose_encoder(args.paths, folder)
+    encoder = bring_encoder(name, args, why)
     rate, most, workers = sampling(args)
     home = _lines(args.home) if args.home else []
     build: Callable[..., Indexing] = partial(
@@ -203,6 +206,7 @@ def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated:
                 "videos": done.num_videos,
                 "removed": done.removed,
                 "missing": done.missing,
+                "notes": done.notes,
                 "bytes_per_hour": done.bytes_per_hour,
                 "calibrated": calibrated,
                 **extraction(done.extraction),
@@ -211,6 +215,8 @@ def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated:
     if done.removed:
         whose = "file is" if len(done.removed) == 1 else "files are"
         say(f"{count(len(done.removed), 'video')} taken out whose {whose} gone")
+    for note in done.notes:
+        say(f"note     {note}")
     here = f" --index {folder}" if args.index else ""
     known = f"`prvr index --failures{here}` names them, --retry tries them again, --ignore FILE leaves one alone"
     code = closing(done.extraction, f"searchable in {folder}", args.paths, known=known)

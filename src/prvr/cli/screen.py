@@ -151,10 +151,11 @@ def _bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
 
 
 @contextlib.contextmanager
-def count_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """So many of so many."""
+def count_bar(title: str, *, unit: str = "") -> Iterator[Callable[[int, int], None]]:
+    """So many of so many; with the unit MB, of bytes."""
+    size = 1_000_000 if unit == "MB" else 1
     with _bar(title) as show:
-        yield lambda done, total: show(done, total, "")
+        yield lambda done, total: show(done // size, total // size, unit)
 
 
 @contextlib.contextmanager

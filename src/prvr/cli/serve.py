@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prvr.cli.screen import DONE, Parser, device_option, emit, index_option, say, trust_option
+from prvr.cli.screen import DONE, Parser, device_option, emit, say, trust_option
 from prvr.core.text import nearest
 
 if TYPE_CHECKING:
     from prvr.serve.runner import Started
+    from prvr.service.desk import Desk
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
@@ -20,7 +21,20 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
         help="the page and the HTTP interface over an index, until Ctrl-C",
         description="Serve the page and the HTTP interface over an index, until Ctrl-C. Nothing leaves this machine.",
     )
-    index_option(serve)
+    serve.add_argument(
+        "--index",
+        type=Path,
+        action="append",
+        help="an index folder (default: yours); give it again for each further library, and the page has a switch",
+    )
+    serve.add_argument(
+        "--allow",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="let the page add folders below this one too, beside your home folder",
+    )
     serve.add_argument("--open", action=argparse.BooleanOptionalAction, help="open the page (default: on a desktop)")
     serve.add_argument("--json", action="store_true", help="print the address as JSON")
     address = serve.add_argument_group("address")
@@ -42,16 +56,21 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 def run_serve(args: argparse.Namespace) -> int:
     """The page and the HTTP interface."""
-    import sys
+    from functools import partial
 
+    from prvr.core.errors import ConfigError
     from prvr.search.places import index_folder
     from prvr.serve.runner import run, token_for
     from prvr.serve.settings import ServeConfig
 
-    folder = args.index or index_folder()
+    folder, *beside = args.index or [index_folder()]
+    for one in args.allow:
+        if not one.is_dir():
+            raise ConfigError(f"--allow {one}: no such folder; check the path")
     digest, made = token_for(folder, args.host, new=args.new_token)
     config = ServeConfig(
         folder=folder,
+        roots=(Path.home(), *args.allow),
         host=args.host,
         port=args.port,
         root_path=f"/{args.root_path.strip('/')}".rstrip("/"),
@@ -60,22 +79,45 @@ def run_serve(args: argparse.Namespace) -> int:
         device=args.device,
     )
 
-    def on_start(started: Started) -> None:
-        if started.config.port != args.port and args.port:
-            say(f"Port {args.port} is taken")
-        if args.json:
-            emit({"url": started.url, "index": str(folder), "videos": started.desk.num_videos, "token": made})
-            sys.stdout.flush()
-        say(f"Open      {started.page}      (Ctrl-C stops{'; nothing leaves this machine' if config.open else ''})")
-        say(f"Library   {library_line(started, named=args.index)}")
-        if made:
-            say(f"Token     {made}      (shown once; kept as a hash. --new-token makes another)")
-        elif not config.open:
-            say("Token     the one that was made before, or PRVR_TOKEN (--new-token makes another)")
-
-    run(config, on_start=on_start, open_page=on_desktop() if args.open is None else args.open)
+    run(
+        config,
+        beside=beside,
+        on_start=partial(_tell, args, made),
+        open_page=on_desktop() if args.open is None else args.open,
+    )
     say("Stopped")
     return DONE
+
+
+def serve_folder(folder: Path, *, device: str) -> int:
+    """The page over an index folder, with every option as it is when nobody gives it."""
+    parser = Parser()
+    add_verbs(parser.add_subparsers(parser_class=Parser))
+    return run_serve(parser.parse_args(["serve", "--index", str(folder), "--device", device]))
+
+
+def _tell(args: argparse.Namespace, made: str | None, started: Started) -> None:
+    """Where the page is, and what it needs."""
+    import sys
+
+    from prvr.serve.runner import reachable
+
+    config = started.config
+    if config.port != args.port and args.port:
+        say(f"Port {args.port} is taken")
+    if args.json:
+        found = {"url": started.url, "index": str(config.folder), "videos": started.desks[0].num_videos, "token": made}
+        emit(found)
+        sys.stdout.flush()
+    say(f"Open      {started.page}      (Ctrl-C stops{'; nothing leaves this machine' if config.open else ''})")
+    for desk in started.desks:
+        say(f"Library   {library_line(desk, named=bool(args.index))}")
+    if not config.open:
+        say(f"Others    http://{reachable(config.host)}:{config.port}{config.root_path}/")
+    if made:
+        say(f"Token     {made}      (shown once; kept as a hash. --new-token makes another)")
+    elif not config.open:
+        say("Token     the one that was made before, or PRVR_TOKEN (--new-token makes another)")
 
 
 def on_desktop() -> bool:
@@ -87,15 +129,17 @@ def on_desktop() -> bool:
     return bool(shown) and sys.stderr.isatty()
 
 
-def library_line(started: Started, *, named: Path | None = None) -> str:
-    """What is served; `named` is the index that the user typed."""
-    holdings = started.desk.known
+def library_line(desk: Desk, *, named: bool = False) -> str:
+    """What is served; `named` says that the user typed this folder."""
+    holdings = desk.known
     if holdings is None:
-        how = f"choose a folder on the page, or run `prvr index PATH{f' --index {named}' if named else ''}`"
-        return f"no index in {named}{_meant(named)}: {how}" if named else f"none yet: {how}"
+        how = f"add a folder on the page, or run `prvr index PATH --index {desk.folder}`"
+        return (
+            f"no index in {desk.folder}{_meant(desk.folder)}: {how}" if named else f"none yet in {desk.folder}: {how}"
+        )
     minutes = sum(facts.duration_s for facts in holdings.facts.values()) / 60
     how = f"model {holdings.model}, encoder {holdings.encoder.fingerprint}"
-    sure = "" if holdings.calibrated else "; not calibrated"
+    sure = "" if holdings.calibrated else "; too few videos for confidence"
     return f"{len(holdings.facts)} videos, {minutes:.0f} min      {how}{sure}"
 
 

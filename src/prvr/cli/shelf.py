@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prvr.cli.screen import DONE, FAILED, Parser, agreed, emit, index_option, say, yes_option
-from prvr.core.text import clock, count
+from prvr.core.text import clock, count, text_of
 
 if TYPE_CHECKING:
     from prvr.search.shelf import ShelfFacts, ShelfVideo
@@ -192,10 +192,10 @@ def _of_video(folder: Path, video: ShelfVideo) -> tuple[list[tuple[str, str]], d
     from prvr.search.shelf import file_facts, vectors_of
 
     frames, clips = vectors_of(folder, video.video_id)
-    more: dict[str, Any] = {"num_frames": frames, "num_clips": clips, **file_facts(video)}
+    more: dict[str, Any] = {"num_frames": frames, "num_clips": clips, **file_facts(folder, video)}
     rows = [
         ("video", video.video_id),
-        ("file", str(video.path or "not known")),
+        ("file", text_of(video.path or "not known")),
         ("state", {"here": "here", "missing": "missing"}.get(video.state, "only its features are known")),
         ("length", clock(video.duration_s)),
         ("picture", more.get("picture", "")),
@@ -231,7 +231,7 @@ def _roots(videos: Sequence[ShelfVideo], folders: Sequence[Path]) -> str:
 
 
 def _place(video: ShelfVideo) -> tuple[str, str]:
-    return video.name, str(video.path.parent) if video.path else ""
+    return video.name, text_of(video.path.parent) if video.path else ""
 
 
 def _tags(video: ShelfVideo) -> str:

@@ -35,6 +35,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     demo.add_argument("--size", default="demo", help="tiny or demo (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="of the world (default: %(default)s)")
     demo.add_argument("--seeds", type=int, default=1, help="training runs a row of the table (default: %(default)s)")
+    demo.add_argument("--serve", action="store_true", help="open the page at once, and train nothing")
     device_option(demo)
     demo.set_defaults(run=run_demo)
     demo.description = (
@@ -43,7 +44,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     demo.shows("prvr demo", "prvr demo --size tiny --out /tmp/demo")
 
     extract = verbs.add_parser("extract", help="videos to features, safe to stop and go on")
-    reading_options(extract, encoder="world")
+    reading_options(extract, encoder=None)
     extract.add_argument("--out", type=Path, required=True, help="the feature store")
     extract.set_defaults(run=run_extract)
     extract.description = (
@@ -66,7 +67,7 @@ def reading_options(parser: Parser, *, encoder: str | None, paths: str = "+") ->
     parser.add_argument("paths", nargs=paths, type=Path, metavar="PATH", help="video files, or folders to walk")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     reading = parser.add_argument_group("how videos are read")
-    reading.add_argument("--encoder", default=encoder, help="world, a folder, or a hub name")
+    reading.add_argument("--encoder", default=encoder, help="a model of `prvr models`, a folder, or a hub name")
     reading.add_argument(
         "--exclude",
         action="append",
@@ -84,8 +85,16 @@ def reading_options(parser: Parser, *, encoder: str | None, paths: str = "+") ->
 def run_extract(args: argparse.Namespace) -> int:
     """Videos to features."""
     from prvr.features.extract import extract
+    from prvr.features.store import FeatureStore, holds_features
+    from prvr.search.choosing import choose_encoder
 
-    encoder = bring_encoder(args.encoder, args)
+    name, why = args.encoder, ""
+    if name is None and holds_features(args.out):
+        made = FeatureStore.open(args.out).header.encoder
+        name = made.source or made.name
+    elif name is None:
+        name, why = choose_encoder(args.paths)
+    encoder = bring_encoder(name, args, why)
     rate, most, workers = sampling(args)
     with reading_bar() as show:
         done = extract(
@@ -99,7 +108,9 @@ def run_extract(args: argparse.Namespace) -> int:
             on_progress=show,
         )
     if args.json:
-        emit({"store": str(args.out), **extraction(done)})
+        emit({"store": str(args.out), "notes": done.notes, **extraction(done)})
+    for note in done.notes:
+        say(f"note     {note}")
     return closing(done, f"in {args.out}", args.paths)
 
 
@@ -121,15 +132,19 @@ def run_doctor(args: argparse.Namespace) -> int:
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """The whole way, once."""
-    from prvr.demo import Screen
-    from prvr.demo import run_demo as walk
+    """A library that answers, then the page, or the table."""
+    from prvr.demo import Screen, measure, open_library
 
     screen = Screen(
         command=called(), say=say, show=print, counting=count_bar, reading=reading_bar, training=training_bar
     )
     seeds = int(positive(args.seeds, "--seeds"))
-    walk(args.out, screen, size=args.size, seed=args.seed, seeds=seeds, device=args.device)
+    open_library(args.out, screen, size=args.size, seed=args.seed, device=args.device)
+    if args.serve:
+        from prvr.cli.serve import serve_folder
+
+        return serve_folder(args.out, device=args.device)
+    measure(args.out, screen, seeds=seeds, device=args.device)
     return DONE
 
 
@@ -175,12 +190,12 @@ def closing(done: Extraction, place: str, paths: Sequence[Path], *, known: str =
     return PARTIAL if new else DONE
 
 
-def bring_encoder(name: str, args: argparse.Namespace) -> Encoder:
-    """The encoder of a name, announced."""
+def bring_encoder(name: str, args: argparse.Namespace, why: str = "") -> Encoder:
+    """The encoder of a name, announced, with the reason where it was not named."""
     from prvr.encoders.loading import load_encoder
 
     encoder = load_encoder(name, device=args.device, dtype=args.dtype)
-    say(f"Encoder {encoder.spec.fingerprint}, {encoder.spec.width} wide{limits(encoder.spec)}")
+    say(f"Encoder {encoder.spec.fingerprint}" + (f": {why}" if why else limits(encoder.spec)))
     return encoder
 
 
@@ -188,7 +203,7 @@ def limits(spec: EncoderSpec) -> str:
     """What an encoder does not know, said wherever it is used."""
     if spec.domain == "general":
         return ""
-    return f"; it knows the {spec.domain}: for other footage name a general one (--encoder FOLDER or hub name)"
+    return f"; it knows {spec.domain} (`prvr models` names others)"
 
 
 def sampling(args: argparse.Namespace) -> tuple[float, int | None, int | None]:

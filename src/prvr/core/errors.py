@@ -7,6 +7,7 @@ Every message names the thing, the place and the next step, in one line::
     ├── VideoError      a file that cannot be read as video
     │   └── OtherFile   one that is not the one that was read
     ├── EncoderError    a backbone that cannot be had or used
+    │   └── DownloadStopped one that somebody stopped while it was fetched
     ├── FeatureError    a feature store, its header, its files
     ├── DataError       annotations and data sets
     ├── CheckpointError a run, its weights, its resume state
@@ -35,6 +36,10 @@ class OtherFile(VideoError):
 
 class EncoderError(PrvrError):
     """An encoder that is not there, or that cannot do what was asked."""
+
+
+class DownloadStopped(EncoderError):
+    """A model that was asked not to be fetched any further; what came is kept."""
 
 
 class FeatureError(PrvrError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass, replace
 
+from prvr.core.text import folded
+
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
@@ -24,7 +26,7 @@ UNKNOWN = Facts()
 class Where:
     """Which videos to look at; all parts that are given must hold. False where none is given."""
 
-    path: str | None = None  # substring, or a pattern if it has * ? or [; upper and lower case are alike
+    path: str | None = None  # a part of it, or a pattern if it has * ? or [; see `fits`
     after: float | None = None  # unix seconds, of `modified`
     before: float | None = None
     longer_s: float | None = None
@@ -34,18 +36,10 @@ class Where:
     def __bool__(self) -> bool:
         return any(value not in (None, ()) for value in vars(self).values())
 
-    @property
-    def folded(self) -> str | None:
-        """The path as it is compared: lower case, a substring made a pattern."""
-        if self.path is None:
-            return None
-        text = self.path.casefold()
-        return text if any(sign in text for sign in "*?[") else f"*{text}*"
-
     def holds(self, facts: Facts) -> bool:
         """Whether one video is meant; the definition that every engine's own filter must equal."""
         return (
-            (self.folded is None or fnmatch.fnmatchcase(facts.path.casefold(), self.folded))
+            (self.path is None or fits(facts.path, self.path))
             and (self.after is None or facts.modified >= self.after)
             and (self.before is None or facts.modified < self.before)
             and (self.longer_s is None or facts.duration_s >= self.longer_s)
@@ -59,3 +53,17 @@ class Where:
 
 
 EVERY = Where()
+
+
+def fits(path: str, text: str) -> bool:
+    """Whether a text names a path: it is part of it, letter for letter or without case and accents, or a pattern of it.
+
+    So `[id]`, `*` and `?` are first what they are in names; in a pattern `[` may stand for itself, too.
+    """
+    if text in path:
+        return True
+    ours, wanted = folded(path), folded(text)
+    if wanted in ours:
+        return True
+    literal = wanted.replace("[", "[[]")
+    return any(sign in text for sign in "*?[") and any(fnmatch.fnmatchcase(ours, one) for one in (wanted, literal))

@@ -1,10 +1,18 @@
-"""Numbers and names as people read them."""
+"""Numbers and names as people read them, and the names of files as text."""
 
 from __future__ import annotations
 
 import difflib
+import os
+import re
+import unicodedata
 from collections.abc import Iterable
 from itertools import takewhile
+from pathlib import Path
+
+LIKE_A_BYTE = re.compile(r"\\(?=x(?:[89a-f][0-9a-f]|5c))")  # a name that itself reads as if a byte was written out
+BYTE = re.compile(r"\\x([89a-f][0-9a-f]|5c)")
+LONE = re.compile("[\udc80-\udcff]")  # a byte that is no UTF-8, as Python hands it on
 
 
 def clock(seconds: float) -> str:
@@ -13,6 +21,32 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
     return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{rest // 10:02}.{rest % 10}"
+
+
+def text_of(path: Path | str) -> str:
+    r"""A path as text that every file, table, URL and terminal takes: a byte of a name that is no UTF-8 is `\xe9`.
+
+    Ids of videos, and paths in an index, are such text; `path_of` gives the path back, whatever the name is made of.
+    """
+    text = LIKE_A_BYTE.sub(r"\\x5c", os.fsencode(path).decode("utf-8", "surrogateescape"))
+    return LONE.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
+
+
+def path_of(text: str) -> Path:
+    """The path that `text_of` made this text of."""
+    if "\\x" not in text:
+        return Path(text)
+    parts = BYTE.split(text)  # between them, every other one, two digits
+    raw = (bytes.fromhex(part) if at % 2 else os.fsencode(part) for at, part in enumerate(parts))
+    return Path(os.fsdecode(b"".join(raw)))
+
+
+def folded(text: str) -> str:
+    """A text without case and accents, however these are written."""
+    if text.isascii():
+        return text.lower()
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in plain if not unicodedata.combining(letter))
 
 
 def count(number: int, one: str, many: str = "") -> str:

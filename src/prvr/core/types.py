@@ -12,12 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 from prvr.core.files import Presence, presence
+from prvr.core.text import text_of
 
 if TYPE_CHECKING:  # whoever only reads video files needs no torch
     from torch import Tensor
 
 Span = tuple[float, float]
 """A moment: start and end in seconds."""
+
+
+class Cue(NamedTuple):
+    """What is said in a video, and when."""
+
+    start_s: float
+    end_s: float
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +82,7 @@ class EncoderSpec:
     std: tuple[float, float, float]
     crop: bool  # True: shortest side, then centre crop; False: squash
     token_limit: int  # W at most
-    domain: str = "general"  # what it knows; `generated world only` for the bundled one
+    domain: str = "general"  # what it knows; `the generated world only` for the demo's own
     source: str = ""  # where it was loaded from (`world`, a folder, a hub name); no part of its identity
 
     @property
@@ -360,7 +369,7 @@ class Hit:
     @property
     def video(self) -> str:
         """The file, or the id where the file is not known."""
-        return str(self.path or self.video_id)
+        return text_of(self.path) if self.path else self.video_id
 
     @property
     def start(self) -> float:
@@ -382,7 +391,7 @@ class Hit:
         moments, steps = ([(round(a, 3), round(b, 3)) for a, b in spans] for spans in (self.moments, self.steps))
         return {
             "video_id": self.video_id,
-            "path": str(self.path) if self.path else None,
+            "path": text_of(self.path) if self.path else None,
             "state": self.state,
             "score": round(self.score, 6),
             "confidence": self.confidence,

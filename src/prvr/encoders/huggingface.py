@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from prvr.core.errors import EncoderError
 from prvr.core.types import EncoderSpec, TextFeatures
 from prvr.encoders.checkpoint import (
+    NEEDED,
     first_line,
+    has_tokenizer,
     hash_files,
     load_model,
     load_tokenizer,
@@ -44,13 +47,7 @@ class HuggingFaceEncoder:
         dtype: torch.dtype = torch.float32,
         batch_size: int = 64,
     ) -> None:
-        config = read_json(folder / "config.json", folder)
-        kind = str(config.get("model_type"))
-        if kind not in TOWERS:
-            raise EncoderError(
-                f"{folder}: is a model of type {kind!r}, which prvr cannot read; supported types are "
-                f"{', '.join(TOWERS)} (fixed-size SigLIP 2 checkpoints are of type siglip, NaFlex ones are not)"
-            )
+        kind = _kind(folder)
         files = weight_files(folder)
         self._tower = _open_tower(folder, TOWERS[kind], files, device, dtype)
         self._tokenizer = load_tokenizer(folder, kind)
@@ -179,6 +176,41 @@ class HuggingFaceEncoder:
                 f"{folder}: the tokenizer has {self._tokenizer.vocab_size} tokens, but the model knows only "
                 f"{self._tower.vocabulary}; copy the tokenizer files and the weights from the same checkpoint"
             )
+
+
+def check_folder(folder: Path) -> int:
+    """Whether a checkpoint folder is whole and of a kind that can be read; -> its width E. Loads no weights.
+
+    Raises EncoderError saying what is missing or damaged.
+    """
+    kind = _kind(folder)
+    config = read_json(folder / "config.json", folder)
+    for file in weight_files(folder):
+        if file.suffix == ".safetensors":
+            try:
+                with safe_open(file, framework="pt"):  # compares the header with the length of the file
+                    pass
+            except (OSError, SafetensorError) as error:
+                raise EncoderError(
+                    f"{file}: the weights are damaged ({first_line(error)}); copy the checkpoint again"
+                ) from error
+    if not has_tokenizer(folder):
+        raise EncoderError(f"{folder}: holds no tokenizer; a folder must hold {NEEDED}")
+    try:
+        return int(config["projection_dim"] if kind == "clip" else config["vision_config"]["hidden_size"])
+    except (KeyError, TypeError, ValueError):  # which the library fills in with 512 and 768
+        return 512 if kind == "clip" else 768
+
+
+def _kind(folder: Path) -> str:
+    """The type of model that a folder holds. Raises EncoderError unless it is one that we read."""
+    kind = str(read_json(folder / "config.json", folder).get("model_type"))
+    if kind not in TOWERS:
+        raise EncoderError(
+            f"{folder}: is a model of type {kind!r}, which prvr cannot read; supported types are "
+            f"{', '.join(TOWERS)} (fixed-size SigLIP 2 checkpoints are of type siglip, NaFlex ones are not)"
+        )
+    return kind
 
 
 class _Tower(Protocol):

@@ -26,7 +26,7 @@ from prvr.core.types import EncoderSpec, TextFeatures
 from prvr.encoders.images import normalise_images, resize_images
 
 WEIGHTS = Path(__file__).with_name("world.safetensors")
-DOMAIN = "generated world only"
+DOMAIN = "the generated world only"
 MEAN = STD = (0.5, 0.5, 0.5)
 WORD = re.compile(r"\w+(?:[-'’]\w+)*")
 PAD, UNKNOWN, EOS = range(3)  # token ids; words follow
@@ -209,7 +209,7 @@ class WorldEncoder:
 
     @property
     def spec(self) -> EncoderSpec:
-        """Name `world`, domain `generated world only`."""
+        """Name `world`, domain `the generated world only`."""
         return self._spec
 
     def prepare(self, frames: Tensor) -> Tensor:

@@ -111,6 +111,9 @@ def versions() -> dict[str, str]:
     return {"prvr": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
 
 
+SUMMARY = ("R@1", "R@5", "R@10", "SumR", "R1@0.5")
+
+
 def table(rows: Mapping[str, Sequence[Report]], *, width: int = 120) -> str:
     """Reports by row title, one a seed -> Markdown, groups of columns side by side as far as `width` characters allow.
 
@@ -132,6 +135,13 @@ def table(rows: Mapping[str, Sequence[Report]], *, width: int = 120) -> str:
         room -= needed
     tables = ["\n".join(grid(titles, columns)) for columns in blocks]
     return "\n\n".join([*tables, "\n".join(_notes(rows))])
+
+
+def summary(rows: Mapping[str, Sequence[Report]]) -> str:
+    """Reports by row title as the one small table that people see first, of six columns with the title."""
+    columns = [column for group in _GROUPS for column in group if column.name in SUMMARY]
+    cells = [[column.name, *(column.cell(reports) for reports in rows.values())] for column in columns]
+    return "\n".join(grid(["", *rows], cells))
 
 
 def interval_table(rows: Mapping[str, Sequence[Report]], *, unit: Unit = "video") -> str:

@@ -21,9 +21,11 @@ import torch
 
 from prvr.core.errors import FeatureError, VideoError
 from prvr.core.files import there
+from prvr.core.text import text_of
 from prvr.core.types import Encoder, VideoFeatures
 from prvr.features.failures import Failure, Failures, Stage, failure
 from prvr.features.store import Entry, FeatureStore, StoreHeader
+from prvr.subtitles.tracks import read_tracks
 from prvr.video.decode import FrameReader, sample_frames
 from prvr.video.find import find_videos
 from prvr.video.promise import cut_short
@@ -64,6 +66,7 @@ class Plan:
     kept: dict[str, Entry] = field(default_factory=dict)  # by id, what is there already
     moved: dict[str, Path] = field(default_factory=dict)  # those whose files lie elsewhere now -> where
     failed: dict[str, str] = field(default_factory=dict)  # file -> one line why
+    notes: list[str] = field(default_factory=list)  # a line for what subtitles inside the files could not be read
     before: Mapping[str, Failure] = field(default_factory=dict)  # what had failed already, by path
     ignored: int = 0
 
@@ -96,6 +99,7 @@ class Extraction:
     moved: dict[str, Path] = field(default_factory=dict)  # those of them whose files lie elsewhere now -> where
     failed: dict[str, str] = field(default_factory=dict)  # file -> one line why; of some a part was read
     known: frozenset[str] = frozenset()  # those of them that failed before in the same way, and have not changed since
+    notes: tuple[str, ...] = ()  # a line for what subtitles inside the files could not be read
     ignored: int = 0  # files that could not be read before, and that somebody wants left alone
     video_s: float = 0.0
     wall_s: float = 0.0
@@ -137,6 +141,7 @@ def extract(
         todo = plan(paths, store, failures, retry=retry, exclude=exclude, also=also)
         progress = Progress(total=len(todo.jobs))
         _run(todo, encoder, store, workers or os.cpu_count() or 1, progress, failures, on_progress)
+        _listen(todo, store)
         failures.save()
     return Extraction(
         store=store,
@@ -145,6 +150,7 @@ def extract(
         kept=tuple(todo.kept),
         moved=todo.moved,
         failed=todo.failed,
+        notes=tuple(todo.notes),
         known=frozenset(_as_before(todo, failures)),
         ignored=todo.ignored,
         video_s=progress.video_s,
@@ -218,10 +224,25 @@ def _keep(entry: Entry, job: FileToRead, todo: Plan, failures: Failures) -> None
     elif cut.ignored:
         todo.ignored += 1
     else:
-        todo.failed[str(job.path)] = f"{cut.file}: {cut.reason}"
+        todo.failed[text_of(job.path)] = f"{cut.file}: {cut.reason}"
     here = job.path.resolve()
-    if str(here) != entry.source and not there(Path(entry.source)):
+    if here != entry.file and not there(entry.file):
         todo.moved[entry.video_id] = here
+
+
+def _listen(todo: Plan, store: FeatureStore) -> None:
+    """Look for subtitle tracks in files that were read before that was done."""
+    for entry in [entry for entry in todo.kept.values() if entry.num_cues < 0]:
+        file = todo.moved.get(entry.video_id, entry.file)
+        if there(file):
+            todo.kept[entry.video_id] = store.write(
+                entry.video_id,
+                store.read(entry.video_id),
+                source=entry.file,
+                size=entry.size,
+                mtime_ns=entry.mtime_ns,
+                tracks=read_tracks(file, todo.notes),
+            )
 
 
 def _find_again(todo: Plan, store: FeatureStore, failures: Failures, taken: Collection[str]) -> None:
@@ -230,7 +251,7 @@ def _find_again(todo: Plan, store: FeatureStore, failures: Failures, taken: Coll
         return
     gone: dict[tuple[int, int], list[Entry]] = {}
     for entry in store.entries():
-        if entry.video_id not in taken and not there(Path(entry.source)):
+        if entry.video_id not in taken and not there(entry.file):
             gone.setdefault((entry.size, entry.mtime_ns), []).append(entry)
     jobs, todo.jobs = todo.jobs, []
     for job in jobs:
@@ -250,7 +271,7 @@ def _found(
     """
 
     def note(path: Path, stage: Stage, line: str) -> None:
-        todo.failed[str(path)] = line
+        todo.failed[text_of(path)] = line
         failures.add(failure(path, root, stage, line))
 
     try:
@@ -301,7 +322,7 @@ def _run(
         if done.entry and done.refused and known and known.ignored:  # cut off, and somebody said that this is well
             todo.ignored += 1
         elif done.refused:
-            todo.failed[str(job.path)] = done.refused.line
+            todo.failed[text_of(job.path)] = done.refused.line
             failures.add(failure(job.path, job.root, *done.refused, (job.size, job.mtime_ns)))
         else:
             failures.drop(job.path)
@@ -311,7 +332,7 @@ def _run(
 
     with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
         waiting: dict[Future[ReadFile], FileToRead] = {
-            pool.submit(_read, job, encoder, store, stop): job for job in todo.jobs
+            pool.submit(_read, job, encoder, store, stop, todo.notes): job for job in todo.jobs
         }
         try:
             while waiting:
@@ -331,7 +352,7 @@ def _run(
             raise
 
 
-def _read(job: FileToRead, encoder: Encoder, store: FeatureStore, stop: threading.Event) -> ReadFile:
+def _read(job: FileToRead, encoder: Encoder, store: FeatureStore, stop: threading.Event, notes: list[str]) -> ReadFile:
     """One file into the store, as far as it can be read, and why that is not far."""
     header = store.header
     try:
@@ -347,7 +368,10 @@ def _read(job: FileToRead, encoder: Encoder, store: FeatureStore, stop: threadin
     if cut and cut.frames <= 1:  # one picture has no moments
         store.remove(job.video_id)
         return ReadFile(None, refused)
-    entry = store.write(job.video_id, video, source=job.path.resolve(), size=job.size, mtime_ns=job.mtime_ns)
+    tracks = read_tracks(job.path, notes)
+    entry = store.write(
+        job.video_id, video, source=job.path.resolve(), size=job.size, mtime_ns=job.mtime_ns, tracks=tracks
+    )
     return ReadFile(entry, refused)
 
 
@@ -370,17 +394,17 @@ def _job(
     The id is its path below the root, with the root's name in front where that is another file's.
     A file of the same id, size and time of change as one in the store is that one, wherever the folder lies now.
     """
-    short = path.relative_to(root).as_posix()
-    long = f"{root.resolve().name}/{short}"
+    short = text_of(path.relative_to(root))
+    long = f"{text_of(root.resolve().name)}/{short}"
     here = path.resolve()
     for video_id in (short, long):
         job = FileToRead(video_id, path, stat.st_size, stat.st_mtime_ns, root)
         owner, entry = taken.get(video_id), store.entry(video_id)
-        if owner is None and entry and not entry.made_from(job.size, job.mtime_ns) and there(Path(entry.source)):
-            owner = Path(entry.source)
+        if owner is None and entry and not entry.made_from(job.size, job.mtime_ns) and there(entry.file):
+            owner = entry.file
         if owner is None or owner == here:
             return job, entry
     raise FeatureError(
-        f"{path}: two other videos are already called {short!r} and {long!r} in {store.folder}; "
+        f"{shown(path)}: two other videos are already called {short!r} and {long!r} in {store.folder}; "
         "rename its folder, or give the folder above all of them as the path"
     )

@@ -1,26 +1,31 @@
 """A folder of frame features that memory-maps, that others can read, and that never mixes encoders.
 
-One safetensors file a video (`features` (T, E) float32, `times` (T,) float64 PTS seconds; who and from where in the
-metadata) beside one `store.json` that says which encoder made them all. Safetensors because it memory-maps, holds no
-code, and has readers in every language; one file a video because a file is renamed into place whole or not at all.
+One safetensors file a video (`features` (T, E) float32, `times` (T,) float64 PTS seconds, `said` the JSON of its
+subtitle tracks as bytes; who and from where in the metadata) beside one `store.json` that says which encoder made them
+all. Safetensors because it memory-maps, holds no code, and has readers in every language; one file a video because a
+file is renamed into place whole or not at all.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.files import only_writer, write_whole
-from prvr.core.types import EncoderSpec, VideoFeatures
+from prvr.core.text import path_of, text_of
+from prvr.core.types import Cue, EncoderSpec, VideoFeatures
+from prvr.subtitles.tracks import TextTrack
 
 HEADER = "store.json"
 VERSION = 1
@@ -42,15 +47,26 @@ class Entry:
     """What the store knows of one video without reading its features."""
 
     video_id: str
-    source: str  # absolute path of the file it was made from
+    source: str  # absolute path of the file it was made from, as `text_of` writes it
     size: int  # bytes of that file, then
     mtime_ns: int  # and when it had last changed
     duration_s: float
     num_frames: int
+    num_cues: int = -1  # said in the tracks inside it; -1 where nobody has looked
+
+    @property
+    def file(self) -> Path:
+        """Where the file lay."""
+        return path_of(self.source)
 
     def made_from(self, size: int, mtime_ns: int) -> bool:
         """Whether a file of this size and time of change is the one that was read, wherever it lies now."""
         return (self.size, self.mtime_ns) == (size, mtime_ns)
+
+
+def holds_features(folder: Path) -> bool:
+    """Whether there is a store in a folder, of whatever state."""
+    return (folder / HEADER).exists()
 
 
 class FeatureStore:
@@ -153,8 +169,31 @@ class FeatureStore:
                 f"{path}: features of video {video_id!r} are damaged ({error}); run the same `prvr extract` again"
             ) from error
 
-    def write(self, video_id: str, video: VideoFeatures, *, source: Path, size: int, mtime_ns: int) -> Entry:
-        """Put one video in place, whole or not at all. Raises FeatureError for a full or read-only disk."""
+    def tracks(self, video_id: str) -> list[TextTrack]:
+        """What is said in the subtitle tracks inside a video; nothing where that is not known."""
+        try:
+            with safe_open(self.path_of(video_id), framework="pt") as file:
+                if "said" not in file.keys():  # noqa: SIM118 - no mapping
+                    return []
+                rows = json.loads(file.get_tensor("said").numpy().tobytes())
+                return [TextTrack(name, forced, tuple(Cue(*cue) for cue in cues)) for name, forced, cues in rows]
+        except (SafetensorError, OSError, ValueError, TypeError):
+            return []
+
+    def write(
+        self,
+        video_id: str,
+        video: VideoFeatures,
+        *,
+        source: Path,
+        size: int,
+        mtime_ns: int,
+        tracks: Sequence[TextTrack] | None = None,
+    ) -> Entry:
+        """Put one video in place, whole or not at all; `tracks` None: nobody has looked for any.
+
+        Raises FeatureError for a full or read-only disk.
+        """
         width = self.header.encoder.width
         if video.features.shape[1:] != (width,):
             raise FeatureError(
@@ -163,13 +202,16 @@ class FeatureStore:
             )
         entry = Entry(
             video_id=video_id,
-            source=str(source),
+            source=text_of(source),
             size=size,
             mtime_ns=mtime_ns,
             duration_s=video.duration_s,
             num_frames=len(video.times),
+            num_cues=-1 if tracks is None else sum(len(track.cues) for track in tracks),
         )
         tensors = {"features": video.features.float().contiguous(), "times": video.times.double().contiguous()}
+        if tracks:
+            tensors["said"] = torch.tensor(bytearray(json.dumps(tracks).encode()), dtype=torch.uint8)
         metadata = {name: str(value) for name, value in asdict(entry).items()}
         metadata["encoder"] = self.header.encoder.fingerprint
         try:

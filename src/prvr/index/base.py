@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import UNKNOWN, Facts, Where
-from prvr.core.types import Bank, Candidate, EncoderSpec
+from prvr.core.types import Bank, Candidate, Cue, EncoderSpec
 
 VERSION = 2
 ZERO_SHOT = "zero-shot"
@@ -27,14 +27,6 @@ class IndexHeader:
     width: int  # D of the vectors
     clip_weight: float  # share of the clip branch in the score, 0..1
     version: int = VERSION  # of the format on disk
-
-
-class Cue(NamedTuple):
-    """What is said in a video, and when."""
-
-    start_s: float
-    end_s: float
-    text: str
 
 
 class Video(NamedTuple):

@@ -19,8 +19,8 @@ import torch
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, IndexFolderError
 from prvr.core.facts import Facts, Where
-from prvr.core.types import Bank
-from prvr.index.base import VERSION, Cue, IndexHeader, Video, WordHit
+from prvr.core.types import Bank, Cue
+from prvr.index.base import VERSION, IndexHeader, Video, WordHit
 from prvr.index.database import FILE, PART, TABLES, connect, empty, transaction
 from prvr.index.segments import Longs, Places, VectorForm, put_in_place
 from prvr.index.words import Passage, fold, informative, passages_of, rank_words
@@ -300,7 +300,7 @@ class Catalogue:
         row = (
             *(video.video_id, video.version, *place, bank.num_frames, len(bank.tokens) - bank.num_frames),
             seal(crc, CatalogueRow(0, video.video_id, video.version, 0, facts, spans)),
-            *(facts.path, facts.path.casefold(), facts.duration_s, facts.modified, facts.bias),
+            *(facts.path, "", facts.duration_s, facts.modified, facts.bias),
         )
         key = self.sql.execute(f"INSERT INTO video VALUES (NULL{', ?' * len(row)})", row).lastrowid
         self.sql.execute("INSERT INTO evidence VALUES (?, ?)", (key, spans))
@@ -326,7 +326,7 @@ def bank_of(row: CatalogueRow, tokens: torch.Tensor, frames: int) -> Bank:
 def condition(where: Where) -> tuple[str, list[str | float]]:
     """A filter -> a condition on the table of videos, with its values."""
     parts: dict[str, str | float | None] = {
-        "folded GLOB ?": None if where.folded is None else where.folded.replace("[!", "[^"),
+        "fits(CAST(path AS BLOB), ?)": where.path,
         "modified >= ?": where.after,
         "modified < ?": where.before,
         "duration_s >= ?": where.longer_s,

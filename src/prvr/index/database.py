@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prvr.core.errors import IndexFolderError
+from prvr.core.facts import fits
 from prvr.index.base import VERSION
 
 FILE = "index.db"
@@ -19,7 +20,7 @@ CREATE TABLE segment (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, 
 CREATE TABLE video (
   id INTEGER PRIMARY KEY AUTOINCREMENT, video_id TEXT NOT NULL UNIQUE, version TEXT NOT NULL, segment INTEGER NOT NULL,
   start INTEGER NOT NULL, frames INTEGER NOT NULL, clips INTEGER NOT NULL, crc INTEGER NOT NULL, path TEXT NOT NULL,
-  folded TEXT NOT NULL, duration_s REAL NOT NULL, modified REAL NOT NULL, bias REAL NOT NULL) STRICT;
+  unused TEXT NOT NULL, duration_s REAL NOT NULL, modified REAL NOT NULL, bias REAL NOT NULL) STRICT;
 CREATE INDEX place ON video (segment, start, frames, clips);
 CREATE TABLE evidence (video INTEGER PRIMARY KEY, spans BLOB NOT NULL) STRICT;
 CREATE TABLE tag (name TEXT NOT NULL, video INTEGER NOT NULL) STRICT;
@@ -43,6 +44,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=30
         )
+        connection.create_function("fits", 2, _fits, deterministic=True)
         connection.text_factory = lambda text: text.decode("utf-8", "replace")  # damage is for checksums to find
         try:
             connection.execute("SELECT count(*) FROM sqlite_master")
@@ -68,6 +70,10 @@ def empty(path: Path | str) -> sqlite3.Connection:
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {VERSION}")
     return connection
+
+
+def _fits(path: bytes, text: str) -> bool:
+    return fits(path.decode("utf-8", "replace"), text)
 
 
 @contextmanager

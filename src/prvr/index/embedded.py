@@ -26,9 +26,9 @@ from prvr.core.errors import IndexFolderError
 from prvr.core.facts import UNKNOWN, Facts, Where
 from prvr.core.files import only_writer
 from prvr.core.ranking import best_of_branches
-from prvr.core.types import Bank, Candidate
+from prvr.core.types import Bank, Candidate, Cue
 from prvr.index import nearest, upkeep
-from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, fits, unit
+from prvr.index.base import IndexHeader, Video, WordHit, check_bank, fits, unit
 from prvr.index.catalogue import Catalogue, CatalogueRow, bank_of, seal
 from prvr.index.database import FILE, PART, explained
 from prvr.index.merging import merge_alike

@@ -20,8 +20,8 @@ from torch import Tensor
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import UNKNOWN, Facts, Where
 from prvr.core.ranking import Array, best_of_branches, score_bank, sizes_of
-from prvr.core.types import Bank, Candidate
-from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, unit
+from prvr.core.types import Bank, Candidate, Cue
+from prvr.index.base import IndexHeader, Video, WordHit, check_bank, unit
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.segments import VectorForm
 from prvr.index.words import fold, informative, passages_of, rank_words

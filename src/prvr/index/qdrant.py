@@ -22,8 +22,8 @@ from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import UNKNOWN, Facts, Where
 from prvr.core.ranking import score_bank, score_banks
-from prvr.core.types import Bank, Candidate
-from prvr.index.base import Cue, IndexHeader, Video, WordHit, check_bank, fits, unit
+from prvr.core.types import Bank, Candidate, Cue
+from prvr.index.base import IndexHeader, Video, WordHit, check_bank, fits, unit
 from prvr.index.qdrant_server import Json, ServerPoints
 from prvr.index.words import fold, informative, passages_of, rank_words
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from prvr.index.base import Cue, Video, WordHit
+from prvr.core.text import folded
+from prvr.core.types import Cue
+from prvr.index.base import Video, WordHit
 
 # a run of letters and digits is a word; a character of a script that is written without spaces is one by itself
 UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -33,8 +34,7 @@ def passages_of(video: Video) -> Iterator[Passage]:
 
 def fold(text: str) -> list[str]:
     """The words of a text, without case and accents."""
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    return WORD.findall("".join(letter for letter in plain if not unicodedata.combining(letter)))
+    return WORD.findall(folded(text))
 
 
 def informative(wanted: Iterable[str], frequency: Mapping[str, int], total: int) -> dict[str, float]:

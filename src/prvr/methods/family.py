@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prvr.core.errors import ConfigError
 from prvr.core.method import Learn, Method, TrainConfig
-from prvr.core.types import Batch, BranchScores, FeatureSpec, Made, VideoTokens
+from prvr.core.types import Batch, BranchScores, FeatureSpec, Made, QuerySide, VideoSide, VideoTokens
 from prvr.methods.official import Official, stack_depth, undecayed
-from prvr.methods.recipe import OptimConfig, Recipe, RunSettings, variant
+from prvr.methods.recipe import OptimConfig, Recipe, RunSettings, untrained, variant
 from prvr.parts.bert_adam import BertAdam, Schedule, decay_groups, warmup_linear
 from prvr.parts.nce import query_nce, video_nce
 from prvr.parts.objective import Term
@@ -24,40 +24,39 @@ from prvr.parts.triplet import query_triplet, video_triplet
 
 Branch = Literal["frame", "clip"]
 
+# sizes of networks that read the features of a benchmark, and of the small ones for the generated world
+CLIP_L: dict[str, Any] = {"video_width": 768, "text_width": 768, "max_words": 77}
+SLOWFAST: dict[str, Any] = {"video_width": 2816, "text_width": 512}
+I3D = {"video_width": 1024, "text_width": 1024, "max_words": 30}
+I3D_OF_TVR = {"video_width": 3072, "text_width": 768, "max_words": 30}
+WORLD: dict[str, Any] = {"video_width": 128, "text_width": 128, "hidden": 96, "max_words": 32}
 
-class Compared(NamedTuple):
-    """Every query against every video, by the best token of each branch."""
 
-    query: Tensor  # (Q, D) pooled query, not normalised
-    video: VideoTokens
-    cosine: BranchScores  # (Q, V) each: what retrieval ranks by
+class Compared(NamedTuple, Generic[QuerySide, VideoSide]):
+    """What terms read: all that a network made of both sides, and every query against every video."""
+
+    query: QuerySide
+    video: VideoSide
+    cosine: BranchScores  # (Q, V) each, by the best token of a branch: what retrieval ranks by
     dot: BranchScores  # (Q, V) each: what InfoNCE reads
 
 
-class Scored(Protocol):
-    """What the losses of retrieval read, whatever else a method sees."""
-
-    @property
-    def cosine(self) -> BranchScores:
-        """(Q, V) each."""
-        ...
-
-    @property
-    def dot(self) -> BranchScores:
-        """(Q, V) each."""
-        ...
+def compared(made: Made[QuerySide, VideoSide], query: Tensor, tokens: VideoTokens) -> Compared[QuerySide, VideoSide]:
+    """Both sides, compared by what ranks: query (Q, D), not normalised, and tokens of V videos; no weight is read."""
+    return Compared(*made, cosine_scores(query, tokens), dot_scores(query, tokens))
 
 
-def compare(made: Made[Tensor, VideoTokens], _: Batch[Any], __: int) -> Compared:
+def compare(made: Made[Tensor, VideoTokens], _: Batch[Any], __: int) -> Compared[Tensor, VideoTokens]:
     """What two towers made: queries (Q, D), tokens of V videos."""
-    query, video = made
-    return Compared(query, video, cosine_scores(query, video), dot_scores(query, video))
+    return compared(made, *made)
 
 
-def compare_twice(made: Made[TwiceRead, VideoTokens], batch: Batch[Any], epoch: int) -> Compared:
-    """The same of queries that were read twice; `query` is the other sample, which is not ranked by."""
-    found = compare(Made(made.queries.query, made.videos), batch, epoch)
-    return found._replace(query=made.queries.again)
+ComparedTwice = Compared[TwiceRead, VideoTokens]
+
+
+def compare_twice(made: Made[TwiceRead, VideoTokens], _: Batch[Any], __: int) -> ComparedTwice:
+    """The same of queries that were read twice."""
+    return compared(made, made.queries.query, made.videos)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,14 +103,16 @@ def retrieval_terms(loss: TripletConfig, *, nce: Literal["dot", "cosine"] = "dot
 
 
 def nce_term(
-    branch: Branch, seen: Scored, batch: Batch[Any], _: int, *, similarity: Literal["dot", "cosine"] = "dot"
+    branch: Branch, seen: Compared[Any, Any], batch: Batch[Any], _: int, *, similarity: Literal["dot", "cosine"] = "dot"
 ) -> Tensor:
     """InfoNCE of one branch, both ways."""
     scores: Tensor = getattr(getattr(seen, similarity), branch)
     return query_nce(scores, batch.video_of_query).mean() + video_nce(scores, batch.video_of_query).mean()
 
 
-def triplet_term(loss: TripletConfig, branch: Branch, seen: Scored, batch: Batch[Any], epoch: int) -> Tensor:
+def triplet_term(
+    loss: TripletConfig, branch: Branch, seen: Compared[Any, Any], batch: Batch[Any], epoch: int
+) -> Tensor:
     """The triplet loss of one branch, both ways: a video's hard negative is the hardest, a query's one of the pool."""
     scores: Tensor = getattr(seen.cosine, branch)
     hard, truth = epoch >= loss.hard_from_epoch, batch.video_of_query
@@ -121,17 +122,17 @@ def triplet_term(loss: TripletConfig, branch: Branch, seen: Scored, batch: Batch
 
 
 def bert_adam(
-    optim: OptimConfig,
+    settings: RunSettings[Any, Any, Any],
     model: nn.Module,
     steps_an_epoch: int,
     *,
     undecayed: Callable[[str], bool] = undecayed,
-    stacked: Callable[[str], int] = stack_depth,
     schedule: Schedule = warmup_linear,
 ) -> Optimizer:
-    """The optimiser of all of them; the rules say which parameters do not decay, and which are stacks."""
+    """The optimiser of all of them; `undecayed` says which parameters do not decay."""
+    optim = settings.optim
     return BertAdam(
-        decay_groups(model.named_parameters(), optim.weight_decay, undecayed=undecayed, stacked=stacked),
+        decay_groups(model.named_parameters(), optim.weight_decay, undecayed=undecayed, stacked=stack_depth),
         lr=optim.lr,
         total_steps=optim.schedule_epochs * steps_an_epoch,
         warmup=optim.warmup,
@@ -142,32 +143,23 @@ def bert_adam(
 def trained(
     method: Method[Any, Any],
     objective: Callable[[Any], Learn],
-    run: Callable[[], Recipe] | str,
+    run: Callable[[], Recipe],
     settings: RunSettings[Any, Any, Any],
     title: str = "",
     *,
     trainable: Callable[[Any, FeatureSpec], None] | None = None,
     undecayed: Callable[[str], bool] = undecayed,
-    stacked: Callable[[str], int] = stack_depth,
     schedule: Schedule = warmup_linear,
     official: Official | None = None,
 ) -> Recipe:
     """A recipe that is trained as most of this family are; what is not named is as in MS-SL.
 
-    `run` is the function that makes the recipe, or its `package.module:function`; `title` how a table names it, where
-    that is not the method's own title.
+    `run` is the function that makes the recipe; `title` how a table names it, where that is not the method's own.
     """
-
-    def optimizer(chosen: Any, model: nn.Module, steps_an_epoch: int) -> Optimizer:
-        return bert_adam(chosen.optim, model, steps_an_epoch, undecayed=undecayed, stacked=stacked, schedule=schedule)
-
-    return Recipe(
-        target=run if isinstance(run, str) else f"{run.__module__}:{run.__qualname__}",
-        title=title or method.title,
-        method=method,
-        settings=settings,
+    return replace(
+        untrained(run, method, settings, title),
         objective=objective,
-        optimizer=optimizer,
+        optimizer=partial(bert_adam, undecayed=undecayed, schedule=schedule),
         trainable=trainable,
         official=official,
     )
@@ -186,15 +178,21 @@ def on_world(settings: Settings) -> Settings:
     )
 
 
+def sized(sizes: Mapping[str, int], settings: Settings) -> Settings:
+    """The same settings with a network that has some other sizes, such as those of other features."""
+    return replace(settings, model=replace(settings.model, **sizes))
+
+
 def on_i3d(clip: Callable[[], Recipe]) -> Callable[[], Recipe]:
     """A run on CLIP features -> `NAME_i3d`, on those of the methods' own papers: I3D frames and RoBERTa words.
 
     In TVR the frames of a ResNet stand beside those of I3D.
     """
-    video_width, text_width = (3072, 768) if clip.__name__.startswith("tvr") else (1024, 1024)
+    sizes = I3D_OF_TVR if clip.__name__.startswith("tvr") else I3D
+    return variant(clip, f"{clip.__name__}_i3d", "I3D and RoBERTa", partial(sized, sizes))
 
-    def change(settings: Any) -> Any:
-        model = replace(settings.model, video_width=video_width, text_width=text_width, max_words=30)
-        return replace(settings, model=model)
 
-    return variant(clip, "i3d", "I3D and RoBERTa", change)
+def on_qvhighlights(activitynet: Callable[[], Recipe]) -> Callable[[], Recipe]:
+    """A run on ActivityNet Captions -> the same on QVHighlights, for which no settings were published."""
+    doc = "QVHighlights: SlowFast and CLIP-B frames side by side, CLIP-B words or sentences."
+    return variant(activitynet, "qvhighlights", "", partial(sized, SLOWFAST), doc=doc)

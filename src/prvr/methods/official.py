@@ -6,6 +6,7 @@ apart are stacked here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,9 @@ Places = Mapping[str, Place]
 
 Sizes = Mapping[str, tuple[str, int]]
 """A size in our settings -> the authors' tensor that shows it, and the axis that is as long."""
+
+
+_STACKED = re.compile("(qkv|out|up|down|norm[12]?)_(weight|bias)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,25 +102,27 @@ def position_places(theirs: str, ours: str) -> dict[str, Place]:
     return table | linear_places(f"{theirs}.LayerNorm", f"{ours}.norm")
 
 
-def layer_places(theirs: str, ours: str, k: int = 0) -> dict[str, Place]:
-    """The k-th layer of `AttentionLayers`."""
+LAYER = (("output.dense", "out"), ("output.LayerNorm", "norm"))
+"""What comes after attention in a layer, by their names and by ours."""
+
+
+def layer_places(theirs: str, ours: str, k: int = 0, *, after: Sequence[tuple[str, str]] = LAYER) -> dict[str, Place]:
+    """The k-th layer of `AttentionLayers`, or with other parts `after` attention the k-th of `AttentionBlocks`."""
     places: dict[str, Place] = {}
     for kind in ("weight", "bias"):
         for i, part in enumerate(("query", "key", "value")):
             places[f"{theirs}.self.{part}.{kind}"] = (f"{ours}.qkv_{kind}", (i, k))
-        places[f"{theirs}.output.dense.{kind}"] = (f"{ours}.out_{kind}", (k,))
-        places[f"{theirs}.output.LayerNorm.{kind}"] = (f"{ours}.norm_{kind}", (k,))
+        places |= {f"{theirs}.{a}.{kind}": (f"{ours}.{b}_{kind}", (k,)) for a, b in after}
     return places
 
 
 def stack_depth(name: str) -> int:
-    """How many leading axes of our parameter count tensors that the authors keep apart, in `AttentionLayers`.
+    """How many leading axes of our parameter count tensors that the authors keep apart: those of layers and blocks.
 
     They clip the gradient of each tensor by itself. 2 for queries, keys and values, 1 for the rest of a layer, else 0.
     """
-    if name.endswith(("qkv_weight", "qkv_bias")):
-        return 2
-    return int(name.endswith(("out_weight", "out_bias", "norm_weight", "norm_bias")))
+    stacked = _STACKED.fullmatch(name.rpartition(".")[2])
+    return 0 if not stacked else 2 if stacked[1] == "qkv" else 1
 
 
 def undecayed(name: str) -> bool:

@@ -109,15 +109,16 @@ def untrained(
     return Recipe(target=target, title=title or method.title, method=method, settings=settings)
 
 
-def variant(run: Callable[[], Recipe], suffix: str, title: str, change: Callable[[Any], Any]) -> Callable[[], Recipe]:
-    """A run with its settings changed, as a run of its own beside it, which has the name `NAME_SUFFIX`."""
-    name = f"{run.__name__}_{suffix}"
+def variant(
+    run: Callable[[], Recipe], name: str, title: str, change: Callable[[Any], Any], *, doc: str = ""
+) -> Callable[[], Recipe]:
+    """A run with its settings changed, as a run of its own beside it. A table names it by both titles."""
 
     def other() -> Recipe:
         made = run()
-        target, shown = f"{run.__module__}:{name}", f"{made.title}, {title}"
-        return replace(made, target=target, title=shown, settings=change(made.settings))
+        shown = ", ".join(filter(None, (made.title, title)))
+        return replace(made, target=f"{run.__module__}:{name}", title=shown, settings=change(made.settings))
 
     other.__module__, other.__name__, other.__qualname__ = run.__module__, name, name
-    other.__doc__ = f"{run.__doc__} Here: {title}."
+    other.__doc__ = doc or f"{run.__doc__} Here: {title}."
     return other

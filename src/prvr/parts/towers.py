@@ -9,10 +9,11 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import QueryBatch
+from prvr.core.types import QueryBatch, VideoTokens
 from prvr.parts.attention_layers import SequenceEncoder
 from prvr.parts.blocks import InputProjection
 from prvr.parts.pooling import AttentionPooling
+from prvr.parts.videos import ClipVideos, check_places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,16 +47,25 @@ class WordsConfig(TowerConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BranchConfig(WordsConfig):
-    """The same with a second branch of fewer tokens."""
+class ClipsConfig(WordsConfig):
+    """The same of a network that reads clips beside the frames."""
 
-    clips: int = 32  # tokens of the clip branch, at most
-    clip_weight: float = 0.7  # share of the clip branch in the score
+    clips: int = 32  # C, at most
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.clips > self.frames:
             raise ConfigError(f"model.clips={self.clips}: cannot be more than model.frames={self.frames}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchConfig(ClipsConfig):
+    """The same where the clips are a branch of their own."""
+
+    clip_weight: float = 0.7  # share of the clip branch in the score
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         check_share("clip_weight", self.clip_weight)
 
 
@@ -111,15 +121,25 @@ class FrameTower(WordTower):
 class ClipTower(FrameTower):
     """The same, and clips -> as many vectors."""
 
-    def __init__(self, config: WordsConfig) -> None:
+    def __init__(self, config: ClipsConfig) -> None:
         super().__init__(config)
+        self.config = config
         self.clip_input = InputProjection(config.video_width, config.hidden, config.input_dropout)
         self.clip_encoder = sequence_encoder(config, config.frames)  # as many positions as for frames, as released
 
-    def read_clips(self, clips: Tensor, valid: Tensor) -> Tensor:
-        """clips (V, C, E), valid (V, C) -> (V, C, D); rows that are not valid mean nothing."""
-        out: Tensor = self.clip_encoder(self.clip_input(clips), valid)
-        return out
+    def contextual(self, videos: ClipVideos) -> VideoTokens:
+        """Frames (V, T, D) and clips (V, C, D) that know of each other, zero where there is padding.
+
+        A video may have fewer of them than the config says, but not more: ConfigError.
+        """
+        check_places(videos, self.config.frames, self.config.clips)
+        return self.read_both(videos.frames, videos.frame_valid, videos.clips, videos.clip_size > 0)
+
+    def read_both(self, frames: Tensor, frame_valid: Tensor, clips: Tensor, clip_valid: Tensor) -> VideoTokens:
+        """The same of frames (V, T, E) and clips (V, C, E), with what is valid of them."""
+        frames = self.read_frames(frames, frame_valid) * frame_valid[..., None]
+        clips = self.clip_encoder(self.clip_input(clips), clip_valid) * clip_valid[..., None]
+        return VideoTokens(frames, frame_valid, clips, clip_valid)
 
 
 def cut_words(queries: QueryBatch, most: int) -> tuple[Tensor, Tensor]:
@@ -128,7 +148,11 @@ def cut_words(queries: QueryBatch, most: int) -> tuple[Tensor, Tensor]:
 
 
 class TwiceRead(NamedTuple):
-    """Queries as they are ranked, and as another loss reads them."""
+    """Queries as they are ranked, and as another loss reads them.
+
+    Some authors encode the queries of a training batch a second time for such a loss, so that it reads another sample
+    of dropout than is ranked; with `query_draws` = 1 it reads the same.
+    """
 
     query: Tensor  # (Q, D)
     again: Tensor  # (Q, D) another sample of dropout, or the same

@@ -58,6 +58,12 @@ def check_length(x: Tensor, most: int, name: str, setting: str = "") -> None:
         )
 
 
+def check_places(videos: ClipVideos, frames: int, clips: int) -> None:
+    """Raises ConfigError for videos of more frames or clips than a network has places."""
+    check_length(videos.frames, frames, "frames")
+    check_length(videos.clips, clips, "clips")
+
+
 def check_frames(video: VideoFeatures) -> None:
     """Raises FeatureError for a video without frames."""
     if not len(video.features):

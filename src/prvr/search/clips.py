@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from prvr.core.errors import ConfigError, VideoError
+from prvr.core.text import text_of
 from prvr.core.types import Hit
 
 
@@ -22,7 +23,7 @@ class Clip(NamedTuple):
     @property
     def name(self) -> str:
         """The file, for people."""
-        return self.hit.path.name if self.hit.path else self.hit.video_id
+        return text_of(self.hit.path.name) if self.hit.path else self.hit.video_id
 
     @property
     def place(self) -> Path:
@@ -38,7 +39,7 @@ class Clip(NamedTuple):
             "rank": self.rank,
             "moment": self.moment,
             "video": hit.video_id,
-            "path": str(hit.path or ""),
+            "path": text_of(hit.path) if hit.path else "",
             "start_s": self.start_s,
             "end_s": self.end_s,
             "duration_s": hit.duration_s,

@@ -17,13 +17,12 @@ from typing import TypeAlias
 
 from prvr.core.errors import ConfigError
 from prvr.core.files import write_whole
-from prvr.core.types import Hit
-from prvr.index.base import Cue
+from prvr.core.types import Cue, Hit
 from prvr.search.clips import Clip, clips_of
 from prvr.search.editors.edl import as_edl, as_marker_edl
 from prvr.search.editors.timeline import as_otio
 from prvr.search.editors.xml import as_fcpxml, as_xml
-from prvr.search.subtitles import vtt
+from prvr.subtitles.cues import vtt
 from prvr.video.clipping import save_clip
 
 FILMS = (".mp4", ".webm")

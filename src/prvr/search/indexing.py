@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import filecmp
 import time
-import zlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,20 +14,23 @@ from types import MappingProxyType
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Facts
 from prvr.core.files import there, write_whole
+from prvr.core.text import path_of, text_of
 from prvr.core.types import Encoder, EncoderSpec, Query, QueryAtVideo
 from prvr.core.weights import WEIGHTS
 from prvr.features.extract import Extraction, Progress, extract
 from prvr.features.failures import Failures
 from prvr.features.store import Entry, FeatureStore
-from prvr.index.base import ZERO_SHOT, Cue, Index, IndexHeader
+from prvr.index.base import ZERO_SHOT, Index, IndexHeader
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import OpenIndex, header_of, make_index
 from prvr.index.segments import VectorForm
 from prvr.index.upkeep import Damage, mend_catalogue
 from prvr.ranker.ranker import CONFIG, Ranker, open_run, zero_shot
 from prvr.search.calibration import Calibrated, calibrate
+from prvr.search.folders import note_read
 from prvr.search.sentences import embed
-from prvr.search.subtitles import SUFFIXES, read_cues
+from prvr.search.spoken import Spoken
+from prvr.video.find import passed_over
 
 NO_FACTS: Mapping[str, Facts] = MappingProxyType({})
 
@@ -44,6 +46,7 @@ class Indexing:
     missing: tuple[str, ...] = ()  # those of them that stay, since nobody asked to take them out
     bytes_per_hour: float = 0.0  # of video, on the disk; 0 where a server holds the vectors
     calibrated: Calibrated | None = None  # None: that was not asked for
+    notes: tuple[str, ...] = ()  # a line for what subtitles could not be read
 
 
 def build_index(
@@ -101,17 +104,22 @@ def build_index(
         index = held.enter_context(opened()) if index is None else index
         if model:
             keep_model(model, folder / "model")
+        notes = list(extraction.notes)
         missing = _gone(index, folder, paths, extraction.video_ids)
         if prune:
             _take_out(index, extraction.store, paths, missing)
-        added = refresh(index, extraction.store, trained, extraction.entries, tags=tags, moved=extraction.moved)
+        added = refresh(
+            index, extraction.store, trained, extraction.entries, tags=tags, moved=extraction.moved, notes=notes
+        )
         index.save(folder)
+        note_read(folder, paths)
         return Indexing(
             extraction=extraction,
             added=tuple(added),
             num_videos=len(index),
             removed=tuple(missing if prune else ()),
             missing=tuple(() if prune else missing),
+            notes=tuple(notes),
             calibrated=None if home is None else calibrate_index(index, encoder, trained, home),
             bytes_per_hour=bytes_per_hour(index),
         )
@@ -143,35 +151,34 @@ def refresh(
     tags: Sequence[str] = (),
     moved: Mapping[str, Path] | None = None,
     before: Mapping[str, Facts] = NO_FACTS,
+    notes: list[str] | None = None,
     size: int = 64,
 ) -> list[str]:
     """Add the videos whose features, subtitles, tags or places are newer than what the index has; -> their ids.
 
     `moved` says where the files of some lie now, unless they are still where the index has them; `before` what is to be
-    kept of some that the index does not have. Every `size` of the
-    videos are on the disk before the next ones are made.
+    kept of some that the index does not have; `notes` gets a line for what subtitles beside them could not be read.
+    Every `size` of the videos are on the disk before the next ones are made.
     """
     folder = store.folder.parent
     versions = index.versions
     known = dict(before)
     known |= {entry.video_id: index.facts(entry.video_id) for entry in entries if entry.video_id in versions}
-    sources = {entry.video_id: str((moved or {}).get(entry.video_id, entry.source)) for entry in entries}
-    found = {
-        entry.video_id: _facts(folder, entry, sources[entry.video_id], known.get(entry.video_id), tags)
-        for entry in entries
-    }
-    cues = _cues({video_id: locate(folder, facts.path) for video_id, facts in found.items()})
-    stale = [
-        (entry.video_id, version, facts)
-        for entry, facts in zip(entries, found.values(), strict=True)
-        if versions.get(entry.video_id) != (version := _version(entry, cues.get(entry.video_id, [])))
-        or (facts.tags, facts.path) != (known[entry.video_id].tags, known[entry.video_id].path)
-    ]
+    spoken = Spoken(store.folder)
+    stale = []
+    for entry in entries:
+        kept, file = known.get(entry.video_id), (moved or {}).get(entry.video_id, entry.file)
+        facts = _facts(folder, entry, file, kept, tags)
+        version = _version(entry, spoken.stamp(entry, locate(folder, facts.path)))
+        same = kept is not None and (facts.tags, facts.path) == (kept.tags, kept.path)
+        if not same or versions.get(entry.video_id) != version:
+            stale.append((entry.video_id, version, facts))
     for at in range(0, len(stale), size):
         chunk = stale[at : at + size]
         videos = [store.read(video_id) for video_id, _, _ in chunk]
         for (video_id, version, facts), bank in zip(chunk, trained.banks(videos), strict=True):
-            index.add(video_id, bank, version=version, facts=facts, cues=cues.get(video_id, []))
+            cues = spoken.cues(video_id, locate(folder, facts.path), [] if notes is None else notes)
+            index.add(video_id, bank, version=version, facts=facts, cues=cues)
     return [video_id for video_id, _, _ in stale]
 
 
@@ -225,8 +232,8 @@ def repair(folder: Path) -> tuple[list[Damage], list[str]]:
 
 def locate(folder: Path, path: str) -> Path:
     """`Facts.path` in the index at `folder` -> the file, wherever the folder lies now."""
-    inside = folder / path
-    return inside if there(inside) else folder.absolute().parent / path
+    inside = folder / path_of(path)
+    return inside if there(inside) else folder.absolute().parent / path_of(path)
 
 
 def _model_of(folder: Path, header: IndexHeader | None) -> Path | None:
@@ -269,10 +276,15 @@ def bytes_per_hour(index: Index) -> float:
 
 
 def _gone(index: Index, folder: Path, paths: Sequence[Path], present: Sequence[str]) -> list[str]:
-    """The videos below `paths` whose files are gone."""
+    """The videos below `paths` whose files are gone, or lie where nothing is looked for."""
     roots, seen = [path.resolve() for path in paths], set(present)
     files = {one: locate(folder, facts.path) for one, facts in index.all_facts().items() if one not in seen}
-    return [one for one, file in files.items() if not there(file) and any(map(file.is_relative_to, roots))]
+
+    def is_gone(file: Path) -> bool:
+        below = [file.relative_to(root) for root in roots if file.is_relative_to(root)]
+        return bool(below) and (not there(file) or any(map(passed_over, below)))
+
+    return [one for one, file in files.items() if is_gone(file)]
 
 
 def _take_out(index: Index, store: FeatureStore, paths: Sequence[Path], gone: Sequence[str]) -> None:
@@ -298,14 +310,13 @@ def keep_model(run: Path, copy: Path) -> None:
         ) from error
 
 
-def _facts(folder: Path, entry: Entry, path: str, known: Facts | None, tags: Sequence[str]) -> Facts:
+def _facts(folder: Path, entry: Entry, file: Path, known: Facts | None, tags: Sequence[str]) -> Facts:
     """Paths are kept relative to the index folder or the one it lies in, so that the two may be moved together."""
-    if known and (there(locate(folder, known.path)) or not there(Path(path))):
+    if known and (there(locate(folder, known.path)) or not there(file)):
         path = known.path
     else:
         bases = (folder.resolve(), folder.resolve().parent)
-        below = [Path(path).relative_to(base).as_posix() for base in bases if Path(path).is_relative_to(base)]
-        path = below[0] if below else path
+        path = text_of(next((file.relative_to(base) for base in bases if file.is_relative_to(base)), file))
     every = dict.fromkeys((*(known.tags if known else ()), *tags))
     return Facts(
         path=path,
@@ -316,17 +327,6 @@ def _facts(folder: Path, entry: Entry, path: str, known: Facts | None, tags: Seq
     )
 
 
-def _cues(files: Mapping[str, Path]) -> dict[str, list[Cue]]:
-    """Video id -> file, to the subtitles beside it; a folder without any is looked at once."""
-    spoken = {
-        parent
-        for parent in {file.parent for file in files.values()}
-        if parent.is_dir() and any(path.suffix.lower() in SUFFIXES for path in parent.iterdir())
-    }
-    return {video_id: read_cues(file) for video_id, file in files.items() if file.parent in spoken}
-
-
-def _version(entry: Entry, cues: Sequence[Cue]) -> str:
+def _version(entry: Entry, said: str) -> str:
     """Changes with the video and with what is said in it."""
-    said = f":{zlib.crc32(repr(list(cues)).encode()):08x}" if cues else ""
-    return f"{entry.size}:{entry.mtime_ns}{said}"
+    return f"{entry.size}:{entry.mtime_ns}" + f":{said}" * bool(said)

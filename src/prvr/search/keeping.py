@@ -16,9 +16,10 @@ from prvr.features.extract import Progress
 from prvr.features.failures import Failure, Failures
 from prvr.features.store import Entry, FeatureStore
 from prvr.index.base import Index
-from prvr.index.opening import header_of, open_index
+from prvr.index.opening import open_index
 from prvr.ranker.ranker import Ranker
 from prvr.search.calibration import Calibrated
+from prvr.search.choosing import choose_encoder
 from prvr.search.indexing import Indexing, build_index, locate, refresh
 from prvr.video.source import check_file, shown
 
@@ -38,12 +39,10 @@ def read_into(
 ) -> tuple[Indexing, Calibrated]:
     """Every video below `paths` into the index at `folder`, with the encoder that it was made with, then calibrate it.
 
-    `encoder` names the one of a new index (else the bundled one), or says where that of an old one lies now. Videos
+    `encoder` names the one of a new index (else see `choosing`), or says where that of an old one lies now. Videos
     can be searched a few seconds after they were read. Raises as `build_index`.
     """
-    known = header_of(folder)
-    name = encoder or (known.encoder.source or known.encoder.name if known else "world")
-    loaded = load_encoder(name, device=device)
+    loaded = load_encoder(encoder or choose_encoder(paths, folder).encoder, device=device)
     done = build_index(
         paths, folder, loaded, prune=prune, tags=tags, soon_s=SOON_S, retry=retry, home=(), on_progress=on_progress
     )

@@ -1,7 +1,7 @@
 """The five lines: a folder of videos that can be searched.
 
 >>> from prvr import Library
->>> lib = Library("~/Videos", encoder="openai/clip-vit-base-patch32").index()   # doctest: +SKIP
+>>> lib = Library("~/Videos", encoder="siglip2-b16").index()                     # doctest: +SKIP
 >>> hits = lib.search("a dog jumps into the pool", k=5)                         # doctest: +SKIP
 >>> for h in hits: print(h.video, h.start, h.end, h.score, h.confidence)        # doctest: +SKIP
 >>> hits[0].export("dog.mp4")                                                   # doctest: +SKIP
@@ -19,6 +19,7 @@ from prvr.core.files import there
 from prvr.core.types import Hit, Query, Span
 from prvr.encoders.loading import load_encoder
 from prvr.features.extract import Progress
+from prvr.search.choosing import choose_encoder
 from prvr.search.engine import SearchEngine
 from prvr.search.export import SearchHit, export
 from prvr.search.indexing import Indexing, build_index
@@ -29,7 +30,8 @@ class Library:
     """Folders of video and the index over them.
 
     The index lies in `.prvr` beside the videos unless `index` names another folder. Without a `model` (a run folder)
-    the bare encoder ranks. Settings that do not fit an index which exists are refused, not mixed in: see `index`.
+    the bare encoder ranks; without an `encoder`, the one that the index was made with, else the user's default model
+    (see `choosing`). Settings that do not fit an index which exists are refused, not mixed in: see `index`.
     Raises VideoError where there are neither videos nor an index of them.
     """
 
@@ -37,7 +39,7 @@ class Library:
         self,
         videos: str | Path,
         *,
-        encoder: str = "world",
+        encoder: str | None = None,
         index: str | Path | None = None,
         model: str | Path | None = None,
         device: str = "auto",
@@ -67,7 +69,8 @@ class Library:
         that raises IndexFolderError. `exclude` are patterns of files and folders to leave out. Raises VideoError where
         there is nothing to read.
         """
-        encoder = load_encoder(self.encoder, device=self.device)
+        name = self.encoder or choose_encoder([self.videos], self.folder).encoder
+        encoder = load_encoder(name, device=self.device)
         build = replace_index if replace else build_index
         self.last = build(
             [self.videos], self.folder, encoder, model=self.model, home=home, exclude=exclude, on_progress=on_progress

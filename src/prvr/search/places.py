@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from prvr.core.places import data_folder
 from prvr.index.opening import exists
-
-
-def data_folder() -> Path:
-    """PRVR_DATA, else the platform's place for a user's data."""
-    named = os.environ.get("PRVR_DATA")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "prvr"
 
 
 def index_folder() -> Path:

@@ -12,7 +12,7 @@ import torch
 from prvr.core.errors import FeatureError, IndexFolderError, VideoError
 from prvr.core.facts import EVERY, Where
 from prvr.core.files import Presence, presence
-from prvr.core.text import count, nearest
+from prvr.core.text import count, nearest, text_of
 from prvr.core.types import EncoderSpec
 from prvr.features.store import FeatureStore, StoreHeader
 from prvr.index.base import ZERO_SHOT
@@ -22,7 +22,8 @@ from prvr.search.indexing import locate
 from prvr.search.judge import Judge
 from prvr.search.keeping import failures
 from prvr.search.replacing import kept_features
-from prvr.search.subtitles import read_subtitles
+from prvr.search.spoken import Spoken
+from prvr.subtitles.beside import Beside
 from prvr.video.probe import probe
 from prvr.video.promise import cut_short
 
@@ -44,11 +45,15 @@ class ShelfVideo:
     @property
     def name(self) -> str:
         """The file, for people."""
-        return self.path.name if self.path else PurePosixPath(self.video_id).name
+        return text_of(self.path.name) if self.path else PurePosixPath(self.video_id).name
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON tells it."""
-        return {**asdict(self), "path": str(self.path) if self.path else None, "duration_s": round(self.duration_s, 3)}
+        return {
+            **asdict(self),
+            "path": text_of(self.path) if self.path else None,
+            "duration_s": round(self.duration_s, 3),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,13 +83,13 @@ class ShelfFacts:
             **asdict(self),
             "folder": str(self.folder),
             "encoder": self.encoder.fingerprint,
-            "kept": [str(path) for path in self.kept],
+            "kept": [text_of(path) for path in self.kept],
             "sampled": {"rate": self.sampled.rate, "max_frames": self.sampled.max_frames} if self.sampled else None,
         }
 
 
 ORDERS: dict[Order, Callable[[ShelfVideo], tuple[object, ...]]] = {
-    "name": lambda one: (str(one.path or one.video_id).casefold(), one.video_id),
+    "name": lambda one: (text_of(one.path or one.video_id).casefold(), one.video_id),
     "newest": lambda one: (-one.modified, one.video_id),
     "longest": lambda one: (-one.duration_s, one.video_id),
 }
@@ -174,7 +179,7 @@ def _named(videos: Sequence[ShelfVideo], name: str) -> list[ShelfVideo]:
 
 
 def _place(video: ShelfVideo) -> str:
-    return str(video.path or video.video_id)
+    return text_of(video.path or video.video_id)
 
 
 def _store(folder: Path) -> FeatureStore | None:
@@ -191,15 +196,16 @@ def vectors_of(folder: Path, video_id: str) -> tuple[int, int]:
     return bank.num_frames, len(bank.tokens) - bank.num_frames
 
 
-def file_facts(video: ShelfVideo) -> dict[str, Any]:
-    """What the file of a video and those beside it say now; nothing where it is gone."""
+def file_facts(folder: Path, video: ShelfVideo) -> dict[str, Any]:
+    """What the file of a video in the index at `folder`, and those beside it, say now; nothing where it is gone."""
     if video.path is None or video.state != "here":
         return {}
-    said = read_subtitles(video.path)
-    names = [file.name for file in said.files]
-    found: dict[str, Any] = {"subtitles": names, "num_cues": len(said.cues)}
-    if names:
-        found["subtitles_said"] = f"{', '.join(names)}: {count(len(said.cues), 'line')}"
+    names = [text_of(file.name) for file in Beside().of(video.path)]
+    notes: list[str] = []
+    said = Spoken(folder / "features").cues(video.video_id, video.path, notes)
+    found: dict[str, Any] = {"subtitles": names, "num_cues": len(said), "notes": notes}
+    if said or names:
+        found["subtitles_said"] = f"{', '.join(names) or 'in the file'}: {count(len(said), 'line')}"
     try:
         info = probe(video.path)
         cut = cut_short(video.path, duration_s=info.duration_s)

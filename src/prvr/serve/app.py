@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -13,8 +13,10 @@ from prvr.serve import (
     errors,
     exports,
     failures,
+    folders,
     health,
     libraries,
+    models,
     pages,
     plain,
     search,
@@ -27,19 +29,23 @@ from prvr.serve.errors import answers
 from prvr.serve.metrics import Counted, Metrics
 from prvr.serve.security import OPEN_TO_ALL, Doorman, Gate
 from prvr.serve.settings import ServeConfig
-from prvr.serve.state import Parts, nothing_unknown
+from prvr.serve.state import Parts, Shelved, nothing_unknown
 from prvr.service.desk import Desk
 from prvr.service.jobs import Jobs
 from prvr.service.media import Media
+from prvr.service.watch import Watch
 
 EVERYWHERE = answers(400, 401, 403, 413, 421, 422, 429, 500, 503)
 ABOUT = """Find the video, and the moment in it, that a sentence describes.
 
-One server, one library. Times are seconds. Every error has the same body; its `code` never changes its meaning."""
+One address, one library. Times are seconds. Every error has the same body; its `code` never changes its meaning."""
 
 
-def create_app(desk: Desk, config: ServeConfig) -> FastAPI:
-    """A server over what `desk` owns. Nothing is loaded and no thread starts before the application does."""
+def create_app(desk: Desk, config: ServeConfig, shelf: Sequence[Shelved] = ()) -> FastAPI:
+    """A server over what `desk` owns, one of those on `shelf`.
+
+    Nothing is loaded and no thread starts before the application does.
+    """
     metrics, doorman = Metrics(desk), Doorman(config.token)
 
     @contextlib.asynccontextmanager
@@ -48,11 +54,15 @@ def create_app(desk: Desk, config: ServeConfig) -> FastAPI:
         jobs = Jobs(at_once=config.proxies)
         media = Media(config.folder, cache_bytes=config.cache_bytes)
         metrics.watch(desk, jobs)
-        app.state.prvr = Parts(config=config, desk=desk, jobs=jobs, media=media, metrics=metrics, doorman=doorman)
+        own: dict[str, Any] = {"config": config, "desk": desk, "metrics": metrics, "doorman": doorman}
+        watch = Watch(config.folder, lambda path: libraries.read_again(parts, path))
+        parts = app.state.prvr = Parts(jobs=jobs, media=media, watch=watch, shelf=tuple(shelf), **own)
+        await watch.follow()
         try:
             yield
         finally:
-            app.state.prvr.stopping.set()
+            parts.stopping.set()
+            await parts.watch.close()
             jobs.close()
             media.close()
 
@@ -69,7 +79,7 @@ def create_app(desk: Desk, config: ServeConfig) -> FastAPI:
     )
     app.openapi = lambda: app.openapi_schema or described(app, config)  # type: ignore[method-assign]
     errors.install(app)
-    for part in (search, videos, streams, exports, libraries, failures, session, health, plain, pages):
+    for part in (search, videos, streams, exports, libraries, folders, models, failures, session, health, plain, pages):
         app.include_router(part.router)
     app.add_middleware(Gate, config=config, doorman=doorman)
     app.add_middleware(Counted, metrics=metrics)

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from prvr.core.errors import ConfigError, EncoderError, IndexFolderError, PrvrError, QueryError, VideoError
 from prvr.serve.headers import HEADERS
 from prvr.serve.schema import Error
 from prvr.service.desk import LineFull, NothingIndexed
+from prvr.service.folders import FolderOutside, FolderUnknown
 from prvr.service.jobs import JobRepeated, JobsFull, JobUnknown
 
+NO_PAGE = (
+    "<!doctype html><html lang=en><meta name=viewport content='width=device-width'><title>prvr</title>"
+    "<h1>There is no page at this address</h1><p><a href='{}/'>Go to the start page</a></p>"
+)
 TYPES = {
     401: "not_authorised",
     403: "not_authorised",
@@ -53,6 +59,8 @@ CODES: Mapping[type[PrvrError], tuple[int, str]] = {
     IndexFolderError: (503, "index_unusable"),
     NothingIndexed: (503, "no_index"),
     LineFull: (503, "queue_full"),
+    FolderOutside: (403, "folder_outside"),
+    FolderUnknown: (404, "folder_unknown"),
     JobUnknown: (404, "job_unknown"),
     JobsFull: (503, "jobs_full"),
     JobRepeated: (409, "key_reused"),
@@ -98,8 +106,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _http(_: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 404 and "text/html" in request.headers.get("accept", ""):
+        return HTMLResponse(NO_PAGE.format(escape(str(request.scope.get("root_path", "")))), 404)
     if isinstance(error, ApiError):
         return reply(error)
     named = {404: ("no_such_address", "there is nothing at this address; /openapi.json lists what there is")}

@@ -12,6 +12,7 @@ from fastapi import Path as InPath
 from starlette.responses import FileResponse, Response
 
 from prvr.core.files import there
+from prvr.core.text import text_of
 from prvr.core.types import Hit
 from prvr.serve.below import below
 from prvr.serve.errors import ApiError, answers
@@ -96,14 +97,14 @@ async def _hits(server: Parts, asked: ExportRequest) -> list[Hit]:
             if file is None:
                 raise ApiError(404, "features_only", f"{first.video_id}: the library has features of it, but no file")
             if not there(file):
-                raise gone(file.name)
+                raise gone(text_of(file.name))
         hits.append(
             Hit(
                 video_id=first.video_id,
                 score=first.score,
                 moments=tuple((clip.start, clip.end) for clip in clips),
                 duration_s=holdings.facts[first.video_id].duration_s,
-                path=file,
+                path=file and file.absolute(),
                 confidence=first.confidence,
             )
         )

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Header
@@ -18,6 +19,7 @@ from prvr.serve.requests import LibraryRequest
 from prvr.serve.schema import ErrorBody, Job, Jobs, Progress
 from prvr.serve.state import Parts, Server, here_only, told
 from prvr.service import jobs, work
+from prvr.service.folders import inside, read_before
 from prvr.service.jobs import HEARTBEAT_S
 from prvr.service.machine import whole_path
 
@@ -42,7 +44,9 @@ async def add_folder(asked: LibraryRequest, server: Server, key: Key = None) -> 
     """
     here_only(server, "folders are added on the machine itself: `prvr index PATH`")
     path = await asyncio.to_thread(whole_path, asked.path)
-    what = ([path], server.config.folder, server.config.encoder, server.config.device, asked.prune, asked.tags)
+    await asyncio.to_thread(inside, path, [*server.config.roots, *read_before(server.config.folder)])
+    config = server.config
+    what = ([path], config.folder, config.encoder or asked.model, config.device, asked.prune, asked.tags)
     repeat = repeated(key, asked)
     return told_job(server.jobs.start("index", work.index_folder, *what, subject=f"index {what}", repeat=repeat), 202)
 
@@ -79,6 +83,21 @@ async def job_events(job_id: str, server: Server) -> Response:
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+
+
+async def read_again(server: Parts, path: Path) -> None:
+    """A folder is read into the library once nothing else is, to the end of that job or of the server."""
+    while not server.stopping.is_set():
+        if busy := server.jobs.active("index"):
+            job, mine = busy, False
+        else:
+            config = server.config
+            what = ([path], config.folder, config.encoder, config.device, False, ())
+            job, mine = server.jobs.start("index", work.index_folder, *what, subject=f"index {what}"), True
+        async for _ in server.jobs.follow(job.id, stopping=server.stopping):
+            pass
+        if mine:
+            return
 
 
 def told_job(job: jobs.Job, status: int = 200) -> Response:

@@ -17,7 +17,7 @@ def check_picture(content: bytes) -> None:
     """Raises ApiError unless it is a JPEG, PNG or WebP file that can be decoded; a small file may hold a huge one."""
     width, height = imagesize.get(BytesIO(content), exif_rotation=False) if KINDS.match(content) else (-1, -1)
     if width < 0 or height < 0:
-        raise ApiError(415, "image_unknown", "the body is no JPEG, PNG or WebP picture; send a file of them")
+        raise ApiError(415, "image_unknown", "that file isn't a JPEG, PNG or WebP image")
     if not 0 < width * height <= MOST_PIXELS:
         most = f"{MOST_PIXELS // 1_000_000} megapixels"
         raise ApiError(400, "image_too_large", f"the picture is {width} x {height}; send one of at most {most}")

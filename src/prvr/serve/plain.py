@@ -53,7 +53,7 @@ def listing(found: Search) -> str:
     """An answer as a list; what is no better than a guess is said to be."""
     parts = []
     if not found.data:
-        parts.append(f"<p>None of {found.num_videos} videos passes the filter.</p>")
+        parts.append("<p>No videos match these filters.</p>")
     elif found.verdict == "nothing found":
         parts.append(f"<p>Nothing in these {found.num_asked} videos clearly matches. The closest guesses:</p>")
     else:
@@ -75,7 +75,7 @@ def item(hit: Hit) -> str:
         f'<a href="{escape(hit.stream_url)}#t={one.start:g},{one.end:g}">{clock(one.start)}–{clock(one.end)}</a>'
         for one in hit.moments
     )
-    sure = "" if hit.confidence == "not calibrated" else f" <em>{hit.confidence}</em>"
+    sure = f" <em>{hit.confidence}</em>" if hit.confidence in ("confident", "related") else ""
     quote = f"<blockquote>{escape(hit.quote)}</blockquote>" if hit.quote else ""
     return (
         f'<li><a href="{escape(hit.stream_url)}#t={hit.start:g},{hit.end:g}"><img src="{escape(hit.thumbnail_url)}" '

@@ -114,6 +114,32 @@ class LibraryRequest(Asked):
     path: Name
     tags: list[Tag] = Field(default_factory=list, max_length=20, description="Given to all of them.")
     prune: bool = Field(default=False, description="Take out the videos below it whose files are gone.")
+    model: str | None = Field(
+        default=None, min_length=1, max_length=4096, description="Of a new library; one of `GET /v1/models`."
+    )
+
+
+class WatchRequest(Asked):
+    """Whether a folder is watched."""
+
+    watched: bool = Field(description="New and changed files in it are read by themselves.")
+
+
+class ModelRequest(Asked):
+    """A model to use from now on: one that is known by its name, or one in a folder of this machine."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"oneOf": [{"required": [one]} for one in ("name", "path")]}
+    )
+
+    name: str = Field(default="", max_length=200, description="Fetched if it is not on this machine.")
+    path: str = Field(default="", max_length=4096, description="A folder with a checkpoint; it is copied.")
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Self:
+        if bool(self.name) == bool(self.path):
+            raise ValueError("give one of name and path")
+        return self
 
 
 class LocateRequest(Asked):

@@ -9,7 +9,7 @@ import secrets
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from prvr.serve.app import create_app
 from prvr.serve.protocol import patient
 from prvr.serve.security import digest_of
 from prvr.serve.settings import ServeConfig, is_loopback
+from prvr.serve.shelf import Shelf, shelved
 from prvr.service.desk import Desk
 from prvr.service.machine import spare_memory
 
@@ -37,7 +38,7 @@ class Started(NamedTuple):
 
     url: str
     config: ServeConfig
-    desk: Desk
+    desks: tuple[Desk, ...]  # of the libraries; the first one's page opens
     first: str  # a sentence that the library answers well; empty where none is known
 
     @property
@@ -49,9 +50,9 @@ class Started(NamedTuple):
 class Server(uvicorn.Server):
     """Stops at the first signal, and tells the application so that answers without an end come to one."""
 
-    def __init__(self, app: FastAPI, config: ServeConfig) -> None:
+    def __init__(self, app: FastAPI | Shelf, config: ServeConfig) -> None:
         super().__init__(settings(app, config))
-        self._app = app
+        self._apps = list(app.apps.values()) if isinstance(app, Shelf) else [app]
 
     def handle_exit(self, *_: object) -> None:
         """A signal; the second one does not wait for anybody."""
@@ -60,39 +61,60 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End what has no end, then the rest; who has not read all of an answer by then is cut off."""
-        self._app.state.prvr.stopping.set()
+        for app in self._apps:
+            app.state.prvr.stopping.set()
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
         await asyncio.sleep(0)  # in which the sockets are closed
 
 
-def run(config: ServeConfig, *, on_start: Callable[[Started], None], open_page: bool = False) -> None:
-    """Serve until a signal comes. Raises ConfigError when no port is free, PrvrError when the index cannot be used."""
+def run(
+    config: ServeConfig,
+    *,
+    beside: Sequence[Path] = (),
+    on_start: Callable[[Started], None],
+    open_page: bool = False,
+) -> None:
+    """Serve until a signal comes; `beside` are the index folders of further libraries.
+
+    Raises ConfigError when no port is free, PrvrError when an index cannot be used.
+    """
     spare_memory()
-    desk = Desk(
-        config.folder,
-        encoder=config.encoder,
-        device=config.device,
-        waiting=config.waiting,
-        together=config.together,
+    folders = [config.folder, *beside]
+    desks = tuple(
+        Desk(
+            folder,
+            encoder=config.encoder,
+            device=config.device,
+            waiting=config.waiting,
+            together=config.together,
+        )
+        for folder in folders
     )
     try:
         with bound(config) as listening:
             config = replace(config, port=listening.getsockname()[1])
-            desk.open()
-            app = create_app(desk, config)
+            for desk in desks:
+                desk.open()
+            shelf = shelved(folders, config.root_path)
+            apps = {
+                one.path: create_app(desk, replace(config, folder=desk.folder, root_path=one.path), shelf)
+                for one, desk in zip(shelf, desks, strict=True)
+            }
+            app = Shelf(apps, config.root_path) if beside else apps[config.root_path]
             server = Server(app, config)
             url = f"http://{shown(config.host)}:{config.port}{config.root_path}"
-            started = Started(url, config, desk, desk.opening())
+            started = Started(url, config, desks, desks[0].opening())
             threading.Thread(target=_when_ready, args=(server, started.page, open_page), daemon=True).start()
             on_start(started)
             server.run(sockets=[listening])
     finally:
-        desk.close()
+        for desk in desks:
+            desk.close()
 
 
-def settings(app: FastAPI, config: ServeConfig) -> uvicorn.Config:
+def settings(app: FastAPI | Shelf, config: ServeConfig) -> uvicorn.Config:
     """How uvicorn is to serve an application."""
     return uvicorn.Config(
         app,
@@ -155,6 +177,19 @@ def shown(host: str) -> str:
     """A host as it stands in an address that this machine can open."""
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host.strip("[]"), host.strip("[]"))
     return f"[{name}]" if ":" in name else name
+
+
+def reachable(host: str) -> str:
+    """A host as other machines can open it: of all addresses of this one, that which leads out. Nothing is sent."""
+    family, anywhere = (socket.AF_INET6, "2001:db8::1") if ":" in host else (socket.AF_INET, "192.0.2.1")
+    if host.strip("[]") not in ("0.0.0.0", "::"):
+        return shown(host)
+    with socket.socket(family, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect((anywhere, 9))
+            return shown(asking.getsockname()[0])
+        except OSError:
+            return socket.gethostname()
 
 
 def _when_ready(server: Server, url: str, open_page: bool) -> None:

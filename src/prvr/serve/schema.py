@@ -70,7 +70,7 @@ class Job(Told):
 
     object: Literal["job"] = "job"
     id: str
-    kind: Literal["index", "proxy", "export"]
+    kind: Literal["index", "proxy", "export", "model"]
     status: Literal["queued", "running", "done", "failed", "cancelled"]
     progress: Progress
     error: ErrorBody | None
@@ -115,6 +115,7 @@ class Library(Told):
     model: str
     encoder: EncoderInfo
     calibrated: bool
+    pictures: bool = Field(description="It can be searched by a picture too.")
     media: bool = Field(description="False: features only, there are no files to play.")
     examples: list[str] = Field(description="Sentences that this library can answer.")
     tags: list[str]
@@ -126,13 +127,76 @@ class Library(Told):
     can_reveal: bool = Field(description="There is a file manager that can be opened.")
 
 
+class OnShelf(Told):
+    """One of the libraries that one server has."""
+
+    name: str
+    url: str
+    here: bool = Field(description="It is the one that answers at this address.")
+
+
 class Libraries(Page):
     """One library; none before the first index."""
 
     data: list[Library]
+    shelf: list[OnShelf] = Field(description="All libraries of this server, each at an address of its own.")
     indexing: Job | None = Field(default=None, description="Also where there is no library yet.")
     num_failures: int = Field(default=0, description="Files that could not be read; GET /v1/failures lists them.")
     can_add: bool = False
+    needs_model: bool = Field(default=False, description="Nobody has said which model is to read the first folder.")
+
+
+class Folder(Told):
+    """A folder that the library was read from."""
+
+    object: Literal["folder"] = "folder"
+    id: str
+    path: str = Field(description="The whole path on loopback, else the name.")
+    num_videos: int
+    num_missing: int = Field(description="Of them, whose files are gone.")
+    duration_s: float
+    bytes: int = Field(description="Of the files that are there.")
+    read_at: float | None = Field(description="When it was last read to its end, unix seconds.")
+    watched: bool = Field(description="New and changed files in it are read by themselves.")
+    there: bool = Field(description="False: it is gone, or its drive is not plugged in.")
+
+
+class Folders(Page):
+    """The folders of the library, in order of their paths."""
+
+    data: list[Folder]
+
+
+class Place(Told):
+    """A folder of the server's machine that could be added, and the folders in it."""
+
+    path: str
+    parent: str | None = Field(description="Null where one may go no higher.")
+    roots: list[str] = Field(description="What may be chosen lies below these.")
+    folders: list[str] = Field(description="Whole paths.")
+    num_videos: int = Field(description="Directly in it.")
+    has_more: bool = Field(description="There are more folders than are listed.")
+
+
+class Model(Told):
+    """A model that can turn pictures and sentences into something comparable."""
+
+    name: str
+    understands: str
+    languages: str
+    licence: str
+    bytes: int
+    recommended: bool
+    here: bool = Field(description="It is on this machine.")
+    chosen: bool = Field(description="It is used for a new library.")
+    install: str = Field(description="The command that brings it, where the server cannot.")
+
+
+class Models(Page):
+    """The models that are known, the recommended one first."""
+
+    data: list[Model]
+    coming: Job | None = Field(description="The job that fetches one now.")
 
 
 class Failure(Told):
@@ -195,6 +259,7 @@ class Hit(Told):
     video_id: str
     name: str
     path: str
+    modified: float
     score: float
     confidence: Confidence
     p_topic: float | None

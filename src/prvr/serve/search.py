@@ -159,6 +159,7 @@ def _hit(server: Parts, answer: Answer, rank: int, hit: types.Hit) -> Hit:
         "rank": rank,
         "name": holdings.name(hit.video_id),
         "path": holdings.path(hit.video_id),
+        "modified": holdings.facts[hit.video_id].modified,
         "relevance_step_s": float(step_s(hit.duration_s)),
         "thumbnail_url": address(hit.video_id, f"/thumb?t={at:g}{server.media.tag(file)}"),
         "stream_url": address(hit.video_id, "/stream"),

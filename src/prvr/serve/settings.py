@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prvr.core.errors import ConfigError
@@ -21,6 +21,7 @@ class ServeConfig:
     port: int = 8765  # 0: any that is free
     root_path: str = ""  # of a proxy, below which the server is reached: `/prvr`
     token: str | None = None  # sha256 of the token that clients must send, hex; None: nothing is asked, loopback only
+    roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(),))  # below which folders may be added
     encoder: str | None = None  # where the index's encoder lies now, if it was moved
     device: str = "auto"
     max_body_bytes: int = 256_000

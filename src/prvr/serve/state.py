@@ -7,7 +7,7 @@ import contextlib
 import difflib
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
 from fastapi import Depends, Path, Request
@@ -25,8 +25,16 @@ from prvr.service.desk import Desk
 from prvr.service.holdings import Holdings
 from prvr.service.jobs import Jobs
 from prvr.service.media import Media
+from prvr.service.watch import Watch
 
 T = TypeVar("T")
+
+
+class Shelved(NamedTuple):
+    """One of the libraries of a server."""
+
+    name: str
+    path: str  # that its addresses are below
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +47,8 @@ class Parts:
     media: Media
     metrics: Metrics
     doorman: Doorman
+    watch: Watch
+    shelf: tuple[Shelved, ...] = ()
     absent: Absent = field(default_factory=Absent)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set when answers that never end must end
 

@@ -13,6 +13,7 @@ from starlette.responses import FileResponse, Response
 
 from prvr.core.errors import VideoError
 from prvr.core.files import there
+from prvr.core.text import text_of
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import told_job
 from prvr.serve.schema import Job
@@ -51,13 +52,13 @@ async def stream(request: Request, video_id: VideoId, server: Server) -> Respons
     try:
         proxy = server.media.proxy(file)
     except VideoError:
-        raise gone(file.name) from None
+        raise gone(text_of(file.name)) from None
     if proxy is None:
         why, how = "browsers do not play it as it is", "makes a copy"
         if seen and server.media.proxy_how(file) == "remuxed":
             why = f"browsers play its {seen.codec}, but not from {seen.container} or not with its sound"
             how = "copies it into an MP4, which takes seconds"
-        message = f"{file.name}: {why}; POST {address(video_id, '/proxy')} {how}"
+        message = f"{text_of(file.name)}: {why}; POST {address(video_id, '/proxy')} {how}"
         raise ApiError(409, "needs_proxy", message)
     return sent(request, proxy, "video/mp4")
 
@@ -80,7 +81,7 @@ async def make_proxy(video_id: VideoId, server: Server) -> Response:
         made = file if state == "playable" else server.media.proxy(file)
         name = f"{need(file).key}.mp4"
     except VideoError:
-        raise gone(file.name) from None
+        raise gone(text_of(file.name)) from None
     if made:
         return told_job(server.jobs.finished("proxy", {"url": url, "how": "there", "bytes": made.stat().st_size}))
     place = server.media.cache.room("proxies", name)
@@ -103,7 +104,10 @@ async def thumb(
     width: Annotated[int, Query(ge=64, le=1280, description="At most.")] = 320,
     v: Annotated[str | None, Query(max_length=40, description="As in `thumbnail_url`: then it never changes.")] = None,
 ) -> Response:
-    """What is shown at that second, as JPEG."""
+    """What is shown at that second, as JPEG; of a file that is gone, what was kept of it nearest to that."""
+    file = (await known(server, video_id)).file(video_id)
+    if file and not there(file) and (kept := await server.media.kept(file, t, width)):
+        return Response(kept, media_type="image/jpeg", headers={"Cache-Control": ASK_AGAIN})
     file = await file_of(server, video_id)
     try:
         tag = server.media.tag(file)
@@ -113,7 +117,7 @@ async def thumb(
         picture = await while_there(request, server.media.thumbnail(file, t, width))
     except VideoError as error:
         if not there(file):
-            raise gone(file.name) from None
+            raise gone(text_of(file.name)) from None
         raise unreadable(server, file, str(error)) from None
     keep = FOREVER if v and tag == f"&v={v}" else ASK_AGAIN
     return Response(picture, media_type="image/jpeg", headers={"Cache-Control": keep, "ETag": etag})
@@ -126,12 +130,12 @@ async def thumb(
     summary="Subtitles",
 )
 async def subtitles(video_id: VideoId, server: Server) -> Response:
-    """The file beside the video, as browsers read it."""
+    """Of the files beside the video and the tracks inside it the first, as browsers read it."""
     file = await file_of(server, video_id)
-    found = await asyncio.to_thread(server.media.subtitles, file)
-    if found is None:
-        raise ApiError(404, "no_subtitles", f"{file.name}: no .srt or .vtt file lies beside it")
-    text = await asyncio.to_thread(server.media.webvtt, found)
+    text = await asyncio.to_thread(server.media.spoken.webvtt, video_id, file)
+    if text is None:
+        message = f"{text_of(file.name)}: no subtitles that can be read lie beside it or inside it"
+        raise ApiError(404, "no_subtitles", message)
     return Response(text, media_type="text/vtt", headers={"Cache-Control": ASK_AGAIN})
 
 
@@ -141,7 +145,7 @@ async def reveal(video_id: VideoId, server: Server) -> Response:
     here_only(server, "folders are opened on the machine itself")
     file = await file_of(server, video_id)
     if not await asyncio.to_thread(show, file):
-        raise ApiError(409, "no_file_manager", f"no file manager could be opened here; the file is {file}")
+        raise ApiError(409, "no_file_manager", f"no file manager could be opened here; the file is {text_of(file)}")
     return Response(status_code=204)
 
 
@@ -152,7 +156,7 @@ async def file_of(server: Parts, video_id: str) -> Path:
     if file is None:
         raise ApiError(404, "features_only", "the library has features of this video, but no file")
     if not there(file):
-        raise gone(file.name)
+        raise gone(text_of(file.name))
     return file
 
 
@@ -172,12 +176,12 @@ def sent(request: Request, file: Path, kind: str, *, attachment: str | None = No
     try:
         found = file.stat()
     except OSError:
-        raise gone(file.name) from None
+        raise gone(text_of(file.name)) from None
     response = FileResponse(
         file,
         media_type=kind,
         stat_result=found,
-        filename=attachment or file.name,
+        filename=text_of(attachment or file.name),
         content_disposition_type="attachment" if attachment else "inline",
         headers={"Cache-Control": ASK_AGAIN},
     )

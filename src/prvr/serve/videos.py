@@ -10,57 +10,68 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from prvr.core.errors import OtherFile
+from prvr.core.types import EncoderSpec
 from prvr.serve.asking import digest, start_of, token_of
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import shown
 from prvr.serve.requests import LocateRequest
-from prvr.serve.schema import EncoderInfo, Job, Libraries, Library, Problem, Video, Videos
+from prvr.serve.schema import EncoderInfo, Job, Libraries, Library, OnShelf, Problem, Video, Videos
 from prvr.serve.state import Parts, Server, VideoId, address, alone, here_only, known, told
 from prvr.service.desk import NothingIndexed
-from prvr.service.holdings import Holdings, Order
+from prvr.service.folders import chosen, held
+from prvr.service.holdings import Holdings, Order, name_of
 from prvr.service.machine import programs, whole_path
 from prvr.service.unread import unread
 
 router = APIRouter(prefix="/v1", tags=["library"])
-LIMITS = "It knows the {}; other footage needs a general encoder: `prvr index PATH --encoder FOLDER-OR-HUB-NAME`."
+LIMITS = (
+    "This demo model understands only the generated demo videos. To search your own, index them with a general model."
+)
 
 
 @router.get("/libraries", response_model=Libraries, summary="The library")
 async def libraries(server: Server) -> Response:
-    """The one library that this server searches; none before the first index."""
+    """The one library that is searched at this address, none before the first index; and where the others are."""
     job = server.jobs.active("index")
     indexing = shown(job) if job else None
     failed = await asyncio.to_thread(unread, server.config.folder)
     count = sum(not one.ignored for one in failed)
-    found = partial(Libraries, indexing=indexing, num_failures=count, can_add=server.config.open)
+    shelf = [
+        OnShelf(name=one.name, url=f"{one.path}/", here=one.path == server.config.root_path) for one in server.shelf
+    ]
+    found = partial(Libraries, shelf=shelf, indexing=indexing, num_failures=count, can_add=server.config.open)
     try:
         holdings = await server.desk.holdings()
     except NothingIndexed:
-        return told(found(data=[]))
+        return told(found(data=[], needs_model=server.config.encoder is None))
     gone = await server.absent.of(holdings, soon=True)
     return told(found(data=[_library(server, holdings, len(gone), indexing)]))
 
 
-@router.get("/videos", response_model=Videos, responses=answers(400), summary="List the videos")
+@router.get("/videos", response_model=Videos, responses=answers(400, 404), summary="List the videos")
 async def videos(
     server: Server,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     page_token: Annotated[str | None, Query(max_length=400)] = None,
     path: Annotated[str | None, Query(min_length=1, max_length=500, description="A part of it, or a pattern.")] = None,
+    folder: Annotated[str | None, Query(min_length=1, max_length=40, description="The id of a folder.")] = None,
     sort: Order = "name",
     missing_only: Annotated[bool, Query(alias="missing", description="Only those whose files are gone.")] = False,
 ) -> Response:
     """All of them, a page at a time."""
     holdings = await server.desk.holdings()
-    fits = digest(("videos", path, sort, missing_only))
+    fits = digest(("videos", path, folder, sort, missing_only))
     start = start_of(page_token, fits, deepest=len(holdings.facts) + 1) if page_token else 0
-    gone = await server.absent.of(holdings) if missing_only else None
-    chosen = holdings.listed(path=path, order=sort, of=gone)
-    page, end = chosen[start : start + limit], start + limit
+    of = await server.absent.of(holdings) if missing_only else None
+    if folder:
+        ours = chosen(await asyncio.to_thread(held, server.config.folder, holdings), folder).video_ids
+        of = frozenset(ours) if of is None else of & frozenset(ours)
+    listed = holdings.listed(path=path, order=sort, of=of)
+    page, end = listed[start : start + limit], start + limit
     data = await asyncio.to_thread(lambda: [_video(server, holdings, one) for one in page])
-    more = end < len(chosen)
+    more = end < len(listed)
     return told(
-        Videos(data=data, has_more=more, next_page_token=token_of(end, fits) if more else None, num_videos=len(chosen))
+        Videos(data=data, has_more=more, next_page_token=token_of(end, fits) if more else None, num_videos=len(listed))
     )
 
 
@@ -111,7 +122,7 @@ def _library(server: Parts, holdings: Holdings, num_missing: int, indexing: Job 
     facts, spec, folder = holdings.facts.values(), holdings.encoder, holdings.folder.absolute()
     return Library(
         id="default",
-        name=folder.parent.name if folder.name == ".prvr" else folder.name,
+        name=name_of(folder),
         folder=str(folder) if server.config.open else None,
         num_videos=len(facts),
         num_missing=num_missing,
@@ -121,9 +132,10 @@ def _library(server: Parts, holdings: Holdings, num_missing: int, indexing: Job 
             name=spec.name,
             fingerprint=spec.fingerprint,
             domain=spec.domain,
-            limits="" if spec.domain == "general" else LIMITS.format(spec.domain),
+            limits=limits(spec),
         ),
         calibrated=holdings.calibrated,
+        pictures=holdings.pictures,
         media=any(one.path for one in facts),
         examples=list(holdings.examples),
         tags=sorted({tag for one in facts for tag in one.tags}),
@@ -136,6 +148,13 @@ def _library(server: Parts, holdings: Holdings, num_missing: int, indexing: Job 
     )
 
 
+def limits(spec: EncoderSpec) -> str:
+    """What a model does not know, in a sentence; nothing of a general one."""
+    if spec.domain == "general":
+        return ""
+    return LIMITS if spec.name == "world" else f"This model knows {spec.domain}."
+
+
 def _problem(line: str, *, open_: bool) -> Problem:
     """`path: what is wrong` in two parts; others than this machine's users see no folders."""
     file, _, reason = line.partition(": ")
@@ -145,6 +164,7 @@ def _problem(line: str, *, open_: bool) -> Problem:
 def _video(server: Parts, holdings: Holdings, video_id: str) -> Video:
     facts, file = holdings.facts[video_id], holdings.file(video_id)
     shape = server.media.shape(file)
+    spoken = file is not None and server.media.spoken.is_any(video_id, file)
     return Video(
         id=video_id,
         name=holdings.name(video_id),
@@ -155,7 +175,7 @@ def _video(server: Parts, holdings: Holdings, video_id: str) -> Video:
         state=server.media.state(file),
         thumbnail_url=address(video_id, f"/thumb?t={round(facts.duration_s / 2, 1):g}{server.media.tag(file)}"),
         stream_url=address(video_id, "/stream"),
-        subtitles_url=address(video_id, "/subtitles") if server.media.subtitles(file) else None,
+        subtitles_url=address(video_id, "/subtitles") if spoken else None,
         width=shape.width if shape else None,
         height=shape.height if shape else None,
         codec=shape.codec if shape else None,

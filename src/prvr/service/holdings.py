@@ -10,16 +10,18 @@ from typing import Literal
 
 from prvr.core.facts import Facts, Where
 from prvr.core.files import there
+from prvr.core.text import path_of, text_of
 from prvr.core.types import EncoderSpec
 from prvr.search.confidence import CONFIDENT, RELATED, verdict
 from prvr.search.engine import SearchEngine
 from prvr.search.examples import examples
 from prvr.search.indexing import locate
 
-Order = Literal["name", "newest", "longest"]
+Order = Literal["name", "newest", "oldest", "longest"]
 ORDERS: dict[Order, Callable[[tuple[str, Facts]], tuple[object, ...]]] = {
     "name": lambda item: ((item[1].path or item[0]).casefold(), item[0]),
     "newest": lambda item: (-item[1].modified, item[0]),
+    "oldest": lambda item: (item[1].modified, item[0]),
     "longest": lambda item: (-item[1].duration_s, item[0]),
 }
 
@@ -34,6 +36,7 @@ class Holdings:
     encoder: EncoderSpec
     model: str
     calibrated: bool
+    pictures: bool  # it can be asked with a picture
     num_bytes: int
     problems: tuple[str, ...]
 
@@ -59,8 +62,9 @@ class Holdings:
 
     def twin(self, path: Path, own: str) -> str | None:
         """Which other video a file, or that of the old name in a folder, is in the index as."""
-        here = (path / self.name(own) if path.is_dir() else path).resolve()
-        alike = (name for name, facts in self.facts.items() if name != own and facts.path.endswith(here.name))
+        here = (path / path_of(self.name(own)) if path.is_dir() else path).resolve()
+        ends = text_of(here.name)
+        alike = (name for name, facts in self.facts.items() if name != own and facts.path.endswith(ends))
         places = ((name, self.file(name)) for name in alike)
         return next((name for name, file in places if file and file.resolve() == here), None)
 
@@ -71,7 +75,7 @@ class Holdings:
         """
         places = self.folder, self.folder.absolute().parent
         files = {video_id: facts.path for video_id, facts in self.facts.items() if facts.path}
-        return {one: path for one, path in files.items() if not any(there(place / path) for place in places)}
+        return {one: path for one, path in files.items() if not any(there(place / path_of(path)) for place in places)}
 
     def meant(self, where: Where | None) -> int:
         """How many videos a filter means."""
@@ -81,6 +85,12 @@ class Holdings:
     def examples(self) -> tuple[str, ...]:
         """Sentences that this library can answer: of the annotations in its folder, or in the one that it lies in."""
         return examples(self.folder, self.facts)
+
+
+def name_of(folder: Path) -> str:
+    """What a library is called, by where its index lies."""
+    folder = folder.absolute()
+    return folder.parent.name if folder.name in (".prvr", "index") else folder.name
 
 
 def holdings(engine: SearchEngine) -> Holdings:
@@ -94,6 +104,7 @@ def holdings(engine: SearchEngine) -> Holdings:
         encoder=engine.encoder.spec,
         model=f"{trained.title}@{trained.fingerprint[:6]}" if trained.fingerprint else index.header.model,
         calibrated=engine.judge is not None,
+        pictures=not trained.fingerprint,
         num_bytes=index.num_bytes,
         problems=tuple(index.problems),
     )

@@ -25,12 +25,12 @@ from prvr.core.errors import PrvrError
 from prvr.core.processes import fresh_processes
 from prvr.service.work import JobCrash, JobFailure, JobStep, child
 
-Kind = Literal["index", "proxy", "export"]
+Kind = Literal["index", "proxy", "export", "model"]
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Task = Callable[..., dict[str, Any]]  # (report, *arguments) -> the result
 Result = Mapping[str, Any]
 
-LANES: dict[Kind, str] = {"index": "index", "proxy": "media", "export": "media"}
+LANES: dict[Kind, str] = {"index": "index", "proxy": "media", "export": "media", "model": "model"}
 ENDED = ("done", "failed", "cancelled")
 PATIENCE_S = 5.0  # between asking a process to stop and killing it
 LONGEST_LINE = 100  # jobs that wait
@@ -94,10 +94,10 @@ class Jobs:
         self._repeats: dict[str, tuple[str, str]] = {}  # Idempotency-Key -> what was asked, and the job
         self._watchers: dict[str, set[Callable[[], None]]] = {}
         self._closed = False
-        self._lines = {"index": queue.SimpleQueue[str | None](), "media": queue.SimpleQueue[str | None]()}
+        self._lines = {lane: queue.SimpleQueue[str | None]() for lane in LANES.values()}
         self._threads = [
             threading.Thread(target=self._serve, args=(lane,), name=f"prvr-jobs-{lane}", daemon=True)
-            for lane, number in (("index", 1), ("media", at_once))
+            for lane, number in (("index", 1), ("media", at_once), ("model", 1))
             for _ in range(number)
         ]
         for thread in self._threads:

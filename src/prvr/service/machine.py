@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prvr.core.errors import VideoError
+from prvr.core.text import path_of
 
 PATIENCE_S = 3.0  # what still runs then has opened a window
 NAME, PLACE = "org.freedesktop.FileManager1", "/org/freedesktop/FileManager1"
@@ -57,6 +58,8 @@ def whole_path(text: str) -> Path:
     path = Path(text).expanduser()
     if not path.is_absolute():
         raise VideoError(f"{text}: is not a whole path; give one that begins with / or ~")
+    if not path.exists() and path_of(str(path)).exists():  # as lists show a name that is no UTF-8
+        path = path_of(str(path))
     if not path.exists():
         raise VideoError(f"{text}: no such folder or file; check the path")
     return path

@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 from prvr.core.errors import VideoError
 from prvr.core.files import there
-from prvr.search.subtitles import SUFFIXES, parse_subtitles, read_text, subtitle_files, vtt
+from prvr.search.spoken import Spoken
 from prvr.service.cache import Cache
 from prvr.video.probe import probe
 from prvr.video.source import shown
@@ -81,7 +81,7 @@ class Media:
         self._lock = threading.RLock()  # reentrant: what ends at once is told at once
         self._known: dict[str, tuple[Mark, Known]] = _recalled(self._list)
         self._making: dict[object, _Making] = {}
-        self._without_subtitles: dict[Path, int] = {}  # folders, and when they were changed last
+        self.spoken = Spoken(folder / "features")
 
     def state(self, file: Path | None) -> VideoState:
         """What can be done with a video, without opening it: `unknown` until that was done, which is then begun."""
@@ -135,6 +135,21 @@ class Media:
         kept = await asyncio.to_thread(self.cache.read, "thumbs", name)
         return kept or await self._once(("thumb", name), lambda: self._paint(mark, time_s, width, name))
 
+    async def kept(self, file: Path, time_s: float, width: int) -> bytes | None:
+        """A picture made while a file was still there, of about that time and width; None where there is none."""
+        mark, _ = self._known.get(str(file), (None, None))
+        return await asyncio.to_thread(self._nearest, mark.key, time_s, width) if mark else None
+
+    def _nearest(self, key: str, time_s: float, width: int) -> bytes | None:
+        names = self.cache.place("thumbs", key[:2]).glob(f"{key}-*.jpg")
+
+        def far(name: str) -> tuple[float, float]:
+            _, time, wide = name.removesuffix(".jpg").split("-")
+            return abs(float(time) - time_s), abs(float(wide) - width)
+
+        best = min((path.name for path in names), key=far, default=None)
+        return self.cache.read("thumbs", f"{key[:2]}/{best}") if best else None
+
     def proxy_place(self, file: Path) -> Path:
         """Where the proxy of a file lies, or would. Raises VideoError for a file that is gone."""
         return self.cache.place("proxies", f"{need(file).key}.mp4")
@@ -153,25 +168,6 @@ class Media:
         with suppress(OSError):
             return next((path for path in folder.iterdir() if not path.name.startswith(".")), None)
         return None
-
-    def subtitles(self, file: Path | None) -> Path | None:
-        """The subtitle file beside a video; of several the one of its very name, else the first."""
-        if file is None:
-            return None
-        with suppress(OSError):
-            changed = file.parent.stat().st_mtime_ns
-            if self._without_subtitles.get(file.parent) == changed:
-                return None
-            found = subtitle_files(file)
-            if not found and not any(path.suffix.lower() in SUFFIXES for path in file.parent.iterdir()):
-                self._without_subtitles[file.parent] = changed
-            return next((path for path in found if path.stem == file.stem), found[0] if found else None)
-        return None
-
-    def webvtt(self, subtitles: Path) -> str:
-        """A subtitle file as browsers read it."""
-        notes: list[str] = []
-        return vtt(sorted(parse_subtitles(read_text(subtitles, notes), name=subtitles.name, notes=notes)))
 
     def close(self) -> None:
         """Begin nothing new; what is being made is finished."""

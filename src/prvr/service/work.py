@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from prvr.core.errors import PrvrError, VideoError
+from prvr.core.text import text_of
 
 RATHER_NOT = 5  # how much less urgent than the server a worker is
 EVERY_S = 0.2  # progress is said this often at most
@@ -112,9 +113,27 @@ def index_folder(
         "made": len(done.extraction.made),
         "kept": len(done.extraction.kept),
         "removed": len(done.removed),
+        "notes": list(done.notes),
         "problems": [{"file": file, "reason": why} for file, why in done.extraction.failed.items()],
         "calibrated": calibrated.enough,
     }
+
+
+def bring_model(report: Report, name: str, path: Path | None) -> dict[str, Any]:
+    """Fetch a known model, or copy one from a folder, and use it for what is read from now on.
+
+    Stopped at any moment, what came is kept, and the next call goes on from there.
+    """
+    from prvr.encoders import catalogue
+
+    def show(done: int, total: int) -> None:
+        report(JobStep(done=done, total=total or None, unit="B", current=name))
+
+    if path is not None:
+        name = catalogue.import_folder(path).name
+    else:
+        catalogue.get(name, progress=show)
+    return {"name": catalogue.set_default(name).name}
 
 
 def proxy(report: Report, path: Path, out: Path, height: int, largest_copy: int, url: str) -> dict[str, Any]:
@@ -125,7 +144,7 @@ def proxy(report: Report, path: Path, out: Path, height: int, largest_copy: int,
 
     def show(done_s: float, total_s: float) -> None:
         speed = round(done_s / max(time.monotonic() - began, 1e-3), 2)
-        report(JobStep(done=done_s, total=total_s, unit="s", current=path.name, speed=speed))
+        report(JobStep(done=done_s, total=total_s, unit="s", current=text_of(path.name), speed=speed))
 
     how = make_proxy(path, out, height=height, largest_copy=largest_copy, on_progress=show)
     return {"url": url, "how": how, "bytes": out.stat().st_size}
@@ -142,7 +161,7 @@ def cut_clips(
         out,
         suffix,
         on_progress=lambda done: report(
-            JobStep(done=done, total=len(clips), unit="clips", current=clips[done - 1][0].name)
+            JobStep(done=done, total=len(clips), unit="clips", current=text_of(clips[done - 1][0].name))
         ),
     )
     return {"url": url, "name": name, "bytes": out.stat().st_size}

@@ -118,6 +118,11 @@ def hits(page: Page) -> Locator:
     return page.get_by_role("main", name="Results").get_by_role("article").get_by_role("heading").get_by_role("link")
 
 
+def cards(page: Page) -> Locator:
+    """The results as they are seen."""
+    return page.get_by_role("main", name="Results").get_by_role("article")
+
+
 def strip(page: Page) -> Locator:
     """The heat-strip of the player."""
     return page.get_by_role("slider", name="Relevance over time")

@@ -14,6 +14,7 @@ from tests.serve.page.browser import (
     Visitor,
     box,
     button,
+    cards,
     hits,
     needs_chromium,
     opened,
@@ -34,9 +35,9 @@ def test_one_thing_and_then_another(visit: Visitor, site: Live) -> None:
     form = page.get_by_role("form", name="Add what happens next")
     form.get_by_role("textbox").fill(MOON.removesuffix("."))
     form.get_by_label("Within").select_option("1 min")
-    form.get_by_role("button", name="Search").click()
+    form.get_by_role("button", name="Search in this order").click()
     expect(box(page)).to_have_value(f"{DONUT.removesuffix('.')} then {MOON.removesuffix('.')} within 60s")
-    expect(hits(page).first).to_contain_text(MOON_FILM)
+    expect(cards(page).first).to_contain_text(MOON_FILM)
     expect(form).to_have_count(0)
 
 
@@ -48,7 +49,7 @@ def test_a_picture_is_a_question(visit: Visitor, site: Live, films: Path, tmp_pa
         button(page, "Search by a picture").click()
     chooser.value.set_files(picture)
     expect(page.get_by_role("list", name="Filters of this search")).to_contain_text("picture moon.jpg")
-    expect(hits(page).first).to_contain_text(MOON_FILM)
+    expect(cards(page).first).to_contain_text(MOON_FILM)
     expect(opened(page)).to_have_text(MOON_FILM)
     assert place(page) == {}  # a picture is in no address
 
@@ -80,7 +81,7 @@ def test_keys_and_tags_are_completed(visit: Visitor, site: Live) -> None:
     expect(box(page)).to_have_value("a moon tag:shapes")
     assert not any("/v1/search" in url for url in visit.asked)  # nothing is sent before Enter
     box(page).press("Enter")
-    expect(page.get_by_role("list", name="Filters of this search")).to_contain_text("tag:shapes")
+    expect(page.get_by_role("list", name="Filters of this search")).to_contain_text("tag shapes")
 
 
 def test_list_or_grid(visit: Visitor, site: Live) -> None:

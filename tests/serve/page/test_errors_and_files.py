@@ -21,6 +21,7 @@ from tests.serve.page.browser import (
     Serve,
     Visitor,
     button,
+    cards,
     hits,
     is_wide,
     judged,
@@ -49,9 +50,9 @@ def spoilt(reel: Path) -> Path:
 def errors(page: Page, number: int) -> Locator:
     """The table that the foot of the page opens."""
     foot = page.get_by_role("contentinfo")
-    expect(foot).to_contain_text(f"index {NUM_FILMS}/{NUM_FILMS + number}")
-    foot.get_by_role("button", name=f"{number} error").click()
-    return page.get_by_role("dialog", name="Files that could not be indexed")
+    expect(foot).to_contain_text(f"{NUM_FILMS} videos")
+    foot.get_by_role("button", name=f"{number} files could not be read").click()
+    return page.get_by_role("dialog", name="Files that could not be read")
 
 
 def test_files_that_could_not_be_read(visit: Visitor, serve: Serve, spoilt: Path, tmp_path: Path) -> None:
@@ -60,9 +61,9 @@ def test_files_that_could_not_be_read(visit: Visitor, serve: Serve, spoilt: Path
     dialog = errors(page, 2)
     rows = dialog.get_by_role("rowgroup").last.get_by_role("row")
     expect(rows).to_have_count(2)
-    expect(rows.nth(0)).to_contain_text(str(spoilt / "videos" / "deep" / "cut.mp4"))
+    expect(rows.nth(0).get_by_role("rowheader")).to_have_text(f"cut.mp4{spoilt / 'videos' / 'deep'}")
     expect(rows.nth(0)).to_contain_text("is not a video that FFmpeg can read")
-    expect(rows.nth(1).get_by_role("cell").nth(0)).to_have_text("opening")
+    expect(rows.nth(1).get_by_role("cell").nth(0)).to_have_text("does not open")
     expect(rows.nth(1)).to_contain_text("is empty (0 bytes)")
     judged(page)
     picture(page, "errors", tmp_path)
@@ -75,15 +76,13 @@ def test_files_that_could_not_be_read(visit: Visitor, serve: Serve, spoilt: Path
     button(page, "Try again: cut.mp4").press("Enter")
     expect(rows).to_have_count(1)
     expect(dialog.get_by_role("status")).to_be_empty()
-    expect(page.get_by_role("contentinfo", include_hidden=True)).to_contain_text(
-        f"index {NUM_FILMS + 1}/{NUM_FILMS + 2}"
-    )
+    expect(page.get_by_role("contentinfo", include_hidden=True)).to_contain_text(f"{NUM_FILMS + 1} videos")
     button(page, "Ignore: junk.mp4").press("Enter")
     expect(dialog).to_contain_text("Every file could be read.")
-    expect(dialog).to_contain_text("1 ignored until they change; prvr index --retry tries them again.")
+    expect(dialog).to_contain_text("1 file is ignored until changed. To try again: prvr index --retry.")
     assert page.evaluate("document.querySelector('dialog').contains(document.activeElement)")
     page.keyboard.press("Escape")
-    expect(page.get_by_role("contentinfo").get_by_role("button")).to_have_count(0)
+    expect(page.get_by_role("contentinfo").get_by_role("button", name="could not be read")).to_have_count(0)
 
 
 def test_on_a_phone_elsewhere(visit: Visitor, serve: Serve, spoilt: Path, tmp_path: Path) -> None:
@@ -120,7 +119,7 @@ def test_a_film_that_lies_elsewhere_is_located(visit: Visitor, serve: Serve, ree
     page.get_by_role("menuitem", name="Locate…").press("Escape")
     card.get_by_role("button", name="Locate…").press("Enter")
     dialog = page.get_by_role("dialog", name=f"Where is {MOON_FILM} now?")
-    field = dialog.get_by_role("textbox", name="The file, or the folder that it lies in")
+    field = dialog.get_by_role("textbox", name="The file, or the folder it is in")
     expect(field).to_be_focused()
     page.keyboard.type(str(reel / "videos" / "w0003.webm"))
     page.keyboard.press("Enter")
@@ -130,8 +129,8 @@ def test_a_film_that_lies_elsewhere_is_located(visit: Visitor, serve: Serve, ree
     field.fill(str(tmp_path / "elsewhere" / "moon.webm"))
     field.press("Enter")
     expect(dialog).to_have_count(0)
-    expect(page.get_by_role("status").filter(has_text="moon.webm is found again")).to_be_visible()
-    expect(hits(page).first).to_contain_text("moon.webm")
+    expect(page.get_by_role("status").filter(has_text="Found moon.webm again")).to_be_visible()
+    expect(cards(page).first).to_contain_text("moon.webm")
     expect(hits(page).first).to_be_focused()
     page.keyboard.press("Enter")
     showing(page, 42, 50, paused=False)

@@ -17,6 +17,7 @@ from tests.serve.page.browser import (
     Visitor,
     box,
     button,
+    cards,
     film,
     hits,
     needs_chromium,
@@ -53,7 +54,7 @@ def test_a_sentence_becomes_a_moment_that_plays(visit: Visitor, site: Live) -> N
     search(page, MOON)
     first = hits(page).first
     expect(first).to_contain_text(MOON_FILM)
-    expect(page.get_by_role("article").first).to_contain_text("confident")
+    expect(page.get_by_role("article").first).to_contain_text("good match")
     first.click()
     now = showing(page, LOW, HIGH, paused=False)
     assert MOON_FILM in now["src"]
@@ -62,7 +63,9 @@ def test_a_sentence_becomes_a_moment_that_plays(visit: Visitor, site: Live) -> N
 
 def test_the_keyboard_alone_is_enough(visit: Visitor, site: Live) -> None:
     page = visit(site.url)
-    expect(box(page)).to_be_visible()
+    expect(box(page)).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(box(page)).not_to_be_focused()
     page.keyboard.press("/")
     expect(box(page)).to_be_focused()
     page.keyboard.type(MOON)
@@ -158,7 +161,7 @@ def test_there_is_one_player_and_only_what_is_opened_is_fetched(found: Page, vis
         link.hover()
         link.focus()
     assert visit.streams() == [MOON_FILM]
-    button(found, "Show 31 weaker matches").click()
+    button(found, "Show 31 weak matches").click()
     for number in (2, 5, 8):
         hits(found).nth(number).click()
         expect(found.locator("video")).to_have_count(1)
@@ -176,7 +179,7 @@ def test_a_copied_link_opens_the_same_moment(found: Page, visit: Visitor) -> Non
     expect(box(other)).to_have_value(MOON)
     expect(opened(other)).to_have_text(MOON_FILM)
     showing(other, now - 0.3, now + 0.3, paused=True)
-    expect(hits(other).first).to_contain_text(MOON_FILM)
+    expect(cards(other).first).to_contain_text(MOON_FILM)
 
 
 def test_the_address_keeps_up_with_the_player(found: Page) -> None:
@@ -222,7 +225,7 @@ def test_more_like_a_moment(found: Page) -> None:
 
 
 def test_not_this_and_back(found: Page) -> None:
-    expect(hits(found).first).to_contain_text(MOON_FILM)
+    expect(cards(found).first).to_contain_text(MOON_FILM)
     with found.expect_request("**/v1/search") as asked:
         found.keyboard.press("x")
     aside = json.loads(asked.value.post_data or "{}")["feedback"]["negative"]
@@ -232,7 +235,7 @@ def test_not_this_and_back(found: Page) -> None:
     expect(opened(found)).not_to_have_text(MOON_FILM)
     button(found, "Undo").click()
     expect(chips.filter(has_text="set aside")).to_have_count(0)
-    expect(hits(found).first).to_contain_text(MOON_FILM)
+    expect(cards(found).first).to_contain_text(MOON_FILM)
 
 
 def test_a_range_is_drawn_and_exported_as_a_film_that_plays(found: Page, tmp_path: Path) -> None:
@@ -247,8 +250,8 @@ def test_a_range_is_drawn_and_exported_as_a_film_that_plays(found: Page, tmp_pat
     expect(found.get_by_role("group", name="Selected range")).to_contain_text("0:10.0 – 0:14.0")
     button(found, "Export…").click()
     dialog = found.get_by_role("dialog", name="Export")
-    expect(dialog.get_by_role("radio", name="the selected range, 0:10.0 – 0:14.0")).to_be_checked()
-    dialog.get_by_role("button", name="Export").click()
+    expect(dialog.get_by_role("radio", name="Selected range, 0:10.0 – 0:14.0")).to_be_checked()
+    dialog.get_by_role("button", name="Make the file").click()
     with found.expect_download() as download:
         dialog.get_by_role("link", name="Download").click()
     path = tmp_path / download.value.suggested_filename

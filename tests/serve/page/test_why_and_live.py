@@ -27,6 +27,7 @@ from tests.serve.page.browser import (
     Visitor,
     box,
     button,
+    cards,
     film,
     hits,
     needs_chromium,
@@ -99,7 +100,7 @@ def test_words_follow_the_video_and_the_question_while_they_are_open(visit: Visi
     assert [q for _, q in asked_why(visit)[2:]] == ["a crescent then star"]
     why(page).click()
     search(page, CRESCENT)
-    expect(hits(page).first).to_contain_text("w0035")
+    expect(cards(page).first).to_contain_text("w0035")
     assert len(asked_why(visit)) == 3  # closed, it asks nothing
 
 
@@ -210,7 +211,7 @@ def test_a_pause_in_typing_searches(visit: Visitor, site: Live) -> None:
     page.clock.run_for(999)
     assert announced(page) == ""
     page.clock.run_for(100)
-    assert "confident" in announced(page)
+    assert "good" in announced(page)
     page.keyboard.press("Enter")
     until(page, lambda: remembered(page) == ["There is a golden moon in the city,"])
     assert entries(page) == before + 1
@@ -280,7 +281,7 @@ def test_only_the_newest_answer_is_shown(visit: Visitor, site: Live) -> None:
     expect(opened(page)).to_have_text(MOON_FILM)
     held[0].fulfill(json={})  # too late: nobody waits for it
     page.clock.run_for(2000)
-    expect(hits(page).first).to_contain_text(MOON_FILM)
+    expect(cards(page).first).to_contain_text(MOON_FILM)
     assert place(page)["q"] == MOON
 
 
@@ -296,7 +297,7 @@ def test_half_a_sentence_that_cannot_be_asked_changes_nothing(visit: Visitor, si
         page.clock.run_for(400)
     assert answer.value.status == 400
     page.clock.run_for(3000)
-    expect(hits(page).first).to_contain_text(MOON_FILM)
+    expect(cards(page).first).to_contain_text(MOON_FILM)
     assert place(page)["q"] == MOON
     assert page.get_by_role("alert").count() == 0
     page.keyboard.press("Enter")
@@ -324,5 +325,5 @@ def test_a_server_that_is_asked_too_much_is_left_alone_for_a_while(visit: Visito
     assert page.get_by_role("alert").count() == 0
     page.context.set_extra_http_headers(token)
     page.clock.run_for(1000)
-    expect(hits(page).first).to_contain_text(MOON_FILM)
+    expect(cards(page).first).to_contain_text(MOON_FILM)
     assert questions(visit) == 2

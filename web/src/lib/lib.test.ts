@@ -28,7 +28,7 @@ describe("time", () => {
 });
 
 describe("the address", () => {
-  const place = { q: "a dog -cat", like: null, video: "sub dir/ä&b.mp4", time: 751.24, moment: 1 };
+  const place = { q: "a dog -cat", like: null, video: "sub dir/ä&b.mp4", time: 751.24, moment: 1, library: false };
   it("goes there and back", () => {
     expect(parse(new URL(format(place), "http://x/prvr/").search)).toEqual({ ...place, time: 751.2 });
     expect(format(NOWHERE)).toBe("./");

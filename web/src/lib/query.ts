@@ -77,3 +77,52 @@ export function completions(query: string, caret: number, tags: readonly string[
   if (typed.length < 2 || typed.includes(":")) return [];
   return KEYS.filter((key) => key.startsWith(typed)).map(make);
 }
+
+/** What a search is limited to, one text a control; empty where it is not. */
+export interface Filters {
+  path: string;
+  after: string;
+  before: string;
+  longer: string;
+  shorter: string;
+  tag: string;
+  without: string;
+  rest: string; // the sentence itself
+}
+
+const bare = (text: string): string => text.replace(/^"(.*)"$/, "$1");
+
+/** The filters that stand in a query, and the rest of it. */
+export function filtersOf(query: string): Filters {
+  const found: Filters = {
+    path: "",
+    after: "",
+    before: "",
+    longer: "",
+    shorter: "",
+    tag: "",
+    without: "",
+    rest: query,
+  };
+  for (const token of chips(query)) {
+    if (token.kind === "not") found.without = bare(token.text.slice(1));
+    else {
+      const at = token.text.indexOf(":");
+      found[token.text.slice(0, at).toLowerCase() as "path"] = bare(token.text.slice(at + 1));
+    }
+  }
+  for (let left = chips(query); left.length; left = chips(found.rest))
+    found.rest = without(found.rest, left[0] as Token);
+  return found;
+}
+
+/** A query with other filters than it had. */
+export function withFilters(query: string, parts: Filters): string {
+  const quoted = (text: string): string => (/\s/.test(text) ? `"${text.replaceAll('"', "")}"` : text);
+  const { rest } = filtersOf(query);
+  const said = KEYS.map((key) => [key, parts[key.slice(0, -1) as "path"].trim()] as const)
+    .filter(([, value]) => value)
+    .map(([key, value]) => key + quoted(value));
+  if (parts.without.trim()) said.unshift(`-${quoted(parts.without.trim())}`);
+  return [rest, ...said].join(" ").trim();
+}

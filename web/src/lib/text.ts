@@ -16,3 +16,13 @@ export function bytes(count: number): string {
   const value = count / 1000 ** power;
   return `${value < 10 && power ? value.toFixed(1) : Math.round(value)} ${names[power]}`;
 }
+
+/** The name that the server gives an export of what was asked; several films are one archive. */
+export function exportName(query: string, format: string, clips: number): string {
+  const stem = [...query.toLowerCase().matchAll(/[\p{L}\p{N}_]+/gu)]
+    .join("-")
+    .slice(0, 60)
+    .replace(/^-+|-+$/g, "");
+  const film = format === "mp4" || format === "webm";
+  return `${stem || "moments"}.${film && clips > 1 ? "zip" : format}`;
+}

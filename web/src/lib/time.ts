@@ -13,8 +13,31 @@ export function clock(seconds: number, digits = 0): string {
   return hours ? `${hours}:${two(minutes)}:${rest}` : `${minutes}:${rest}`;
 }
 
+/** "June 2024" */
+export const monthOf = (time: number, locale: string): string =>
+  new Date(time * 1000).toLocaleDateString(locale, { month: "long", year: "numeric" });
+
+/** "3 Jun 2024" */
+export const day = (time: number, locale: string): string =>
+  new Date(time * 1000).toLocaleDateString(locale, { day: "numeric", month: "short", year: "numeric" });
+
+/** "5 minutes ago"; the words say how. */
+export function ago(time: number, { locale, justNow }: { locale: string; justNow: string }): string {
+  const seconds = time - Date.now() / 1000;
+  const say = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
+  for (const [unit, size] of [
+    ["day", 86_400],
+    ["hour", 3600],
+    ["minute", 60],
+  ] as const) {
+    if (seconds <= -size) return say.format(Math.round(seconds / size), unit);
+  }
+  return justNow;
+}
+
 /** A moment as two clocks; tenths where it is shorter than they could show. */
 export function clockSpan(start: number, end: number): string {
+  if (end - start < 0.15) return clock(start, 1); // an instant
   const digits = end - start < 2 ? 1 : 0;
   return `${clock(start, digits)} – ${clock(end, digits)}`;
 }

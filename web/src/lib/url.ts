@@ -7,9 +7,10 @@ export interface Place {
   video: string | null;
   time: number | null;
   moment: number | null; // 1 = the best one
+  library: boolean; // the folders and all videos, where nothing is asked
 }
 
-export const NOWHERE: Place = { q: "", like: null, video: null, time: null, moment: null };
+export const NOWHERE: Place = { q: "", like: null, video: null, time: null, moment: null, library: false };
 
 const number = (text: string | null): number | null => {
   const value = text === null || text === "" ? Number.NaN : Number(text);
@@ -34,6 +35,7 @@ export function parse(search: string): Place {
     video: part.get("v") || null,
     time: number(part.get("t")),
     moment: moment !== null && Number.isInteger(moment) && moment > 0 ? moment : null,
+    library: part.has("library"),
   };
 }
 
@@ -42,6 +44,7 @@ const short = (seconds: number): string => String(Math.round(seconds * 10) / 10)
 /** A place -> the address of it, from where the page is. */
 export function format(place: Place): string {
   const part = new URLSearchParams();
+  if (place.library) part.set("library", "");
   if (place.q) part.set("q", place.q);
   if (place.like) part.set("like", `${place.like.video_id}@${short(place.like.start)}-${short(place.like.end)}`);
   if (place.video) {
@@ -49,6 +52,6 @@ export function format(place: Place): string {
     if (place.time !== null) part.set("t", short(place.time));
     if (place.moment !== null) part.set("m", String(place.moment));
   }
-  const text = part.toString();
+  const text = part.toString().replace("library=", "library");
   return text ? `./?${text}` : "./";
 }

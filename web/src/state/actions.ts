@@ -4,12 +4,13 @@ import { api, type Hit, type Moment, type Span, type Video } from "../api";
 import { clockSpan } from "../lib/time";
 import { format, NOWHERE, parse, type Place } from "../lib/url";
 import { locked, whenBack } from "./connection";
-import { refreshLibrary } from "./library";
-import { announcement, copy, say, sayFailure } from "./messages";
+import { keepLooking, refreshLibrary } from "./library";
+import { announcement, copy, dropUndo, say, sayFailure } from "./messages";
 import * as player from "./player";
 import * as search from "./search";
 import { lessMotion, remember, settings, words } from "./settings";
 
+export const inLibrary = signal(false); // the folders and all videos are shown
 const entered = signal(false); // the address was read, so it may be written
 
 /** Where we are, as the address bar says it. */
@@ -22,6 +23,7 @@ export function place(): Place {
     video,
     time: video ? player.now.value : null,
     moment: video ? player.insideMoment.value || null : null,
+    library: !question && inLibrary.value,
   };
 }
 
@@ -44,12 +46,12 @@ export function announce(): void {
   const [found, w] = [search.answer.value, words.value];
   if (!found) return;
   const nothing = found.verdict === "nothing found";
-  announcement.value = nothing
-    ? w.announceNothing
-    : w.announce(search.lines.value.above.length, found.num_confident, found.usage.time_ms);
+  announcement.value = nothing ? w.announceNothing : w.announce(search.lines.value.above.length, found.num_confident);
 }
 
 async function ask(question: search.Asked, keep: Place | null): Promise<void> {
+  dropUndo();
+  inLibrary.value = false;
   if (!(await search.run(question))) {
     if (search.phase.value === "failed") player.opened.value = null;
     return;
@@ -140,7 +142,7 @@ export function notThis(span: Span): void {
   const question = search.asked.value;
   if (question?.kind !== "text") return;
   const before = question;
-  void ask({ ...question, aside: [...question.aside, span] }, null);
+  void ask({ ...question, aside: [...question.aside, span] }, null); // takes the note of the one before away
   say(words.value.notThisDone, { label: words.value.undo, run: () => void ask(before, null) });
 }
 
@@ -149,11 +151,19 @@ export function forgetAside(): void {
   if (question?.kind === "text") void ask({ ...question, aside: [] }, null);
 }
 
-export function goHome(): void {
+/** The folders of the library and all its videos. */
+export function goLibrary(): void {
+  goHome({ ...NOWHERE, library: true });
+}
+
+export function goHome(where: Place = NOWHERE): void {
+  dropUndo();
   search.clear();
+  inLibrary.value = where.library;
   search.draft.value = "";
   player.opened.value = null;
-  push(NOWHERE);
+  push(where);
+  window.scrollTo(0, 0);
 }
 
 /** Play a hit from its best moment, or from a time of it. */
@@ -236,6 +246,7 @@ export const revealVideo = (id: string): void => void api.reveal(id).catch(sayFa
 /** Make the page what the address bar says: at the start, and on Back and Forward. */
 async function restore(): Promise<void> {
   const where = parse(location.search);
+  inLibrary.value = where.library && !where.q && !where.like;
   search.draft.value = where.q;
   const shown = place();
   const known = search.phase.value === "done" && where.q === shown.q && sameSpan(where.like, shown.like);
@@ -287,6 +298,7 @@ export function begin(): void {
     const what = search.askedText.value || player.opened.value?.name;
     document.title = what ? `${what} – prvr` : "prvr";
   });
+  keepLooking();
   void enter().then(() => {
     entered.value = true;
   });

@@ -1,13 +1,15 @@
 // The one library of this server, and the job that reads videos into it.
 import { computed, signal } from "@preact/signals";
-import { api, type Job, type Library } from "../api";
+import { api, type Job, type Library, type OnShelf } from "../api";
 import { ended, follow } from "../jobs";
 import { say, sayFailure } from "./messages";
 import { words } from "./settings";
 
 export const library = signal<Library | null>(null);
+export const shelf = signal<OnShelf[]>([]); // all libraries of the server
 export const loaded = signal(false);
 export const indexing = signal<Job | null>(null); // running, or ended badly
+export const needsModel = signal(false); // nobody has said yet what is to understand the videos
 export const lastFolder = signal<string | null>(null);
 export const numFailures = signal(0); // files that could not be read
 export const resume = signal<(() => Promise<void>) | null>(null); // starts the last job again
@@ -29,6 +31,7 @@ export async function refreshLibrary(): Promise<void> {
   try {
     const found = await api.libraries();
     library.value = found.data[0] ?? null;
+    [shelf.value, needsModel.value] = [found.shelf, found.needs_model];
     canAdd.value = found.can_add;
     numFailures.value = found.num_failures;
     loaded.value = true;
@@ -68,10 +71,18 @@ async function settle(job: Job): Promise<void> {
   say(problems.length ? words.peek().indexDoneBut(problems.length) : words.peek().indexDone);
 }
 
-export async function addFolder(path: string): Promise<void> {
+/** Read a folder into the library, for the first time or again. */
+export async function readFolder(path: string, prune = false, model: string | null = null): Promise<void> {
+  watchIndexing(await api.addFolder(path, prune, model));
   lastFolder.value = path;
-  resume.value = () => addFolder(path);
-  watchIndexing(await api.addFolder(path));
+  resume.value = () => readFolder(path, prune, model);
+}
+
+/** What a watched folder brings is seen without a reload. */
+export function keepLooking(): void {
+  setInterval(() => {
+    if (document.visibilityState === "visible" && loaded.value && !isRunning(indexing.value)) void refreshLibrary();
+  }, 15_000);
 }
 
 export async function retryFailures(ids: readonly string[]): Promise<void> {

@@ -10,7 +10,9 @@ export interface Note {
 
 export const note = signal<Note | null>(null);
 export const announcement = signal("");
-export const dialog = signal<"settings" | "help" | "problems" | "export" | "remove" | "locate" | null>(null);
+export const dialog = signal<
+  "settings" | "help" | "problems" | "export" | "remove" | "locate" | "add" | "leave" | null
+>(null);
 export const leaving = signal<Hit | null>(null); // the video that `remove` asks about
 export const lost = signal<{ id: string; name: string } | null>(null); // the video that `locate` asks about
 export const menu = signal<{ hit: Hit; anchor: DOMRect; from: HTMLElement } | null>(null);
@@ -31,6 +33,11 @@ export function say(text: string, action?: Note["action"]): void {
   timer = window.setTimeout(() => {
     note.value = null;
   }, 8000);
+}
+
+/** What could be undone of the last search cannot be undone in the next one. */
+export function dropUndo(): void {
+  if (note.value?.action) note.value = null;
 }
 
 /** A failure in the words of the server, or in ours where it said nothing. */

@@ -170,6 +170,13 @@ export function toggle(): void {
   else element.pause();
 }
 
+/** Stop while something lies above the video; true when it played. */
+export function pause(): boolean {
+  const played = element !== null && !element.paused;
+  if (played) element?.pause();
+  return played;
+}
+
 export function seek(time: number): void {
   const there = Math.min(Math.max(0, time), Math.max(0, duration.value - 0.05) || time);
   now.value = there;

@@ -57,6 +57,11 @@ export function toggleFold(key: string): void {
   unfolded.value = open;
 }
 
+/** Something else stands in the box than what was answered: the results are those of before. */
+export const outdated = computed(
+  () => asked.value?.kind === "text" && answer.value !== null && draft.value.trim() !== asked.value.q,
+);
+
 /** The text that is searched, if it is a text. */
 export const askedText = computed(() => (asked.value?.kind === "text" ? asked.value.q : ""));
 

@@ -57,6 +57,8 @@ export function change(patch: Partial<Settings>): void {
   write(SETTINGS, settings.value);
 }
 
+export const filtersOpen = signal(false);
+
 export const recent = signal<string[]>(read<string[]>(HISTORY, []));
 
 export function remember(query: string): void {

@@ -1,10 +1,11 @@
-import { enter } from "../state/actions";
+import { enter, inLibrary } from "../state/actions";
 import { gone, locked } from "../state/connection";
 import { empty, library, loaded } from "../state/library";
 import { dialog } from "../state/messages";
 import { opened } from "../state/player";
-import { answer, hits, phase } from "../state/search";
+import { answer, lines, phase } from "../state/search";
 import { words } from "../state/settings";
+import { AddFolder } from "./AddFolder";
 import { ChipBar } from "./ChipBar";
 import { ExportDialog } from "./ExportDialog";
 import { FirstVisit, IndexingBar, Reading } from "./FirstVisit";
@@ -12,6 +13,7 @@ import { CardMenu, Live, Note, Tip } from "./Floating";
 import { Footer } from "./Footer";
 import { Header } from "./Header";
 import { HelpDialog } from "./HelpDialog";
+import { LibraryView } from "./LibraryView";
 import { LocateDialog } from "./LocateDialog";
 import { Overview } from "./Overview";
 import { Player } from "./Player";
@@ -24,6 +26,9 @@ import { Gone, TokenForm } from "./Trouble";
 export function App() {
   return (
     <>
+      <a class="skip" href="#main">
+        {words.value.skip}
+      </a>
       {gone.value && <Gone />}
       <Page />
       {dialog.value === "settings" && <SettingsDrawer />}
@@ -32,6 +37,7 @@ export function App() {
       {dialog.value === "export" && <ExportDialog />}
       {dialog.value === "remove" && <RemoveDialog />}
       {dialog.value === "locate" && <LocateDialog />}
+      {dialog.value === "add" && <AddFolder />}
       <Tip />
       <Note />
       <Live />
@@ -45,7 +51,7 @@ function Page() {
   return (
     <>
       <Header bare={bare} />
-      {bare ? <Lone /> : <Library />}
+      {bare ? <Lone /> : <Rooms />}
     </>
   );
 }
@@ -53,33 +59,35 @@ function Page() {
 function Lone() {
   if (locked.value) {
     return (
-      <main class="lone">
+      <main id="main" tabIndex={-1} class="lone">
         <TokenForm onIn={() => void enter()} />
       </main>
     );
   }
-  if (!loaded.value) return <main class="lone" aria-busy="true" />;
+  if (!loaded.value) return <main id="main" tabIndex={-1} class="lone" aria-busy="true" />;
   return (
     <>
       <IndexingBar />
-      <main class="lone">{empty.value ? <FirstVisit /> : <Reading />}</main>
+      <main id="main" tabIndex={-1} class="lone">
+        {empty.value ? <FirstVisit /> : <Reading />}
+      </main>
       <Footer />
     </>
   );
 }
 
-function Library() {
+function Rooms() {
   const w = words.value;
   const searched = answer.value !== null || phase.value === "busy" || phase.value === "failed";
   const watching = opened.value !== null;
-  const side = watching || (searched && (phase.value === "busy" || hits.value.length > 0));
+  const side = watching || (searched && (phase.value === "busy" || lines.value.above.length > 0));
   return (
     <>
       <IndexingBar />
       <ChipBar />
       <div class={side ? "split" : "whole"}>
-        <main class="results" aria-label={w.results}>
-          {searched ? <Results /> : <Overview />}
+        <main id="main" tabIndex={-1} class="results" aria-label={inLibrary.value && !searched ? w.library : w.results}>
+          {searched ? <Results /> : inLibrary.value ? <LibraryView /> : <Overview />}
           <CardMenu />
         </main>
         {side && (

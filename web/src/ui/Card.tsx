@@ -1,10 +1,10 @@
 // One result: what was found, how sure it is, and where in the video, at a glance.
 import { computed, signal } from "@preact/signals";
 import { Component } from "preact";
-import { useMemo } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import type { Hit } from "../api";
 import { thumbUrl } from "../api";
-import { clock, clockSpan } from "../lib/time";
+import { clock, clockSpan, day } from "../lib/time";
 import type { Row } from "../lib/folds";
 import { folderOf } from "../lib/text";
 import { at, height } from "../lib/pool";
@@ -25,6 +25,7 @@ export const focused = signal<string | null>(null); // the one result that Tab r
 
 interface Props extends Row {
   place: number; // in its list, from 0
+  nth: number; // on the page, from 1
   total: number; // cards of the list, -1 while more may come
   chunk: number; // the part of the list that it comes and goes with
 }
@@ -33,7 +34,9 @@ interface Props extends Row {
 export class Card extends Component<Props> {
   override shouldComponentUpdate(next: Props): boolean {
     const old = this.props;
-    return (["hit", "total", "place", "similar", "open", "under"] as const).some((name) => next[name] !== old[name]);
+    return (["hit", "total", "place", "nth", "similar", "open", "under"] as const).some(
+      (name) => next[name] !== old[name],
+    );
   }
   override render() {
     return <CardOf {...this.props} />;
@@ -43,12 +46,12 @@ export class Card extends Component<Props> {
 const plainClick = (event: MouseEvent): boolean =>
   !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) && event.button === 0;
 
-function CardOf({ hit, fold, similar, open, under, place, total, chunk }: Props) {
+function CardOf({ hit, fold, similar, open, under, place, nth, total, chunk }: Props) {
   const w = words.value;
   const current = useMemo(() => computed(() => opened.value?.id === hit.video_id), [hit]);
   const reached = useMemo(() => computed(() => focused.value === hit.video_id), [hit]);
   const gone = hit.state === "missing";
-  const seen = !gone && hit.state !== "features_only"; // there is something to take a picture of
+  const seen = hit.state !== "features_only"; // there is something to take a picture of, or there was
   const span = clockSpan(hit.start, hit.end);
   const folder = manyFolders.value ? folderOf(hit.path) : ""; // where all lie in one, it says nothing
   const tab = reached.value ? 0 : -1;
@@ -62,10 +65,15 @@ function CardOf({ hit, fold, similar, open, under, place, total, chunk }: Props)
       aria-setsize={total}
     >
       <article>
-        <Thumb src={seen ? hit.thumbnail_url : ""} duration={hit.duration_s} />
+        <Thumb
+          src={seen ? hit.thumbnail_url : ""}
+          duration={hit.duration_s}
+          scrub={seen && !gone ? hit.video_id : null}
+          onClick={() => playHit(hit)}
+        />
         <div class="body">
           <div class="head">
-            <span class="rank">{hit.rank}</span>
+            <span class="rank">{nth}</span>
             <h2>
               <a
                 href={linkTo(hit)}
@@ -78,9 +86,10 @@ function CardOf({ hit, fold, similar, open, under, place, total, chunk }: Props)
                   playHit(hit);
                 }}
               >
-                <Name name={hit.name} />
+                <span class="time">{span}</span>
               </a>
             </h2>
+            {!gone && <Confidence hit={hit} />}
             <button
               type="button"
               class="quiet"
@@ -95,7 +104,16 @@ function CardOf({ hit, fold, similar, open, under, place, total, chunk }: Props)
               <Icon name="more" />
             </button>
           </div>
-          {gone ? <Missing hit={hit} /> : <Facts hit={hit} span={span} folder={folder} />}
+          <p class="file">
+            <Name name={hit.name} />
+            {folder && (
+              <bdi class="folder" title={hit.path}>
+                {w.inFolder(folder)}
+              </bdi>
+            )}
+            <span class="date">{day(hit.modified, w.locale)}</span>
+          </p>
+          {gone ? <Missing hit={hit} /> : <Facts hit={hit} />}
           {!gone && <MiniStrip hit={hit} />}
           {similar > 0 && (
             <button
@@ -121,19 +139,13 @@ function CardOf({ hit, fold, similar, open, under, place, total, chunk }: Props)
   );
 }
 
-function Facts({ hit, span, folder }: { hit: Hit; span: string; folder: string }) {
+function Facts({ hit }: { hit: Hit }) {
   const w = words.value;
+  if (hit.moments.length < 2 && !hit.quote) return null;
   return (
     <p class="facts">
-      <Confidence hit={hit} />
-      <span class="time">{span}</span>
       {hit.moments.length > 1 && <span>{w.moreMoments(hit.moments.length - 1)}</span>}
       {hit.quote && <q class="quote">{hit.quote}</q>}
-      {folder && (
-        <bdi class="folder" title={hit.path}>
-          {folder}
-        </bdi>
-      )}
     </p>
   );
 }
@@ -150,21 +162,41 @@ function Missing({ hit }: { hit: Hit }) {
   );
 }
 
-export function Thumb({ src, duration }: { src: string; duration: number }) {
+const STILLS = 8; // that a pointer goes through
+
+interface ThumbProps {
+  src: string;
+  duration: number;
+  scrub?: string | null;
+  onClick?: () => void; // where it lies above the link that it belongs to
+}
+
+/** A still; where `scrub` names the video, a pointer that moves over it goes through the others of it. */
+export function Thumb({ src, duration, scrub = null, onClick }: ThumbProps) {
+  const [still, setStill] = useState<number | null>(null);
+  const move = (event: PointerEvent): void => {
+    if (!scrub || event.pointerType !== "mouse" || lessData()) return;
+    const box = (event.currentTarget as HTMLElement).getBoundingClientRect();
+    const share = Math.min(0.999, Math.max(0, (event.clientX - box.left) / box.width));
+    setStill((Math.floor(share * STILLS) + 0.5) / STILLS);
+  };
+  const shown = still === null || !scrub ? src : thumbUrl(scrub, still * duration, 320);
   return (
-    <div class="thumb">
+    <div class="thumb" onClick={onClick} onPointerMove={move} onPointerLeave={() => setStill(null)}>
       {src && (
         <img
-          src={src}
+          src={shown}
           alt=""
           width="160"
           height="90"
           loading="lazy"
           decoding="async"
           onError={(event) => event.currentTarget.classList.add("broken")}
+          onLoad={(event) => event.currentTarget.classList.remove("broken")}
         />
       )}
-      <span class="badge">{clock(duration)}</span>
+      {still !== null && <i class="scrub" style={{ insetInlineStart: `${still * 100}%` }} />}
+      <span class="badge">{still === null ? clock(duration) : clock(still * duration)}</span>
     </div>
   );
 }

@@ -45,7 +45,7 @@ function near(list: HTMLElement, heights: Heights, chunks: number): [number, num
   return [from, to];
 }
 
-export function Cards({ rows, total }: { rows: readonly Row[]; total: number }) {
+export function Cards({ rows, total, before = 0 }: { rows: readonly Row[]; total: number; before?: number }) {
   const list = useRef<HTMLOListElement>(null);
   const heights = useRef<Heights>({ known: [], width: 0 });
   const [[from, to], setNear] = useState<[number, number]>([0, 1]);
@@ -85,7 +85,9 @@ export function Cards({ rows, total }: { rows: readonly Row[]; total: number }) 
     if ((from <= chunk && chunk < to) || chunk === kept) {
       for (let place = chunk * CHUNK; place < Math.min(rows.length, (chunk + 1) * CHUNK); place += 1) {
         const row = rows[place] as Row;
-        shown.push(<Card key={row.hit.video_id} {...row} place={place} total={total} chunk={chunk} />);
+        shown.push(
+          <Card key={row.hit.video_id} {...row} place={place} nth={before + place + 1} total={total} chunk={chunk} />,
+        );
       }
     } else {
       const height = heights.current.known[chunk] ?? average(heights.current.known);

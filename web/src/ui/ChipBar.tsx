@@ -1,7 +1,7 @@
 // Below the box: what limits the search, each part removable, and how many videos are asked.
 import { chips, without } from "../lib/query";
+import { length } from "../lib/time";
 import { spanName, forgetAside, goHome, searchText } from "../state/actions";
-import { library } from "../state/library";
 import * as search from "../state/search";
 import { words } from "../state/settings";
 import { Icon } from "./Icon";
@@ -17,6 +17,12 @@ function Chip({ text, name, remove }: { text: string; name: string; remove: () =
   );
 }
 
+/** `path:a b` -> its key and what follows. */
+const splitAt = (text: string): [string, string] => {
+  const at = text.indexOf(":");
+  return [text.slice(0, at), text.slice(at + 1)];
+};
+
 export function ChipBar() {
   const w = words.value;
   const question = search.asked.value;
@@ -25,7 +31,8 @@ export function ChipBar() {
   const shown = [];
   if (question?.kind === "text") {
     for (const chip of chips(question.q)) {
-      const text = chip.kind === "not" ? `− ${chip.text.slice(1).replaceAll('"', "")}` : chip.text.replaceAll('"', "");
+      const [key = "", value] = chip.kind === "not" ? ["-", chip.text.slice(1)] : splitAt(chip.text);
+      const text = w.limit(key.toLowerCase(), value.replaceAll('"', ""));
       const remove = (): void => searchText(without(question.q, chip));
       shown.push(<Chip key={chip.text} text={text} name={chip.text} remove={remove} />);
     }
@@ -38,18 +45,46 @@ export function ChipBar() {
       question.kind === "like" ? w.likeChip(question.name, spanName(question.like)) : w.imageChip(question.name);
     shown.push(<Chip key="other" text={text} name={text} remove={goHome} />);
   }
-  const all = answer?.num_videos ?? library.value?.num_videos ?? 0;
+  const steps = question?.kind === "text" ? (answer?.parsed.steps ?? []) : [];
+  const known = steps.join(" ").split(/\s+/).length > unknown.length;
+  const notes = search.settled.value ? (answer?.notes ?? []) : [];
+  const doubts = unknown.length > 0 && search.settled.value;
+  if (!shown.length && steps.length < 2 && !doubts && !notes.length) return null;
   return (
     <section class="chipbar" aria-label={w.thisSearch}>
+      {steps.length > 1 && <Steps steps={steps} within={answer?.parsed.within_s ?? []} />}
       <ul class="chips" aria-label={w.chips}>
         {shown}
       </ul>
-      {unknown.length > 0 && search.settled.value && (
+      {doubts && (
         <p class="unknown" role="status">
-          {w.unknownWords(unknown.map((word) => `“${word}”`).join(", "))}
+          {(known ? w.unknownWords : w.allUnknown)(unknown.map((word) => `“${word}”`).join(", "))}
         </p>
       )}
-      {all > 0 && <p class="count">{w.asked(answer?.num_asked ?? all, all)}</p>}
+      {notes.map((note) => (
+        <p key={note} class="unknown" role="status">
+          {note}
+        </p>
+      ))}
     </section>
+  );
+}
+
+/** The order of time that the search has understood. */
+function Steps({ steps, within }: { steps: readonly string[]; within: readonly (number | null)[] }) {
+  const w = words.value;
+  return (
+    <ol class="chips understood" aria-label={w.steps}>
+      {steps.map((step, index) => {
+        const soon = index ? within[index - 1] : null;
+        return (
+          <li key={step} class="chip">
+            <span class="nth">{index + 1}</span>
+            <bdi>{step}</bdi>
+            {soon != null && <small>{w.withinS(length(soon))}</small>}
+          </li>
+        );
+      })}
+    </ol>
   );
 }

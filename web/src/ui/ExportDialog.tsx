@@ -1,11 +1,11 @@
 // Moments out of the page: clips, or a list that an editor, a spreadsheet or a player reads.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { api, type ExportFormat, type Job, type Span } from "../api";
+import { api, type Clip, type ExportFormat, type Hit, type Job, type Moment } from "../api";
 import { ended, follow, share } from "../jobs";
 import { clock } from "../lib/time";
-import { bytes } from "../lib/text";
-import { bestOf, targetSpan } from "../state/actions";
-import { reasonOf } from "../state/messages";
+import { bytes, exportName } from "../lib/text";
+import { targetSpan } from "../state/actions";
+import { dialog, reasonOf } from "../state/messages";
 import * as player from "../state/player";
 import { askedText, lines } from "../state/search";
 import { words } from "../state/settings";
@@ -14,31 +14,44 @@ import { Dialog } from "./Dialog";
 interface Choice {
   key: string;
   label: string;
-  clips: Span[];
+  clips: Clip[];
 }
 
-const FORMATS: readonly ExportFormat[] = [
-  ...(["mp4", "webm", "xml", "fcpxml", "otio", "edl"] as const),
-  ...(["markers.edl", "markers.xml", "markers.fcpxml", "markers.otio", "csv", "json", "vtt"] as const),
-];
 const MOST = 200;
+
+/** A moment with what its hit says of it, so that tables say it too. */
+const clipOf = ({ start, end }: Moment, id: string, hit: Hit | null): Clip => ({
+  video_id: id,
+  start,
+  end,
+  score: hit?.score ?? 0,
+  confidence: hit?.confidence ?? "not calibrated",
+});
 
 function useChoices(): Choice[] {
   const w = words.value;
   const [what, target] = [player.opened.value, targetSpan()];
   const found: Choice[] = [];
-  if (target) {
-    const span = `${clock(target.start, 1)} – ${clock(target.end, 1)}`;
-    const name = player.range.value ? w.exportRange : w.exportMoment;
-    found.push({ key: "target", label: `${name}, ${span}`, clips: [target] });
+  const { moments, best } = player.curve.value;
+  const spanned = ({ start, end }: Moment): string => `${clock(start, 1)} – ${clock(end, 1)}`;
+  if (what && target && player.range.value) {
+    const label = `${w.exportRange}, ${spanned(target)}`;
+    found.push({ key: "range", label, clips: [clipOf(target, what.id, what.hit)] });
   }
-  const { moments } = player.curve.value;
+  const moment = moments[player.insideMoment.value - 1] ?? best;
+  if (what && moment) {
+    const label = `${w.exportMoment}, ${spanned(moment)}`;
+    found.push({ key: "moment", label, clips: [clipOf(moment, what.id, what.hit)] });
+  }
   if (what && moments.length > 1) {
-    const clips = moments.map(({ start, end }) => ({ video_id: what.id, start, end }));
+    const clips = moments.map((one) => clipOf(one, what.id, what.hit));
     found.push({ key: "video", label: w.exportVideo(moments.length), clips });
   }
   const above = lines.value.above.filter((hit) => hit.state !== "missing").slice(0, MOST);
-  if (above.length > 1) found.push({ key: "best", label: w.exportBest(above.length), clips: above.map(bestOf) });
+  if (above.length > 1) {
+    const clips = above.map((hit) => clipOf(hit, hit.video_id, hit));
+    found.push({ key: "best", label: w.exportBest(above.length), clips });
+  }
   return found;
 }
 
@@ -52,7 +65,26 @@ export function ExportDialog() {
   const [job, setJob] = useState<Job | null>(null);
   const [wrong, setWrong] = useState("");
   const stop = useRef<() => void>(() => undefined);
-  useEffect(() => () => stop.current(), []);
+  const busy = job !== null && !ended(job);
+  const running = useRef<string | null>(null);
+  running.current = busy ? job.id : null;
+  const forget = (): void => {
+    stop.current();
+    if (running.current) void api.cancel(running.current).catch(() => undefined);
+    setJob(null);
+    setWrong("");
+  };
+  useEffect(() => {
+    return () => {
+      stop.current();
+      if (running.current) void api.cancel(running.current).catch(() => undefined);
+    };
+  }, []);
+  /** Another choice is another file: what was made for the one before is not offered any more. */
+  const change = (set: () => void): void => {
+    forget();
+    set();
+  };
   const clips = choices.find((choice) => choice.key === key)?.clips ?? [];
   const send = async (): Promise<void> => {
     setWrong("");
@@ -66,7 +98,8 @@ export function ExportDialog() {
       setWrong(reasonOf(error));
     }
   };
-  const busy = job !== null && !ended(job);
+  const seconds = clips.reduce((sum, clip) => sum + clip.end - clip.start + before + after, 0);
+  const film = format === "mp4" || format === "webm";
   return (
     <Dialog title={w.exportTitle}>
       <form
@@ -76,19 +109,31 @@ export function ExportDialog() {
           void send();
         }}
       >
-        <fieldset class="choice">
+        <fieldset>
           <legend>{w.exportWhat}</legend>
-          {choices.map((choice) => (
+          {choices.map((choice, index) => (
             <label key={choice.key} class="check">
-              <input type="radio" name="what" checked={choice.key === key} onChange={() => setKey(choice.key)} />
+              <input
+                type="radio"
+                name="what"
+                autofocus={index === 0}
+                checked={choice.key === key}
+                onChange={() => change(() => setKey(choice.key))}
+              />
               <span>{choice.label}</span>
             </label>
           ))}
         </fieldset>
         <label class="field">
           {w.exportFormat}
-          <select value={format} onChange={(event) => setFormat(event.currentTarget.value as ExportFormat)}>
-            {FORMATS.map((name) => (
+          <select
+            value={format}
+            onChange={(event) => {
+              const next = event.currentTarget.value as ExportFormat;
+              change(() => setFormat(next));
+            }}
+          >
+            {(Object.keys(w.formats) as ExportFormat[]).map((name) => (
               <option key={name} value={name}>
                 {w.formats[name]}
               </option>
@@ -96,14 +141,29 @@ export function ExportDialog() {
           </select>
         </label>
         <div class="pair">
-          <Seconds label={w.exportBefore} value={before} set={setBefore} />
-          <Seconds label={w.exportAfter} value={after} set={setAfter} />
+          <Seconds label={w.exportBefore} value={before} set={(value) => change(() => setBefore(value))} />
+          <Seconds label={w.exportAfter} value={after} set={(value) => change(() => setAfter(value))} />
         </div>
-        {wrong && <p role="alert">{w.failed(wrong)}</p>}
-        <Outcome job={job} />
-        <button type="submit" class="go" disabled={busy || !clips.length}>
-          {busy ? w.exporting : w.export}
-        </button>
+        <p class="hint">
+          {w.exportGives(exportName(askedText.value, format, clips.length))}{" "}
+          {film && w.exportFilm(clips.length, clock(seconds))}
+        </p>
+        {wrong && (
+          <p role="alert" class="wrong">
+            {w.failed(wrong)}
+          </p>
+        )}
+        <div class="row">
+          <Made job={job} />
+          {!(job && job.status === "done") && (
+            <button type="submit" class="go" disabled={busy || !clips.length}>
+              {busy ? w.exporting : w.exportMake}
+            </button>
+          )}
+          <button type="button" onClick={() => (busy ? forget() : (dialog.value = null))}>
+            {job?.status === "done" ? w.close : w.cancel}
+          </button>
+        </div>
       </form>
     </Dialog>
   );
@@ -125,15 +185,18 @@ function Seconds({ label, value, set }: { label: string; value: number; set: (va
   );
 }
 
-function Outcome({ job }: { job: Job | null }) {
+/** How far it is; then the file that there is, with its name and its size. */
+function Made({ job }: { job: Job | null }) {
   const w = words.value;
+  const link = useRef<HTMLAnchorElement>(null);
+  useEffect(() => link.current?.focus(), [job?.status]);
   if (!job) return null;
   if (!ended(job)) return <progress value={share(job) ?? undefined} max={1} aria-label={w.exporting} />;
   const { url, name, bytes: size } = job.result ?? {};
   if (job.status !== "done" || typeof url !== "string") return null;
   return (
     <p class="outcome" role="status">
-      <a href={url} download={String(name)}>
+      <a ref={link} class="go" href={url} download={String(name)}>
         {w.download}
       </a>{" "}
       <bdi>{w.exportReady(String(name), bytes(Number(size)))}</bdi>

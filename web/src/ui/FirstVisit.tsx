@@ -1,11 +1,13 @@
 // No library yet: choose a folder. And what is seen while it is read.
 import { share } from "../jobs";
 import { length } from "../lib/time";
-import { addFolder, canAdd, indexing, isRunning, lastFolder, pauseIndexing, resume } from "../state/library";
+import { canAdd, indexing, isRunning, needsModel, pauseIndexing, resume } from "../state/library";
 import { copy, sayFailure } from "../state/messages";
+import { chosenModel } from "../state/models";
 import { words } from "../state/settings";
+import { Picker } from "./AddFolder";
 import { Icon } from "./Icon";
-import { PathForm } from "./PathForm";
+import { ModelStep } from "./ModelStep";
 
 function Command({ text }: { text: string }) {
   const w = words.value;
@@ -19,16 +21,6 @@ function Command({ text }: { text: string }) {
   );
 }
 
-/** Reads a folder into the library. */
-export function FolderForm({ onSent }: { onSent?: () => void }) {
-  const w = words.value;
-  const send = async (path: string): Promise<void> => {
-    await addFolder(path);
-    onSent?.();
-  };
-  return <PathForm label={w.folderLabel} hint={w.folderHint} action={w.index} first={lastFolder.value} send={send} />;
-}
-
 export function FirstVisit() {
   const w = words.value;
   return (
@@ -36,7 +28,7 @@ export function FirstVisit() {
       <h1 id="first">{w.firstTitle}</h1>
       <p>{w.firstText}</p>
       {canAdd.value ? (
-        <FolderForm />
+        <Steps />
       ) : (
         <>
           <p>{w.firstNoAdd}</p>
@@ -47,6 +39,23 @@ export function FirstVisit() {
       <p>{w.firstDemoText}</p>
       <Command text="prvr demo --out demo && prvr serve --index demo" />
     </section>
+  );
+}
+
+/** A model first, then a folder; where the server has its model already, the folder. */
+function Steps() {
+  const w = words.value;
+  const ready = !needsModel.value || chosenModel.value !== null;
+  return (
+    <>
+      {needsModel.value && <ModelStep />}
+      {ready && (
+        <section aria-labelledby="folder-step">
+          {needsModel.value && <h2 id="folder-step">{w.folderTitle}</h2>}
+          <Picker />
+        </section>
+      )}
+    </>
   );
 }
 
@@ -88,6 +97,7 @@ export function IndexingBar() {
       <progress value={share(job) ?? undefined} max={1} aria-label={w.indexing} />
       <p>
         <strong>{w.indexing}</strong>
+        {total === null && <span>{w.indexStarting}</span>}
         {total !== null && <span>{w.indexingOf(done, total)}</span>}
         {speed !== null && <span>{w.speed(speed < 10 ? speed.toFixed(1) : String(Math.round(speed)))}</span>}
         {eta !== null && <span>{w.eta(length(eta))}</span>}

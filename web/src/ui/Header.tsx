@@ -2,10 +2,12 @@
 import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { sequence } from "../lib/query";
-import { goHome, searchImage, searchText } from "../state/actions";
-import { dialog } from "../state/messages";
+import { goHome, goLibrary, inLibrary, searchImage, searchText } from "../state/actions";
+import { library, shelf } from "../state/library";
+import { dialog, say } from "../state/messages";
 import { draft } from "../state/search";
-import { words } from "../state/settings";
+import { filtersOpen, words } from "../state/settings";
+import { Filters } from "./Filters";
 import { Icon, Mark } from "./Icon";
 import { SearchBox } from "./SearchBox";
 
@@ -30,9 +32,23 @@ export function Header({ bare = false }: { bare?: boolean }) {
         <span>prvr</span>
       </a>
       {bare ? <span class="grow" /> : <Asking />}
+      <Switch />
+      {!bare && (
+        <button
+          type="button"
+          class="tool wide edge"
+          aria-pressed={inLibrary.value}
+          aria-label={w.library}
+          title={w.library}
+          onClick={goLibrary}
+        >
+          <Icon name="library" />
+          <span>{w.library}</span>
+        </button>
+      )}
       <button
         type="button"
-        class="tool edge"
+        class="tool"
         aria-label={w.settings}
         title={w.settings}
         onClick={() => (dialog.value = "settings")}
@@ -43,13 +59,36 @@ export function Header({ bare = false }: { bare?: boolean }) {
         <Icon name="help" />
       </button>
       {!bare && thenOpen.value && <Then />}
+      {!bare && filtersOpen.value && <Filters />}
     </header>
+  );
+}
+
+/** To another library of the same server: each has an address of its own. */
+function Switch() {
+  const w = words.value;
+  if (shelf.value.length < 2) return null;
+  return (
+    <select
+      class="switch"
+      aria-label={w.switchLibrary}
+      onChange={(event) => {
+        location.href = event.currentTarget.value;
+      }}
+    >
+      {shelf.value.map(({ name, url, here }) => (
+        <option key={url} value={url} selected={here}>
+          {name}
+        </option>
+      ))}
+    </select>
   );
 }
 
 function Asking() {
   const w = words.value;
   const file = useRef<HTMLInputElement>(null);
+  const canImage = library.value?.pictures ?? false;
   useImages();
   return (
     <>
@@ -68,13 +107,26 @@ function Asking() {
       <button
         type="button"
         class="tool wide"
-        aria-label={w.imageLabel}
-        title={w.imageLabel}
-        onClick={() => file.current?.click()}
+        aria-label={w.filters}
+        title={w.filters}
+        aria-expanded={filtersOpen.value}
+        onClick={() => (filtersOpen.value = !filtersOpen.value)}
       >
-        <Icon name="image" />
-        <span>{w.image}</span>
+        <Icon name="filter" />
+        <span>{w.filters}</span>
       </button>
+      {canImage && (
+        <button
+          type="button"
+          class="tool wide"
+          aria-label={w.imageLabel}
+          title={w.imageLabel}
+          onClick={() => file.current?.click()}
+        >
+          <Icon name="image" />
+          <span>{w.image}</span>
+        </button>
+      )}
       <input
         ref={file}
         type="file"
@@ -97,6 +149,7 @@ function useImages(): void {
       const picture = [...(files ?? [])].find((file) => /^image\/(jpeg|png|webp)$/.test(file.type));
       if (!picture) return;
       event.preventDefault();
+      if (!library.peek()?.pictures) return say(words.peek().noPictures);
       searchImage(picture, picture.name || words.peek().image);
     };
     const onPaste = (event: ClipboardEvent): void => take(event.clipboardData?.files, event);
@@ -158,7 +211,7 @@ function Then() {
         </select>
       </label>
       <button type="submit" class="go" disabled={!next.trim() || !draft.value.trim()}>
-        {w.search}
+        {w.thenGo}
       </button>
     </form>
   );

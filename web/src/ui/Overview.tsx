@@ -2,13 +2,14 @@
 import { useEffect, useState } from "preact/hooks";
 import { api, type Video } from "../api";
 import { length } from "../lib/time";
-import { playVideo, searchText } from "../state/actions";
+import { goLibrary, playVideo, searchText } from "../state/actions";
 import { library } from "../state/library";
 import { forget, recent, words } from "../state/settings";
 import { Thumb } from "./Card";
 import { Icon } from "./Icon";
 import { Name } from "./Name";
 import { Prose } from "./Prose";
+import { box } from "./SearchBox";
 
 const SHOWN = 6;
 
@@ -17,17 +18,21 @@ export function Overview() {
   const shown = library.value;
   const version = shown?.generation ?? "";
   const [newest, longest] = [useVideos("newest", version), useVideos("longest", version)];
+  useEffect(() => {
+    // Whoever comes here wants to type, unless that opens the keyboard of a phone over the page.
+    if (window.matchMedia("(pointer: fine)").matches && document.activeElement === document.body) box.element?.focus();
+  }, []);
   if (!shown) return null;
   return (
     <div class="overview">
       <section class="hello">
         <h1>{w.describe}</h1>
-        <p>{w.describeText(shown.num_videos, length(shown.duration_s))}</p>
-        {shown.encoder.limits && (
-          <p class="limits">
-            <Prose text={shown.encoder.limits} />
-          </p>
-        )}
+        <p>
+          {w.describeText(shown.num_videos, length(shown.duration_s))}{" "}
+          <button type="button" class="plain" onClick={goLibrary}>
+            {w.browseAll}
+          </button>
+        </p>
       </section>
       {shown.examples.length > 0 && (
         <section aria-labelledby="examples">
@@ -48,6 +53,11 @@ export function Overview() {
       )}
       <Shelf id="newest" title={w.newest} videos={newest} />
       <Shelf id="longest" title={w.longest} videos={longest} />
+      {shown.encoder.limits && (
+        <p class="hint">
+          <Prose text={shown.encoder.limits} />
+        </p>
+      )}
     </div>
   );
 }
@@ -94,8 +104,9 @@ function Shelf({ id, title, videos }: { id: string; title: string; videos: reado
           <li key={video.id}>
             <button type="button" aria-label={words.value.openVideo(video.name)} onClick={() => playVideo(video)}>
               <Thumb
-                src={["missing", "features_only"].includes(video.state) ? "" : video.thumbnail_url}
+                src={video.state === "features_only" ? "" : video.thumbnail_url}
                 duration={video.duration_s}
+                scrub={["missing", "features_only"].includes(video.state) ? null : video.id}
               />
               <Name name={video.name} />
             </button>

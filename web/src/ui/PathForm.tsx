@@ -4,6 +4,7 @@ import { reasonOf } from "../state/messages";
 import { Prose } from "./Prose";
 
 interface Props {
+  id?: string;
   label: string;
   hint: string;
   action: string;
@@ -12,7 +13,7 @@ interface Props {
   send: (path: string) => Promise<void>;
 }
 
-export function PathForm({ label, hint, action, first, focus = false, send }: Props) {
+export function PathForm({ id = "path", label, hint, action, first, focus = false, send }: Props) {
   const [path, setPath] = useState(first ?? "");
   const [wrong, setWrong] = useState("");
   const [busy, setBusy] = useState(false);
@@ -34,16 +35,16 @@ export function PathForm({ label, hint, action, first, focus = false, send }: Pr
         if (path.trim() && !busy) void submit();
       }}
     >
-      <label for="path">{label}</label>
+      <label for={id}>{label}</label>
       <div class="row">
         <input
-          id="path"
+          id={id}
           type="text"
           value={path}
           autofocus={focus}
           spellcheck={false}
           autocomplete="off"
-          aria-describedby={wrong ? "path-wrong" : "path-hint"}
+          aria-describedby={wrong ? `${id}-wrong` : `${id}-hint`}
           aria-invalid={wrong !== ""}
           onInput={(event) => setPath(event.currentTarget.value)}
         />
@@ -52,11 +53,11 @@ export function PathForm({ label, hint, action, first, focus = false, send }: Pr
         </button>
       </div>
       {wrong ? (
-        <p id="path-wrong" class="wrong" role="alert">
+        <p id={`${id}-wrong`} class="wrong" role="alert">
           <Prose text={wrong} />
         </p>
       ) : (
-        <p id="path-hint" class="hint">
+        <p id={`${id}-hint`} class="hint">
           {hint}
         </p>
       )}

@@ -1,5 +1,5 @@
 // The right side: picture, strip and controls as one instrument; below it what it shows and what can be done with it.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Moment } from "../api";
 import { clock, clockSpan } from "../lib/time";
 import { folderOf } from "../lib/text";
@@ -41,7 +41,7 @@ export function Player() {
           <h2>
             <bdi>{what.name}</bdi>
           </h2>
-          {folder && <bdi class="folder">{folder}</bdi>}
+          {folder && <bdi class="folder">{w.inFolder(folder)}</bdi>}
           {what.hit && <Confidence hit={what.hit} />}
         </div>
         <Steps />
@@ -173,11 +173,17 @@ function goTo(moment: Moment): void {
 
 function Moments() {
   const w = words.value;
+  const list = useRef<HTMLUListElement>(null);
+  useEffect(() => {
+    // Where the row is longer than its place, the current moment is seen.
+    const [row, chip] = [list.current, list.current?.querySelector<HTMLElement>("[aria-current]")];
+    if (row && chip) row.scrollLeft = chip.offsetLeft - row.offsetLeft - 24;
+  });
   const { moments, best } = player.curve.value;
   const current = player.insideMoment.value;
   if (!moments.length) return null;
   return (
-    <ul class="moments" aria-label={w.moments}>
+    <ul ref={list} class="moments" aria-label={w.moments}>
       {moments.map((moment, index) => (
         <li key={moment.start}>
           <button

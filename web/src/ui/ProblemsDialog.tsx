@@ -2,6 +2,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { api, type Failure, type Failures, type Problem } from "../api";
 import { canAdd, indexing, isRunning, library, numFailures, refreshLibrary, retryFailures } from "../state/library";
+import { folderOf } from "../lib/text";
 import { reasonOf } from "../state/messages";
 import { words } from "../state/settings";
 import { Dialog } from "./Dialog";
@@ -112,7 +113,12 @@ function Row({ problem, stage, children }: { problem: Problem; stage: string; ch
   return (
     <tr>
       <th scope="row">
-        <bdi>{problem.file}</bdi>
+        <bdi>{nameOf(problem.file)}</bdi>
+        {folderOf(problem.file) && (
+          <small>
+            <bdi>{folderOf(problem.file)}</bdi>
+          </small>
+        )}
       </th>
       <td>{stage}</td>
       <td>

@@ -15,10 +15,10 @@ export function RangeBar() {
   return (
     <div class="rangebar" role="group" aria-label={w.range}>
       <button type="button" class="small" onClick={() => player.mark("start")}>
-        [ {w.setStart}
+        {w.setStart}
       </button>
       <button type="button" class="small" onClick={() => player.mark("end")}>
-        {w.setEnd} ]
+        {w.setEnd}
       </button>
       {part && (
         <>
@@ -44,6 +44,15 @@ export function RangeBar() {
       >
         <Icon name="inside" />
         {w.searchInside}
+      </button>
+      <button
+        type="button"
+        class="small"
+        aria-pressed={player.stretched.value}
+        title={w.stretchHint}
+        onClick={() => (player.stretched.value = !player.stretched.value)}
+      >
+        {w.stretch}
       </button>
     </div>
   );

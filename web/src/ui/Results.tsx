@@ -51,7 +51,11 @@ function Found({ busy }: { busy: boolean }) {
     return () => observer.disconnect();
   }, [view, first, search.weakerOpen.value]);
   return (
-    <div class={`found ${view}`} ref={list} aria-busy={busy}>
+    <div
+      class={`found ${view}${search.outdated.value || search.unanswered.value ? " outdated" : ""}`}
+      ref={list}
+      aria-busy={busy}
+    >
       <h1 class="unseen">{words.value.results}</h1>
       <Summary />
       {!above.length && <NoMatch />}
@@ -70,18 +74,22 @@ function Summary() {
   const { above } = search.lines.value;
   const related = above.filter((hit) => hit.confidence === "related").length;
   const parts = [];
-  if (answer?.verdict === "not calibrated") parts.push(w.numResults(answer.num_asked));
+  if (answer?.verdict === "not calibrated") parts.push(w.numResults(above.length, answer.has_more));
   else {
     if (answer?.num_confident) parts.push(w.numConfident(answer.num_confident));
     if (related) parts.push(w.numRelated(related));
   }
+  if (answer) parts.push(w.asked(answer.num_asked, answer.num_videos));
+  const aside = search.asked.value?.kind === "text" && search.asked.value.aside.length > 0;
   const stale = answer !== null && library.value !== null && answer.generation !== library.value.generation;
   return (
     <div class="summary">
       <p>
         {parts.join(" · ")}
+        {search.outdated.value && <strong class="enter">{w.pressEnter}</strong>}
         {answer?.indexing && <span class="tag">{w.soFar}</span>}
       </p>
+      {aside && answer?.verdict === "not calibrated" && <p class="hint wide">{w.asideNote}</p>}
       {stale && (
         <button type="button" class="small" onClick={searchAgain}>
           {w.moreReady} {w.searchAgain}
@@ -116,9 +124,7 @@ function Below() {
   const open = search.weakerOpen.value;
   return (
     <>
-      <div class="line" role="separator" aria-label={w.line}>
-        <span aria-hidden="true">{w.line}</span>
-      </div>
+      {above.length > 0 && <hr class="line" />}
       <button
         type="button"
         class="weaker"
@@ -130,7 +136,14 @@ function Below() {
         <Icon name="down" />
         {open ? w.hideWeaker : w.showWeaker(count)}
       </button>
-      {open && <Cards key={settings.value.view} rows={rows} total={answer.has_more ? -1 : rows.length} />}
+      {open && (
+        <Cards
+          key={settings.value.view}
+          rows={rows}
+          total={answer.has_more ? -1 : rows.length}
+          before={search.rows.value.above.length}
+        />
+      )}
     </>
   );
 }
@@ -174,7 +187,7 @@ function Suggestions() {
           </button>
         </li>
       ))}
-      <li>{w.tryCaption}</li>
+      <li>{w.tryCaption(library.value?.examples[0] ?? "")}</li>
     </ul>
   );
 }
@@ -186,15 +199,8 @@ function NoMatch() {
   return (
     <section class="state" aria-labelledby="no-match">
       <h2 id="no-match">{w.nothingTitle}</h2>
-      <p>
-        {w.nothingText(answer.num_asked)} {search.lines.value.below.length > 0 && w.nothingBelow}
-      </p>
+      <p>{w.nothingText(answer.num_asked)}</p>
       <Suggestions />
-      {search.lines.value.below.length > 0 && !search.weakerOpen.value && (
-        <button type="button" class="small fit" onClick={() => (search.weakerOpen.value = true)}>
-          {w.showGuesses}
-        </button>
-      )}
     </section>
   );
 }
@@ -207,7 +213,7 @@ function Filtered() {
   return (
     <section class="state" aria-labelledby="filtered">
       <h1 id="filtered">{w.filteredTitle}</h1>
-      <p>{w.filteredText(0, answer?.num_videos ?? 0, filters.map((chip) => chip.text).join(" "))}</p>
+      <p>{w.filteredText(answer?.num_videos ?? 0, filters.map((chip) => chip.text).join(" "))}</p>
       <div class="row">
         {filters.map((chip) => (
           <button key={chip.text} type="button" class="small" onClick={() => searchText(without(q, chip))}>

@@ -105,7 +105,7 @@ export function SearchBox() {
         if (offer) return take(offer);
         close();
         searchText(draft.value);
-        input.current?.blur();
+        document.getElementById("main")?.focus({ preventScroll: true }); // from here letters are shortcuts
       }}
     >
       <Icon name="search" />
@@ -132,6 +132,9 @@ export function SearchBox() {
           if (!event.isComposing) live.typed();
         }}
         onCompositionEnd={live.typed}
+        onClick={() => {
+          if (!draft.value && recent.value.length) show(offersFor("", 0, true), true);
+        }}
         onKeyDown={onKey}
         onBlur={() => {
           close();

@@ -1,11 +1,9 @@
 import type { ComponentChildren } from "preact";
 import { bytes } from "../lib/text";
-import { canAdd, indexing, isRunning, library } from "../state/library";
-import { dialog } from "../state/messages";
+import { library } from "../state/library";
 import { change, settings, words, type Settings } from "../state/settings";
 import { LANGUAGES, type Language } from "../strings";
 import { Dialog } from "./Dialog";
-import { FolderForm } from "./FirstVisit";
 import { Prose } from "./Prose";
 
 interface ChoiceProps<K extends "theme" | "line" | "language"> {
@@ -72,12 +70,6 @@ export function SettingsDrawer() {
       <Switch name="loop" label={w.loopSetting} />
       <Switch name="singleKeys" label={w.singleKeys} help={w.singleKeysHelp} />
       <Choice name="language" label={w.language} options={names as Record<Language, string>} />
-      {library.value && canAdd.value && !isRunning(indexing.value) && (
-        <section class="facts-of">
-          <h3>{w.addFolder}</h3>
-          <FolderForm onSent={() => (dialog.value = null)} />
-        </section>
-      )}
       <About />
     </Dialog>
   );
@@ -100,11 +92,12 @@ function About() {
           </>
         )}
         <dt>{w.model}</dt>
-        <dd>{shown.model}</dd>
-        <dt>{w.encoder}</dt>
-        <dd>{shown.encoder.fingerprint}</dd>
+        <dd>
+          {shown.encoder.name}
+          {shown.model !== "zero-shot" && `, ${shown.model}`}
+        </dd>
         <dt>{w.calibration}</dt>
-        <dd>{shown.calibrated ? w.calibrated : w.uncalibrated}</dd>
+        <dd>{shown.calibrated ? w.calibrated : w.uncalibratedWhy}</dd>
         <dt>{w.indexSize}</dt>
         <dd>{bytes(shown.bytes)}</dd>
       </dl>

@@ -31,6 +31,7 @@ export function Timeline() {
         ref={strip}
         class="strip"
         role="slider"
+        title={w.dragHint}
         tabIndex={0}
         aria-label={w.heat}
         aria-valuemin={0}

@@ -16,16 +16,6 @@ export function Why() {
       {hit && <Numbers hit={hit} />}
       {found.value && <EachWord parts={found.value} />}
       {trouble.value && <p class="wrong">{w.failed(trouble.value)}</p>}
-      <label class="check">
-        <input
-          type="checkbox"
-          checked={player.stretched.value}
-          onChange={(event) => (player.stretched.value = event.currentTarget.checked)}
-        />
-        <span>
-          {w.stretch} <small>{w.stretchHint}</small>
-        </span>
-      </label>
     </details>
   );
 }

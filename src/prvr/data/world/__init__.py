@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from prvr.data.world.script import world_script
     from prvr.data.world.similarity import true_similarity
 
+MANIFEST = "world.json"
+"""The file beside the folder of videos that says: these were generated, and how."""
+
 __all__ = [
+    "MANIFEST",
     "World",
     "generate_features",
     "generate_world",

@@ -28,6 +28,7 @@ from prvr.core.errors import DataError
 from prvr.core.files import only_writer, write_whole
 from prvr.core.types import Encoder, Query, VideoFeatures
 from prvr.data.annotations import read_queries, write_queries
+from prvr.data.world import MANIFEST
 from prvr.data.world.acts import VERSION, Script
 from prvr.data.world.film import film_to, leave_with_parent
 from prvr.data.world.grammar import describe
@@ -189,7 +190,7 @@ def _make(missing: list[tuple[int, Path]], size: str, seed: int, workers: int) -
 
 def _claim(root: Path, size: str, seed: int) -> None:
     """Say whose folder this is, or find out that it is another world's."""
-    path, wanted = root / "world.json", {"size": size, "seed": seed, "version": VERSION}
+    path, wanted = root / MANIFEST, {"size": size, "seed": seed, "version": VERSION}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from prvr.core.types import Batch, BranchScores, Made
+from prvr.core.types import Batch, Made
 from prvr.methods.amdnet.network import AMDNetConfig, MeansConfig, VideoParts, ranked
-from prvr.methods.family import check_weights, compare, nce_term
+from prvr.methods.family import Compared, check_weights, compared, nce_term
 from prvr.methods.recipe import RunSettings
 from prvr.parts.objective import Objective, weighted
 from prvr.parts.towers import TwiceRead
@@ -36,19 +36,13 @@ class AMDNetLoss:
 Settings = RunSettings[AMDNetConfig, MeansConfig, AMDNetLoss]
 
 
-class AMDNetSeen(NamedTuple):
-    """What the terms read."""
-
-    query: Tensor  # (Q, D) as it is compared with the moments, not normalised
-    video: VideoParts
-    cosine: BranchScores  # (Q, V) each; there are no clips
-    dot: BranchScores
+AMDNetSeen = Compared[TwiceRead, VideoParts]
+"""What the terms read; there are no clips, and `query.again` is what is compared with the moments."""
 
 
-def see(made: Made[TwiceRead, VideoParts], batch: Batch[Any], epoch: int) -> AMDNetSeen:
-    """Every query against every video; no weight is read."""
-    found = compare(Made(made.queries.query, ranked(made.videos)), batch, epoch)
-    return AMDNetSeen(made.queries.again, made.videos, found.cosine, found.dot)
+def see(made: Made[TwiceRead, VideoParts], _: Batch[Any], __: int) -> AMDNetSeen:
+    """Every query against every video."""
+    return compared(made, made.queries.query, ranked(made.videos))
 
 
 def objective(settings: Settings) -> Objective[Made[TwiceRead, VideoParts], AMDNetSeen]:
@@ -59,8 +53,8 @@ def objective(settings: Settings) -> Objective[Made[TwiceRead, VideoParts], AMDN
         return mask_diversity(seen.video.masks, diagonal=loss.diversity_diagonal).mean()
 
     def relevance(seen: AMDNetSeen, batch: Batch[FrameVideos], _: int) -> Tensor:
-        video, truth = seen.video, batch.video_of_query
-        return moment_relevance(seen.query, video.whole, video.moments, truth, margin=loss.relevance_margin).mean()
+        query, video, margin = seen.query.again, seen.video, loss.relevance_margin
+        return moment_relevance(query, video.whole, video.moments, batch.video_of_query, margin=margin).mean()
 
     return weighted(see, {"nce": partial(nce_term, "frame"), "diversity": diversity, "relevance": relevance}, loss)
 

@@ -60,6 +60,8 @@ class VideoParts(NamedTuple):
 class AMDNet(nn.Module):
     """The two towers; fits `RetrievalModel`."""
 
+    clip_weight = 0.0  # the one branch decides
+
     def __init__(self, config: AMDNetConfig) -> None:
         super().__init__()
         self.config = config
@@ -75,11 +77,6 @@ class AMDNet(nn.Module):
         self.places: Tensor
         self.register_buffer("places", torch.linspace(0, 1, c.frames), persistent=False)
         reset_parameters(self)
-
-    @property
-    def clip_weight(self) -> float:
-        """The one branch decides."""
-        return 0.0
 
     def encode_queries(self, queries: QueryBatch) -> Tensor:
         """Sentence vectors -> (Q, D), not normalised, nowhere negative. Raises ConfigError where they do not fit."""
@@ -116,11 +113,7 @@ class AMDNet(nn.Module):
         return frames_alone(videos)
 
     def embed(self, batch: Batch[FrameVideos]) -> Made[TwiceRead, VideoParts]:
-        """Queries, read twice while training, and everything about the videos.
-
-        The authors encode the queries a second time for the relevance loss, so that another sample of dropout is
-        compared with the moments than is ranked; `query_draws` = 1 reads one sample twice.
-        """
+        """Queries, read twice while training, and everything about the videos."""
         parts = self.parts(batch.videos)
         again = self.training and self.config.query_draws > 1
         return Made(TwiceRead.of(self.encode_queries, batch.queries, again=again), parts)

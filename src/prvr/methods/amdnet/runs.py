@@ -9,23 +9,18 @@ It reads one sentence vector a query, of the space of a CLIP-type encoder. Featu
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 
 from prvr.core.method import TrainConfig
 from prvr.methods.amdnet.loss import AMDNetLoss, Settings, objective
 from prvr.methods.amdnet.network import METHOD, AMDNetConfig, MeansConfig
 from prvr.methods.amdnet.official import OFFICIAL, undecayed
-from prvr.methods.family import trained
+from prvr.methods.family import on_qvhighlights, sized, trained
 from prvr.methods.recipe import OptimConfig, Recipe, variant
 
 recipe = partial(trained, METHOD, objective, undecayed=undecayed, official=OFFICIAL)
 """(the function that makes it, settings, a title) -> any settings as a Recipe."""
-
-
-def qvhighlights() -> Recipe:
-    """QVHighlights: SlowFast and CLIP-B frames side by side, CLIP-B sentences."""
-    return recipe(qvhighlights, _settings(AMDNetConfig(video_width=2816, text_width=512, hidden=256)))
 
 
 def tvr() -> Recipe:
@@ -56,9 +51,13 @@ def _settings(model: AMDNetConfig, *, patience: int = 15) -> Settings:
     return Settings(model=model, prepare=MeansConfig(), loss=AMDNetLoss(), train=train)
 
 
-def _narrower(settings: Settings) -> Settings:
-    return replace(settings, model=replace(settings.model, video_width=512, text_width=512))
+qvhighlights = on_qvhighlights(activitynet)
 
 
-with_clip_b = partial(variant, suffix="clip_b", title="CLIP-B/32", change=_narrower)
+def with_clip_b(clip_l: Callable[[], Recipe]) -> Callable[[], Recipe]:
+    """The same on CLIP-B/32 frames and sentences."""
+    narrower = partial(sized, {"video_width": 512, "text_width": 512})
+    return variant(clip_l, f"{clip_l.__name__}_clip_b", "CLIP-B/32", narrower)
+
+
 tvr_clip_b, activitynet_clip_b, charades_clip_b = with_clip_b(tvr), with_clip_b(activitynet), with_clip_b(charades)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prvr.core.method import Method
-from prvr.core.types import Batch, FeatureSpec, Made, QueryBatch, TokenSpans, VideoTokens
+from prvr.core.types import Batch, Made, QueryBatch, TokenSpans, VideoTokens
 from prvr.parts.attention_layers import reset_parameters
 from prvr.parts.towers import FrameTower, WordsConfig, check_share
 from prvr.parts.uniform import UniformConfig, prepare_frames
@@ -69,7 +69,7 @@ class ARLStyle(nn.Module):
 
     def __init__(self, config: ARLStyleConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.clip_weight = config, config.clip_weight
         self.first, self.second = FrameTower(config), FrameTower(config)
         self.means: Tensor
         self.register_buffer("means", torch.zeros(2, 2, config.hidden))  # (query | frame, network, D), of last epoch
@@ -78,11 +78,6 @@ class ARLStyle(nn.Module):
         self.counts: Tensor
         self.register_buffer("counts", torch.zeros(2))  # queries and frames in the sums
         reset_parameters(self)
-
-    @property
-    def clip_weight(self) -> float:
-        """Share of the second network in the score."""
-        return self.config.clip_weight
 
     def train(self, mode: bool = True) -> Self:
         """As ever; what was seen since the last call with True becomes what uncertainty is measured by."""
@@ -144,10 +139,6 @@ class ARLStyle(nn.Module):
         return Pair(*(F.normalize(one, dim=-1) @ mean.to(one) for one, mean in zip(vectors, means, strict=True)))
 
 
-def _width(config: ARLStyleConfig, _: FeatureSpec) -> int:
-    return config.hidden * (2 if config.clip_weight else 1)
-
-
 METHOD = Method(
     title="ARL-style (our reconstruction)",
     network=ARLStyleConfig,
@@ -155,5 +146,5 @@ METHOD = Method(
     cut=UniformConfig,
     videos=FrameVideos,
     prepare=prepare_frames,
-    width=_width,
+    width=lambda config, _: config.hidden * (2 if config.clip_weight else 1),
 )

@@ -41,6 +41,6 @@ def objective(settings: Settings) -> Objective[Made[Tensor, Guides], Anchored]:
         return anchored(made, batch.video_of_query, matching=epoch >= loss.match_from_epoch)
 
     def align(seen: Anchored, _: Batch[Any], __: int) -> Tensor:
-        return alignment(seen.query, seen.anchors).mean()
+        return alignment(seen.query, seen.video).mean()
 
     return weighted(see, terms(loss) | {"align": align}, loss)

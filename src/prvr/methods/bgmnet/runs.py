@@ -6,13 +6,14 @@ differs. For QVHighlights no settings were published: they are those of Activity
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from prvr.core.method import TrainConfig
 from prvr.methods.bgmnet.loss import BGMNetLoss, Settings, objective
 from prvr.methods.bgmnet.network import METHOD
 from prvr.methods.bgmnet.official import OFFICIAL
-from prvr.methods.family import on_i3d, trained
+from prvr.methods.family import CLIP_L, on_i3d, on_qvhighlights, trained
 from prvr.methods.mssl.network import MSSLConfig
 from prvr.methods.recipe import Recipe
 from prvr.parts.bert_adam import warmup_cosine
@@ -22,40 +23,27 @@ recipe = partial(trained, METHOD, objective, schedule=warmup_cosine, official=OF
 """(the function that makes it, settings, a title) -> any settings as a Recipe."""
 
 
-def qvhighlights() -> Recipe:
-    """QVHighlights: SlowFast and CLIP-B frames side by side, CLIP-B words."""
-    return recipe(qvhighlights, _settings(MSSLConfig(video_width=2816, text_width=512, max_words=77, clips=48)))
-
-
 def tvr() -> Recipe:
     """TVR: CLIP-L/14 frames and words."""
-    model = MSSLConfig(video_width=768, text_width=768, max_words=77)
-    return recipe(tvr, _settings(model, BGMNetLoss(margin=0.1, match_from_epoch=0)))
+    return recipe(tvr, _settings(MSSLConfig(**CLIP_L), BGMNetLoss(margin=0.1, match_from_epoch=0)))
 
 
 def activitynet() -> Recipe:
     """ActivityNet Captions: CLIP-L/14 frames and words."""
-    return recipe(activitynet, _settings(MSSLConfig(video_width=768, text_width=768, max_words=77, clips=48)))
+    return recipe(activitynet, _settings(MSSLConfig(**CLIP_L, clips=48), BGMNetLoss()))
 
 
 def charades() -> Recipe:
     """Charades-STA: CLIP-L/14 frames and words."""
-    model = MSSLConfig(video_width=768, text_width=768, max_words=77, clips=48, clip_weight=0.6)
-    return recipe(charades, _settings(model, BGMNetLoss(match_from_epoch=5), batch_videos=16))
+    settings = _settings(MSSLConfig(**CLIP_L, clips=48, clip_weight=0.6), BGMNetLoss(match_from_epoch=5))
+    return recipe(charades, replace(settings, batch_videos=16))
 
 
+qvhighlights = on_qvhighlights(activitynet)
 # with I3D frames and RoBERTa words, as in the authors' own paper
-tvr_i3d = on_i3d(tvr)
-activitynet_i3d = on_i3d(activitynet)
-charades_i3d = on_i3d(charades)
+tvr_i3d, activitynet_i3d, charades_i3d = on_i3d(tvr), on_i3d(activitynet), on_i3d(charades)
 
 
-def _settings(model: MSSLConfig, loss: BGMNetLoss | None = None, *, batch_videos: int = 128) -> Settings:
+def _settings(model: MSSLConfig, loss: BGMNetLoss) -> Settings:
     """As many clips as the network has places for."""
-    return Settings(
-        model=model,
-        prepare=UniformConfig(clips=model.clips),
-        loss=loss or BGMNetLoss(),
-        train=TrainConfig(seed=2018),
-        batch_videos=batch_videos,
-    )
+    return Settings(model=model, prepare=UniformConfig(clips=model.clips), loss=loss, train=TrainConfig(seed=2018))

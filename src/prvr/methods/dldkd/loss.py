@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -19,7 +19,7 @@ from prvr.methods.dldkd.distillation import (
     soft_nce,
 )
 from prvr.methods.dldkd.network import BranchQueries, DLDKDConfig
-from prvr.methods.family import RetrievalLoss, check_weights, retrieval_terms
+from prvr.methods.family import Compared, RetrievalLoss, check_weights, retrieval_terms
 from prvr.methods.recipe import RunSettings
 from prvr.parts.needs import check_teacher
 from prvr.parts.objective import Objective, weighted
@@ -60,13 +60,8 @@ class DLDKDLoss(RetrievalLoss):
 Settings = RunSettings[DLDKDConfig, UniformConfig, DLDKDLoss]
 
 
-class DLDKDSeen(NamedTuple):
-    """What the terms read: frame is the inheritance branch, clip the exploration branch."""
-
-    query: Tensor  # (Q, D) of the inheritance branch, not normalised
-    video: VideoTokens
-    cosine: BranchScores  # (Q, V) each
-    dot: BranchScores  # (Q, V) each
+DLDKDSeen = Compared[BranchQueries, VideoTokens]
+"""What the terms read: frame is the inheritance branch, clip the exploration branch."""
 
 
 def see(made: Made[BranchQueries, VideoTokens], _: Batch[Any], __: int) -> DLDKDSeen:
@@ -79,7 +74,7 @@ def see(made: Made[BranchQueries, VideoTokens], _: Batch[Any], __: int) -> DLDKD
         )
         for best in (best_cosine, best_token)
     )
-    return DLDKDSeen(query.inherit, video, cosine, dot)
+    return Compared(query, video, cosine, dot)
 
 
 def objective(settings: Settings) -> Objective[Made[BranchQueries, VideoTokens], DLDKDSeen]:
@@ -89,7 +84,7 @@ def objective(settings: Settings) -> Objective[Made[BranchQueries, VideoTokens],
     def distill(seen: DLDKDSeen, batch: Batch[FrameVideos], epoch: int) -> Tensor:
         own, taught = batch.video_of_query, teacher_of(batch, 1.0)
         theirs = own_cosines(taught.sentence, taught.frames, own)
-        ours, valid = own_cosines(seen.query, seen.video.frames, own), seen.video.frame_valid[own]
+        ours, valid = own_cosines(seen.query.inherit, seen.video.frames, own), seen.video.frame_valid[own]
         return FADES[loss.fade](epoch) * frame_distillation(ours, theirs, valid, temperature=loss.temperature).sum()
 
     def soft_frame(seen: DLDKDSeen, batch: Batch[FrameVideos], epoch: int) -> Tensor:

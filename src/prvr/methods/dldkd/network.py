@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prvr.core.method import Method
-from prvr.core.types import Batch, FeatureSpec, Made, QueryBatch, TokenSpans, VideoTokens
+from prvr.core.types import Batch, Made, QueryBatch, TokenSpans, VideoTokens
 from prvr.parts.attention_layers import reset_parameters
 from prvr.parts.blocks import InputProjection
 from prvr.parts.pooling import AttentionPooling
-from prvr.parts.towers import WordsConfig, check_share, sequence_encoder
+from prvr.parts.towers import WordsConfig, check_share, cut_words, sequence_encoder
 from prvr.parts.uniform import UniformConfig, prepare_frames
 from prvr.parts.videos import FrameVideos, check_length
 
@@ -74,21 +74,16 @@ class DLDKD(nn.Module):
 
     def __init__(self, config: DLDKDConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.clip_weight = config, config.clip_weight
         c = config
         self.inherit, self.explore = Branch(c), Branch(c)
         self.query_input = InputProjection(c.text_width, c.hidden, c.input_dropout)
         self.explore_query_input = None if c.shared_words else InputProjection(c.text_width, c.hidden, c.input_dropout)
         reset_parameters(self)
 
-    @property
-    def clip_weight(self) -> float:
-        """Share of the exploration branch in the fused score."""
-        return self.config.clip_weight
-
     def branch_queries(self, queries: QueryBatch) -> BranchQueries:
         """A query vector for each branch, not normalised."""
-        words, valid = queries.words[:, : self.config.max_words], queries.valid[:, : self.config.max_words]
+        words, valid = cut_words(queries, self.config.max_words)
         inherit = self.inherit.read_words(self.query_input(words), valid)
         # a shared projection is applied again, so that dropout is drawn for each branch
         explore = self.explore.read_words((self.explore_query_input or self.query_input)(words), valid)
@@ -123,10 +118,6 @@ class DLDKD(nn.Module):
         return Made(self.branch_queries(batch.queries), tokens)
 
 
-def _width(config: DLDKDConfig, _: FeatureSpec) -> int:
-    return 2 * config.hidden
-
-
 METHOD = Method(
     title="DL-DKD",
     network=DLDKDConfig,
@@ -134,5 +125,5 @@ METHOD = Method(
     cut=UniformConfig,
     videos=FrameVideos,
     prepare=prepare_frames,
-    width=_width,
+    width=lambda config, _: 2 * config.hidden,
 )

@@ -14,79 +14,62 @@ from prvr.core.method import TrainConfig
 from prvr.methods.dldkd.loss import DLDKDLoss, Settings, check_taught, objective
 from prvr.methods.dldkd.network import METHOD, DLDKDConfig
 from prvr.methods.dldkd.official import OFFICIAL, OFFICIAL_PLUS
-from prvr.methods.family import on_i3d, on_world, trained
+from prvr.methods.family import CLIP_L, WORLD, on_i3d, on_world, trained
 from prvr.methods.recipe import OptimConfig, Recipe
 from prvr.parts.uniform import UniformConfig
 
 
 def tvr() -> Recipe:
     """DL-DKD on TVR."""
-    return recipe(tvr, _settings(_model(0.1), DLDKDLoss(margin=0.1)))
+    return recipe(tvr, _settings(DLDKDLoss(margin=0.1)))
 
 
 def activitynet() -> Recipe:
     """DL-DKD on ActivityNet Captions."""
-    return recipe(activitynet, _settings(_model(0.1), DLDKDLoss()))
+    return recipe(activitynet, _settings(DLDKDLoss()))
 
 
 def tvr_plus() -> Recipe:
     """DL-DKD++ on TVR."""
-    return recipe(tvr_plus, _plus(dropout=0.2, margin=0.1, lr=3e-4), "DL-DKD++")
+    return recipe(tvr_plus, _plus(0.2, margin=0.1, lr=3e-4), "DL-DKD++")
 
 
 def activitynet_plus() -> Recipe:
     """DL-DKD++ on ActivityNet Captions."""
-    return recipe(activitynet_plus, _plus(dropout=0.25, margin=0.2, lr=2.5e-4), "DL-DKD++")
+    return recipe(activitynet_plus, _plus(0.25, margin=0.2, lr=2.5e-4), "DL-DKD++")
 
 
 def charades_plus() -> Recipe:
     """DL-DKD++ on Charades-STA."""
-    return recipe(charades_plus, _plus(dropout=0.15, margin=0.2, lr=2.4e-4), "DL-DKD++")
+    return recipe(charades_plus, _plus(0.15, margin=0.2, lr=2.4e-4), "DL-DKD++")
 
 
 # with I3D frames and RoBERTa words, as in the authors' own paper; these need a teacher
-tvr_i3d = on_i3d(tvr)
-activitynet_i3d = on_i3d(activitynet)
-tvr_plus_i3d = on_i3d(tvr_plus)
-activitynet_plus_i3d = on_i3d(activitynet_plus)
-charades_plus_i3d = on_i3d(charades_plus)
+tvr_i3d, activitynet_i3d = on_i3d(tvr), on_i3d(activitynet)
+tvr_plus_i3d, activitynet_plus_i3d, charades_plus_i3d = map(on_i3d, (tvr_plus, activitynet_plus, charades_plus))
 
 
 def world() -> Recipe:
     """DL-DKD on the generated world: a small network and few epochs, for two cores."""
-    model = DLDKDConfig(video_width=128, text_width=128, hidden=96, max_words=32)
-    return recipe(world, on_world(_settings(model, DLDKDLoss())))
+    return recipe(world, on_world(Settings(model=DLDKDConfig(**WORLD), prepare=UniformConfig(), loss=DLDKDLoss())))
 
 
-def recipe(run: Callable[[], Recipe] | str, settings: Settings, title: str = "") -> Recipe:
-    """Any DL-DKD settings as a Recipe; `run` is the function that makes it, or its `package.module:function`."""
+def recipe(run: Callable[[], Recipe], settings: Settings, title: str = "") -> Recipe:
+    """Any DL-DKD settings as a Recipe; `run` is the function that makes it."""
     official = OFFICIAL if settings.model.shared_words else OFFICIAL_PLUS
     return trained(METHOD, objective, run, settings, title, trainable=check_taught, official=official)
 
 
-def _settings(
-    model: DLDKDConfig, loss: DLDKDLoss, optim: OptimConfig | None = None, train: TrainConfig | None = None
-) -> Settings:
+def _settings(loss: DLDKDLoss) -> Settings:
+    model, train = DLDKDConfig(**CLIP_L), TrainConfig(seed=2018)
+    return Settings(model=model, prepare=UniformConfig(), loss=loss, train=train)
+
+
+def _plus(dropout: float, *, margin: float, lr: float) -> Settings:
     return Settings(
-        model=model,
+        model=DLDKDConfig(**CLIP_L, input_dropout=dropout, dropout=dropout, shared_words=False),
         prepare=UniformConfig(),
-        loss=loss,
-        optim=optim or OptimConfig(),
-        train=train or TrainConfig(seed=2018),
+        loss=DLDKDLoss(margin=margin, labels="soft"),
+        optim=OptimConfig(lr=lr, schedule_epochs=120),
+        train=TrainConfig(epochs=120),
     )
-
-
-def _model(dropout: float, *, shared_words: bool = True) -> DLDKDConfig:
-    return DLDKDConfig(
-        video_width=768,
-        text_width=768,
-        max_words=77,
-        input_dropout=dropout,
-        dropout=dropout,
-        shared_words=shared_words,
-    )
-
-
-def _plus(*, dropout: float, margin: float, lr: float) -> Settings:
-    model, loss = _model(dropout, shared_words=False), DLDKDLoss(margin=margin, labels="soft")
-    return _settings(model, loss, OptimConfig(lr=lr, schedule_epochs=120), TrainConfig(epochs=120))

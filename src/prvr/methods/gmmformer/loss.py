@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from prvr.core.types import Batch, Made, VideoTokens
-from prvr.methods.family import Compared, RetrievalLoss, check_weights, compare_twice, retrieval_terms
+from prvr.methods.family import ComparedTwice, RetrievalLoss, check_weights, compare_twice, retrieval_terms
 from prvr.methods.gmmformer.network import GMMFormerConfig
 from prvr.methods.recipe import RunSettings
 from prvr.parts.diversity import query_diversity
@@ -33,12 +33,12 @@ class GMMFormerLoss(RetrievalLoss):
 Settings = RunSettings[GMMFormerConfig, UniformConfig, GMMFormerLoss]
 
 
-def objective(settings: Settings) -> Objective[Made[TwiceRead, VideoTokens], Compared]:
+def objective(settings: Settings) -> Objective[Made[TwiceRead, VideoTokens], ComparedTwice]:
     """The terms whose weight is not 0, by the names that the log shows."""
     loss = settings.loss
 
-    def diversity(seen: Compared, batch: Batch[ClipVideos], _: int) -> Tensor:
+    def diversity(seen: ComparedTwice, batch: Batch[ClipVideos], _: int) -> Tensor:
         margin, scale = loss.diversity_margin, loss.diversity_scale
-        return query_diversity(seen.query, batch.video_of_query, margin=margin, scale=scale).mean()
+        return query_diversity(seen.query.again, batch.video_of_query, margin=margin, scale=scale).mean()
 
     return weighted(compare_twice, retrieval_terms(loss) | {"diversity": diversity}, loss)

@@ -22,7 +22,7 @@ from prvr.parts.pooling import AttentionPooling
 from prvr.parts.spans import equal_spans, whole_spans
 from prvr.parts.towers import BranchConfig, TwiceRead, WordTower
 from prvr.parts.uniform import UniformConfig, prepare_uniform
-from prvr.parts.videos import ClipVideos, check_length
+from prvr.parts.videos import ClipVideos, check_length, check_places
 
 LAYERS = 2
 
@@ -54,7 +54,7 @@ class GMMFormer(WordTower):
 
     def __init__(self, config: GMMFormerConfig) -> None:
         super().__init__(config)
-        self.config = config
+        self.config, self.clip_weight = config, config.clip_weight
         c = config
         self.frame_input = InputProjection(c.video_width, c.hidden, c.input_dropout)
         self.frame_positions = Positions(c.frames, c.hidden, c.input_dropout)
@@ -69,11 +69,6 @@ class GMMFormer(WordTower):
         self.register_buffer("frame_tables", gaussian_tables(c.gaussian_length or 1, c.widths), persistent=False)
         reset_parameters(self)
 
-    @property
-    def clip_weight(self) -> float:
-        """Share of the clip branch in the fused score."""
-        return self.config.clip_weight
-
     def encode_videos(self, videos: ClipVideos) -> VideoTokens:
         """-> one token for all frames, and one for each clip, zero where there is padding.
 
@@ -81,8 +76,7 @@ class GMMFormer(WordTower):
         """
         if self.config.gaussian_length:
             check_length(videos.frames, self.config.gaussian_length, "frames", "gaussian_length")
-        check_length(videos.frames, self.config.frames, "frames")
-        check_length(videos.clips, self.config.clips, "clips")
+        check_places(videos, self.config.frames, self.config.clips)
         clip_valid = videos.clip_size > 0
         x, c = self.frame_positions(self.frame_input(videos.frames)), videos.clips.shape[1]
         frames = _mixed(x, self.frame_mixtures, self._frame_tables(videos.frame_valid), videos.frame_valid)
@@ -100,11 +94,7 @@ class GMMFormer(WordTower):
         return TokenSpans(frames=whole_spans(videos), clips=equal_spans(videos, videos.clips.shape[1]))
 
     def embed(self, batch: Batch[ClipVideos]) -> Made[TwiceRead, VideoTokens]:
-        """Queries, read twice while training, and videos.
-
-        The authors encode the queries a second time for the diversity loss, so that another sample of dropout is made
-        diverse than is ranked; `query_draws` = 1 reads one sample twice.
-        """
+        """Queries, read twice while training, and videos."""
         tokens = self.encode_videos(batch.videos)
         again = self.training and self.config.query_draws > 1
         return Made(TwiceRead.of(self.encode_queries, batch.queries, again=again), tokens)

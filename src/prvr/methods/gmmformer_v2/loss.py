@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from prvr.core.types import Batch, Made, VideoTokens
-from prvr.methods.family import Compared, RetrievalLoss, check_weights, compare_twice, retrieval_terms
+from prvr.methods.family import ComparedTwice, RetrievalLoss, check_weights, compare_twice, retrieval_terms
 from prvr.methods.gmmformer_v2.network import GMMFormerV2Config
 from prvr.methods.recipe import RunSettings
 from prvr.parts.diversity import focal_diversity
@@ -36,23 +36,23 @@ class GMMFormerV2Loss(RetrievalLoss):
 Settings = RunSettings[GMMFormerV2Config, UniformConfig, GMMFormerV2Loss]
 
 
-def objective(settings: Settings) -> Objective[Made[TwiceRead, VideoTokens], Compared]:
+def objective(settings: Settings) -> Objective[Made[TwiceRead, VideoTokens], ComparedTwice]:
     """The terms whose weight is not 0, by the names that the log shows."""
     loss = settings.loss
 
-    def diversity(seen: Compared, batch: Batch[ClipVideos], _: int) -> Tensor:
+    def diversity(seen: ComparedTwice, batch: Batch[ClipVideos], _: int) -> Tensor:
         return focal_diversity(
-            seen.query,
+            seen.query.again,
             batch.video_of_query,
             margin=loss.diversity_margin,
             scale=loss.diversity_scale,
             power=loss.diversity_power,
         ).mean()
 
-    def matching(seen: Compared, batch: Batch[ClipVideos], _: int) -> Tensor:
+    def matching(seen: ComparedTwice, batch: Batch[ClipVideos], _: int) -> Tensor:
         """Over all matched pairs of the batch; where no video has several captions there is nothing to match."""
         video = seen.video
-        far, matched = optimal_matching(seen.query, video.clips, video.clip_valid, batch.video_of_query)
+        far, matched = optimal_matching(seen.query.again, video.clips, video.clip_valid, batch.video_of_query)
         return far.sum() / matched.sum().clamp(min=1)
 
     return weighted(compare_twice, retrieval_terms(loss) | {"diversity": diversity, "matching": matching}, loss)

@@ -23,7 +23,8 @@ from prvr.parts.videos import ClipVideos
 class GMMFormerV2Config(MixtureConfig):
     """The network's sizes and parts; the defaults are what was released."""
 
-    query_draws: Literal[1, 2] = 2  # samples of dropout a query: one to be ranked and, as released, one to be diverse
+    # samples of dropout a query: one to be ranked and, as released, one to be diverse and matched
+    query_draws: Literal[1, 2] = 2
 
 
 class GMMFormerV2(MixtureTowers):
@@ -48,11 +49,7 @@ class GMMFormerV2(MixtureTowers):
         return TokenSpans(frames=videos.frame_spans, clips=equal_spans(videos, videos.clips.shape[1]))
 
     def embed(self, batch: Batch[ClipVideos]) -> Made[TwiceRead, VideoTokens]:
-        """Queries, read twice while training, and videos.
-
-        The authors encode the queries a second time for the diversity and the matching loss, so that another sample of
-        dropout is made diverse than is ranked; `query_draws` = 1 reads one sample twice.
-        """
+        """Queries, read twice while training, and videos."""
         tokens = self.encode_videos(batch.videos)
         again = self.training and self.config.query_draws > 1
         return Made(TwiceRead.of(self.encode_queries, batch.queries, again=again), tokens)

@@ -8,21 +8,16 @@ from __future__ import annotations
 
 from functools import partial
 
-from prvr.methods.family import on_i3d, on_world, trained
+from prvr.methods.family import CLIP_L, WORLD, on_i3d, on_qvhighlights, on_world, trained
 from prvr.methods.gmmformer_v2.loss import GMMFormerV2Loss, Settings, objective
 from prvr.methods.gmmformer_v2.network import METHOD, GMMFormerV2Config
 from prvr.methods.gmmformer_v2.official import OFFICIAL
-from prvr.methods.msc.official import stack_depth, undecayed
+from prvr.methods.msc.official import undecayed
 from prvr.methods.recipe import OptimConfig, Recipe
 from prvr.parts.uniform import UniformConfig
 
-recipe = partial(trained, METHOD, objective, undecayed=undecayed, stacked=stack_depth, official=OFFICIAL)
+recipe = partial(trained, METHOD, objective, undecayed=undecayed, official=OFFICIAL)
 """(the function that makes it, settings, a title) -> any settings as a Recipe."""
-
-
-def qvhighlights() -> Recipe:
-    """QVHighlights: SlowFast and CLIP-B frames side by side, CLIP-B words."""
-    return recipe(qvhighlights, _settings(0.31, 0.6, video_width=2816, text_width=512))
 
 
 def tvr() -> Recipe:
@@ -30,7 +25,7 @@ def tvr() -> Recipe:
     loss = GMMFormerV2Loss(
         nce_clip=0.05, nce_frame=0.04, margin=0.1, diversity=8e-5, diversity_margin=0.15, matching=0.09
     )
-    return recipe(tvr, _settings(0.2, 0.09, loss=loss, optim=OptimConfig(lr=3e-4)))
+    return recipe(tvr, _settings(0.2, 0.09, loss, lr=3e-4))
 
 
 def activitynet() -> Recipe:
@@ -40,37 +35,22 @@ def activitynet() -> Recipe:
 
 def charades() -> Recipe:
     """Charades-STA: CLIP-L/14 frames and words."""
-    return recipe(charades, _settings(0.25, 0.6, loss=GMMFormerV2Loss(matching=0.1), optim=OptimConfig(lr=2e-4)))
+    return recipe(charades, _settings(0.25, 0.6, GMMFormerV2Loss(matching=0.1), lr=2e-4))
 
 
+qvhighlights = on_qvhighlights(activitynet)
 # with I3D frames and RoBERTa words, as in the authors' own paper
-tvr_i3d = on_i3d(tvr)
-activitynet_i3d = on_i3d(activitynet)
-charades_i3d = on_i3d(charades)
+tvr_i3d, activitynet_i3d, charades_i3d = on_i3d(tvr), on_i3d(activitynet), on_i3d(charades)
 
 
 def world() -> Recipe:
     """The generated world: a small network."""
-    model = GMMFormerV2Config(video_width=128, text_width=128, hidden=96, max_words=32)
-    settings = Settings(model=model, prepare=UniformConfig(), loss=GMMFormerV2Loss(hard_from_epoch=2))
-    return recipe(world, on_world(settings))
+    loss = GMMFormerV2Loss(hard_from_epoch=2)
+    return recipe(world, on_world(Settings(model=GMMFormerV2Config(**WORLD), prepare=UniformConfig(), loss=loss)))
 
 
 def _settings(
-    dropout: float,
-    sft_factor: float,
-    *,
-    video_width: int = 768,
-    text_width: int = 768,
-    loss: GMMFormerV2Loss | None = None,
-    optim: OptimConfig | None = None,
+    dropout: float, sft_factor: float, loss: GMMFormerV2Loss | None = None, *, lr: float = OptimConfig.lr
 ) -> Settings:
-    model = GMMFormerV2Config(
-        video_width=video_width,
-        text_width=text_width,
-        max_words=77,
-        input_dropout=dropout,
-        dropout=dropout,
-        sft_factor=sft_factor,
-    )
-    return Settings(model=model, prepare=UniformConfig(), loss=loss or GMMFormerV2Loss(), optim=optim or OptimConfig())
+    model = GMMFormerV2Config(**CLIP_L, input_dropout=dropout, dropout=dropout, sft_factor=sft_factor)
+    return Settings(model=model, prepare=UniformConfig(), loss=loss or GMMFormerV2Loss(), optim=OptimConfig(lr=lr))

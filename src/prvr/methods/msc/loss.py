@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, BranchScores, Made, VideoTokens
+from prvr.core.types import Batch, Made
 from prvr.core.vectors import unit_rows
-from prvr.methods.family import RetrievalLoss, check_weights, compare, retrieval_terms
+from prvr.methods.family import Compared, RetrievalLoss, check_weights, compared, retrieval_terms
 from prvr.methods.msc.cbva import Pool, cbva
 from prvr.methods.msc.merging import segment_clips
 from prvr.methods.msc.network import Aligned, MSCConfig
@@ -62,21 +62,13 @@ class LossConfig(RetrievalLoss):
             raise ConfigError(f"loss.tcpl_delta={self.tcpl_delta}: must be positive")
 
 
-class MSCSeen(NamedTuple):
-    """What the terms read."""
-
-    query: Tensor  # (Q, D) pooled query, not normalised
-    video: VideoTokens
-    cosine: BranchScores  # (Q, V) each: what retrieval ranks by
-    dot: BranchScores  # (Q, V) each: what InfoNCE reads
-    aligned_frames: Tensor  # (V, T, D) as CBVA reads them
-    aligned_clips: Tensor  # (V, C, D)
+MSCSeen = Compared[Tensor, Aligned]
+"""What the terms read."""
 
 
-def see(made: Made[Tensor, Aligned], batch: Batch[MSCVideos], epoch: int) -> MSCSeen:
-    """Every query against every video; no weight is read."""
-    query, video = made
-    return MSCSeen(*compare(Made(query, video.tokens), batch, epoch), video.frames, video.clips)
+def see(made: Made[Tensor, Aligned], _: Batch[MSCVideos], __: int) -> MSCSeen:
+    """Every query against every video."""
+    return compared(made, made.queries, made.videos.tokens)
 
 
 MSCSettings = RunSettings[MSCConfig, PrepareConfig, LossConfig]
@@ -118,7 +110,7 @@ def _angles(loss: LossConfig, student: Tensor, teacher: Tensor) -> Tensor:
 
 def _chosen(loss: LossConfig, seen: MSCSeen, batch: Batch[MSCVideos]) -> list[tuple[Tensor, Tensor]]:
     """The tokens of each branch that VCPL relates, and what the frozen encoder saw there."""
-    video, videos = seen.video, batch.videos
+    video, videos = seen.video.tokens, batch.videos
     branches = [(video.frames, videos.frames, video.frame_valid), (video.clips, videos.clips, video.clip_valid)]
     if loss.vcpl == "spread":
         return [spread_segments(*branch, count=loss.vcpl_tokens) for branch in branches]
@@ -129,11 +121,11 @@ def _chosen(loss: LossConfig, seen: MSCSeen, batch: Batch[MSCVideos]) -> list[tu
 def _cbva(loss: LossConfig, prepare: PrepareConfig, seen: MSCSeen, batch: Batch[MSCVideos], _: int) -> Tensor:
     videos, segment = batch.videos, batch.videos.segment
     if loss.cbva_merges_by == "aligned" and len(prepare.levels) > 1:
-        clips, number = seen.aligned_clips.detach(), segment.amax(1) + 1
+        clips, number = seen.video.clips.detach(), segment.amax(1) + 1
         segment = segment_clips(clips, videos.clip_size, number, prepare.levels, pairing=prepare.pairing)
     return cbva(
-        seen.aligned_frames,
-        seen.aligned_clips,
+        seen.video.frames,
+        seen.video.clips,
         slot=videos.slot,
         segment=segment,
         clip_size=videos.clip_size,

@@ -21,8 +21,8 @@ from prvr.parts.blocks import AttentionBlocks, InputProjection, Positions
 from prvr.parts.gaussian import OFFICIAL_WIDTHS
 from prvr.parts.masked import key_bias
 from prvr.parts.pooling import AttentionPooling
-from prvr.parts.towers import BranchConfig
-from prvr.parts.videos import ClipVideos, check_length
+from prvr.parts.towers import BranchConfig, cut_words
+from prvr.parts.videos import ClipVideos, check_places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class MixtureTowers(nn.Module):
 
     def __init__(self, config: MixtureConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.clip_weight = config, config.clip_weight
         c = config
         self.query_input = InputProjection(c.text_width, c.hidden, c.input_dropout)
         self.query_positions = Positions(c.max_words, c.hidden, c.input_dropout)
@@ -72,14 +72,9 @@ class MixtureTowers(nn.Module):
         self.clip_mixture = _mixture(c, c.clips)
         self.weight_token = nn.Parameter(torch.empty(c.hidden))  # reads the blocks of both branches
 
-    @property
-    def clip_weight(self) -> float:
-        """Share of the clip branch in the fused score."""
-        return self.config.clip_weight
-
     def encode_words(self, queries: QueryBatch) -> tuple[Tensor, Tensor]:
         """-> word tokens (Q, W, D) and their mask (Q, W), cut to `max_words`."""
-        words, valid = queries.words[:, : self.config.max_words], queries.valid[:, : self.config.max_words]
+        words, valid = cut_words(queries, self.config.max_words)
         x = self.query_positions(self.query_input(words))
         return self.query_block(x, bias=key_bias(valid).to(x.dtype))[0], valid
 
@@ -93,8 +88,7 @@ class MixtureTowers(nn.Module):
 
         A video may have fewer positions than the config says, but not more: ConfigError.
         """
-        check_length(videos.frames, self.config.frames, "frames")
-        check_length(videos.clips, self.config.clips, "clips")
+        check_places(videos, self.config.frames, self.config.clips)
         clip_valid = videos.clip_size > 0
         frames = self.frame_positions(self.frame_input(videos.frames))
         clips = self.clip_positions(self.clip_input(videos.clips))

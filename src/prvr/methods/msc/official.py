@@ -10,6 +10,7 @@ from prvr.methods.official import (
     Place,
     Sizes,
     family_sizes,
+    layer_places,
     linear_places,
     position_places,
     projection_places,
@@ -25,25 +26,16 @@ def official_names() -> dict[str, Place]:
         "weight_token": ("weight_token", ()),
         "modular_vector_mapping.weight": ("query_pooling.score.weight", ()),
         **linear_places("vproj_clip", "alignment"),
-        **_block("query_encoder", "query_block", 0),
+        **layer_places("query_encoder", "query_block", after=_BLOCK),
     }
     for branch in ("query", "frame", "clip"):
         places |= position_places(f"{branch}_pos_embed", f"{branch}_positions")
         places |= projection_places(f"{branch}_input_proj", f"{branch}_input")
     for theirs, ours in (("clip_encoder", "clip_mixture"), ("frame_encoder_1", "frame_mixture")):
         for k in range(_NUM_BLOCKS):
-            places |= _block(f"{theirs}.attn{k}", f"{ours}.blocks", k)
+            places |= layer_places(f"{theirs}.attn{k}", f"{ours}.blocks", k, after=_BLOCK)
         places |= _reader(theirs, ours)
     return places
-
-
-def stack_depth(name: str) -> int:
-    """How many leading axes of our parameter count tensors that the authors keep apart; they clip each one's gradient.
-
-    2 for queries, keys and values of all blocks, 1 for the other parts of the blocks, else 0.
-    """
-    indices = dict(official_names().values())
-    return len(indices.get(name, ()))
 
 
 def undecayed(name: str) -> bool:
@@ -52,16 +44,6 @@ def undecayed(name: str) -> bool:
     Those are biases, and the norms of input projections and positions; norms inside the blocks do decay.
     """
     return name.endswith(("bias", "input.norm.weight", "positions.norm.weight"))
-
-
-def _block(theirs: str, ours: str, k: int) -> dict[str, Place]:
-    places: dict[str, Place] = {}
-    for kind in ("weight", "bias"):
-        for i, part in enumerate(("query", "key", "value")):
-            places[f"{theirs}.self.{part}.{kind}"] = (f"{ours}.qkv_{kind}", (i, k))
-        for a, b in _BLOCK:
-            places[f"{theirs}.{a}.{kind}"] = (f"{ours}.{b}_{kind}", (k,))
-    return places
 
 
 def _reader(theirs: str, ours: str) -> dict[str, Place]:

@@ -6,43 +6,45 @@ any settings into what the paper's text says where the two differ.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
-from prvr.methods.family import on_world, trained
+from prvr.methods.family import CLIP_L, SLOWFAST, WORLD, on_world, trained
 from prvr.methods.msc.loss import LossConfig, MSCSettings, objective
 from prvr.methods.msc.merging import merge_steps
 from prvr.methods.msc.network import METHOD, MSCConfig
-from prvr.methods.msc.official import OFFICIAL, stack_depth, undecayed
+from prvr.methods.msc.official import OFFICIAL, undecayed
 from prvr.methods.msc.prepare import PrepareConfig
 from prvr.methods.recipe import OptimConfig, Recipe, variant
 
 MERGE_RATE = 75.0  # percent of all pairs that one step of merging fuses (N of the paper)
 
 
-recipe = partial(trained, METHOD, objective, undecayed=undecayed, stacked=stack_depth, official=OFFICIAL)
+recipe = partial(trained, METHOD, objective, undecayed=undecayed, official=OFFICIAL)
 """(the function that makes it, settings, a title) -> any MSC settings as a Recipe."""
 
 
 def qvhighlights() -> Recipe:
     """MSC on QVHighlights: SlowFast and CLIP-B/16 frames side by side, CLIP-B words."""
-    return recipe(qvhighlights, _settings(0.31, 0.6, threshold=0.7, video_width=2816, text_width=512))
+    return recipe(qvhighlights, _settings(0.31, 0.6, 0.7, sizes=SLOWFAST))
 
 
 def tvr() -> Recipe:
     """MSC on TVR: CLIP-L/14 frames and words."""
     loss = LossConfig(nce_clip=0.05, nce_frame=0.04, margin=0.1)
-    return recipe(tvr, _settings(0.2, 0.09, threshold=0.8, loss=loss, optim=OptimConfig(lr=3e-4)))
+    return recipe(tvr, _settings(0.2, 0.09, 0.8, loss, lr=3e-4))
 
 
 def activitynet() -> Recipe:
     """MSC on ActivityNet Captions: CLIP-L/14 frames and words."""
-    return recipe(activitynet, _settings(0.31, 0.6, threshold=0.8))
+    return recipe(activitynet, _settings(0.31, 0.6, 0.8))
 
 
 def charades() -> Recipe:
     """MSC on Charades-STA: CLIP-L/14 frames and words."""
-    return recipe(charades, _settings(0.25, 0.6, threshold=0.85, optim=OptimConfig(lr=2e-4)))
+    return recipe(charades, _settings(0.25, 0.6, 0.85, lr=2e-4))
 
 
 def paper(settings: MSCSettings) -> MSCSettings:
@@ -81,7 +83,11 @@ def paper(settings: MSCSettings) -> MSCSettings:
     )
 
 
-as_in_paper = partial(variant, suffix="paper", title="as in the text", change=paper)
+def as_in_paper(released: Callable[[], Recipe]) -> Callable[[], Recipe]:
+    """The same run by the paper's text."""
+    return variant(released, f"{released.__name__}_paper", "as in the text", paper)
+
+
 qvhighlights_paper, tvr_paper = as_in_paper(qvhighlights), as_in_paper(tvr)
 activitynet_paper, charades_paper = as_in_paper(activitynet), as_in_paper(charades)
 
@@ -96,12 +102,8 @@ def world() -> Recipe:
 
     Loss weights are the published ones; hard negatives begin after the same share of all epochs.
     """
-    settings = MSCSettings(
-        model=MSCConfig(video_width=128, text_width=128, hidden=96, heads=4, max_words=32),
-        prepare=PrepareConfig(),
-        loss=LossConfig(hard_from_epoch=2),
-    )
-    return recipe(world, on_world(settings))
+    loss = LossConfig(hard_from_epoch=2)
+    return recipe(world, on_world(MSCSettings(model=MSCConfig(**WORLD), prepare=PrepareConfig(), loss=loss)))
 
 
 def world_tcpl() -> Recipe:
@@ -120,22 +122,15 @@ def world_baseline() -> Recipe:
 def _settings(
     dropout: float,
     sft_factor: float,
-    *,
     threshold: float,
-    video_width: int = 768,
-    text_width: int = 768,
     loss: LossConfig | None = None,
-    optim: OptimConfig | None = None,
+    *,
+    lr: float = OptimConfig.lr,
+    sizes: dict[str, Any] = CLIP_L,
 ) -> MSCSettings:
     return MSCSettings(
-        model=MSCConfig(
-            video_width=video_width,
-            text_width=text_width,
-            input_dropout=dropout,
-            dropout=dropout,
-            sft_factor=sft_factor,
-        ),
+        model=MSCConfig(**sizes, input_dropout=dropout, dropout=dropout, sft_factor=sft_factor),
         prepare=PrepareConfig(similarity_threshold=threshold),
         loss=loss or LossConfig(),
-        optim=optim or OptimConfig(),
+        optim=OptimConfig(lr=lr),
     )

@@ -6,28 +6,22 @@ one each, so that the sum of their cosines is as high as it can be.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from prvr.core.types import BranchScores, Made
+from prvr.methods.family import Compared
 from prvr.methods.mssl.network import Guides
 from prvr.parts.matching import assign, place_in_video
 from prvr.parts.proposals import guided_means, proposal_scores, window_table, window_valid
 
+Anchored = Compared[Tensor, Tensor]
+"""What the terms read, once it is settled which moment each query is about: queries (Q, D), and as `video` the moment
+of each (Q, D).
 
-class Anchored(NamedTuple):
-    """What the terms read, once it is settled which moment each query is about.
-
-    Column k of a frame score is what the frames of the video of query k look like from the moment of query k.
-    """
-
-    query: Tensor  # (Q, D) pooled query, not normalised
-    anchors: Tensor  # (Q, D) the moment of each query
-    cosine: BranchScores  # frame (Q, Q), clip (Q, V)
-    dot: BranchScores  # the same
+Column k of a frame score (Q, Q) is what the frames of the video of query k look like from the moment of query k.
+"""
 
 
 def anchored(made: Made[Tensor, Guides], video_of_query: Tensor, *, matching: bool) -> Anchored:
@@ -51,9 +45,9 @@ def anchored(made: Made[Tensor, Guides], video_of_query: Tensor, *, matching: bo
         own = video_of_query[:, None]
         cosine = cosine.scatter(1, own, (unit * unit_anchors).sum(1, keepdim=True))
         dot = dot.scatter(1, own, (query * anchors).sum(1, keepdim=True))
-    return Anchored(
+    return Compared(
         query=query,
-        anchors=anchors,
+        video=anchors,
         cosine=BranchScores(frame=unit @ F.normalize(seen, dim=1).T, clip=cosine),
         dot=BranchScores(frame=query @ seen.T, clip=dot),
     )

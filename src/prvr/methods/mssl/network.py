@@ -18,7 +18,7 @@ from prvr.parts.proposals import guided_means, key_scores, window_spans, window_
 from prvr.parts.spans import equal_spans
 from prvr.parts.towers import BranchConfig, ClipTower
 from prvr.parts.uniform import UniformConfig, prepare_uniform
-from prvr.parts.videos import ClipVideos, check_length
+from prvr.parts.videos import ClipVideos
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,38 +40,19 @@ class Guides(NamedTuple):
 class MSSL(ClipTower):
     """Encodes both sides; `scores` compares them, since the frame branch is read under the query's guidance."""
 
+    config: MSSLConfig
+
     def __init__(self, config: MSSLConfig) -> None:
         super().__init__(config)
-        self.config = config
+        self.clip_weight = config.clip_weight
         self.guide_key = nn.Linear(config.hidden, config.hidden, bias=False)
         self.guide_value = nn.Linear(config.hidden, config.hidden, bias=False)
         reset_parameters(self)
 
-    @property
-    def clip_weight(self) -> float:
-        """Share of the clip branch in the fused score."""
-        return self.config.clip_weight
-
-    def contextual(self, videos: ClipVideos) -> VideoTokens:
-        """Frames (V, T, D) and clips (V, C, D) that know of each other, before proposals and guidance.
-
-        A video may have fewer of them than the config says, but not more: ConfigError.
-        """
-        check_length(videos.frames, self.config.frames, "frames")
-        check_length(videos.clips, self.config.clips, "clips")
-        clip_valid = videos.clip_size > 0
-        return VideoTokens(
-            frames=self.read_frames(videos.frames, videos.frame_valid),
-            frame_valid=videos.frame_valid,
-            clips=self.read_clips(videos.clips, clip_valid),
-            clip_valid=clip_valid,
-        )
-
     def encode_videos(self, videos: ClipVideos) -> VideoTokens:
         """-> P proposals as clips, the single clips first, and as frames what each guides to, (V, P, D) each."""
         seen = self.contextual(videos)
-        clips = seen.clips * seen.clip_valid[..., None]
-        proposals = window_table(clips.shape[1], clips) @ clips
+        proposals = window_table(seen.clips.shape[1], seen.clips) @ seen.clips
         keys, values = self.guide_key(seen.frames), self.guide_value(seen.frames)
         valid = window_valid(seen.clip_valid)
         guided = guided_means(proposals, keys, values, seen.frame_valid)
@@ -95,11 +76,10 @@ class MSSL(ClipTower):
     def embed(self, batch: Batch[ClipVideos]) -> Made[Tensor, Guides]:
         """Queries (Q, D), and videos as far as they can be read without knowing the query."""
         seen = self.contextual(batch.videos)
-        clips = seen.clips * seen.clip_valid[..., None]
         query = self.encode_queries(batch.queries)
         values = self.guide_value(seen.frames)
-        looks_for = clips @ self.guide_key.weight  # ⟨K f, g⟩ = ⟨f, Kᵀ g⟩, and clips are fewer than frames
-        return Made(query, Guides(clips, seen.clip_valid, looks_for, seen.frames, values, seen.frame_valid))
+        looks_for = seen.clips @ self.guide_key.weight  # ⟨K f, g⟩ = ⟨f, Kᵀ g⟩, and clips are fewer than frames
+        return Made(query, Guides(seen.clips, seen.clip_valid, looks_for, seen.frames, values, seen.frame_valid))
 
 
 METHOD = Method(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from prvr.core.method import TrainConfig
-from prvr.methods.family import RetrievalLoss, on_i3d, on_world, trained
+from prvr.methods.family import CLIP_L, WORLD, RetrievalLoss, on_i3d, on_qvhighlights, on_world, trained
 from prvr.methods.mssl.loss import Settings, objective
 from prvr.methods.mssl.network import METHOD, MSSLConfig
 from prvr.methods.mssl.official import OFFICIAL
@@ -21,36 +21,29 @@ recipe = partial(trained, METHOD, objective, official=OFFICIAL)
 """(the function that makes it, settings, a title) -> any settings as a Recipe."""
 
 
-def qvhighlights() -> Recipe:
-    """QVHighlights: SlowFast and CLIP-B frames side by side, CLIP-B words."""
-    return recipe(qvhighlights, _settings(MSSLConfig(video_width=2816, text_width=512, max_words=77)))
-
-
 def tvr() -> Recipe:
     """TVR: CLIP-L/14 frames and words."""
-    return recipe(tvr, _settings(MSSLConfig(video_width=768, text_width=768, max_words=77), RetrievalLoss(margin=0.1)))
+    return recipe(tvr, _settings(MSSLConfig(**CLIP_L), RetrievalLoss(margin=0.1)))
 
 
 def activitynet() -> Recipe:
     """ActivityNet Captions: CLIP-L/14 frames and words."""
-    return recipe(activitynet, _settings(MSSLConfig(video_width=768, text_width=768, max_words=77)))
+    return recipe(activitynet, _settings(MSSLConfig(**CLIP_L)))
 
 
 def charades() -> Recipe:
     """Charades-STA: CLIP-L/14 frames and words."""
-    return recipe(charades, _settings(MSSLConfig(video_width=768, text_width=768, max_words=77, clip_weight=0.5)))
+    return recipe(charades, _settings(MSSLConfig(**CLIP_L, clip_weight=0.5)))
 
 
+qvhighlights = on_qvhighlights(activitynet)
 # with I3D frames and RoBERTa words, as in the authors' own paper
-tvr_i3d = on_i3d(tvr)
-activitynet_i3d = on_i3d(activitynet)
-charades_i3d = on_i3d(charades)
+tvr_i3d, activitynet_i3d, charades_i3d = on_i3d(tvr), on_i3d(activitynet), on_i3d(charades)
 
 
 def world() -> Recipe:
     """The generated world: a small network."""
-    model = MSSLConfig(video_width=128, text_width=128, hidden=96, max_words=32)
-    return recipe(world, on_world(_settings(model, RetrievalLoss(hard_from_epoch=2))))
+    return recipe(world, on_world(_settings(MSSLConfig(**WORLD), RetrievalLoss(hard_from_epoch=2))))
 
 
 def _settings(model: MSSLConfig, loss: RetrievalLoss | None = None) -> Settings:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
 from prvr.core.errors import ConfigError
-from prvr.core.types import Batch, BranchScores, Made
-from prvr.methods.family import TripletConfig, check_weights, compare, nce_term, triplet_term
+from prvr.core.types import Batch, Made
+from prvr.methods.family import Compared, TripletConfig, check_weights, compared, nce_term, triplet_term
 from prvr.methods.protoprvr_style.network import ProtoPRVRStyleConfig, ProtoQueries, ProtoVideos, ranked
 from prvr.methods.protoprvr_style.terms import (
     frames_missed,
@@ -47,19 +47,13 @@ class ProtoLoss(TripletConfig):
 Settings = RunSettings[ProtoPRVRStyleConfig, UniformConfig, ProtoLoss]
 
 
-class ProtoSeen(NamedTuple):
-    """What the terms read."""
-
-    asked: ProtoQueries
-    video: ProtoVideos
-    cosine: BranchScores  # (Q, V) each; there are no clips
-    dot: BranchScores
+ProtoSeen = Compared[ProtoQueries, ProtoVideos]
+"""What the terms read; there are no clips."""
 
 
-def see(made: Made[ProtoQueries, ProtoVideos], batch: Batch[Any], epoch: int) -> ProtoSeen:
-    """Every query against the best prototype of every video; no weight is read."""
-    found = compare(Made(made.queries.query, ranked(made.videos.prototypes)), batch, epoch)
-    return ProtoSeen(made.queries, made.videos, found.cosine, found.dot)
+def see(made: Made[ProtoQueries, ProtoVideos], _: Batch[Any], __: int) -> ProtoSeen:
+    """Every query against the best prototype of every video."""
+    return compared(made, made.queries.query, ranked(made.videos.prototypes))
 
 
 def objective(settings: Settings) -> Objective[Made[ProtoQueries, ProtoVideos], ProtoSeen]:
@@ -70,8 +64,8 @@ def objective(settings: Settings) -> Objective[Made[ProtoQueries, ProtoVideos], 
     loss = settings.loss
 
     def words(seen: ProtoSeen, batch: Batch[ClipVideos], epoch: int) -> Tensor:
-        missed = words_missed(seen.asked.guesses, batch.queries.words, seen.asked.places)
-        return missed.sum() / (seen.asked.places >= 0).sum() * (epoch >= loss.best_from_epoch)
+        missed = words_missed(seen.query.guesses, batch.queries.words, seen.query.places)
+        return missed.sum() / (seen.query.places >= 0).sum() * (epoch >= loss.best_from_epoch)
 
     def frames(seen: ProtoSeen, _: Batch[ClipVideos], __: int) -> Tensor:
         video = seen.video
@@ -79,7 +73,7 @@ def objective(settings: Settings) -> Objective[Made[ProtoQueries, ProtoVideos], 
 
     def attention(seen: ProtoSeen, batch: Batch[ClipVideos], epoch: int) -> Tensor:
         video, own = seen.video, batch.video_of_query
-        missed = guided_attention(seen.asked.query, video.mixed, video.share, own, margin=loss.attention_margin)
+        missed = guided_attention(seen.query.query, video.mixed, video.share, own, margin=loss.attention_margin)
         mixed = (video.share[:, 0] >= 0)[own]
         return (missed * mixed).sum() / mixed.sum().clamp(min=1) * (epoch >= loss.best_from_epoch)
 
@@ -87,7 +81,7 @@ def objective(settings: Settings) -> Objective[Made[ProtoQueries, ProtoVideos], 
         return prototype_overlap(seen.video.prototypes).mean()
 
     def used(seen: ProtoSeen, batch: Batch[ClipVideos], _: int) -> Tensor:
-        return prototypes_used(seen.asked.query, seen.video.prototypes, batch.video_of_query)
+        return prototypes_used(seen.query.query, seen.video.prototypes, batch.video_of_query)
 
     terms: dict[str, Term[ProtoSeen]] = {
         "nce": partial(nce_term, "frame"),

@@ -31,16 +31,16 @@ from prvr.methods.protoprvr_style.splicing import splice
 from prvr.parts.attention_layers import reset_parameters
 from prvr.parts.proposals import window_spans
 from prvr.parts.spans import equal_spans
-from prvr.parts.towers import ClipTower, WordsConfig, check_share, cut_words
+from prvr.parts.towers import ClipsConfig, ClipTower, check_share, cut_words
 from prvr.parts.uniform import UniformConfig, prepare_uniform
-from prvr.parts.videos import ClipVideos, check_length
+from prvr.parts.videos import ClipVideos
 
 TAUGHT = ("masked_word", "word_decoder", "frame_decoder")
 """Parts that only training needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProtoPRVRStyleConfig(WordsConfig):
+class ProtoPRVRStyleConfig(ClipsConfig):
     """The network's sizes. Where the paper's are not known, as for all but the form, they are ours."""
 
     clips: int = 32  # C of the clip stream, whose C (C + 1) / 2 runs are read
@@ -55,8 +55,6 @@ class ProtoPRVRStyleConfig(WordsConfig):
         for name in ("frames", "clips"):
             if getattr(self, name) < 2:
                 raise ConfigError(f"model.{name}={getattr(self, name)}: must be at least 2, one for each mixed video")
-        if self.clips > self.frames:
-            raise ConfigError(f"model.clips={self.clips}: cannot be more than model.frames={self.frames}")
         for name in ("masked_words", "mixed_batches"):
             check_share(name, getattr(self, name))
         if not 0 <= self.mixed_share[0] <= self.mixed_share[1] <= 1:
@@ -94,9 +92,11 @@ class ProtoVideos(NamedTuple):
 class ProtoPRVRStyle(ClipTower):
     """The two towers; fits `RetrievalModel`."""
 
+    config: ProtoPRVRStyleConfig
+    clip_weight = 0.0  # the prototypes alone decide
+
     def __init__(self, config: ProtoPRVRStyleConfig) -> None:
         super().__init__(config)
-        self.config = config
         c = config
         self.prototypes = nn.Parameter(torch.empty(c.prototypes, c.hidden))
         self.layers = nn.ModuleList(PrototypeLayer(c.hidden, c.heads, c.dropout) for _ in range(c.layers))
@@ -106,11 +106,6 @@ class ProtoPRVRStyle(ClipTower):
         reset_parameters(self)
         for layer in self.layers:
             cast(PrototypeLayer, layer).wake()
-
-    @property
-    def clip_weight(self) -> float:
-        """The prototypes alone decide."""
-        return 0.0
 
     def encode_videos(self, videos: ClipVideos) -> VideoTokens:
         """-> L prototypes as frames, all of them real, and no clips."""
@@ -125,12 +120,6 @@ class ProtoPRVRStyle(ClipTower):
         spans = torch.cat([videos.frame_spans, window_spans(equal_spans(videos, videos.clips.shape[1]))], dim=1)
         most = looked.argmax(-1).to(spans.device)[..., None].expand(-1, -1, 2)
         return TokenSpans(frames=spans.gather(1, most), clips=spans[:, :0])
-
-    def contextual(self, videos: ClipVideos) -> VideoTokens:
-        """Frames (V, T, D) and clips (V, C, D) that know of each other; ConfigError for more than the config says."""
-        check_length(videos.frames, self.config.frames, "frames")
-        check_length(videos.clips, self.config.clips, "clips")
-        return self._contextual(videos.frames, videos.frame_valid, videos.clips, videos.clip_size > 0)
 
     def read(self, seen: VideoTokens) -> tuple[Tensor, Tensor]:
         """What the prototypes make of V videos (V, L, D), and what they looked at last (V, L, T + C (C + 1) / 2)."""
@@ -173,14 +162,6 @@ class ProtoPRVRStyle(ClipTower):
             ProtoVideos(made, seen.frames.detach(), seen.frame_valid, rebuilt, mixed, share),
         )
 
-    def _contextual(self, frames: Tensor, frame_valid: Tensor, clips: Tensor, clip_valid: Tensor) -> VideoTokens:
-        return VideoTokens(
-            frames=self.read_frames(frames, frame_valid) * frame_valid[..., None],
-            frame_valid=frame_valid,
-            clips=self.read_clips(clips, clip_valid) * clip_valid[..., None],
-            clip_valid=clip_valid,
-        )
-
     def _guessed(self, projected: Tensor, valid: Tensor, places: Tensor, prototype: Tensor) -> Tensor:
         """projected, valid (Q, W, ...), places (Q, M), prototype (Q, D) -> (Q, M, E)."""
         word = torch.arange(valid.shape[1], device=valid.device)
@@ -198,7 +179,7 @@ class ProtoPRVRStyle(ClipTower):
         first, second = draws.order[:half], draws.order[half : 2 * half]
         frames = splice(videos.frames, videos.frame_valid, first, second, draws.share)
         clips = splice(videos.clips, videos.clip_size > 0, first, second, draws.share)
-        mixed, looked = self.read(self._contextual(frames.tokens, frames.valid, clips.tokens, clips.valid))
+        mixed, looked = self.read(self.read_both(frames.tokens, frames.valid, clips.tokens, clips.valid))
         share = looked_at(looked, frames.valid.shape[1], clips.valid.shape[1], (frames.cut, clips.cut)).to(mixed)
         both = torch.cat([first, second])
         mixtures = mixtures.to(mixed).index_copy(0, both, torch.cat([mixed, mixed]))

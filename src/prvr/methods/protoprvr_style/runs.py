@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from prvr.methods.family import on_i3d, on_world, trained
+from prvr.methods.family import CLIP_L, WORLD, on_i3d, on_qvhighlights, on_world, trained
 from prvr.methods.protoprvr_style.loss import ProtoLoss, Settings, objective
 from prvr.methods.protoprvr_style.network import METHOD, ProtoPRVRStyleConfig
 from prvr.methods.recipe import OptimConfig, Recipe
@@ -19,14 +19,9 @@ recipe = partial(trained, METHOD, objective, schedule=warmup_cosine)
 """(the function that makes it, settings, a title) -> any settings as a Recipe."""
 
 
-def qvhighlights() -> Recipe:
-    """QVHighlights: SlowFast and CLIP-B frames side by side, CLIP-B words."""
-    return recipe(qvhighlights, _settings(0.31, video_width=2816, text_width=512))
-
-
 def tvr() -> Recipe:
     """TVR: CLIP-L/14 frames and words."""
-    return recipe(tvr, _settings(0.2, loss=ProtoLoss(nce=0.05, margin=0.1), optim=OptimConfig(lr=3e-4)))
+    return recipe(tvr, _settings(0.2, ProtoLoss(nce=0.05, margin=0.1), lr=3e-4))
 
 
 def activitynet() -> Recipe:
@@ -34,32 +29,22 @@ def activitynet() -> Recipe:
     return recipe(activitynet, _settings(0.31))
 
 
-# with I3D frames and RoBERTa words, as in the authors' own paper
-tvr_i3d = on_i3d(tvr)
-activitynet_i3d = on_i3d(activitynet)
-
-
 def charades() -> Recipe:
     """Charades-STA, of which the paper says nothing: CLIP-L/14 frames and words."""
-    return recipe(charades, _settings(0.25, optim=OptimConfig(lr=2e-4)))
+    return recipe(charades, _settings(0.25, lr=2e-4))
+
+
+qvhighlights = on_qvhighlights(activitynet)
+# with I3D frames and RoBERTa words, as in the authors' own paper
+tvr_i3d, activitynet_i3d = on_i3d(tvr), on_i3d(activitynet)
 
 
 def world() -> Recipe:
     """The generated world: a small network and few epochs, for two cores."""
-    model = ProtoPRVRStyleConfig(video_width=128, text_width=128, hidden=96, max_words=32)
     loss = ProtoLoss(hard_from_epoch=2, best_from_epoch=1)
-    return recipe(world, on_world(Settings(model=model, prepare=UniformConfig(), loss=loss)))
+    return recipe(world, on_world(Settings(model=ProtoPRVRStyleConfig(**WORLD), prepare=UniformConfig(), loss=loss)))
 
 
-def _settings(
-    dropout: float,
-    *,
-    video_width: int = 768,
-    text_width: int = 768,
-    loss: ProtoLoss | None = None,
-    optim: OptimConfig | None = None,
-) -> Settings:
-    model = ProtoPRVRStyleConfig(
-        video_width=video_width, text_width=text_width, max_words=77, input_dropout=dropout, dropout=dropout
-    )
-    return Settings(model=model, prepare=UniformConfig(), loss=loss or ProtoLoss(), optim=optim or OptimConfig())
+def _settings(dropout: float, loss: ProtoLoss | None = None, *, lr: float = OptimConfig.lr) -> Settings:
+    model = ProtoPRVRStyleConfig(**CLIP_L, input_dropout=dropout, dropout=dropout)
+    return Settings(model=model, prepare=UniformConfig(), loss=loss or ProtoLoss(), optim=OptimConfig(lr=lr))

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.method import Method
-from prvr.core.types import FeatureSpec, QueryBatch, VideoFeatures
+from prvr.core.types import QueryBatch, VideoFeatures
 from prvr.methods.tfprvr.moment_graph import (
     PathMoments,
     affinity,
@@ -158,10 +158,6 @@ def _check(video: VideoFeatures) -> None:
         raise FeatureError("a video has frames whose features are all zero, which point nowhere; extract it again")
 
 
-def _width(_: Nothing, features: FeatureSpec) -> int:
-    return features.video_width + 1  # see the top of this file
-
-
 METHOD = Method(
     title="TF-PRVR",
     network=Nothing,
@@ -169,6 +165,6 @@ METHOD = Method(
     cut=MomentConfig,
     videos=FrameVideos,
     prepare=prepare_moments,
-    width=_width,
+    width=lambda _, features: features.video_width + 1,  # see the top of this file
     fit=check_common_space,
 )

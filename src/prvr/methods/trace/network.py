@@ -5,8 +5,6 @@ Its score is no function of one query and one token, so no index of vectors can 
 
 from __future__ import annotations
 
-from typing import cast
-
 from torch import Tensor, nn
 
 from prvr.core.method import Method
@@ -26,30 +24,20 @@ class Traced(nn.Module):
 
     def __init__(self, model: RetrievalModel, config: TraceConfig) -> None:
         super().__init__()
-        self.model = cast(nn.Module, model)
-        self.config = config
-
-    @property
-    def inner(self) -> RetrievalModel:
-        """The model that makes the tokens."""
-        return cast(RetrievalModel, self.model)
-
-    @property
-    def clip_weight(self) -> float:
-        """Share of the inner model's clip branch."""
-        return self.inner.clip_weight
+        self.model = model
+        self.config, self.clip_weight = config, model.clip_weight
 
     def encode_queries(self, queries: QueryBatch) -> Tensor:
         """-> (Q, D), the inner model's."""
-        return self.inner.encode_queries(queries)
+        return self.model.encode_queries(queries)
 
     def encode_videos(self, videos: Videos) -> VideoTokens:
         """-> the inner model's tokens."""
-        return self.inner.encode_videos(videos)
+        return self.model.encode_videos(videos)
 
     def token_spans(self, videos: Videos) -> TokenSpans:
         """Seconds of the tokens, the inner model's: moments are read from them."""
-        return self.inner.token_spans(videos)
+        return self.model.token_spans(videos)
 
     def scores(self, query: Tensor, tokens: VideoTokens) -> BranchScores:
         """query (Q, D) against V videos -> (Q, V) of each branch, both with the same addition."""

@@ -25,13 +25,10 @@ class Nothing:
 class ZeroShot(nn.Module):
     """Fits `RetrievalModel`; there is no clip branch."""
 
+    clip_weight = 0.0  # the frames alone decide
+
     def __init__(self, _: Nothing | None = None) -> None:
         super().__init__()
-
-    @property
-    def clip_weight(self) -> float:
-        """The frames alone decide."""
-        return 0.0
 
     def encode_queries(self, queries: QueryBatch) -> Tensor:
         """The encoder's sentence embedding -> (Q, E)."""

@@ -1,0 +1,157 @@
+"""The verb about encoders: models, with get, import, default, speed and remove."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prvr.cli.screen import DONE, Parser, count_bar, emit, say
+
+if TYPE_CHECKING:
+    from prvr.encoders.catalogue import KnownModel
+
+
+def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
+    """models, with verbs of its own."""
+    models = verbs.add_parser(
+        "models", help="the models that can read videos: which there are, getting one, the default"
+    )
+    models.add_argument("--json", action="store_true", help="print the table as JSON")
+    models.set_defaults(run=run_table)
+    inner = models.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
+
+    get = inner.add_parser("get", help="fetch a model from the hub; the same again goes on where it stopped")
+    get.add_argument("name", metavar="NAME", help="a name of the table, or one on the hub")
+    get.add_argument("--to", type=Path, metavar="DIR", help="make its folder there, to carry to another machine")
+    get.set_defaults(run=run_get)
+
+    bring = inner.add_parser("import", help="copy the folder of a model to this machine's models")
+    bring.add_argument("folder", type=Path, metavar="FOLDER", help="as `models get --to` made it, or any checkpoint")
+    bring.add_argument("--name", help="what to call it (default: what it says, else the folder's name)")
+    bring.set_defaults(run=run_import)
+
+    default = inner.add_parser("default", help="use a model for own videos from now on; without NAME say which it is")
+    default.add_argument("name", nargs="?", metavar="NAME")
+    default.set_defaults(run=run_default)
+
+    speed = inner.add_parser("speed", help="measure how many images a second the models here read")
+    speed.add_argument("names", nargs="*", metavar="NAME", help="(default: all that are here)")
+    speed.set_defaults(run=run_speed)
+
+    remove = inner.add_parser("remove", help="delete a model from this machine")
+    remove.add_argument("name", metavar="NAME")
+    remove.set_defaults(run=run_remove)
+
+
+def run_table(args: argparse.Namespace) -> int:
+    """What is known, what is here."""
+    from prvr.encoders import catalogue
+
+    chosen, speeds = catalogue.default(), catalogue.speeds()
+    models = catalogue.known()
+    if args.json:
+        rows = [
+            {
+                **asdict(model),
+                "folder": str(place) if (place := catalogue.on_disk(model.name)) else None,
+                "default": model.name == chosen,
+                "images_per_second": speeds.get(model.name),
+            }
+            for model in models
+        ]
+        emit(rows)
+        return DONE
+    head = ["", "name", "MB", "languages", "licence", "images/s", "here"]
+    cells = [_row(model, chosen, speeds.get(model.name)) for model in models]
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    for row, model in zip([head, *cells], [None, *models], strict=True):
+        print("  ".join(cell.ljust(wide) for cell, wide in zip(row, widths, strict=True)).rstrip())
+        if model:
+            print(" " * (widths[0] + 4) + model.understands)
+    say("* the default for own videos" if chosen else "No default is chosen: `prvr models default NAME`")
+    missing = catalogue.RECOMMENDED
+    if catalogue.on_disk(missing.name) is None:
+        say(f"Recommended: `prvr models get {missing.name}` ({missing.size_bytes / 1e9:.1f} GB)")
+    if not speeds:
+        say("How fast they are on this machine: `prvr models speed`")
+    return DONE
+
+
+def _row(model: KnownModel, chosen: str | None, speed: float | None) -> list[str]:
+    from prvr.encoders import catalogue
+
+    return [
+        "*" * (model.name == chosen),
+        model.name,
+        f"{model.size_bytes / 1e6:,.0f}",
+        model.languages or "?",
+        model.licence or "?",
+        f"{speed:.0f}" if speed else "",
+        "yes" if catalogue.on_disk(model.name) else "",
+    ]
+
+
+def run_get(args: argparse.Namespace) -> int:
+    """Fetch a model."""
+    from prvr.encoders import catalogue
+
+    model = catalogue.find(args.name)
+    if model and model.source and not catalogue.on_disk(model.name):
+        say(f"{model.name}: {model.source} from the hub, about {model.size_bytes / 1e6:,.0f} MB, {model.licence}")
+    with count_bar("Fetching", unit="MB") as show:
+        folder = catalogue.get(args.name, to=args.to, progress=show)
+    print(folder)
+    name = folder.name if model is None else model.name
+    if args.to:
+        say(f"Next, on the other machine: prvr models import {folder}")
+    elif catalogue.default() is None and name not in (catalogue.WORLD, catalogue.THINGS):
+        say(f"Next: prvr models default {name}, then prvr index ~/Videos")
+    return DONE
+
+
+def run_import(args: argparse.Namespace) -> int:
+    """Copy the folder of a model."""
+    from prvr.encoders import catalogue
+
+    model = catalogue.import_folder(args.folder, args.name)
+    say(f"{model.name} is here, {model.size_bytes / 1e6:,.0f} MB. Next: prvr models default {model.name}")
+    return DONE
+
+
+def run_default(args: argparse.Namespace) -> int:
+    """Say or change the default."""
+    from prvr.encoders import catalogue
+
+    if args.name:
+        model = catalogue.set_default(args.name)
+        say(f"Own videos are read by {model.name} from now on. Indexes that exist keep the model they were made with")
+    elif chosen := catalogue.default():
+        print(chosen)
+    else:
+        say("No default is chosen: `prvr models` names what there is, `prvr models default NAME` chooses")
+    return DONE
+
+
+def run_speed(args: argparse.Namespace) -> int:
+    """Measure models."""
+    from prvr.encoders import catalogue
+    from prvr.encoders.loading import load_encoder
+    from prvr.encoders.speed import images_per_second
+
+    names = args.names or [model.name for model in catalogue.known() if catalogue.on_disk(model.name)]
+    for name in names:
+        speed = images_per_second(load_encoder(name))
+        catalogue.note_speed(name, speed)
+        print(f"{name}  {speed:.0f} images/s")
+    return DONE
+
+
+def run_remove(args: argparse.Namespace) -> int:
+    """Delete a model."""
+    from prvr.encoders import catalogue
+
+    catalogue.remove(args.name)
+    say(f"{args.name} is deleted. Indexes made with it need it again to be searched")
+    return DONE

@@ -1,0 +1,57 @@
+"""Which encoder reads videos when nobody named one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from prvr.core.errors import EncoderError
+from prvr.data.world import MANIFEST
+from prvr.encoders import catalogue
+from prvr.encoders.catalogue import RECOMMENDED, THINGS, WORLD
+from prvr.index.opening import header_of
+
+
+class Chosen(NamedTuple):
+    """What `load_encoder` takes, and why it was taken, for people; empty where there was no choice."""
+
+    encoder: str
+    why: str = ""
+
+
+def choose_encoder(paths: Sequence[Path], folder: Path | None = None) -> Chosen:
+    """For the videos below `paths` in the index at `folder`: what that was made with, else what fits the videos.
+
+    That is `world` for the generated world alone; for all others the user's default model, else `things`. Raises
+    EncoderError with the one command to run where neither is on this machine. Looks at names of files, not into them.
+    """
+    if folder and (known := header_of(folder)):
+        return Chosen(known.encoder.source or known.encoder.name)
+    if paths and all(is_generated(path) for path in paths):
+        return Chosen(WORLD)
+    if name := catalogue.default():
+        return Chosen(name, "your default model")
+    if catalogue.on_disk(THINGS):
+        return Chosen(
+            THINGS,
+            f"no default model is chosen. It knows a thousand kinds of things; for people and actions "
+            f"`prvr models get {RECOMMENDED.name}`, then `prvr models default {RECOMMENDED.name}`",
+        )
+    raise EncoderError(
+        f"no model for real videos is on this machine; get one with `prvr models get {RECOMMENDED.name}` "
+        f"({RECOMMENDED.size_bytes / 1e9:.1f} GB), then `prvr models default {RECOMMENDED.name}`"
+    )
+
+
+def is_generated(path: Path) -> bool:
+    """Whether a video, or a folder, is of the generated world: a manifest beside its folder of videos says so."""
+    for place in [path.absolute(), *path.absolute().parents][:3]:
+        try:
+            said = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(said, dict) and said.keys() >= {"size", "seed", "version"}:
+            return True
+    return False

@@ -1,0 +1,109 @@
+"""The folders that a library was read from, kept beside its index: when each was read last, and which are watched."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from prvr.core.errors import FeatureError, IndexFolderError
+from prvr.core.files import write_whole
+from prvr.features.failures import Failures
+from prvr.features.store import FeatureStore
+from prvr.index.opening import open_index
+
+FILE = "folders.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFolder:
+    """One of them."""
+
+    path: Path  # absolute
+    read_at: float | None = None  # unix seconds, when a reading of it ended; None: by a version that kept no time
+    watched: bool = False  # what is new or changed in it is read without being asked for
+
+
+def recall(folder: Path) -> dict[Path, SourceFolder]:
+    """What is kept of the folders of the index at `folder`; lines that cannot be read are as if they were not there."""
+    found: dict[Path, SourceFolder] = {}
+    with suppress(OSError, ValueError, TypeError, AttributeError):
+        for row in json.loads((folder / FILE).read_text(encoding="utf-8")):
+            one = SourceFolder(**{**row, "path": Path(os.path.normpath(folder.absolute().parent / row["path"]))})
+            found[one.path] = one
+    return found
+
+
+def note_read(folder: Path, paths: Iterable[Path]) -> None:
+    """The folders among `paths` were read into the index at `folder` just now."""
+    known = recall(folder)
+    for path in (path.resolve() for path in paths if path.is_dir()):
+        known[path] = replace(known.get(path, SourceFolder(path=path)), read_at=time.time())
+    _keep(folder, known)
+
+
+def set_watched(folder: Path, path: Path, watched: bool) -> None:
+    """Watch a folder of the index at `folder`, or no more. Raises IndexFolderError where that cannot be kept."""
+    known = recall(folder)
+    known[path] = replace(known.get(path, SourceFolder(path=path)), watched=watched)
+    _keep(folder, known)
+
+
+def sources(folder: Path, files: Mapping[str, Path]) -> dict[Path, list[str]]:
+    """The folders of the index at `folder`, each with the ids of its videos; `files` are their places by id.
+
+    A video belongs to the deepest folder it lies in that was read as a whole. Of others the folder follows from the
+    id, which is the path below it.
+    """
+    known = recall(folder)
+    found: dict[Path, list[str]] = {path: [] for path in known}
+    for video_id, file in files.items():
+        inside = next((parent for parent in file.parents if parent in known), None)
+        found.setdefault(inside or _root(file, video_id), []).append(video_id)
+    return dict(sorted(found.items()))
+
+
+def forget_folder(folder: Path, path: Path, video_ids: Sequence[str]) -> None:
+    """Take a folder with its videos, and what could not be read in it, out of the index at `folder`; files stay.
+
+    Raises IndexFolderError when another process is writing.
+    """
+    try:
+        store = FeatureStore.open(folder / "features")
+        with store.writing(), open_index(folder, write=True) as index:
+            there = index.versions
+            for video_id in video_ids:
+                if video_id in there:
+                    index.remove(video_id)
+            index.save(folder)
+            for video_id in video_ids:
+                store.remove(video_id)
+            failures = Failures(store.folder)
+            for one in failures.below(path):
+                failures.drop(Path(one.path))
+            failures.save()
+    except FeatureError as error:
+        raise IndexFolderError(str(error)) from error
+    _keep(folder, {place: one for place, one in recall(folder).items() if place != path})
+
+
+def _root(file: Path, video_id: str) -> Path:
+    parts = Path(video_id).parts
+    return file.parents[len(parts) - 1] if file.parts[-len(parts) :] == parts else file.parent
+
+
+def _keep(folder: Path, known: Mapping[Path, SourceFolder]) -> None:
+    """Relative to where the index lies for what lies beside it, so that both can be moved together."""
+    base = folder.absolute().parent
+    rows = []
+    for path, one in sorted(known.items()):
+        near = path.relative_to(base) if path.is_relative_to(base) else path
+        rows.append({**asdict(one), "path": str(near)})
+    try:
+        write_whole(folder / FILE, json.dumps(rows, indent=1).encode())
+    except OSError as error:
+        raise IndexFolderError(f"{folder / FILE}: cannot be written ({error.strerror}); free some space") from error

@@ -1,0 +1,65 @@
+"""Names of files as text, whatever bytes they are made of, and back."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from prvr.core.facts import Facts, Where
+from prvr.core.text import folded, path_of, text_of
+
+
+@given(st.binary(min_size=1).filter(lambda raw: b"\0" not in raw))
+@example(b"caf\xe9.mp4")
+@example("café.mp4".encode())
+@example(rb"\xe9")
+@example(rb"\x5cxe9")
+@example(b"\\\xe9")
+@example(rb"\\xe9" + b"\xe9")
+def test_every_name_comes_back_from_its_text(raw: bytes) -> None:
+    path = Path(os.fsdecode(raw))
+    text = text_of(path)
+    assert path_of(text) == path
+    assert json.loads(json.dumps(text)) == text
+    text.encode()  # which no lone byte is left in
+
+
+def test_names_read_as_they_are_written() -> None:
+    assert text_of(Path("été/caf\udce9 \\x.mp4")) == "été/caf\\xe9 \\x.mp4"
+    assert text_of(Path("plain/a.mp4")) == "plain/a.mp4"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "meant"),
+    [
+        ("été", "E\u0301te\u0301/a.mp4", True),
+        ("ete", "E\u0301te\u0301/a.mp4", True),
+        ("ÉTÉ", "été/a.mp4", True),
+        ("E\u0301te\u0301", "été/a.mp4", True),
+        ("STRASSE", "Straße.mp4", True),
+        ("[id]", "film [id].mp4", True),
+        ("[ID]", "film [id].mp4", True),
+        ("[id]", "film d.mp4", False),
+        ("what?", "what?.mp4", True),
+        ("what?.mp4", "what1.mp4", True),
+        ("a*b", "x a*b.mp4", True),
+        ("a*b", "x ab.mp4", False),
+        ("*été*", "E\u0301te\u0301/a.mp4", True),
+        ("*[x264].mp4", "film [x264].mp4", True),
+        ("*.mp[3-4]", "film.mp4", True),
+        ("*.mp[!4]", "film.mp4", False),
+        ("what？", "what？.mp4", True),
+    ],
+)
+def test_a_path_is_meant_letter_for_letter_or_folded(text: str, path: str, meant: bool) -> None:
+    assert Where(path=text).holds(Facts(path=path)) is meant
+
+
+def test_folding_forgets_case_and_accents() -> None:
+    assert folded("ÉTÉ") == folded("E\u0301te\u0301") == "ete"
+    assert folded("ABC") == "abc"
