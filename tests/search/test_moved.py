@@ -13,8 +13,9 @@ from prvr.core.types import Encoder
 from prvr.encoders.world import load_world_encoder
 from prvr.index.opening import open_index
 from prvr.ranker.ranker import zero_shot
-from prvr.search.indexing import build_index, locate, repair
+from prvr.search.indexing import build_index, repair
 from prvr.search.keeping import relocate
+from prvr.search.places import locate
 
 
 @pytest.fixture(scope="module")

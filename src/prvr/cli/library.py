@@ -35,7 +35,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     search.add_argument("--all", action="store_true", help="show what is no better than a guess, too")
     search.add_argument("--fail-if-none", action="store_true", help="exit with 4 when no hit is better than a guess")
     search.add_argument("--no-words", action="store_true", help="leave names and subtitles out")
-    search.add_argument("--uncalibrated", action="store_true", help="rank by the bare score")
+    search.add_argument("--uncalibrated", action="store_true", help="do not say how sure hits are")
     search.add_argument(
         "--export", type=Path, metavar="FILE", help="write the moments: .csv .json .edl .otio .vtt .mp4 .webm"
     )
@@ -194,7 +194,7 @@ def run_search(args: argparse.Namespace) -> int:
     engine = SearchEngine.open(args.index or index_folder(), encoder=args.encoder, device=args.device)
     answers = _answers(engine, args)
     _say_unknown(engine, args.query)
-    for problem in engine.index.problems:
+    for problem in engine.problems:
         say(problem)
     if args.json:
         rows = [[{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(hits, 1)] for _, hits in answers]

@@ -126,7 +126,7 @@ class Index(Protocol):
         ...
 
     def words(self, text: str, *, k: int, where: Where | None = None) -> list[WordHit]:
-        """The k videos whose names or subtitles hold most of a text, best first."""
+        """The k videos whose names or subtitles say most of a text, best first: BM25 over its content words."""
         ...
 
     def put_bias(self, bias: Mapping[str, float]) -> None:

@@ -23,7 +23,7 @@ from prvr.core.types import Bank
 from prvr.index.base import VERSION, Cue, IndexHeader, Video, WordHit
 from prvr.index.database import FILE, PART, TABLES, connect, empty, transaction
 from prvr.index.segments import Longs, Places, VectorForm, put_in_place
-from prvr.index.words import Passage, fold, informative, passages_of, rank_words
+from prvr.index.words import Passage, content, fold, informative, passages_of, rank_words
 
 OF_VIDEO = ("evidence", "tag", "passage")
 COLUMNS = "id, video_id, version, crc, path, duration_s, modified, bias"
@@ -211,11 +211,11 @@ class Catalogue:
     def words(self, text: str, *, k: int, where: Where | None) -> list[WordHit]:
         """The k videos whose names or subtitles hold most of a text."""
         (total,) = self.sql.execute("SELECT count(*) FROM passage").fetchone()
-        wanted = fold(text)
+        wanted = content(text)
         marks = ", ".join("?" * len(wanted))
         frequency = dict(self.sql.execute(f"SELECT term, doc FROM vocabulary WHERE term IN ({marks})", wanted))
-        weights = informative(wanted, frequency, total)
-        if not frequency.keys() & weights.keys():
+        weights = informative(text, frequency, total)
+        if not frequency:
             return []
         clause, values = condition(where or Where())
         found = self.sql.execute(

@@ -135,7 +135,7 @@ class ExactIndex:
         passages = [passage for video in self.videos() for passage in passages_of(video)]
         frequency = Counter(word for passage in passages for word in set(fold(passage.text)))
         meant = [passage for passage in passages if not where or where.holds(self.facts(passage.video_id))]
-        return rank_words(informative(fold(text), frequency, len(passages)), meant, k=k)
+        return rank_words(informative(text, frequency, len(passages)), meant, k=k)
 
     def put_bias(self, bias: Mapping[str, float]) -> None:
         """Set `Facts.bias` of some videos."""

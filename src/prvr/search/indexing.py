@@ -25,8 +25,10 @@ from prvr.index.opening import OpenIndex, header_of, make_index
 from prvr.index.segments import VectorForm
 from prvr.index.upkeep import Damage, mend_catalogue
 from prvr.ranker.ranker import CONFIG, Ranker, open_run, zero_shot
-from prvr.search.calibration import Calibrated, calibrate
-from prvr.search.sentences import embed
+from prvr.search.calibration import Calibrated
+from prvr.search.engine import SearchEngine
+from prvr.search.examples import keep_examples
+from prvr.search.places import locate
 from prvr.search.subtitles import SUFFIXES, read_cues
 
 
@@ -98,12 +100,15 @@ def build_index(
         removed = _prune(index, extraction.store, paths, extraction.video_ids) if prune else []
         added = refresh(index, extraction.store, trained, extraction.entries, tags=tags, moved=extraction.moved)
         index.save(folder)
+        engine = SearchEngine(index, folder, encoder, trained)
+        calibrated = None if home is None else engine.calibrate(home)
+        keep_examples(engine)
         return Indexing(
             extraction=extraction,
             added=tuple(added),
             num_videos=len(index),
             removed=tuple(removed),
-            calibrated=None if home is None else calibrate_index(index, encoder, trained, home),
+            calibrated=calibrated,
             bytes_per_hour=_bytes_per_hour(index),
         )
 
@@ -211,20 +216,9 @@ def repair(folder: Path) -> tuple[list[Damage], list[str]]:
     return found, added
 
 
-def locate(folder: Path, path: str) -> Path:
-    """`Facts.path` in the index at `folder` -> the file, wherever the folder lies now."""
-    inside = folder / path
-    return inside if there(inside) else folder.absolute().parent / path
-
-
 def _model_of(folder: Path, header: IndexHeader | None) -> Path | None:
     """Where the model of an index lies; None for a bare encoder, or where there is no index yet."""
     return None if header is None or header.model == ZERO_SHOT else folder / "model"
-
-
-def calibrate_index(index: Index, encoder: Encoder, trained: Ranker, home: Sequence[str | Query] = ()) -> Calibrated:
-    """Make hits of an index say how sure they are; see `calibration.calibrate`. It must be open for writing."""
-    return calibrate(index, partial(embed, encoder, trained), encoder=encoder.spec, home=home)
 
 
 def _header(folder: Path, ours: IndexHeader | None, encoder: Encoder, trained: Ranker) -> IndexHeader:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from prvr.core.files import there
 from prvr.index.opening import exists
 
 
@@ -24,3 +25,9 @@ def index_folder() -> Path:
 def is_index(folder: Path) -> bool:
     """Whether an index lies in a folder, of whatever state."""
     return exists(folder)
+
+
+def locate(folder: Path, path: str) -> Path:
+    """`Facts.path` in the index at `folder` -> the file, wherever the folder lies now."""
+    inside = folder / path
+    return inside if there(inside) else folder.absolute().parent / path
