@@ -30,7 +30,9 @@ from prvr.core.vectors import unit_queries
 from prvr.data.folder import DataFolder
 from prvr.data.simulate import TextEncoder, hashed_words
 from prvr.data.world import generate_features, true_similarity, world_queries
-from prvr.data.world.vocabulary import ACTIONS
+from prvr.data.world.acts import Script
+from prvr.data.world.script import check_size, split_of, world_script
+from prvr.data.world.vocabulary import ACTIONS, COLOUR_WORDS, TEXTURE_WORDS
 from prvr.encoders.world import load_world_encoder
 from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.exact import ExactIndex
@@ -43,7 +45,7 @@ from prvr.search.words import SIZES, cut, kind_of, size_of
 WHO = ("my sister", "a dog", "two old men", "the teacher", "a girl in boots", "a neighbour", "our cat", "a waiter")
 DOES = ("opens a present", "climbs over the fence", "sings in the kitchen", "waits for the bus", "paints the door")
 WHEN = ("on a rainy day", "before breakfast", "at the party", "in the old garden", "after school")
-LOOKS = ("pink", "green", "plain", "yellow", "spotted", "blue")
+LOOKS = tuple(word for table in (COLOUR_WORDS, TEXTURE_WORDS) for words in table.values() for word in words)
 THINGS = ("umbrella", "sofa", "bicycle", "wedding cake", "guitar", "suitcase", "kitten", "fire engine")
 SCENES = ("in the desert", "at night", "in the woods", "at sea", "downtown", "in the mountains")
 
@@ -117,12 +119,13 @@ def of_world(root: Path, size: str, run: Path | None) -> Material:
     """A generated world and the bundled encoder."""
     encoder = load_world_encoder()
     queries = world_queries(size, 0, "test")
+    scripts = [world_script(size, 0, index) for index in range(check_size(size)) if split_of(index) == "test"]
     return Material(
         trained=open_run(run) if run else zero_shot(encoder.spec),
         spec=encoder.spec,
         encode=encoder.encode_texts,
         unknown_words=encoder.unknown_words,
-        queries=[*captions(queries, true_similarity(queries) > 0.999), *attributes(queries)],
+        queries=[*captions(queries, true_similarity(queries) > 0.999), *attributes(scripts)],
         home=[query.text for query in world_queries(size, 0, "train")][:3000:2][:600],
         video_ids=list(dict.fromkeys(query.video_id for query in queries)),
         read=generate_features(root, encoder, size=size).read,
@@ -136,31 +139,19 @@ def captions(queries: Sequence[Query], same: Tensor) -> list[Asked]:
     return [Asked(query.text, row) for query, row in zip(queries, rows, strict=True)]
 
 
-def attributes(queries: Sequence[Query]) -> list[Asked]:
-    """Queries of one to five words that say some attributes of some event, and all videos with an event that has them.
-
-    Bystanders have looks, too; what only they show is not known here, so some that count as absent are there.
-    """
-    ways: Sequence[tuple[tuple[str, ...], Callable[..., str]]] = (
-        (("shape",), lambda shape: f"{shape}"),
-        (("colour", "shape"), lambda colour, shape: f"{colour} {shape}"),
-        (("texture", "shape"), lambda texture, shape: f"{texture} {shape}"),
-        (("shape", "action"), lambda shape, action: f"{shape} {verb(action)}"),
-        (("colour", "shape"), lambda colour, shape: f"a {colour} {shape}"),
-        (("colour", "shape", "action"), lambda colour, shape, action: f"{colour} {shape} {verb(action)}"),
-        (("colour", "shape", "action"), lambda colour, shape, action: f"a {colour} {shape} {verb(action)}"),
-        (("colour", "shape", "texture"), lambda colour, shape, texture: f"{texture} {colour} {shape}"),
-    )
-    asked = []
-    for names, say in ways:
-        shown: dict[tuple[str, ...], set[str]] = {}
-        for query in queries:
-            meaning = query.attributes or {}
-            if not meaning.get("second_shape") or "action" not in names:
-                shown.setdefault(tuple(meaning[name] for name in names), set()).add(query.video_id)
-        texts = {values: say(*values) for values in shown}
-        asked += [Asked(texts[values], frozenset(videos)) for values, videos in shown.items()]
-    return [one for one in asked if size_of(one.text) < len(SIZES) - 1]
+def attributes(scripts: Sequence[Script]) -> list[Asked]:
+    """Queries of one to five words that say some attributes of somebody, and all videos in which somebody has them."""
+    shown: dict[str, set[str]] = {}
+    for script in scripts:
+        for act in (*script.events, *script.extras):
+            done = verb(act.action) if act in script.events and len(act.actors) == 1 else ""
+            for shape, colour, texture in ((one.shape, one.colour, one.texture) for one in act.actors):
+                texts = [shape, f"{colour} {shape}", f"{texture} {shape}", f"a {colour} {shape}"]
+                texts += [f"{texture} {colour} {shape}", f"a {texture} {colour} {shape}"]
+                texts += [f"{shape} {done}", f"a {shape} {done}", f"{colour} {shape} {done}", f"a {colour} {shape} {done}"]
+                for text in texts if done else texts[:6]:
+                    shown.setdefault(text, set()).add(script.video_id)
+    return [Asked(text, frozenset(videos)) for text, videos in shown.items()]
 
 
 def verb(action: str) -> str:
@@ -207,7 +198,7 @@ def hashed_rows(words: TextEncoder) -> Callable[[list[str]], TextFeatures]:
 def everyday(size: int) -> list[str]:
     """Phrases of a size about daily life."""
     pieces = (" ".join(parts) for parts in product(WHO, DOES, WHEN))
-    nouns = [thing for thing in (*WHO, *THINGS)]
+    nouns = (*WHO, *THINGS)
     found = [*nouns, *(f"{a} and {b}" for a, b in product(nouns, nouns)), *pieces]
     found += [*(f"{a} {b}" for a, b in product(WHO, DOES)), *(f"{a} {b}" for a, b in product(WHO, WHEN))]
     return _drawn(found, size)

@@ -214,17 +214,17 @@ class Catalogue:
         wanted = content(text)
         marks = ", ".join("?" * len(wanted))
         frequency = dict(self.sql.execute(f"SELECT term, doc FROM vocabulary WHERE term IN ({marks})", wanted))
-        weights = informative(text, frequency, total)
+        asked = informative(text, frequency, total)
         if not frequency:
             return []
         clause, values = condition(where or Where())
         found = self.sql.execute(
             "SELECT video_id, start_s, end_s, text FROM words JOIN passage ON passage.id = words.rowid "
             f"JOIN video ON video.id = passage.video WHERE words MATCH ? AND {clause} ORDER BY rank LIMIT ?",
-            (" OR ".join(f'"{word}"' for word in weights), *values, MOST_PASSAGES),
+            (" OR ".join(f'"{word}"' for word in asked.weights), *values, MOST_PASSAGES),
         )
         passages = (Passage(row[0], None if row[1] is None else Cue(*row[1:]), row[3]) for row in found)
-        return rank_words(weights, passages, k=k)
+        return rank_words(asked, passages, k=k)
 
     def problems(self) -> list[str]:
         """What SQLite finds wrong with the file."""

@@ -35,6 +35,7 @@ FUNCTION_WORDS = frozenset(
 """Words that say how others belong together, and nothing by themselves; as `fold` writes them."""
 
 SATURATION, LENGTH_SHARE = 1.2, 0.75  # k1 and b of BM25, as everywhere
+SELDOM, MUCH = 3, 200  # passages: a word that as few say, among as many, names them
 USUAL_LENGTH = 8  # words of a line of subtitles; no mean over the library, so that new videos change no score
 
 
@@ -64,26 +65,37 @@ def content(text: str) -> list[str]:
     return [word for word in fold(text) if word not in FUNCTION_WORDS]
 
 
-def informative(text: str, frequency: Mapping[str, int], total: int) -> dict[str, float]:
-    """The content words of a text -> how much each tells: BM25's log(1 + (N - n + ½) / (n + ½)), n of N passages."""
-    return {
-        word: math.log1p((total - frequency.get(word, 0) + 0.5) / (frequency.get(word, 0) + 0.5))
-        for word in content(text)
-    }
+class Wanted(NamedTuple):
+    """What is looked for, as an index knows it."""
+
+    weights: Mapping[str, float]  # content words -> how much each tells: BM25's log(1 + (N - n + 1/2) / (n + 1/2))
+    names: frozenset[str]  # those that are said so seldom among so much that they name who says them
 
 
-def rank_words(weights: Mapping[str, float], passages: Iterable[Passage], *, k: int) -> list[WordHit]:
+def informative(text: str, frequency: Mapping[str, int], total: int) -> Wanted:
+    """The content words of a text, n = frequency of each among N = total passages."""
+    words = dict.fromkeys(content(text))
+    counts = {word: frequency.get(word, 0) for word in words}
+    names = {word for word, count in counts.items() if 0 < count <= SELDOM and total >= MUCH}
+    weights = {word: math.log1p((total - count + 0.5) / (count + 0.5)) for word, count in counts.items()}
+    return Wanted(weights, frozenset(names))
+
+
+def rank_words(wanted: Wanted, passages: Iterable[Passage], *, k: int) -> list[WordHit]:
     """The k videos with the best passage by BM25 (Robertson and Zaragoza, 2009), equal ones in order of their ids."""
+    weights = wanted.weights
     found: dict[str, list[tuple[float, float, Cue | None]]] = {}
+    named = set()
     whole = sum(weights.values())
     for video_id, cue, text in passages:
         words = fold(text)
         if said := {word: count for word, count in Counter(words).items() if word in weights}:
             share = sum(weights[word] for word in said) / whole
             found.setdefault(video_id, []).append((_bm25(weights, said, len(words)), share, cue))
+            named |= {video_id} if wanted.names & said.keys() else set()
     best = {video_id: max(worth for worth, _, _ in rows) for video_id, rows in found.items()}
     order = sorted(best, key=lambda video_id: (-best[video_id], video_id))[:k]
-    return [WordHit(one, max(share for _, share, _ in found[one]), _cues(found[one])) for one in order]
+    return [WordHit(one, max(share for _, share, _ in found[one]), _cues(found[one]), one in named) for one in order]
 
 
 def _bm25(weights: Mapping[str, float], said: Mapping[str, int], length: int) -> float:

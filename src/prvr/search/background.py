@@ -28,8 +28,9 @@ LONG = (
 )
 IN_COMMON = ("{look} {who}", "a {look} {who}", "a {who} {place}", "a {look} {who} {place}", "a {look} {who} {does} {place}")
 SHORT = ("{who} {does}", "{who} {where}", "{does}", "{where}", "{who}")
-LOOKS = ("red", "blue", "green", "white", "yellow", "orange", "pink", "striped")
-PLACES = ("at night", "in the city", "in the forest", "in a room", "at sea", "in the mountains")
+LOOKS = tuple("red blue green white yellow orange pink purple golden striped spotted plain smooth dotted tall".split())
+PLACES = tuple(f"in the {place}" for place in "city forest mountains desert dark grass woods house".split())
+PLACES += ("at night", "in a room", "at sea", "in a meadow", "under the stars", "over the waves")
 
 
 class Topic(NamedTuple):
