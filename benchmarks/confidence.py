@@ -148,7 +148,12 @@ def attributes(scripts: Sequence[Script]) -> list[Asked]:
             for shape, colour, texture in ((one.shape, one.colour, one.texture) for one in act.actors):
                 texts = [shape, f"{colour} {shape}", f"{texture} {shape}", f"a {colour} {shape}"]
                 texts += [f"{texture} {colour} {shape}", f"a {texture} {colour} {shape}"]
-                texts += [f"{shape} {done}", f"a {shape} {done}", f"{colour} {shape} {done}", f"a {colour} {shape} {done}"]
+                texts += [
+                    f"{shape} {done}",
+                    f"a {shape} {done}",
+                    f"{colour} {shape} {done}",
+                    f"a {colour} {shape} {done}",
+                ]
                 for text in texts if done else texts[:6]:
                     shown.setdefault(text, set()).add(script.video_id)
     return [Asked(text, frozenset(videos)) for text, videos in shown.items()]
@@ -276,7 +281,9 @@ class Protocol:
         queries = [one for one in self.material.queries if size_of(one.text) == size]
         present, absent = ([one for one in queries if bool(one.shown_in & library) == there] for there in (True, False))
         ids, scores = index.score_all(torch.stack([self.vectors[one.text] for one in present]))
-        first = torch.tensor([ids[v] in one.shown_in for v, one in zip(scores.argmax(1).tolist(), present, strict=True)])
+        first = torch.tensor(
+            [ids[v] in one.shown_in for v, one in zip(scores.argmax(1).tolist(), present, strict=True)]
+        )
         there, missing = (self._chances(index, judge, [one.text for one in part]) for part in (present, absent))
         daily, common, strings = (self._chances(index, judge, texts) for texts in self.foreign[size])
         return Row(
@@ -300,7 +307,7 @@ class Protocol:
         best = index.score_all(torch.stack([self.vectors[text] for text in texts]))[1].amax(1)
         kinds = [kind_of(text, self.material.unknown_words) for text in texts]
         found = [judge.judge([kind], score[None, None])[0] for kind, score in zip(kinds, best, strict=True)]
-        pairs = [(one.p_topic, one.p_instance) for one in found]
+        pairs = [(one.p_topic, 1.0 if one.p_instance is None else one.p_instance) for one in found]
         topic, instance = torch.tensor(pairs, dtype=torch.float64).T
         return Chances(topic, instance)
 

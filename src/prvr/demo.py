@@ -24,6 +24,7 @@ from prvr.ranker.ranker import open_run, zero_shot
 from prvr.runs.measure import evaluate_run
 from prvr.runs.train import train_run
 from prvr.search.engine import SearchEngine
+from prvr.search.examples import kept_examples
 from prvr.search.indexing import build_index
 from prvr.search.listing import answer
 
@@ -51,12 +52,12 @@ def run_demo(root: Path, screen: Screen, *, size: str, seed: int, seeds: int, de
     where, why = pick_device(device)
     screen.say(f"Python {platform.python_version()} on {where} ({why}); nothing leaves this machine")
     _make(root, screen, size=size, seed=seed)
-    reports, best = _learn(root, screen, seeds=seeds, device=device)
+    reports = _learn(root, screen, seeds=seeds, device=device)
     screen.show("")
     screen.show(table(reports))
     screen.show("")
     queries = read_queries(root / "annotations" / "test.jsonl")
-    _search(root, screen, best, [queries[i * len(queries) // 3] for i in range(3)], device=device)
+    _search(root, screen, queries, device=device)
     prvr = screen.command
     screen.say(f"Done in {time.perf_counter() - began:.0f} s. Now watch it:")
     screen.say(f"  {prvr} serve --index {root}     the page, at http://127.0.0.1:8765, with a question asked already")
@@ -80,12 +81,11 @@ def _make(root: Path, screen: Screen, *, size: str, seed: int) -> None:
     screen.say(f"Features  {minutes:.0f} min of video by encoder {encoder.spec.fingerprint} ({speed})")
 
 
-def _learn(root: Path, screen: Screen, *, seeds: int, device: str) -> tuple[dict[str, list[Report]], Path]:
-    """Train every row of the table and measure it; -> reports by row, and the run folder of the last row."""
+def _learn(root: Path, screen: Screen, *, seeds: int, device: str) -> dict[str, list[Report]]:
+    """Train every row of the table and measure it; -> reports by row."""
     data = DataFolder(root)
     bare = zero_shot(data.store.header.encoder)
     reports = {bare.title: [evaluate_run(bare, data, "test", device=device).report]}
-    run = root
     for name in ROWS:
         for seed in range(seeds):
             recipe: Recipe = load_recipe(f"prvr.methods.msc.runs:{name}").with_settings([f"train.seed={seed}"])
@@ -98,16 +98,23 @@ def _learn(root: Path, screen: Screen, *, seeds: int, device: str) -> tuple[dict
                 f"SumR {result.best:.1f} on val ({time.perf_counter() - began:.0f} s)"
             )
             reports.setdefault(recipe.title, []).append(evaluate_run(open_run(run), data, "test", device=device).report)
-    return reports, root / "runs" / f"{ROWS[-1]}-0"
+    return reports
 
 
-def _search(root: Path, screen: Screen, run: Path, queries: list[Query], *, device: str) -> None:
-    encoder = load_encoder("world", device=device)
-    done = build_index([root / "videos"], root, encoder, model=run, home=())
+def served(engine: SearchEngine, queries: list[Query], *, most: int = 3) -> list[Query]:
+    """The questions that a library is shown with: those that it was seen to answer when it was indexed, if any."""
+    captions = {query.text: query for query in queries}
+    good = [captions[text] for text in kept_examples(engine.index) if text in captions]
+    return good[:most] or [queries[i * len(queries) // most] for i in range(most)]
+
+
+def _search(root: Path, screen: Screen, queries: list[Query], *, device: str) -> None:
+    """Index with the bare encoder, which has learned from none of these videos, and ask."""
+    done = build_index([root / "videos"], root, load_encoder("world", device=device), home=())
     engine = SearchEngine.open(root, device=device)
     engine.search(queries[0].text)  # the first answer also pays for starting up
     screen.say(f"Index     {done.num_videos} videos searchable, in {root}")
-    for query in queries:
+    for query in served(engine, queries):
         began = time.perf_counter()
         hits = engine.search(query.text, k=3)
         took = (time.perf_counter() - began) * 1000

@@ -59,7 +59,7 @@ class WordHit(NamedTuple):
 class Index(Protocol):
     """Whatever is asked of an index; text becomes a vector before it arrives.
 
-    Written with `add`, `remove`, `put_bias`, `put_note` and `save`; read with `search`, `score_all`, `candidate` and
+    Written with `add`, `remove`, `put_note` and `save`; read with `search`, `score_all`, `candidate` and
     `words` by what videos show and say, and with the others by what is known of them and of the index.
     """
 
@@ -128,10 +128,6 @@ class Index(Protocol):
 
     def words(self, text: str, *, k: int, where: Where | None = None) -> list[WordHit]:
         """The k videos whose names or subtitles say most of a text, best first: BM25 over its content words."""
-        ...
-
-    def put_bias(self, bias: Mapping[str, float]) -> None:
-        """Set `Facts.bias` of some videos; nothing happens for those that are not there."""
         ...
 
     def note(self, name: str) -> str | None:

@@ -26,9 +26,10 @@ from prvr.index.segments import Longs, Places, VectorForm, put_in_place
 from prvr.index.words import Passage, content, fold, informative, passages_of, rank_words
 
 OF_VIDEO = ("evidence", "tag", "passage")
-COLUMNS = "id, video_id, version, crc, path, duration_s, modified, bias"
+COLUMNS = "id, video_id, version, crc, path, duration_s, modified"
 T = TypeVar("T")
 GIVE_UP = 1000  # rows one after the other that cannot be read; a page holds fewer
+NO_BIAS = 0.0  # of a column that nothing reads any more; without it older files would have to be made again
 MOST_PASSAGES = 2000  # that a search for words looks at more closely
 
 
@@ -291,7 +292,7 @@ class Catalogue:
         row = (
             *(video.video_id, video.version, *place, bank.num_frames, len(bank.tokens) - bank.num_frames),
             seal(crc, CatalogueRow(0, video.video_id, video.version, 0, facts, spans)),
-            *(facts.path, facts.path.casefold(), facts.duration_s, facts.modified, facts.bias),
+            *(facts.path, facts.path.casefold(), facts.duration_s, facts.modified, NO_BIAS),
         )
         key = self.sql.execute(f"INSERT INTO video VALUES (NULL{', ?' * len(row)})", row).lastrowid
         self.sql.execute("INSERT INTO evidence VALUES (?, ?)", (key, spans))
@@ -329,10 +330,8 @@ def condition(where: Where) -> tuple[str, list[str | float]]:
 
 
 def _row(values: Sequence[Any], tags: Sequence[str]) -> CatalogueRow:
-    key, video_id, version, crc, path, duration_s, modified, bias, spans = values
-    facts = Facts(
-        path=str(path), duration_s=float(duration_s), modified=float(modified), bias=float(bias), tags=tuple(tags)
-    )
+    key, video_id, version, crc, path, duration_s, modified, spans = values
+    facts = Facts(path=str(path), duration_s=float(duration_s), modified=float(modified), tags=tuple(tags))
     return CatalogueRow(key, str(video_id), str(version), int(crc), facts, spans if isinstance(spans, bytes) else None)
 
 

@@ -228,12 +228,6 @@ class EmbeddedIndex:
         with self._sql() as catalogue:
             return catalogue.words(text, k=k, where=where)
 
-    def put_bias(self, bias: Mapping[str, float]) -> None:
-        """Set `Facts.bias` of some videos."""
-        with self._writing():
-            values = [(value, video_id) for video_id, value in bias.items()]
-            self._catalogue.sql.executemany("UPDATE video SET bias = ? WHERE video_id = ?", values)
-
     @until_sound
     def note(self, name: str) -> str | None:
         """A text kept with the index."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -136,13 +135,6 @@ class ExactIndex:
         frequency = Counter(word for passage in passages for word in set(fold(passage.text)))
         meant = [passage for passage in passages if not where or where.holds(self.facts(passage.video_id))]
         return rank_words(informative(text, frequency, len(passages)), meant, k=k)
-
-    def put_bias(self, bias: Mapping[str, float]) -> None:
-        """Set `Facts.bias` of some videos."""
-        for video_id in bias.keys() & self._videos.keys():
-            video = self._videos[video_id]
-            self._videos[video_id] = video._replace(facts=replace(video.facts, bias=bias[video_id]))
-        self._changes += 1
 
     def note(self, name: str) -> str | None:
         """A text kept with the index."""

@@ -193,12 +193,6 @@ class QdrantIndex:
         passages = (passage for video in meant for passage in passages_of(video))
         return rank_words(informative(text, frequency, total), passages, k=k)
 
-    def put_bias(self, bias: Mapping[str, float]) -> None:
-        """Set `Facts.bias` of some videos."""
-        for video_id in bias.keys() & self.versions.keys():
-            self._points.set_payload(point_id(video_id), {"bias": bias[video_id]})
-        self._changed()
-
     def note(self, name: str) -> str | None:
         """A text kept with the index."""
         found: str | None = self._header()["notes"].get(name)

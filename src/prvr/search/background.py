@@ -6,13 +6,16 @@ Made here from word lists of our own, always the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product, zip_longest
+from functools import cache
+from itertools import pairwise, product, zip_longest
 from random import Random
 from string import ascii_lowercase as ALPHABET
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from prvr.index.words import content, fold
 from prvr.search.words import SIZES, size_of
+
+T = TypeVar("T")
 
 COUNT = 400  # of each size: enough to fit a tail to
 COMMON = 150  # of each size, of which some words are about things that most libraries show
@@ -26,10 +29,42 @@ LONG = (
     "a close view of {who} who {does} {where}",
     "{who} {does} and then rests {where}",
 )
-IN_COMMON = ("{look} {who}", "a {look} {who}", "a {who} {place}", "a {look} {who} {place}", "a {look} {who} {does} {place}")
+IN_COMMON = (
+    "{look} {who}",
+    "a {look} {who}",
+    "a {who} {place}",
+    "a {look} {who} {place}",
+    "a {look} {who} {does} {place}",
+)
 SHORT = ("{who} {does}", "{who} {where}", "{does}", "{where}", "{who}")
-LOOKS = tuple("red blue green white yellow orange pink purple golden striped spotted plain smooth dotted tall".split())
-PLACES = tuple(f"in the {place}" for place in "city forest mountains desert dark grass woods house".split())
+LOOKS = [
+    "red",
+    "blue",
+    "green",
+    "white",
+    "yellow",
+    "orange",
+    "pink",
+    "purple",
+    "golden",
+    "striped",
+    "spotted",
+    "plain",
+    "smooth",
+    "dotted",
+    "crimson",
+    "scarlet",
+    "tangerine",
+    "emerald",
+    "azure",
+    "violet",
+    "rosy",
+    "ivory",
+    "stripy",
+    "checkered",
+    "tall",
+]
+PLACES = tuple(f"in the {place}" for place in ("city", "forest", "mountains", "desert", "dark", "grass", "woods"))
 PLACES += ("at night", "in a room", "at sea", "in a meadow", "under the stars", "over the waves")
 
 
@@ -145,22 +180,25 @@ TOPICS = (
 )
 
 
-def background(size: int) -> list[str]:
-    """COUNT different sentences of one of the SIZES, in a fixed order in which the topics take turns."""
+@cache
+def background(size: int) -> tuple[str, ...]:
+    """COUNT different sentences of one of the SIZES, or all there are, in a fixed order: the topics take turns."""
     turns = zip_longest(*(_of(topic, size) for topic in range(len(TOPICS))))
-    return list(dict.fromkeys(text for turn in turns for text in turn if text))[:COUNT]
+    return tuple(dict.fromkeys(text for turn in turns for text in turn if text))[:COUNT]
 
 
-def in_common(size: int) -> list[str]:
+@cache
+def in_common(size: int) -> tuple[str, ...]:
     """COMMON different sentences of a size about foreign things that look like others, where others are."""
-    rng = Random(f"in common {size}")
-    found = [
-        frame.format(look=look, who=who.split(" ", 1)[1], does=does, place=place)
-        for topic in TOPICS
-        for frame, look, who, does, place in product(IN_COMMON, LOOKS, topic.who, topic.does, PLACES)
-    ]
-    fitting = [text for text in dict.fromkeys(found) if size_of(text) == size]
-    return sorted(fitting, key=lambda _: rng.random())[:COMMON]
+    rng = Random(f"in common {size}")  # only .random() is drawn, which is the same on every machine
+    found: dict[str, None] = {}
+    while len(found) < COMMON:
+        topic = _pick(rng, TOPICS)
+        parts = {"who": _pick(rng, topic.who).split(" ", 1)[1], "does": _pick(rng, topic.does)}
+        text = _pick(rng, IN_COMMON).format(**parts, look=_pick(rng, LOOKS), place=_pick(rng, PLACES))
+        if size_of(text) == size:
+            found[text] = None
+    return tuple(found)
 
 
 def letters(count: int, *, size: int = 0, seed: str = "background") -> list[str]:
@@ -178,11 +216,10 @@ def letters(count: int, *, size: int = 0, seed: str = "background") -> list[str]
 
 def _of(topic: int, size: int) -> list[str]:
     """All that can be said about one topic in so many words, shuffled."""
-    rng = Random(f"background {topic} {size}")  # only .random() is drawn, which is the same on every machine
+    rng = Random(f"background {topic} {size}")
     parts = TOPICS[topic]
     wholes = [
-        frame.format(who=who, does=does, where=where)
-        for frame, who, does, where in product((*SHORT, *LONG), *parts)
+        frame.format(who=who, does=does, where=where) for frame, who, does, where in product((*SHORT, *LONG), *parts)
     ]
     said = wholes if size else [words for part in parts for text in part for words in _short(text)]
     fitting = [text for text in dict.fromkeys(said) if size_of(text) == size]
@@ -192,9 +229,9 @@ def _of(topic: int, size: int) -> list[str]:
 def _short(text: str) -> list[str]:
     """The one or two words that people type: one that means something, or two that stand together."""
     words, meant = fold(text), set(content(text))
-    pairs = [f"{a} {b}" for a, b in zip(words, words[1:], strict=False) if b in meant and (a in meant or a == "a")]
+    pairs = [f"{a} {b}" for a, b in pairwise(words) if b in meant and (a in meant or a == "a")]
     return [*(word for word in words if word in meant), *pairs]
 
 
-def _pick(rng: Random, values: Sequence[str]) -> str:
+def _pick(rng: Random, values: Sequence[T]) -> T:
     return values[int(rng.random() * len(values))]

@@ -24,7 +24,7 @@ from prvr.encoders.world import DOMAIN
 from prvr.index.base import Index, unit
 from prvr.search.background import LETTERS, background, in_common, letters
 from prvr.search.confidence import FEWEST_VIDEOS
-from prvr.search.words import NONE, SIZES, Kind, cut, kind_of
+from prvr.search.words import MIDDLE, NONE, SIZES, Kind, cut, kind_of
 
 NOTE = "calibration"
 VERSION = 2
@@ -111,7 +111,9 @@ def calibrate(
     if state.versions == versions:
         return Calibrated(0, len(versions), enough=True)
     changed = [video_id for video_id, version in versions.items() if state.versions.get(video_id) != version]
-    best = _updated(index, state, changed, versions) if len(changed) <= len(versions) / 2 else _best_of_all(index, state)
+    best = (
+        _updated(index, state, changed, versions) if len(changed) <= len(versions) / 2 else _best_of_all(index, state)
+    )
     state = replace(state, best=best, versions=versions)
     index.put_note(NOTE, json.dumps(asdict(state), ensure_ascii=False))
     return Calibrated(len(changed), len(versions), enough=True)
@@ -123,15 +125,15 @@ def outdated(index: Index) -> bool:
 
 
 def _background(encoder: EncoderSpec, home: Sequence[str | Query], unknown_words: Unknown) -> list[Sentence]:
-    """Foreign sentences of every size, those at home, and pieces of these of the smaller sizes.
+    """Foreign sentences of every size, those at home, and pieces of these of the middle size.
 
-    None of which the encoder knows nothing: they are one to it, and such a query is not judged by its score.
+    Not those of which the encoder knows nothing: all are one to it, and such a query is not judged by its score.
     """
     small = range(len(SIZES) - 1)
     foreign = [(text, TOPIC) for size in range(len(SIZES)) for text in (*background(size), *in_common(size))]
     foreign += [(text, STRINGS) for size in small for text in letters(LETTERS, size=size)]
     given = _home(encoder, home)
-    pieces = {cut(text, size): own for size in small for text, own in given.items()}
+    pieces = {cut(text, MIDDLE): own for text, own in given.items()}
     rows = [
         *((text, source, "") for text, source in foreign),
         *((text, HOME, own) for text, own in given.items()),

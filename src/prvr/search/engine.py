@@ -27,6 +27,7 @@ from prvr.search.calibration import Calibrated, calibrate, outdated
 from prvr.search.confidence import CONFIDENT, RELATED, UNCALIBRATED
 from prvr.search.export import SearchHit
 from prvr.search.judge import Judge, Judgement
+from prvr.search.places import locate
 from prvr.search.ranking import (
     DEPTH,
     HALF,
@@ -40,7 +41,6 @@ from prvr.search.ranking import (
     named,
     rocchio,
 )
-from prvr.search.places import locate
 from prvr.search.reading import read
 from prvr.search.sentences import embed
 from prvr.search.why import Why, explain

@@ -100,9 +100,9 @@ def build_index(
         removed = _prune(index, extraction.store, paths, extraction.video_ids) if prune else []
         added = refresh(index, extraction.store, trained, extraction.entries, tags=tags, moved=extraction.moved)
         index.save(folder)
-        engine = SearchEngine(index, folder, encoder, trained)
-        calibrated = None if home is None else engine.calibrate(home)
-        keep_examples(engine)
+        asked = SearchEngine(index, folder, encoder, trained)
+        calibrated = None if home is None else asked.calibrate(home)
+        keep_examples(asked)
         return Indexing(
             extraction=extraction,
             added=tuple(added),
@@ -292,7 +292,6 @@ def _facts(folder: Path, entry: Entry, path: str, known: Facts | None, tags: Seq
         duration_s=entry.duration_s,
         modified=entry.mtime_ns / 1e9,
         tags=tuple(every),
-        bias=known.bias if known else 0.0,  # until it is calibrated anew, which only another version is
     )
 
 

@@ -64,7 +64,8 @@ class Judge:
         Of several sentences that must all be seen, the least sure decides, which errs on the side of caution.
         """
         every = zip(*(self.chances(kind, row) for kind, row in zip(kinds, scores, strict=True)), strict=True)
-        known = [_least_sure(one) or [None] * scores.shape[1] for one in every]
+        unknown: list[float | None] = [None] * scores.shape[1]
+        known = [_least_sure(one) or unknown for one in every]
         return [Judgement(label(topic, instance), topic, instance) for topic, instance in zip(*known, strict=True)]
 
     def _topic(self, kind: Kind, scores: Tensor) -> Tensor | None:

@@ -11,6 +11,8 @@ from prvr.index.words import content, fold
 SIZES = ((1, 2), (3, 5), (6, 12))
 """Fewest and most words of short, middle and long queries; those of more words than the last are long, too."""
 
+MIDDLE = 1  # the size that pieces of longer sentences can stand for; shorter ones say too little
+
 
 class Kind(NamedTuple):
     """What a sentence has to have in common with those that it is judged by."""
