@@ -37,33 +37,11 @@ IN_COMMON = (
     "a {look} {who} {does} {place}",
 )
 SHORT = ("{who} {does}", "{who} {where}", "{does}", "{where}", "{who}")
-LOOKS = [
-    "red",
-    "blue",
-    "green",
-    "white",
-    "yellow",
-    "orange",
-    "pink",
-    "purple",
-    "golden",
-    "striped",
-    "spotted",
-    "plain",
-    "smooth",
-    "dotted",
-    "crimson",
-    "scarlet",
-    "tangerine",
-    "emerald",
-    "azure",
-    "violet",
-    "rosy",
-    "ivory",
-    "stripy",
-    "checkered",
-    "tall",
-]
+_LOOKS = """
+red blue green white yellow orange pink purple golden striped spotted plain smooth dotted crimson scarlet tangerine
+emerald azure violet rosy ivory stripy checkered tall
+"""
+LOOKS = tuple(_LOOKS.split())
 PLACES = tuple(f"in the {place}" for place in ("city", "forest", "mountains", "desert", "dark", "grass", "woods"))
 PLACES += ("at night", "in a room", "at sea", "in a meadow", "under the stars", "over the waves")
 
