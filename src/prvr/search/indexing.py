@@ -330,4 +330,5 @@ def _facts(folder: Path, entry: Entry, file: Path, known: Facts | None, tags: Se
 
 def _version(entry: Entry, said: str) -> str:
     """Changes with the video and with what is said in it."""
-    return f"{entry.size}:{entry.mtime_ns}" + f":{said}" * bool(said)
+    read = f":{entry.reading}" if entry.reading > 1 else ""
+    return f"{entry.size}:{entry.mtime_ns}{read}" + f":{said}" * bool(said)
