@@ -21,14 +21,6 @@ Span = tuple[float, float]
 """A moment: start and end in seconds."""
 
 
-class Cue(NamedTuple):
-    """What is said in a video, and when."""
-
-    start_s: float
-    end_s: float
-    text: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class Query:
     """A sentence, the video it belongs to and, where known, the moments that it describes."""

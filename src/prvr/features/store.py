@@ -22,9 +22,10 @@ from safetensors.torch import save
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, FeatureError
+from prvr.core.facts import Cue
 from prvr.core.files import only_writer, write_whole
 from prvr.core.text import path_of, text_of
-from prvr.core.types import Cue, EncoderSpec, VideoFeatures
+from prvr.core.types import EncoderSpec, VideoFeatures
 from prvr.subtitles.tracks import TextTrack
 
 HEADER = "store.json"
