@@ -148,7 +148,7 @@ def test_padding_changes_nothing_values_or_gradients() -> None:
     gradients = []
     for given in (short, padded(short)):
         outputs = seen(model, given)
-        query, video = outputs.query, outputs.video
+        query, video = outputs.query, outputs.video.tokens
         loss = outputs.cosine.frame.sin().sum() + outputs.dot.clip.sin().sum() + video.frames[:, :12].cos().sum()
         gradients.append(torch.autograd.grad(loss, list(model.parameters()), allow_unused=True))
         torch.testing.assert_close(query, whole.query)

@@ -381,7 +381,7 @@ def test_recipes(name: str, widths: tuple[int, int], lr: float, margin: float, d
     ("change", "says"),
     [
         ({"heads": 3}, "heads=3"),
-        ({"frames": 1}, "one for each mixed video"),
+        ({"frames": 1, "clips": 1}, "one for each mixed video"),
         ({"prototypes": 0}, "prototypes=0"),
         ({"mixed_share": (0.7, 0.3)}, "mixed_share"),
         ({"masked_words": 1.5}, "masked_words"),

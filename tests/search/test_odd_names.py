@@ -18,7 +18,8 @@ from prvr.encoders.world import load_world_encoder
 from prvr.features.store import FeatureStore
 from prvr.index.opening import open_index
 from prvr.search.engine import SearchEngine
-from prvr.search.indexing import build_index, locate
+from prvr.search.indexing import build_index
+from prvr.search.places import locate
 from tests.serve.conftest import asking, config_of, of
 from tests.subtitles.make import write_spoken
 

@@ -17,7 +17,6 @@ class Facts:
     duration_s: float = 0.0
     modified: float = 0.0  # unix seconds, of the file
     tags: tuple[str, ...] = ()
-    bias: float = 0.0  # what confidence subtracts from the score; ranking in an index does not
 
 
 UNKNOWN = Facts()

@@ -231,12 +231,6 @@ class EmbeddedIndex:
         with self._sql() as catalogue:
             return catalogue.words(text, k=k, where=where)
 
-    def put_bias(self, bias: Mapping[str, float]) -> None:
-        """Set `Facts.bias` of some videos."""
-        with self._writing():
-            values = [(value, video_id) for video_id, value in bias.items()]
-            self._catalogue.sql.executemany("UPDATE video SET bias = ? WHERE video_id = ?", values)
-
     def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
         """Set `Facts.tags` of some videos."""
         with self._writing() as catalogue:
