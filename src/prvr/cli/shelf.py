@@ -202,6 +202,7 @@ def _of_video(folder: Path, video: ShelfVideo) -> tuple[list[tuple[str, str]], d
         ("sound", more.get("sound", "")),
         ("vectors", f"{frames} of frames" + (f", {clips} of clips" if clips else "")),
         ("subtitles", more.get("subtitles_said", "")),
+        ("notes", "; ".join(more.get("notes", ()))),
         ("read", _day(video.read_at)),
         ("changed", _day(video.modified)),
         ("tags", _tags(video)),

@@ -211,11 +211,13 @@ def file_facts(folder: Path, video: ShelfVideo) -> dict[str, Any]:
         cut = cut_short(video.path, duration_s=info.duration_s)
     except VideoError as error:
         return {**found, "problem": str(error)}
+    notes += info.notes
     varies = ", varying" if info.variable_rate else ""
     return {
         **found,
         "picture": f"{info.video_codec}, {info.width} x {info.height}, {info.rate:.3g} frames a second{varies}",
         "sound": info.audio_codec or "none",
+        "start_s": round(info.start_s, 3),
         "browser_playable": info.browser_playable,
         "problem": cut.told(video.path) if cut else None,
     }
