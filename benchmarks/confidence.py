@@ -1,21 +1,22 @@
-"""How often an answer that says it is sure is right: the absent-target protocol on a generated world.
+"""How often an answer that says it is sure is right: the absent-target protocol, by the length of the query.
 
 .venv/bin/python benchmarks/confidence.py --size demo --seeds 4 [--videos 40] [--run RUN] [--root DIR]
 .venv/bin/python benchmarks/confidence.py --pack DIR --run RUN      # simulated features, and a run trained on them
 
-Half of the test videos are the library; the queries of the others have no target (those that one of the library's
-events answers truly are left out). Foreign queries are everyday sentences and strings of letters, of which the banks
-hold none. Prints a Markdown table: the captions of train videos are the home bank `log`, sentences of a world that
-nobody uses the one called `shipped`; other rows are `log` without one part or with more of it.
+Part of the test videos is the library; the queries of the others have no target (those that one of the library's
+events answers truly are left out). Short and middle queries of the world say some attributes of an event, and whether
+the library shows them is known; those of a pack are pieces of its captions. Foreign queries are everyday phrases and
+strings of letters, of which the banks hold none. The home bank are captions of train videos. Prints a Markdown table.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from random import Random
 from statistics import mean
 from typing import NamedTuple
 
@@ -29,56 +30,43 @@ from prvr.core.vectors import unit_queries
 from prvr.data.folder import DataFolder
 from prvr.data.simulate import TextEncoder, hashed_words
 from prvr.data.world import generate_features, true_similarity, world_queries
+from prvr.data.world.acts import Script
+from prvr.data.world.script import check_size, split_of, world_script
+from prvr.data.world.vocabulary import ACTIONS, COLOUR_WORDS, TEXTURE_WORDS
 from prvr.encoders.world import load_world_encoder
 from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.exact import ExactIndex
 from prvr.ranker.ranker import Ranker, open_run, zero_shot
-from prvr.search import confidence
 from prvr.search.background import letters
 from prvr.search.calibration import calibrate
 from prvr.search.judge import Judge
+from prvr.search.words import SIZES, cut, kind_of, size_of
 
 WHO = ("my sister", "a dog", "two old men", "the teacher", "a girl in boots", "a neighbour", "our cat", "a waiter")
 DOES = ("opens a present", "climbs over the fence", "sings in the kitchen", "waits for the bus", "paints the door")
 WHEN = ("on a rainy day", "before breakfast", "at the party", "in the old garden", "after school")
+LOOKS = tuple(word for table in (COLOUR_WORDS, TEXTURE_WORDS) for words in table.values() for word in words)
+THINGS = ("umbrella", "sofa", "bicycle", "wedding cake", "guitar", "suitcase", "kitten", "fire engine")
+SCENES = ("in the desert", "at night", "in the woods", "at sea", "downtown", "in the mountains")
 
 
 class Row(NamedTuple):
-    """What is measured, percent but for AUROC."""
+    """What is measured of queries of one size, percent but for AUROC and numbers of queries."""
 
-    removed_5: float  # queries without a target that are called confident, at nominal 5 %
-    removed_1: float
-    everyday_5: float  # foreign queries whose topic is accepted
+    absent: float  # number of queries without a target
+    confident_5: float  # of those without a target, called confident at nominal 5 %
+    confident_1: float
+    everyday_5: float  # everyday phrases whose topic is accepted
     everyday_1: float
+    in_common_5: float  # the same of such that share a word with the library: a pink umbrella
+    in_common_1: float
     letters_5: float
+    letters_1: float
+    present: float  # number of queries with a target
+    answered: float  # of those with a target, not `nothing found`
     found_5: float  # right video first and called confident
-    found_true_5: float  # the same where the threshold gives exactly 5 % of the removed
-    raw_true_5: float  # the same for the bare cosine
-    auroc: float  # present over removed
-    raw_auroc: float
-    topic: float  # queries with a target whose topic is accepted
-    r1: float
-    raw_r1: float
-    r10: float
-    raw_r10: float
-
-
-class Case(NamedTuple):
-    """One way to calibrate."""
-
-    name: str
-    shipped: bool = False  # home bank: sentences of another world instead of captions of train videos
-    strength: float | None = None  # of the bias; None: the default
-    t_norm: bool = False
-
-
-CASES = (
-    Case("home bank `log`"),
-    Case("home bank `shipped`", shipped=True),
-    Case("no bias", strength=0.0),
-    Case("bias 0.75", strength=0.75),
-    Case("t-norm", t_norm=True),
-)
+    auroc: float  # present over absent, by p_instance
+    r1: float  # a right video first
 
 
 def main() -> None:
@@ -96,19 +84,22 @@ def main() -> None:
             protocol = Protocol(of_pack(args.pack, args.run))
         else:
             protocol = Protocol(of_world(args.root or Path(temporary), args.size, args.run))
-        head = "| | " + " | ".join(Row._fields) + " |"
-        videos = args.videos or len(protocol.video_ids) // 2
-        print(
-            f"{videos} of {len(protocol.video_ids)} test videos, {len(protocol.queries)} queries, {args.seeds} draws\n"
-        )
-        print(head, "|" + " --- |" * (len(Row._fields) + 1), sep="\n")
-        # sentences of a home that is shipped are of the generated world
-        for case in [case for case in CASES if not (args.pack and case.shipped)]:
-            rows = [protocol.measure(seed, case, args.videos) for seed in range(args.seeds)]
-            means = [mean(column) for column in zip(*rows, strict=True)]
-            pairs = zip(Row._fields, means, strict=True)
-            cells = [f"{value:.3f}" if "auroc" in name else f"{value:.1f}" for name, value in pairs]
-            print(f"| {case.name} | " + " | ".join(cells) + " |", flush=True)
+    videos = args.videos or len(protocol.video_ids) // 2
+    print(f"{videos} of {len(protocol.video_ids)} test videos, {args.seeds} draws\n")
+    print("| words | " + " | ".join(Row._fields) + " |", "|" + " --- |" * (len(Row._fields) + 1), sep="\n")
+    draws = [protocol.measure(seed, videos) for seed in range(args.seeds)]
+    for size, (fewest, most) in enumerate(SIZES):
+        means = [mean(column) for column in zip(*(rows[size] for rows in draws), strict=True)]
+        pairs = zip(Row._fields, means, strict=True)
+        cells = [f"{value:.3f}" if name == "auroc" else f"{value:.1f}" for name, value in pairs]
+        print(f"| {fewest} to {most} | " + " | ".join(cells) + " |", flush=True)
+
+
+class Asked(NamedTuple):
+    """A query, and which videos show what it says."""
+
+    text: str
+    shown_in: frozenset[str]
 
 
 class Material(NamedTuple):
@@ -117,25 +108,60 @@ class Material(NamedTuple):
     trained: Ranker
     spec: EncoderSpec
     encode: Callable[[list[str]], TextFeatures]
-    queries: list[Query]
+    unknown_words: Callable[[str], Sequence[str]]
+    queries: list[Asked]
     home: list[str]  # sentences of the domain that no video of the library shows
+    video_ids: list[str]
     read: Callable[[str], VideoFeatures]
-    same: Tensor  # (Q, Q) one event answers the other's query
 
 
 def of_world(root: Path, size: str, run: Path | None) -> Material:
     """A generated world and the bundled encoder."""
     encoder = load_world_encoder()
     queries = world_queries(size, 0, "test")
+    scripts = [world_script(size, 0, index) for index in range(check_size(size)) if split_of(index) == "test"]
     return Material(
         trained=open_run(run) if run else zero_shot(encoder.spec),
         spec=encoder.spec,
         encode=encoder.encode_texts,
-        queries=queries,
+        unknown_words=encoder.unknown_words,
+        queries=[*captions(queries, true_similarity(queries) > 0.999), *attributes(scripts)],
         home=[query.text for query in world_queries(size, 0, "train")][:3000:2][:600],
+        video_ids=list(dict.fromkeys(query.video_id for query in queries)),
         read=generate_features(root, encoder, size=size).read,
-        same=true_similarity(queries) > 0.999,
     )
+
+
+def captions(queries: Sequence[Query], same: Tensor) -> list[Asked]:
+    """Whole sentences. same (Q, Q): one event answers the other's query."""
+    owners = [query.video_id for query in queries]
+    rows = [frozenset(owners[i] for i in row.nonzero().flatten().tolist()) for row in same]
+    return [Asked(query.text, row) for query, row in zip(queries, rows, strict=True)]
+
+
+def attributes(scripts: Sequence[Script]) -> list[Asked]:
+    """Queries of one to five words that say some attributes of somebody, and all videos in which somebody has them."""
+    shown: dict[str, set[str]] = {}
+    for script in scripts:
+        for act in (*script.events, *script.extras):
+            done = verb(act.action) if act in script.events and len(act.actors) == 1 else ""
+            for shape, colour, texture in ((one.shape, one.colour, one.texture) for one in act.actors):
+                texts = [shape, f"{colour} {shape}", f"{texture} {shape}", f"a {colour} {shape}"]
+                texts += [f"{texture} {colour} {shape}", f"a {texture} {colour} {shape}"]
+                texts += [
+                    f"{shape} {done}",
+                    f"a {shape} {done}",
+                    f"{colour} {shape} {done}",
+                    f"a {colour} {shape} {done}",
+                ]
+                for text in texts if done else texts[:6]:
+                    shown.setdefault(text, set()).add(script.video_id)
+    return [Asked(text, frozenset(videos)) for text, videos in shown.items()]
+
+
+def verb(action: str) -> str:
+    """Its plainest form, without whom it is done to."""
+    return ACTIONS[action][0].third.replace(" {}", "").split()[0]
 
 
 def of_pack(folder: Path, run: Path) -> Material:
@@ -146,15 +172,19 @@ def of_pack(folder: Path, run: Path) -> Material:
         name=words.name, revision="0" * 12, width=words.width, image_size=(1, 1), mean=(0, 0, 0), std=(1, 1, 1),
         crop=False, token_limit=77,
     )  # fmt: skip
-    texts = [query.text.lower() for query in queries]
+    shown: dict[str, set[str]] = {}
+    for query in queries:
+        for text in (query.text.lower(), *(cut(query.text.lower(), size) for size in range(len(SIZES) - 1))):
+            shown.setdefault(text, set()).add(query.video_id)
     return Material(
         trained=open_run(run),
         spec=spec,
         encode=hashed_rows(words),
-        queries=queries,
+        unknown_words=lambda _: (),
+        queries=[Asked(text, frozenset(videos)) for text, videos in shown.items() if text],
         home=[query.text for query in data.queries("train")][:3000:2][:600],
+        video_ids=list(dict.fromkeys(query.video_id for query in queries)),
         read=data.source.read,
-        same=torch.tensor([[one == other for other in texts] for one in texts]),
     )
 
 
@@ -170,92 +200,116 @@ def hashed_rows(words: TextEncoder) -> Callable[[list[str]], TextFeatures]:
     return encode
 
 
+def everyday(size: int) -> list[str]:
+    """Phrases of a size about daily life."""
+    pieces = (" ".join(parts) for parts in product(WHO, DOES, WHEN))
+    nouns = (*WHO, *THINGS)
+    found = [*nouns, *(f"{a} and {b}" for a, b in product(nouns, nouns)), *pieces]
+    found += [*(f"{a} {b}" for a, b in product(WHO, DOES)), *(f"{a} {b}" for a, b in product(WHO, WHEN))]
+    return _drawn(found, size)
+
+
+def in_common(size: int) -> list[str]:
+    """Phrases of a size about things of daily life that look, or are where, things of the library are."""
+    frames = ("{look} {thing}", "a {look} {thing}", "the {thing} {scene}", "my {look} {thing} {scene}")
+    parts = product((*frames, "there is a {look} {thing} {scene} today"), LOOKS, THINGS, SCENES)
+    return _drawn([frame.format(look=look, thing=thing, scene=scene) for frame, look, thing, scene in parts], size)
+
+
+def _drawn(texts: Iterable[str], size: int) -> list[str]:
+    fitting = [text for text in dict.fromkeys(texts) if size_of(text) == size]
+    return Random("drawn").sample(fitting, min(300, len(fitting)))
+
+
+class Chances(NamedTuple):
+    """What is known of the best hit of each of some queries."""
+
+    topic: Tensor  # (Q,)
+    instance: Tensor  # (Q,)
+
+    def share(self, nominal: int, *, confident: bool = False) -> float:
+        """Percent that are accepted at a nominal percentage."""
+        level = nominal / 100
+        return share((self.topic <= level) & (self.instance <= level) if confident else self.topic <= level)
+
+
 class Protocol:
     """One library's worth of videos and queries, its vectors made once."""
 
     def __init__(self, material: Material) -> None:
-        self.trained, self.spec, self.encode, self.queries, self.home, read, self.same = material
-        self.video_ids = list(dict.fromkeys(query.video_id for query in self.queries))
-        videos = [read(video_id) for video_id in self.video_ids]
+        self.material, self.trained = material, material.trained
+        self.video_ids = material.video_ids
+        videos = [material.read(video_id) for video_id in self.video_ids]
         chunks = [self.trained.banks(videos[at : at + 64]) for at in range(0, len(videos), 64)]
         self.banks: list[Bank] = [bank for chunk in chunks for bank in chunk]
         self.durations = [video.duration_s for video in videos]
-        self.vectors = self.embed([query.text for query in self.queries])
-        self.own = torch.tensor([self.video_ids.index(query.video_id) for query in self.queries])
-        self.everyday = self.embed([" ".join(parts) for parts in product(WHO, DOES, WHEN)])
-        self.letters = self.embed(letters(300, seed="benchmark"))
+        self.vectors: Mapping[str, Tensor] = {}
+        self.foreign = [
+            (everyday(size), in_common(size), letters(300, size=size, seed="benchmark")) for size in range(len(SIZES))
+        ]
+        texts = [one.text for one in material.queries]
+        texts += [text for kinds in self.foreign for some in kinds for text in some]
+        self.vectors = dict(zip(texts, self.embed(texts), strict=True))
 
     def embed(self, texts: list[str]) -> Tensor:
         """Q sentences -> (Q, D)."""
         parts = [texts[at : at + 512] for at in range(0, len(texts), 512)]
+        encode, model = self.material.encode, self.trained.model
         with torch.inference_mode():
-            return torch.cat([self.trained.model.encode_queries(unit_queries(self.encode(part))) for part in parts])
+            return torch.cat([model.encode_queries(unit_queries(encode(part))) for part in parts])
 
-    def measure(self, seed: int, case: Case, size: int | None) -> Row:
-        """One library drawn, calibrated and asked."""
+    def measure(self, seed: int, videos: int) -> list[Row]:
+        """One library drawn, calibrated and asked -> a row a size of query."""
         order = torch.randperm(len(self.video_ids), generator=torch.Generator().manual_seed(seed))
-        chosen = order[: size or len(order) // 2].sort().values
         header = IndexHeader(
-            encoder=self.spec,
+            encoder=self.material.spec,
             model=self.trained.fingerprint or ZERO_SHOT,
             width=self.trained.width,
             clip_weight=self.trained.model.clip_weight,
         )
         index = ExactIndex(header)
-        for v in chosen.tolist():
+        for v in order[:videos].sort().values.tolist():
             index.add(self.video_ids[v], self.banks[v], facts=Facts(duration_s=self.durations[v]))
-        default = confidence.STRENGTH
-        confidence.STRENGTH = default if case.strength is None else case.strength
-        calibrate(index, self.embed, encoder=self.spec, home=() if case.shipped else self.home, t_norm=case.t_norm)
-        confidence.STRENGTH = default
+        spec, unknown, home = self.material.spec, self.material.unknown_words, self.material.home
+        calibrate(index, self.embed, encoder=spec, unknown_words=unknown, home=home)
         judge = Judge.of(index)
         assert judge is not None, "the library is too small to be calibrated"
-        present = torch.isin(self.own, chosen)
-        twin = (self.same & present[None]).any(1)
-        return self._row(index, judge, present, ~present & ~twin)
+        return [self._row(index, judge, size) for size in range(len(SIZES))]
 
-    def _row(self, index: ExactIndex, judge: Judge, present: Tensor, absent: Tensor) -> Row:
-        ids, raw = index.score_all(self.vectors)
-        less = raw - judge.bias(ids)
-        column = torch.tensor(
-            [ids.index(query.video_id) if query.video_id in index.versions else 0 for query in self.queries]
+    def _row(self, index: ExactIndex, judge: Judge, size: int) -> Row:
+        library = index.versions.keys()
+        queries = [one for one in self.material.queries if size_of(one.text) == size]
+        present, absent = ([one for one in queries if bool(one.shown_in & library) == there] for there in (True, False))
+        ids, scores = index.score_all(torch.stack([self.vectors[one.text] for one in present]))
+        first = torch.tensor(
+            [ids[v] in one.shown_in for v, one in zip(scores.argmax(1).tolist(), present, strict=True)]
         )
-        rank, raw_rank = (ranks(scores[present], column[present]) for scores in (less, raw))
-        best, raw_best = less.amax(1), raw.amax(1)
-        topic, instance = self._chances(judge, self.vectors, best)
-        foreign = [
-            self._chances(judge, queries, (index.score_all(queries)[1] - judge.bias(ids)).amax(1))[0]
-            for queries in (self.everyday, self.letters)
-        ]
-        first, raw_first = rank == 1, raw_rank == 1
+        there, missing = (self._chances(index, judge, [one.text for one in part]) for part in (present, absent))
+        daily, common, strings = (self._chances(index, judge, texts) for texts in self.foreign[size])
         return Row(
-            removed_5=share(instance[absent] <= 0.05),
-            removed_1=share(instance[absent] <= 0.01),
-            everyday_5=share(foreign[0] <= 0.05),
-            everyday_1=share(foreign[0] <= 0.01),
-            letters_5=share(foreign[1] <= 0.05),
-            found_5=share((instance[present] <= 0.05) & first),
-            found_true_5=share((-instance[present] > torch.quantile(-instance[absent], 0.95)) & first),
-            raw_true_5=share((raw_best[present] > torch.quantile(raw_best[absent], 0.95)) & raw_first),
-            auroc=separation(-instance[present], -instance[absent]),
-            raw_auroc=separation(raw_best[present], raw_best[absent]),
-            topic=share(topic[present] <= 0.05),
+            absent=len(absent),
+            confident_5=missing.share(5, confident=True),
+            confident_1=missing.share(1, confident=True),
+            everyday_5=daily.share(5),
+            everyday_1=daily.share(1),
+            in_common_5=common.share(5),
+            in_common_1=common.share(1),
+            letters_5=strings.share(5),
+            letters_1=strings.share(1),
+            present=len(present),
+            answered=share(there.topic <= 0.05),
+            found_5=share((there.topic <= 0.05) & (there.instance <= 0.05) & first),
+            auroc=separation(-there.instance, -missing.instance),
             r1=share(first),
-            raw_r1=share(raw_first),
-            r10=share(rank <= 10),
-            raw_r10=share(raw_rank <= 10),
         )
 
-    def _chances(self, judge: Judge, queries: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
-        topic, instance = judge.chances(queries, best[:, None])
-        assert topic is not None
-        assert instance is not None
-        return topic[:, 0], instance[:, 0]
-
-
-def ranks(scores: Tensor, own: Tensor) -> Tensor:
-    """scores (Q, V), own (Q,) -> (Q,) the rank of each query's own video, ties counting against it."""
-    return (scores >= scores.gather(1, own[:, None])).sum(1)
+    def _chances(self, index: ExactIndex, judge: Judge, texts: Sequence[str]) -> Chances:
+        best = index.score_all(torch.stack([self.vectors[text] for text in texts]))[1].amax(1)
+        kinds = [kind_of(text, self.material.unknown_words) for text in texts]
+        found = [judge.judge([kind], score[None, None])[0] for kind, score in zip(kinds, best, strict=True)]
+        pairs = [(one.p_topic, 1.0 if one.p_instance is None else one.p_instance) for one in found]
+        topic, instance = torch.tensor(pairs, dtype=torch.float64).T
+        return Chances(topic, instance)
 
 
 def share(true: Tensor) -> float:

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 
-from prvr.core.facts import Facts
-from prvr.core.types import Bank, Cue, EncoderSpec
+from prvr.core.facts import Cue, Facts
+from prvr.core.types import Bank, EncoderSpec
 from prvr.index import embedded, upkeep, view
 from prvr.index.base import IndexHeader
 from prvr.index.embedded import EmbeddedIndex

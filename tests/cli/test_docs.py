@@ -16,8 +16,11 @@ import pytest
 
 from prvr.cli import build_parser, main
 from prvr.data.annotations import read_queries
+from tests.encoders import make_models
+from tests.encoders.hub import ask, local_hub
 
 ROOT = Path(__file__).parents[2]
+siglip_folder = make_models.siglip_folder
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -129,7 +132,7 @@ def test_the_five_lines_of_python_do_what_they_say(
     (code,) = blocks(ROOT / page, "python")
     for printed, here in (
         ("~/Videos", str(mine / "videos")),
-        ("openai/clip-vit-base-patch32", "world"),
+        ("siglip2-b16", "world"),
         ("a dog jumps into the pool", "a red ball bounces"),
         ("dog.mp4", str(tmp_path / "dog.mp4")),
     ):
@@ -141,15 +144,20 @@ def test_the_five_lines_of_python_do_what_they_say(
 
 
 def test_the_shell_lines_of_the_readme_do_what_they_say(
-    mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mine: Path, siglip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("PRVR_DATA", str(tmp_path))
+    """As printed, against a hub on this machine whose model of that name is a tiny one."""
+    monkeypatch.setenv("PRVR_DATA", str(tmp_path / "data"))
+    shutil.copytree(mine / "videos", tmp_path / "Videos")
     commands = next(block for block in blocks(ROOT / "README.md", "console") if "prvr index" in block)
     lines = [line.removeprefix("$ prvr ") for line in commands.splitlines()]
-    assert len(lines) == 5
-    for line in lines:
-        words = shlex.split(line.replace("~/Videos", str(mine / "videos")), comments=True)
-        assert main([word.replace("openai/clip-vit-base-patch32", "world") for word in words]) == 0, line
+    assert len(lines) == 7
+    with local_hub({"google/siglip2-base-patch16-224": siglip_folder}) as hub:
+        ask(monkeypatch, hub.url, cache=tmp_path / "cache")
+        for line in lines:
+            words = shlex.split(line.replace("~/Videos", str(tmp_path / "Videos")), comments=True)
+            assert main(words) == 0, line
+    assert ": your default model" in capsys.readouterr().err
 
 
 def test_a_world_of_features_is_made_as_the_docs_say(tmp_path: Path) -> None:

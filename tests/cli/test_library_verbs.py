@@ -211,7 +211,7 @@ def test_an_index_answers_until_the_one_in_its_place_is_whole(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("prvr.search.replacing.calibrate_index", stop)
+        patch.setattr("prvr.search.replacing.make_ready", stop)
         assert run("index", "--replace", "--index", "idx", "--encoder", "hues", "--yes")[0] == 130
     assert "colours" in json.loads(run("info", "--index", "idx", "--json")[1])["encoder"]
     assert len(json.loads(run("search", "red", "--index", "idx", "--json")[1])[0]["hits"]) == 3

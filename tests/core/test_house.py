@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": BENCH,
     "index": {"core"},
     "search": PRODUCT | {"data.annotations", "data.world"},
-    "service": {"core", "video", "search", "encoders.catalogue"},
+    "service": {"core", "video", "subtitles", "search", "encoders.catalogue"},
     "serve": {"core", "service"},
     "reproduce": BENCH | {"runs"},
     "cli": BENCH | PRODUCT | {"runs", "search", "service", "serve", "reproduce", "demo", "doctor"},

@@ -12,8 +12,24 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import pytest
+
 COMMIT = "c0ffee" * 6 + "c0ff"
 LARGE = 10_000  # bytes from which a file is listed with its SHA-256, as the hub does
+
+
+NOBODY = "http://127.0.0.1:9"
+
+
+def ask(monkeypatch: pytest.MonkeyPatch, url: str, *, cache: Path | None = None) -> None:
+    """Let the hub's client ask there, and keep what it caches in a folder of the test."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+    if cache:
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
 
 
 @dataclass

@@ -16,7 +16,7 @@ from prvr.core.places import models_folder
 from prvr.encoders import catalogue
 from prvr.encoders.loading import load_encoder
 from tests.encoders import make_models
-from tests.encoders.hub import LocalHub, local_hub
+from tests.encoders.hub import NOBODY, LocalHub, ask, local_hub
 
 clip_folder = make_models.clip_folder
 NAME, SOURCE = "clip-b32", "openai/clip-vit-base-patch32"  # the known one that a tiny model stands in for
@@ -28,25 +28,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from huggingface_hub import constants, file_download
 
     monkeypatch.setenv("PRVR_DATA", str(tmp_path / "home"))
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 10_000)
     monkeypatch.setattr(file_download, "time", type("Impatient", (), {"sleep": lambda _: None}))
-    at(monkeypatch, "http://127.0.0.1:9")
+    ask(monkeypatch, NOBODY, cache=tmp_path / "cache")
     return tmp_path / "home"
-
-
-def at(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    from huggingface_hub import constants
-
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
 
 
 @pytest.fixture
 def hub(clip_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
     with local_hub({SOURCE: clip_folder, "org/Other": clip_folder}) as hub:
-        at(monkeypatch, hub.url)
+        ask(monkeypatch, hub.url)
         yield hub
 
 
@@ -142,7 +133,7 @@ def test_a_hub_that_goes_away_in_the_middle(hub: LocalHub, monkeypatch: pytest.M
 
     def gone(url: str, *args: Any, **options: Any) -> None:
         if "model.safetensors" in url:
-            url = url.replace(hub.url, "http://127.0.0.1:9")
+            url = url.replace(hub.url, NOBODY)
         real(url, *args, **options)
 
     with monkeypatch.context() as patch:
@@ -194,7 +185,7 @@ def test_carried_to_a_machine_without_a_network(
     stick = tmp_path / "stick"
     carried = catalogue.get(NAME, to=stick)
     assert (carried, catalogue.on_disk(NAME)) == (stick / NAME, None)
-    at(monkeypatch, "http://127.0.0.1:9")
+    ask(monkeypatch, NOBODY)
     assert catalogue.import_folder(carried).name == NAME
     assert catalogue.get(NAME) == catalogue.on_disk(SOURCE)
     assert load_encoder(NAME, device="cpu").spec.revision == load_encoder(str(clip_folder), device="cpu").spec.revision

@@ -12,12 +12,14 @@ import av
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from prvr.core.errors import FeatureError, VideoError
 from prvr.features.extract import Progress, encode_video, extract
 from prvr.features.store import FeatureStore
 from prvr.video.decode import sample_frames
-from prvr.video.probe import probe
+from prvr.video.probe import READING, probe
 from tests.features.make import COLOURS, ColourEncoder
 from tests.fresh import Fresh
 from tests.serve.conftest import until
@@ -194,3 +196,27 @@ def test_progress_tells_how_fast(library: Path, tmp_path: Path) -> None:
     extract([library], ColourEncoder(), tmp_path / "out", on_progress=lambda now: seen.append((now.done, now.total)))
     assert seen[-1] == (3, 3)
     assert seen == sorted(seen)
+
+
+def test_what_an_earlier_prvr_read_otherwise_is_read_again(tmp_path: Path) -> None:
+    """Features of before say nothing of how they were made; those that are still right are looked at once."""
+    root, out = tmp_path / "videos", tmp_path / "out"
+    paint(root / "same.mp4", "red", "green")
+    write_video(root / "late.mp4", steps(2, 5), offset_s=5)
+    write_video(root / "field.mp4", steps(2, 5), interlaced=True)
+    done = extract([root], ColourEncoder(), out)
+    for entry in done.entries:
+        stored = done.store.path_of(entry.video_id)
+        with safe_open(stored, framework="pt") as file:
+            known = {key: value for key, value in file.metadata().items() if key not in ("reading", "confirmed")}
+            save_file({key: file.get_tensor(key) for key in ("features", "times")}, stored, known)
+    again = extract([root], ColourEncoder(), out)
+    assert (again.kept, sorted(again.made)) == (("same.mp4",), ["field.mp4", "late.mp4"])
+    assert [(one.video_id, one.reading, one.confirmed) for one in again.entries] == [
+        ("field.mp4", READING, READING),
+        ("late.mp4", READING, READING),
+        ("same.mp4", 1, READING),
+    ]
+    assert again.store.read("late.mp4").times[0] == 5
+    assert again.store.read("same.mp4").features.shape == (2, 3)
+    assert extract([root], ColourEncoder(), out).made == ()

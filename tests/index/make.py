@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from prvr.core.facts import Facts
-from prvr.core.types import Bank, Cue, EncoderSpec
+from prvr.core.facts import Cue, Facts
+from prvr.core.types import Bank, EncoderSpec
 from prvr.index.base import IndexHeader, Video
 
 SPEC = EncoderSpec(

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from prvr.core.errors import IndexFolderError
-from prvr.core.facts import Where
-from prvr.core.types import Cue
+from prvr.core.facts import Cue, Where
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import exists, header_of, open_index
 from prvr.index.segments import VectorForm
 from prvr.ranker.ranker import zero_shot
-from prvr.search.indexing import Indexing, build_index, locate, repair, verify
+from prvr.search.indexing import Indexing, build_index, repair, verify
+from prvr.search.places import locate
 from tests.features.make import ColourEncoder
 from tests.features.test_extract import paint
 

@@ -108,14 +108,12 @@ def test_every_engine_follows_the_exact_one(engine: Index, tmp_path: Path, reque
         both(lambda index, v=v: index.remove(f"{v:03}"))  # type: ignore[misc]
     both(lambda index: index.remove("never there"))
     agree()
-    both(lambda index: index.put_bias({"001": 0.25, "003": -0.5, "no such": 1.0}))
     both(lambda index: index.put_tags({"001": ["a", "b"], "003": [], "no such": ["a"]}))
     both(lambda index: index.put_note("state", '{"a": "é"}'))
     both(lambda index: index.put_note("state", '{"b": 2}'))
     assert (engine.note("state"), engine.note("none")) == ('{"b": 2}', None)
     for index in (judge, engine):
         assert {name: index.facts(name) for name in judge.versions} == index.all_facts()
-    assert engine.facts("001").bias == 0.25
     with pytest.raises(IndexFolderError, match="005: no such video in the index"):
         engine.facts("005")
     with pytest.raises(IndexFolderError, match="005: no such video in the index"):

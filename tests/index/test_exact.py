@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,8 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
-from prvr.core.facts import Facts, Where
-from prvr.core.types import Bank, Cue
+from prvr.core.facts import Cue, Facts, Where
+from prvr.core.types import Bank
 from prvr.index.base import Index
 from prvr.index.exact import ExactIndex
 from tests.index.make import bank, header
@@ -81,16 +82,32 @@ def test_add_replaces_and_remove_forgets() -> None:
 
 
 def test_words_by_hand() -> None:
-    """Of 5 passages `dog` is in 2 and `pool` in 2: each tells log(1 + 5/2)."""
+    """Of 5 passages `dog` is in 2, `pool` in 2, `cat` in none; a word tells log(1 + (5 - n + 1/2) / (n + 1/2))."""
     index = ExactIndex(header())
     index.add("beach.mp4", bank(1, 1), cues=[Cue(1, 2, "A dog!"), Cue(3, 4, "The Pool, a DOG")])
-    index.add("Pöol.mp4", bank(1, 1), cues=[Cue(5, 6, "nothing")])
-    both, name = index.words("dog pool", k=5)
-    dog, pool = torch.log1p(torch.tensor([5 / 2, 5 / 2])).tolist()
+    index.add("Pöol.mp4", bank(1, 1), cues=[Cue(5, 6, "nothing of the kind")])
+    both, name = index.words("the dog of a pool", k=5)
     assert (both.video_id, both.cues) == ("beach.mp4", (Cue(3, 4, "The Pool, a DOG"), Cue(1, 2, "A dog!")))
     assert (name.video_id, name.cues) == ("Pöol.mp4", ())
-    assert [both.score, name.score] == pytest.approx([1, pool / (dog + pool)])
+    assert [both.score, name.score] == pytest.approx([1, 0.5])
+    (hit,) = index.words("dog cat", k=5)
+    dog, cat = math.log1p(3.5 / 2.5), math.log1p(5.5 / 0.5)
+    assert hit.score == pytest.approx(dog / (dog + cat)), "a word that nobody says counts against all"
     assert index.words("cat", k=5) == []
+    assert index.words("the of a", k=5) == [], "function words decide nothing"
+
+
+def test_of_equal_words_the_shorter_line_and_the_rarer_word_win() -> None:
+    index = ExactIndex(header())
+    index.add("a", bank(1, 1), cues=[Cue(1, 2, "there is a very long line about a dog and his many other friends")])
+    index.add("b", bank(1, 1), cues=[Cue(1, 2, "a dog")])
+    index.add("c", bank(1, 1), cues=[Cue(1, 2, "a ferret")])
+    assert [hit.video_id for hit in index.words("dog", k=5)] == ["b", "a"]
+    assert [hit.video_id for hit in index.words("dog ferret", k=5)] == ["c", "b", "a"]
+    assert not any(hit.named for hit in index.words("ferret", k=5)), "among so few nothing is a name"
+    for number in range(200):
+        index.add(f"x{number}", bank(1, 1))
+    assert index.words("ferret", k=5)[0].named
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,25 +21,28 @@ from prvr.core.types import Query
 from prvr.index.base import Index
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
-from prvr.search.background import COUNTS
-from prvr.search.calibration import NOTE, Calibrated, CalibrationState, calibrate
-from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, STRENGTH, UNCALIBRATED
+from prvr.search.calibration import NOTE, Calibrated, CalibrationState, calibrate, outdated
+from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, UNCALIBRATED
 from prvr.search.judge import Judge
+from prvr.search.words import ALL, NONE, SIZES, Kind, size_of
 from tests.index.make import SPEC, bank, header, unit
 
 WIDTH = 32
-HOME = [f"home {number}" for number in range(240)]
+HOME = [f"home sentence number {number} is long" for number in range(240)]
+LONG = Kind(2, ALL)
 CENTRE = torch.nn.functional.normalize(torch.ones(WIDTH), dim=0)
 
 
 def embed(texts: list[str]) -> Tensor:
     """Sentences to vectors: those at home lie near where all videos lie, others anywhere."""
-    rows = []
-    for text in texts:
-        generator = torch.Generator().manual_seed(zlib.crc32(text.encode()))
-        noise = torch.nn.functional.normalize(torch.randn(WIDTH, generator=generator), dim=0)
-        rows.append(CENTRE + 0.6 * noise if text.startswith("home") else noise)
-    return torch.stack(rows)
+    return torch.stack([vector_of(text) for text in texts])
+
+
+@cache
+def vector_of(text: str) -> Tensor:
+    generator = torch.Generator().manual_seed(zlib.crc32(text.encode()))
+    noise = torch.nn.functional.normalize(torch.randn(WIDTH, generator=generator), dim=0)
+    return CENTRE + 0.6 * noise if text.startswith("home") else noise
 
 
 def fill(index: Index, numbers: range, *, version: str = "1") -> None:
@@ -67,7 +73,6 @@ def same(one: CalibrationState | None, other: CalibrationState | None) -> None:
     assert one is not None
     assert other is not None
     assert one.versions == other.versions
-    assert one.bias == pytest.approx(other.bias, abs=2e-4)
     assert one.best.keys() == other.best.keys()
     scores, others = ([state.best[row][0] for row in one.best] for state in (one, other))
     assert scores == pytest.approx(others, abs=2e-4)
@@ -75,26 +80,42 @@ def same(one: CalibrationState | None, other: CalibrationState | None) -> None:
     assert len(moved) <= 3, "only where two videos are equal but for rounding"
 
 
+def knows_all(_: str) -> list[str]:
+    return []
+
+
+def calibrated(index: Index, **given: Any) -> Calibrated:
+    return calibrate(index, embed, encoder=given.pop("encoder", SPEC), unknown_words=knows_all, **given)
+
+
 def test_a_state_is_what_the_loop_over_sentences_and_videos_says() -> None:
     index = library(range(31))
-    assert calibrate(index, embed, encoder=SPEC, home=HOME) == Calibrated(31, 31, enough=True)
+    assert calibrated(index, home=HOME) == Calibrated(31, 31, enough=True)
     state = CalibrationState.of(index)
     assert state is not None
     texts = [sentence.text for sentence in state.sentences]
     queries = torch.nn.functional.normalize(embed(texts), dim=1).half().float()
     torch.testing.assert_close(state.queries, queries)
-    assert sum(sentence.kind == "home" for sentence in state.sentences) == len(HOME)
-    assert sum(sentence.null for sentence in state.sentences) == (len(texts) + COUNTS["letters"]) // 2
+    sources = Counter(sentence.source for sentence in state.sentences)
+    assert (sources["home"], sources["letters"]) == (len(HOME), 200)
+    assert 0 < sources["piece"] <= len(HOME)
     scores = {video_id: slow_scores(index, video_id, queries) for video_id in index.versions}
-    for video_id, found in scores.items():
-        liked = sorted((found[row] for row in state.rows(null=False)), reverse=True)[:32]
-        want = STRENGTH * sum(liked) / 32
-        assert state.bias[video_id] == pytest.approx(want, abs=1e-4)
-        assert index.facts(video_id).bias == pytest.approx(want, abs=1e-4)
-    for row in state.rows(null=True)[::17]:
-        value, where = max((scores[video_id][row] - state.bias[video_id], video_id) for video_id in scores)
+    for row in range(0, len(texts), 37):
+        value, where = max((scores[video_id][row], video_id) for video_id in scores)
         assert state.best[row][0] == pytest.approx(value, abs=1e-4)
         assert state.best[row][1] == where
+
+
+def test_what_an_encoder_knows_nothing_of_is_no_background() -> None:
+    """Such sentences are one to it; a query like them is foreign whatever it scores."""
+    index = library()
+    calibrate(index, embed, encoder=SPEC, unknown_words=lambda text: [w for w in text.split() if w != "red"], home=HOME)
+    state, judge = CalibrationState.of(index), Judge.of(index)
+    assert state is not None
+    assert judge is not None
+    assert all("red" in sentence.text.split() for sentence in state.sentences)
+    (judged,) = judge.judge([Kind(1, NONE)], torch.tensor([[99.0]]))
+    assert (judged.confidence, judged.p_topic) == (NOTHING, 1.0)
 
 
 def test_scores_of_banks_are_those_of_the_index() -> None:
@@ -111,29 +132,31 @@ def test_an_update_equals_starting_again(tmp_path: Path) -> None:
     """Videos come, go and change; the embedded engine, whose vectors are half precision."""
     with EmbeddedIndex.create(tmp_path / "index", header(width=WIDTH)) as index:
         fill(index, range(60))
-        assert calibrate(index, embed, encoder=SPEC, home=HOME).compared == 60
-        assert calibrate(index, embed, encoder=SPEC).compared == 0, "nothing is done twice, and the home bank is kept"
+        assert calibrated(index, home=HOME).compared == 60
+        assert calibrated(index).compared == 0, "nothing is done twice, and the home bank is kept"
         index.remove("000", "001", "017")
         fill(index, range(60, 66))
         fill(index, range(20, 23), version="2")
-        assert calibrate(index, embed, encoder=SPEC) == Calibrated(9, 63, enough=True)
+        assert calibrated(index) == Calibrated(9, 63, enough=True)
         updated = CalibrationState.of(index)
         index.put_note(NOTE, "")
-        assert calibrate(index, embed, encoder=SPEC, home=HOME).compared == 63
+        assert calibrated(index, home=HOME).compared == 63
         same(updated, CalibrationState.of(index))
 
 
 def test_what_describes_a_video_does_not_count_for_it() -> None:
     index = library()
-    about = [Query(query_id=str(v), video_id=f"{v % 40:03}", text=f"home {v}") for v in range(240)]
-    calibrate(index, embed, encoder=SPEC, home=about)
+    about = [
+        Query(query_id=str(v), video_id=f"{v % 40:03}", text=f"home sentence number {v} is long") for v in range(240)
+    ]
+    calibrated(index, home=about)
     state = CalibrationState.of(index)
     assert state is not None
     owners = {row: sentence.own for row, sentence in enumerate(state.sentences) if sentence.own}
-    assert len(owners) == 240
+    assert len(owners) > 240, "pieces of a sentence, too"
     assert all(state.best[row][1] != own for row, own in owners.items() if row in state.best)
     fill(index, range(5, 9), version="2")
-    calibrate(index, embed, encoder=SPEC)
+    calibrated(index)
     again = CalibrationState.of(index)
     assert again is not None
     assert all(again.best[row][1] != own for row, own in owners.items() if row in again.best)
@@ -141,17 +164,17 @@ def test_what_describes_a_video_does_not_count_for_it() -> None:
 
 def test_small_or_never_calibrated_or_much_changed_libraries_say_nothing() -> None:
     index = library(range(29))
-    assert calibrate(index, embed, encoder=SPEC) == Calibrated(0, 29, enough=False)
+    assert calibrated(index) == Calibrated(0, 29, enough=False)
     assert Judge.of(index) is None
     fill(index, range(29, 40))
     assert Judge.of(index) is None
-    calibrate(index, embed, encoder=SPEC)
+    calibrated(index)
     assert Judge.of(index) is not None
     fill(index, range(40, 43))
     assert Judge.of(index) is not None, "a few new videos do not matter"
     fill(index, range(43, 50))
     assert Judge.of(index) is None
-    calibrate(index, embed, encoder=SPEC)
+    calibrated(index)
     assert Judge.of(index) is not None
 
 
@@ -160,90 +183,107 @@ def test_a_damaged_note_is_no_calibration_and_is_made_again(note: str) -> None:
     index = library()
     index.put_note(NOTE, note)
     assert Judge.of(index) is None
-    assert calibrate(index, embed, encoder=SPEC).compared == 40
+    assert calibrated(index).compared == 40
 
 
 def test_another_encoder_starts_again() -> None:
     index = library()
-    calibrate(index, embed, encoder=SPEC, home=HOME)
+    calibrated(index, home=HOME)
     other = replace(SPEC, revision="2" * 12)
-    assert calibrate(index, embed, encoder=other).compared == 40
+    assert calibrated(index, encoder=other).compared == 40
     state = CalibrationState.of(index)
     assert state is not None
-    assert not state.rows("home", null=True)
+    assert not [sentence for sentence in state.sentences if sentence.source == "home"]
 
 
 def test_an_index_opened_for_reading_cannot_be_calibrated(tmp_path: Path) -> None:
     with EmbeddedIndex.create(tmp_path, header(width=WIDTH)) as index:
         fill(index, range(30))
     with EmbeddedIndex.open(tmp_path) as index, pytest.raises(IndexFolderError, match="opened for reading"):
-        calibrate(index, embed, encoder=SPEC)
+        calibrated(index)
 
 
 def test_judging_by_two_banks() -> None:
     index = library(range(200))
-    calibrate(index, embed, encoder=SPEC, home=HOME)
+    calibrated(index, home=HOME)
     judge = Judge.of(index)
     assert judge is not None
     target = index.candidate(CENTRE, "007").bank.tokens[2]  # a query that one video answers exactly
-    foreign = -CENTRE
     labels = []
-    for query in (target, foreign):
+    for query in (target, -CENTRE):
         found = index.search(query, k=1)
-        less = torch.tensor([[found[0].score]]) - judge.bias([found[0].video_id])
-        labels.append(judge.judge(query[None], less)[0])
+        labels += judge.judge([LONG], torch.tensor([[found[0].score]]))
     assert labels[0].confidence == CONFIDENT
     assert labels[1].confidence == NOTHING
     assert labels[1].p_topic == 1
+    (short,) = judge.judge([Kind(0, ALL)], torch.tensor([[5.0]]))
+    assert (short.confidence, short.p_instance) == (RELATED, None), "no short sentence is at home here"
     without_home = library(range(200))
-    calibrate(without_home, embed, encoder=SPEC)
+    calibrated(without_home)
     only_foreign = Judge.of(without_home)
     assert only_foreign is not None
-    (judged,) = only_foreign.judge(target[None], torch.tensor([[5.0]]))
+    (judged,) = only_foreign.judge([LONG], torch.tensor([[5.0]]))
     assert (judged.confidence, judged.p_instance) == (RELATED, None)
+
+
+def test_a_query_is_judged_by_sentences_of_its_own_length() -> None:
+    """To this encoder every short text is close to all videos, as to many: what a long one must reach is less."""
+    index = library()
+
+    def short_is_near(texts: list[str]) -> Tensor:
+        return torch.stack(
+            [vector + CENTRE * (size_of(text) == 0) for text, vector in zip(texts, embed(texts), strict=True)]
+        )
+
+    calibrate(index, short_is_near, encoder=SPEC, unknown_words=knows_all)
+    judge = Judge.of(index)
+    assert judge is not None
+    fresh = [[f"{'of ' * (fewest - 1)}x{number}" for number in range(400)] for fewest, _ in SIZES]
+    for size, texts in enumerate(fresh):
+        best = index.score_all(short_is_near(texts))[1].amax(1)
+        p = judge.chances(Kind(size, ALL), best)[0]
+        assert p is not None
+        assert float((p <= 0.05).double().mean()) == pytest.approx(0.05, abs=0.05)
+    short, long = (judge.chances(Kind(size, ALL), torch.tensor([0.6]))[0] for size in (0, 2))
+    assert short is not None
+    assert long is not None
+    assert short > 0.05 > long
 
 
 def test_the_least_sure_of_several_steps_decides_and_p_falls_as_scores_rise() -> None:
     index = library()
-    calibrate(index, embed, encoder=SPEC, home=HOME)
+    calibrated(index, home=HOME)
     judge = Judge.of(index)
     assert judge is not None
-    queries, scores = unit(2, WIDTH), torch.tensor([[0.9, 0.1], [0.2, 0.3]])
-    both = judge.judge(queries, scores)
-    alone = [judge.judge(queries[s : s + 1], scores[s : s + 1]) for s in (0, 1)]
+    kinds, scores = [LONG, Kind(1, ALL)], torch.tensor([[0.9, 0.1], [0.2, 0.3]])
+    both = judge.judge(kinds, scores)
+    alone = [judge.judge(kinds[s : s + 1], scores[s : s + 1]) for s in (0, 1)]
     for i, judged in enumerate(both):
         assert judged.p_topic == max(one[i].p_topic or 0 for one in alone)
-    rising = torch.linspace(-2, 2, 200)[None]
-    for p in judge.chances(queries[:1], rising):
+    for p in judge.chances(LONG, torch.linspace(-2, 2, 200)):
         assert p is not None
-        assert (p[0].diff() <= 0).all()
-
-
-def test_t_norm_takes_out_what_a_sentence_scores_with_everything() -> None:
-    index = library(range(150))
-    calibrate(index, embed, encoder=SPEC, home=HOME)
-    plain = Judge.of(index)
-    assert calibrate(index, embed, encoder=SPEC, t_norm=True).compared == 0
-    normed = Judge.of(index)
-    assert plain is not None
-    assert normed is not None
-    general = CENTRE  # likes every video
-    special = index.candidate(CENTRE, "007").bank.tokens[0] - 0.5 * CENTRE  # likes one
-    found = {}
-    for name, judge in (("plain", plain), ("t-norm", normed)):
-        for query in (general, special):
-            best = index.search(query, k=1)[0]
-            less = torch.tensor([[best.score]]) - judge.bias([best.video_id])
-            found[name, query is general] = judge.judge(query[None], less)[0].p_instance
-    assert (found["t-norm", False] or 0) < (found["t-norm", True] or 0)
-    assert (found["plain", False] or 0) > (found["plain", True] or 0)
+        assert (p.diff() <= 0).all()
 
 
 def test_unknown_is_said_where_there_is_no_null() -> None:
     index = library()
-    calibrate(index, embed, encoder=SPEC)
+    calibrated(index)
     state = CalibrationState.of(index)
     assert state is not None
-    few = tuple(one._replace(null=False) for one in state.sentences)
-    empty = Judge(replace(state, sentences=few), clip_weight=0.4)
-    assert empty.judge(unit(1, WIDTH), torch.tensor([[0.5]]))[0].confidence == UNCALIBRATED
+    few = Judge(replace(state, sentences=state.sentences[:50]))
+    assert few.judge([LONG], torch.tensor([[0.5]]))[0].confidence == UNCALIBRATED
+
+
+def test_an_index_of_before_keeps_its_home_and_says_its_next_step() -> None:
+    """Notes of version 1 held (text, kind, null, own) and a bias of every video."""
+    index = library()
+    rows = [[text, "home", number % 2 == 1, ""] for number, text in enumerate(HOME)]
+    old = {"version": 1, "maker": f"{SPEC.revision} {index.header.model}", "sentences": rows, "bias": {"000": 0.1}}
+    index.put_note(NOTE, json.dumps(old))
+    assert Judge.of(index) is None
+    assert outdated(index)
+    assert calibrated(index).compared == 40
+    assert not outdated(index)
+    state = CalibrationState.of(index)
+    assert state is not None
+    assert [sentence.text for sentence in state.sentences if sentence.source == "home"] == HOME

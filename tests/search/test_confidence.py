@@ -6,20 +6,19 @@ import pytest
 import torch
 
 from prvr.core.types import Hit
-from prvr.search.background import COUNTS, background, letters
+from prvr.search.background import background, in_common, letters
 from prvr.search.confidence import (
     CONFIDENT,
+    FEWEST_FOR_TAIL,
     NOTHING,
     RELATED,
-    STRENGTH,
     UNCALIBRATED,
     Null,
     Tail,
     label,
-    t_norm,
     verdict,
-    video_bias,
 )
+from prvr.search.words import ALL, NONE, SIZES, SOME, Kind, cut, kind_of, size_of
 
 
 def hit(confidence: str) -> Hit:
@@ -81,24 +80,6 @@ def test_false_accepts_of_fresh_sentences_are_what_p_says() -> None:
     assert fifth == pytest.approx(0.002, abs=0.001)
 
 
-def slow_bias(scores: list[list[float]], *, few: int, strength: float) -> list[float]:
-    columns = [sorted((row[v] for row in scores if row[v] > -math.inf), reverse=True) for v in range(len(scores[0]))]
-    return [strength * sum(column[:few]) / max(1, len(column[:few])) for column in columns]
-
-
-def test_bias_is_a_share_of_what_the_background_likes_best() -> None:
-    scores = torch.randn(12, 4)
-    scores[3, 1] = scores[5, 1] = -torch.inf  # these two describe the second video
-    found = video_bias(scores)  # of 12 sentences a quarter
-    assert found.tolist() == pytest.approx(slow_bias(scores.tolist(), few=3, strength=STRENGTH), abs=1e-6)
-
-
-def test_t_norm_by_hand() -> None:
-    anchors = torch.tensor([[1.0, 3.0], [0.0, 4.0]])  # means 2 and 2, deviations sqrt(2) and sqrt(8)
-    found = t_norm(torch.tensor([[4.0], [4.0]]), anchors)
-    torch.testing.assert_close(found, torch.tensor([[2 / 2**0.5], [2 / 8**0.5]]))
-
-
 def test_labels() -> None:
     assert label(None, None) == UNCALIBRATED
     assert label(0.051, 0.001) == NOTHING
@@ -111,15 +92,44 @@ def test_labels() -> None:
 
 
 def test_the_background_is_always_the_same_and_of_every_length() -> None:
-    every = {kind: background(kind) for kind in COUNTS}
-    assert {kind: len(sentences) for kind, sentences in every.items()} == COUNTS
-    assert len({sentence for sentences in every.values() for sentence in sentences}) == sum(COUNTS.values())
-    assert background("long") == every["long"]
-    lengths = {kind: [len(sentence.split()) for sentence in sentences] for kind, sentences in every.items()}
-    assert min(lengths["long"]) >= 7
-    assert max(lengths["short"]) <= 12
-    assert {1, 2, 3} == set(lengths["letters"])
-    assert not set(letters(100)) & set(letters(100, seed="other"))
+    for size, (fewest, most) in enumerate(SIZES):
+        foreign, common, strings = background(size), in_common(size), letters(100, size=size)
+        assert len({*foreign, *common}) == len(foreign) + len(common)
+        assert len(foreign) + len(common) >= FEWEST_FOR_TAIL
+        for texts in (foreign, common, strings):
+            lengths = [len(text.split()) for text in texts]
+            assert fewest <= min(lengths)
+            assert {size_of(text) for text in texts} == {size}
+            assert size == len(SIZES) - 1 or max(lengths) <= most
+        assert not set(strings) & set(letters(100, size=size, seed="other"))
+    assert background(0)[:3] == ("sword maker", "front", "camera upside")
+
+
+def test_what_kind_of_query_a_text_is() -> None:
+    def unknown(text: str) -> list[str]:
+        return [word for word in text.split() if word.lower() not in {"a", "red", "polka-dot", "star", "the", "of"}]
+
+    assert kind_of("star", unknown) == Kind(0, ALL)
+    assert kind_of("A RED star", unknown) == Kind(1, ALL)
+    assert kind_of("a red umbrella", unknown) == Kind(1, SOME)
+    assert kind_of("a polka-dot star", unknown) == Kind(1, ALL)
+    assert kind_of("people dancing at a wedding", unknown) == Kind(1, NONE)
+    assert kind_of("the", unknown) == kind_of("of the", unknown) == Kind(0, NONE), "function words tell nothing"
+    assert kind_of("the of a of the star", unknown) == Kind(2, ALL)
+    assert cut("A red star bounces over the hills again and again.", 1) in (
+        "A red star",
+        "A red star bounces",
+        "red star bounces",
+        "bounces over the hills",
+        "star bounces over the hills",
+        "over the hills",
+        "over the hills again",
+        "the hills again",
+        "hills again and again.",
+        "bounces over the hills again",
+        "the hills again and again.",
+    )
+    assert cut("of the", 1) == ""
 
 
 def test_sentences_that_are_all_alike_to_an_encoder_do_not_stand_out() -> None:

@@ -13,8 +13,9 @@ from prvr.core.types import Encoder
 from prvr.encoders.world import load_world_encoder
 from prvr.index.opening import open_index
 from prvr.ranker.ranker import zero_shot
-from prvr.search.indexing import build_index, locate, repair
+from prvr.search.indexing import build_index, repair
 from prvr.search.keeping import relocate
+from prvr.search.places import locate
 
 
 @pytest.fixture(scope="module")
@@ -95,14 +96,13 @@ def test_a_video_is_told_where_it_lies_now(videos: Path, tmp_path: Path, encoder
     with open_index(index, write=True), pytest.raises(IndexFolderError, match="another prvr process is writing"):
         relocate(index, "w0000.webm", new, trained)
     with open_index(index, write=True) as opened:
-        opened.put_bias({"w0000.webm": 0.25})
         before = opened.facts("w0000.webm")
     repair(index)
     assert files(index)["w0000.webm"] == old  # which is nowhere, but no worse place is known
     assert relocate(index, "w0000.webm", new, trained) == new
     with open_index(index) as opened:
         after = opened.facts("w0000.webm")
-        assert (after.duration_s, after.modified, after.bias) == (before.duration_s, before.modified, 0.25)
+        assert (after.duration_s, after.modified) == (before.duration_s, before.modified)
     assert files(index)["w0000.webm"] == new
     done = build_index([other], index, encoder)
     assert (done.extraction.made, done.extraction.kept, done.added) == ((), ("w0000.webm",), ())

@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from prvr.cli import main
+from prvr.core.facts import Cue
 from prvr.core.text import path_of
-from prvr.core.types import Cue, Encoder
+from prvr.core.types import Encoder
 from prvr.encoders.world import load_world_encoder
 from prvr.features.store import FeatureStore
 from prvr.index.opening import open_index
 from prvr.search.engine import SearchEngine
-from prvr.search.indexing import build_index, locate
+from prvr.search.indexing import build_index
+from prvr.search.places import locate
 from tests.serve.conftest import asking, config_of, of
 from tests.subtitles.make import write_spoken
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import torch
 
 from prvr.core.facts import Facts, Where
-from prvr.core.types import Bank, Hit, Query
-from prvr.data.annotations import write_queries
+from prvr.core.types import Bank
 from prvr.encoders.world import load_world_encoder
 from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 from prvr.ranker.ranker import zero_shot
 from prvr.search.engine import SearchEngine
-from prvr.search.examples import examples
-from prvr.service.holdings import holdings, opening
+from prvr.service.holdings import holdings
 
 
 def filled(folder: Path) -> SearchEngine:
@@ -58,7 +55,7 @@ def test_a_commit_is_another_generation(tmp_path: Path) -> None:
     seen = [reader.generation]
     engine.index.put_note("n", "1")
     seen.append(reader.generation)
-    engine.index.put_bias({"a.mp4": 0.5})
+    engine.index.remove("b.mp4")
     seen.append(reader.generation)
     engine.index.remove("a.mp4")
     seen.append(reader.generation)
@@ -76,40 +73,3 @@ def test_how_videos_are_listed_and_named(tmp_path: Path) -> None:
     elsewhere = replace(held, facts={"x/y.mp4": Facts(path="/films/z.mp4"), "w": Facts(path="below/v.mp4")})
     assert [elsewhere.name(one) for one in elsewhere.facts] == ["z.mp4", "v.mp4"]
     assert [elsewhere.path(one) for one in elsewhere.facts] == ["x/y.mp4", "below/v.mp4"]
-
-
-@pytest.mark.parametrize("place", [".", ".."])
-def test_sentences_that_a_library_can_answer(tmp_path: Path, place: str) -> None:
-    folder = tmp_path / "index"
-    folder.mkdir()
-    known = {f"{number}.mp4": Facts() for number in range(10)}
-    assert examples(folder, known) == ()
-    queries = [
-        Query(query_id=f"{number}-{turn}", video_id=f"{number}.mp4", text=f"text {number} {turn}")
-        for number in range(20)
-        for turn in range(2)
-    ]
-    write_queries(folder / place / "annotations" / "test.jsonl", queries)
-    assert examples(folder, known) == tuple(f"text {number} 1" for number in (0, 1, 3, 5, 6, 8))
-    assert examples(folder, {"3.mp4": Facts()}) == ("text 3 1",)
-    (folder / place / "annotations" / "test.jsonl").write_text("no annotations")
-    assert examples(folder, known) == ()
-
-
-def test_the_page_begins_with_the_first_caption_that_stands_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = filled(tmp_path)
-    held = holdings(engine)
-    assert opening(engine, held) == ""
-    texts = {"a.mp4": "a red circle", "b.mp4": "a blue star", "c.mp4": "a green ring"}
-    queries = [Query(query_id=name, video_id=name, text=text) for name, text in texts.items()]
-    write_queries(tmp_path / "annotations" / "test.jsonl", queries)
-    assert opening(engine, held) == "a red circle"  # nothing is known of how sure an answer is
-    search, words = engine.search, iter(("nothing found", "related", "confident"))
-
-    def judged(asked: str, *, k: int) -> list[Hit]:
-        return [replace(search(asked, k=k)[0], confidence=next(words))]
-
-    monkeypatch.setattr(engine, "search", judged)
-    assert opening(engine, held) == "a blue star"

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,8 @@ from prvr.service.media import Media
 from prvr.video.proxy import make_proxy
 from prvr.video.thumbnail import thumbnail
 from tests.serve.conftest import until
-from tests.video.make import steps, write_sound, write_video
-from tests.video.test_thumbnail import clock
+from tests.video.make import draw_clock, steps, write_sound, write_video
+from tests.video.test_thumbnail import clock, opened
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_what_was_opened_once_is_known_after_a_restart(media: Media, tmp_path: P
     listed = tmp_path / "index" / "serve" / "probes.jsonl"
     until(lambda: listed.read_text().count("\n") == 2)
     with listed.open("a") as file:
-        file.write('not JSON\n[1]\n{"path": 3}\n["cut off')
+        file.write('not JSON\n[1]\n{"path": 3}\n["b.mp4", 1, 2, false, ""]\n["cut off')  # the last but one is of before
     again = Media(tmp_path / "index")
     assert again.state(tmp_path / "a\udcff.mp4") == again.state(tmp_path / "b.mp4") == "playable"
     assert again.shape(tmp_path / "b.mp4") == media.shape(tmp_path / "b.mp4")
@@ -96,7 +97,7 @@ def test_pictures_are_kept_by_file_time_and_width(media: Media, tmp_path: Path) 
     async def ask() -> list[bytes]:
         return [await media.thumbnail(tmp_path / "a.mp4", time, width) for time, width in wanted]
 
-    wanted = [(1.0, 160), (1.04, 160), (2.0, 160), (1.0, 80)]
+    wanted = [(1.0, 160), (1.0004, 160), (2.0, 160), (1.0, 80)]
     pictures = asyncio.run(ask())
     assert [clock(picture) for picture in pictures[:3]] == [1.0, 1.0, 2.0]
     assert pictures[0] == pictures[1] != pictures[3]
@@ -218,3 +219,13 @@ def test_subtitles_beside_a_video(media: Media, tmp_path: Path) -> None:
     )
     assert not spoken.is_any("b.mp4", tmp_path / "b.mp4")
     assert spoken.webvtt("b.mp4", tmp_path / "b.mp4") is None
+
+
+def test_a_picture_has_its_shape_before_the_file_was_opened(media: Media, tmp_path: Path) -> None:
+    """The page asks for pictures at once; what is painted then is kept for good."""
+    write_video(
+        tmp_path / "tv.ts", steps(1, 10), draw=lambda t: draw_clock(t, height=120), pixel_aspect=Fraction(16, 11)
+    )
+    assert media.shape(tmp_path / "tv.ts") is None
+    picture = opened(asyncio.run(media.thumbnail(tmp_path / "tv.ts", 0.5, 160)))
+    assert picture.shape == (82, 160, 3)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prvr.core.types import Cue
+from prvr.core.facts import Cue
 from prvr.search.spoken import read_file
 from prvr.subtitles.cues import parse_subtitles
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prvr.core.types import Cue
+from prvr.core.facts import Cue
 from prvr.search.spoken import read_file
 from prvr.subtitles.tracks import TextTrack, read_tracks
 from tests.subtitles.make import write_spoken

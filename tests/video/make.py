@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from av.audio.stream import AudioStream
+from av.codec.context import Flags
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from torch import Tensor
@@ -79,24 +80,35 @@ def write_video(
     rotation: int = 0,
     gop: int = 250,
     sound: bool | str = False,
+    sound_from_s: float | None = None,
+    pixel_aspect: Fraction | None = None,
+    matrix: Sequence[int] | None = None,
+    interlaced: bool = False,
     options: dict[str, str] | None = None,
     container_options: dict[str, str] | None = None,
 ) -> None:
     """One frame a time; rotation: the stored picture is turned clockwise, and a flag says how to turn it back.
 
-    sound: a tone, or in which codec.
+    sound: a tone, or in which codec. interlaced: the lines of a picture are said to be of two fields.
     """
     with av.open(path, "w", format=container, options=container_options or {}) as out:
+        raw = path.suffix in (".h264", ".h265") if isinstance(path, Path) else False  # their header tells the rate
         rate = Fraction(1 / min((b - a for a, b in pairwise(times)), default=0.04)).limit_denominator(1001)
         video = out.add_stream(codec, rate=rate, options={"g": str(gop), **(options or {})})
         assert isinstance(video, VideoStream)
         stored = [np.rot90(draw(time), -rotation // 90) for time in times]
         video.height, video.width = stored[0].shape[:2]
         video.pix_fmt = "yuv420p"
-        video.codec_context.time_base = MS
+        video.codec_context.time_base = 1 / rate if codec.startswith("mpeg2") or raw else MS
+        if pixel_aspect:
+            video.codec_context.sample_aspect_ratio = pixel_aspect
         if rotation:
             video.set_display_rotation(rotation)
-        audio = None
+        if matrix:
+            video.set_display_matrix(matrix)
+        if interlaced:
+            video.codec_context.flags |= Flags.interlaced_dct | Flags.interlaced_me
+        audio, begins = None, offset_s if sound_from_s is None else sound_from_s
         if sound:
             audio = out.add_stream("aac" if sound is True else sound, rate=SOUND, layout="mono")
         for time, image in zip(times, stored, strict=True):
@@ -105,7 +117,22 @@ def write_video(
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
         if isinstance(audio, AudioStream):
-            write_tone(out, audio, times[-1], offset_s=offset_s)
+            write_tone(out, audio, times[-1] + offset_s - begins, offset_s=begins)
+
+
+def leap(source: Path, out: Path, *, at_s: float, by_s: float) -> Path:
+    """The same packets in another file; the stamps of all streams leap ahead on the way."""
+    with av.open(source) as read, av.open(out, "w") as target:
+        streams = {s.index: target.add_stream_from_template(s) for s in read.streams}
+        for packet in read.demux():
+            if packet.dts is None or packet.pts is None:
+                continue
+            if packet.dts * packet.time_base >= at_s:
+                ticks = round(by_s / packet.time_base)
+                packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+            packet.stream = streams[packet.stream_index]
+            target.mux(packet)
+    return out
 
 
 def write_tone(out: Any, audio: AudioStream, duration_s: float, *, offset_s: float = 0.0) -> None:

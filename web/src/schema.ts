@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. b2c57622b8e87dd49c6621ded3e727117e67655a712dad5f42578d2a90c11e22
+// Made by `make web` from the API's objects; do not edit. 929acc62b11be73473076e55be2e69e14fe2803bc7bf2a8b14d65836f8d2c5ca
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {

@@ -66,7 +66,7 @@ def _add_search(search: Parser) -> None:
     ranking.add_argument("--all", action="store_true", help="show what is no better than a guess, too")
     ranking.add_argument("--fail-if-none", action="store_true", help="exit with 4 when no hit is better than a guess")
     ranking.add_argument("--no-words", action="store_true", help="leave names and subtitles out")
-    ranking.add_argument("--uncalibrated", action="store_true", help="rank by the bare score")
+    ranking.add_argument("--uncalibrated", action="store_true", help="do not say how sure hits are")
     export = search.add_argument_group("export")
     export.add_argument(
         "--export",
@@ -318,7 +318,7 @@ def run_search(args: argparse.Namespace) -> int:
     _say_unknown(engine, args.query)
     for note in dict.fromkeys(note for query in args.query for note in notes_of(query)):
         say(note[:1].upper() + note[1:])
-    for problem in engine.index.problems:
+    for problem in engine.problems:
         say(problem)
     if args.json:
         rows = [[{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(hits, 1)] for _, hits in answers]

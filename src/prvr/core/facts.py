@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from prvr.core.text import folded
 
@@ -16,10 +17,17 @@ class Facts:
     duration_s: float = 0.0
     modified: float = 0.0  # unix seconds, of the file
     tags: tuple[str, ...] = ()
-    bias: float = 0.0  # what confidence subtracts from the score; ranking in an index does not
 
 
 UNKNOWN = Facts()
+
+
+class Cue(NamedTuple):
+    """What is said in a video, and when."""
+
+    start_s: float
+    end_s: float
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,14 +21,6 @@ Span = tuple[float, float]
 """A moment: start and end in seconds."""
 
 
-class Cue(NamedTuple):
-    """What is said in a video, and when."""
-
-    start_s: float
-    end_s: float
-    text: str
-
-
 @dataclass(frozen=True, kw_only=True)
 class Query:
     """A sentence, the video it belongs to and, where known, the moments that it describes."""
@@ -47,7 +39,7 @@ class VideoInfo:
     """What probing a video file finds; no more than one picture of it is decoded."""
 
     path: Path
-    duration_s: float
+    duration_s: float  # where the last picture ends on the file's clock (see `prvr.video.clock`)
     width: int  # pixels, after rotation
     height: int  # pixels, after rotation
     rotation: int  # degrees clockwise to apply: 0, 90, 180 or 270
@@ -59,7 +51,9 @@ class VideoInfo:
     container: str = ""  # as people call it: Matroska, MPEG-TS
     copyable: bool = False  # browsers play the pictures as they are, from an MP4
     pixel_aspect: float = 1.0  # width of a pixel over its height, after rotation
+    mirrored: bool = False  # left to right, after rotation
     start_s: float = 0.0  # when the first picture is shown
+    notes: tuple[str, ...] = ()  # what is odd about the file and what was made of it, a line each
 
 
 class TextFeatures(NamedTuple):

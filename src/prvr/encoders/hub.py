@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -230,17 +231,16 @@ class _Explained(AbstractContextManager["_Explained"]):
         self._name, self._meter, self._hint = name, meter, CARRY if meter or carry else BRING
 
     def __enter__(self) -> Self:
-        from huggingface_hub.utils import logging
+        from huggingface_hub.utils.logging import get_verbosity, set_verbosity
 
-        self._verbosity = logging.get_verbosity()
-        # it tries again by itself, and says so in many lines
-        logging.set_verbosity(logging.ERROR)  # type: ignore[attr-defined]
+        self._verbosity = get_verbosity()
+        set_verbosity(logging.ERROR)  # it tries again by itself, and says so in many lines
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        from huggingface_hub.utils import logging
+        from huggingface_hub.utils.logging import set_verbosity
 
-        logging.set_verbosity(self._verbosity)
+        set_verbosity(self._verbosity)
         from huggingface_hub.errors import HFValidationError, OfflineModeIsEnabled, RepositoryNotFoundError
         from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # lazily, whichever version it uses
 

@@ -28,6 +28,7 @@ from prvr.features.store import Entry, FeatureStore, StoreHeader
 from prvr.subtitles.tracks import read_tracks
 from prvr.video.decode import FrameReader, sample_frames
 from prvr.video.find import find_videos
+from prvr.video.probe import READING, reads_otherwise
 from prvr.video.promise import cut_short
 from prvr.video.source import NoFrame, check_file, shown
 
@@ -181,7 +182,7 @@ def plan(
             if taken.get(job.video_id) == path.resolve() or (start not in again and path.resolve() in single):
                 continue
             taken[job.video_id] = path.resolve()
-            if entry and entry.made_from(job.size, job.mtime_ns):
+            if entry and entry.made_from(job.size, job.mtime_ns) and (entry := _still_right(entry, path, store)):
                 _keep(entry, job, todo, failures)
             else:
                 todo.jobs.append(job)
@@ -205,6 +206,13 @@ def encode_video(reader: FrameReader, encoder: Encoder, *, stop: threading.Event
         times.append(batch.times)
     stamps = torch.cat(times)
     return VideoFeatures(torch.cat(features), stamps, max(duration, float(stamps[-1])))
+
+
+def _still_right(entry: Entry, path: Path, store: FeatureStore) -> Entry | None:
+    """An entry that an earlier prvr made, unless the file is read otherwise by now; each is looked at once."""
+    if entry.confirmed >= READING:
+        return entry
+    return None if reads_otherwise(path) else store.confirm(entry, READING)
 
 
 def _as_before(todo: Plan, failures: Failures) -> Iterator[str]:
@@ -256,8 +264,9 @@ def _find_again(todo: Plan, store: FeatureStore, failures: Failures, taken: Coll
     jobs, todo.jobs = todo.jobs, []
     for job in jobs:
         same = [] if job.video_id in store else gone.pop((job.size, job.mtime_ns), [])
-        if len(same) == 1:  # of two nobody can say which it is
-            _keep(same[0], job, todo, failures)
+        right = _still_right(same[0], job.path, store) if len(same) == 1 else None  # of two nobody can say which it is
+        if right:
+            _keep(right, job, todo, failures)
         else:
             todo.jobs.append(job)
 
@@ -369,8 +378,9 @@ def _read(job: FileToRead, encoder: Encoder, store: FeatureStore, stop: threadin
         store.remove(job.video_id)
         return ReadFile(None, refused)
     tracks = read_tracks(job.path, notes)
+    source, size, mtime_ns = job.path.resolve(), job.size, job.mtime_ns
     entry = store.write(
-        job.video_id, video, source=job.path.resolve(), size=job.size, mtime_ns=job.mtime_ns, tracks=tracks
+        job.video_id, video, source=source, size=size, mtime_ns=mtime_ns, tracks=tracks, reading=READING
     )
     return ReadFile(entry, refused)
 

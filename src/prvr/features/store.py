@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -22,9 +22,10 @@ from safetensors.torch import save
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, FeatureError
+from prvr.core.facts import Cue
 from prvr.core.files import only_writer, write_whole
 from prvr.core.text import path_of, text_of
-from prvr.core.types import Cue, EncoderSpec, VideoFeatures
+from prvr.core.types import EncoderSpec, VideoFeatures
 from prvr.subtitles.tracks import TextTrack
 
 HEADER = "store.json"
@@ -53,6 +54,8 @@ class Entry:
     duration_s: float
     num_frames: int
     num_cues: int = -1  # said in the tracks inside it; -1 where nobody has looked
+    reading: int = 1  # by which way of reading files it was made (`prvr.video.probe.READING`)
+    confirmed: int = 1  # the last way that is known to read the file just so
 
     @property
     def file(self) -> Path:
@@ -169,6 +172,11 @@ class FeatureStore:
                 f"{path}: features of video {video_id!r} are damaged ({error}); run the same `prvr extract` again"
             ) from error
 
+    def confirm(self, entry: Entry, reading: int) -> Entry:
+        """Note that a newer way of reading reads this file just so. Raises FeatureError as `write`."""
+        video, tracks = self.read(entry.video_id), self.tracks(entry.video_id)
+        return self._put(replace(entry, confirmed=reading), video, tracks)
+
     def tracks(self, video_id: str) -> list[TextTrack]:
         """What is said in the subtitle tracks inside a video; nothing where that is not known."""
         try:
@@ -189,6 +197,7 @@ class FeatureStore:
         size: int,
         mtime_ns: int,
         tracks: Sequence[TextTrack] | None = None,
+        reading: int = 1,
     ) -> Entry:
         """Put one video in place, whole or not at all; `tracks` None: nobody has looked for any.
 
@@ -208,18 +217,23 @@ class FeatureStore:
             duration_s=video.duration_s,
             num_frames=len(video.times),
             num_cues=-1 if tracks is None else sum(len(track.cues) for track in tracks),
+            reading=reading,
+            confirmed=reading,
         )
+        return self._put(entry, video, tracks)
+
+    def _put(self, entry: Entry, video: VideoFeatures, tracks: Sequence[TextTrack] | None) -> Entry:
         tensors = {"features": video.features.float().contiguous(), "times": video.times.double().contiguous()}
         if tracks:
             tensors["said"] = torch.tensor(bytearray(json.dumps(tracks).encode()), dtype=torch.uint8)
         metadata = {name: str(value) for name, value in asdict(entry).items()}
         metadata["encoder"] = self.header.encoder.fingerprint
         try:
-            write_whole(self.path_of(video_id), save(tensors, metadata))
+            write_whole(self.path_of(entry.video_id), save(tensors, metadata))
         except OSError as error:
             raise FeatureError(
-                f"{self.folder}: cannot write the features of {video_id!r} ({error.strerror}); free some space or "
-                f"choose another folder, then run the same command again: what is finished stays"
+                f"{self.folder}: cannot write the features of {entry.video_id!r} ({error.strerror}); free some space "
+                f"or choose another folder, then run the same command again: what is finished stays"
             ) from error
         return entry
 

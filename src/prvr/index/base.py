@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
-from prvr.core.facts import UNKNOWN, Facts, Where
-from prvr.core.types import Bank, Candidate, Cue, EncoderSpec
+from prvr.core.facts import UNKNOWN, Cue, Facts, Where
+from prvr.core.types import Bank, Candidate, EncoderSpec
 
 VERSION = 2
 ZERO_SHOT = "zero-shot"
@@ -45,13 +45,14 @@ class WordHit(NamedTuple):
     video_id: str
     score: float  # 0..1, the share of the text's information that its best cue, or its name, holds
     cues: tuple[Cue, ...]  # those that hold words of it, best first; none where only the name does
+    named: bool = False  # whether it holds a word that hardly any other does in a large library
 
 
 class Index(Protocol):
     """Whatever is asked of an index; text becomes a vector before it arrives.
 
-    Written with `add`, `remove`, `put_bias`, `put_tags`, `put_note` and `save`; read with `search`, `score_all`,
-    `candidate` and `words` by what videos show and say, and with the others by what is known of them and of the index.
+    Written with `add`, `remove`, `put_tags`, `put_note` and `save`; read with `search`, `score_all`, `candidate` and
+    `words` by what videos show and say, and with the others by what is known of them and of the index.
     """
 
     @property
@@ -118,11 +119,7 @@ class Index(Protocol):
         ...
 
     def words(self, text: str, *, k: int, where: Where | None = None) -> list[WordHit]:
-        """The k videos whose names or subtitles hold most of a text, best first."""
-        ...
-
-    def put_bias(self, bias: Mapping[str, float]) -> None:
-        """Set `Facts.bias` of some videos; nothing happens for those that are not there."""
+        """The k videos whose names or subtitles say most of a text, best first: BM25 over its content words."""
         ...
 
     def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:

@@ -18,17 +18,18 @@ import torch
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, IndexFolderError
-from prvr.core.facts import Facts, Where
-from prvr.core.types import Bank, Cue
+from prvr.core.facts import Cue, Facts, Where
+from prvr.core.types import Bank
 from prvr.index.base import VERSION, IndexHeader, Video, WordHit
 from prvr.index.database import FILE, PART, TABLES, connect, empty, transaction
 from prvr.index.segments import Longs, Places, VectorForm, put_in_place
-from prvr.index.words import Passage, fold, informative, passages_of, rank_words
+from prvr.index.words import Passage, content, fold, informative, passages_of, rank_words
 
 OF_VIDEO = ("evidence", "tag", "passage")
-COLUMNS = "id, video_id, version, crc, path, duration_s, modified, bias"
+COLUMNS = "id, video_id, version, crc, path, duration_s, modified"
 T = TypeVar("T")
 GIVE_UP = 1000  # rows one after the other that cannot be read; a page holds fewer
+NO_BIAS = 0.0  # of a column that nothing reads any more; without it older files would have to be made again
 MOST_PASSAGES = 2000  # that a search for words looks at more closely
 
 
@@ -211,20 +212,20 @@ class Catalogue:
     def words(self, text: str, *, k: int, where: Where | None) -> list[WordHit]:
         """The k videos whose names or subtitles hold most of a text."""
         (total,) = self.sql.execute("SELECT count(*) FROM passage").fetchone()
-        wanted = fold(text)
+        wanted = content(text)
         marks = ", ".join("?" * len(wanted))
         frequency = dict(self.sql.execute(f"SELECT term, doc FROM vocabulary WHERE term IN ({marks})", wanted))
-        weights = informative(wanted, frequency, total)
-        if not frequency.keys() & weights.keys():
+        asked = informative(text, frequency, total)
+        if not frequency:
             return []
         clause, values = condition(where or Where())
         found = self.sql.execute(
             "SELECT video_id, start_s, end_s, text FROM words JOIN passage ON passage.id = words.rowid "
             f"JOIN video ON video.id = passage.video WHERE words MATCH ? AND {clause} ORDER BY rank LIMIT ?",
-            (" OR ".join(f'"{word}"' for word in weights), *values, MOST_PASSAGES),
+            (" OR ".join(f'"{word}"' for word in asked.weights), *values, MOST_PASSAGES),
         )
         passages = (Passage(row[0], None if row[1] is None else Cue(*row[1:]), row[3]) for row in found)
-        return rank_words(weights, passages, k=k)
+        return rank_words(asked, passages, k=k)
 
     def problems(self) -> list[str]:
         """What SQLite finds wrong with the file."""
@@ -300,7 +301,7 @@ class Catalogue:
         row = (
             *(video.video_id, video.version, *place, bank.num_frames, len(bank.tokens) - bank.num_frames),
             seal(crc, CatalogueRow(0, video.video_id, video.version, 0, facts, spans)),
-            *(facts.path, "", facts.duration_s, facts.modified, facts.bias),
+            *(facts.path, "", facts.duration_s, facts.modified, NO_BIAS),
         )
         key = self.sql.execute(f"INSERT INTO video VALUES (NULL{', ?' * len(row)})", row).lastrowid
         self.sql.execute("INSERT INTO evidence VALUES (?, ?)", (key, spans))
@@ -338,10 +339,8 @@ def condition(where: Where) -> tuple[str, list[str | float]]:
 
 
 def _row(values: Sequence[Any], tags: Sequence[str]) -> CatalogueRow:
-    key, video_id, version, crc, path, duration_s, modified, bias, spans = values
-    facts = Facts(
-        path=str(path), duration_s=float(duration_s), modified=float(modified), bias=float(bias), tags=tuple(tags)
-    )
+    key, video_id, version, crc, path, duration_s, modified, spans = values
+    facts = Facts(path=str(path), duration_s=float(duration_s), modified=float(modified), tags=tuple(tags))
     return CatalogueRow(key, str(video_id), str(version), int(crc), facts, spans if isinstance(spans, bytes) else None)
 
 

@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
-from prvr.core.facts import UNKNOWN, Facts, Where
+from prvr.core.facts import UNKNOWN, Cue, Facts, Where
 from prvr.core.files import only_writer
 from prvr.core.ranking import best_of_branches
-from prvr.core.types import Bank, Candidate, Cue
+from prvr.core.types import Bank, Candidate
 from prvr.index import nearest, upkeep
 from prvr.index.base import IndexHeader, Video, WordHit, check_bank, fits, unit
 from prvr.index.catalogue import Catalogue, CatalogueRow, bank_of, seal
@@ -230,12 +230,6 @@ class EmbeddedIndex:
         """The k videos whose names or subtitles hold most of a text, best first."""
         with self._sql() as catalogue:
             return catalogue.words(text, k=k, where=where)
-
-    def put_bias(self, bias: Mapping[str, float]) -> None:
-        """Set `Facts.bias` of some videos."""
-        with self._writing():
-            values = [(value, video_id) for video_id, value in bias.items()]
-            self._catalogue.sql.executemany("UPDATE video SET bias = ? WHERE video_id = ?", values)
 
     def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
         """Set `Facts.tags` of some videos."""

@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
-from prvr.core.facts import UNKNOWN, Facts, Where
+from prvr.core.facts import UNKNOWN, Cue, Facts, Where
 from prvr.core.ranking import Array, best_of_branches, score_bank, sizes_of
-from prvr.core.types import Bank, Candidate, Cue
+from prvr.core.types import Bank, Candidate
 from prvr.index.base import IndexHeader, Video, WordHit, check_bank, unit
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.segments import VectorForm
@@ -135,14 +135,7 @@ class ExactIndex:
         passages = [passage for video in self.videos() for passage in passages_of(video)]
         frequency = Counter(word for passage in passages for word in set(fold(passage.text)))
         meant = [passage for passage in passages if not where or where.holds(self.facts(passage.video_id))]
-        return rank_words(informative(fold(text), frequency, len(passages)), meant, k=k)
-
-    def put_bias(self, bias: Mapping[str, float]) -> None:
-        """Set `Facts.bias` of some videos."""
-        for video_id in bias.keys() & self._videos.keys():
-            video = self._videos[video_id]
-            self._videos[video_id] = video._replace(facts=replace(video.facts, bias=bias[video_id]))
-        self._changes += 1
+        return rank_words(informative(text, frequency, len(passages)), meant, k=k)
 
     def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
         """Set `Facts.tags` of some videos."""

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import IndexFolderError
-from prvr.core.facts import UNKNOWN, Facts, Where
+from prvr.core.facts import UNKNOWN, Cue, Facts, Where
 from prvr.core.ranking import score_bank, score_banks
-from prvr.core.types import Bank, Candidate, Cue
+from prvr.core.types import Bank, Candidate
 from prvr.index.base import IndexHeader, Video, WordHit, check_bank, fits, unit
 from prvr.index.qdrant_server import Json, ServerPoints
-from prvr.index.words import fold, informative, passages_of, rank_words
+from prvr.index.words import content, fold, informative, passages_of, rank_words
 
 SHORTLIST = 200  # videos by their clips whose frames are compared as well
 
@@ -182,7 +182,7 @@ class QdrantIndex:
 
     def words(self, text: str, *, k: int, where: Where | None = None) -> list[WordHit]:
         """The k videos whose names or subtitles hold most of a text, best first."""
-        wanted = fold(text)
+        wanted = content(text)
         total = sum(one["payload"]["passages"] for one in self._videos(keys=("passages",)))
         holds = {"must": [{"key": "words", "match": {"any": sorted(set(wanted))}}]}
         found = [one["payload"] for one in self._points.scroll(holds, keys=None, vectors=False)] if wanted else []
@@ -191,13 +191,7 @@ class QdrantIndex:
         frequency = Counter(word for v in videos for passage in passages_of(v) for word in set(fold(passage.text)))
         meant = (video for video in videos if not where or where.holds(video.facts))
         passages = (passage for video in meant for passage in passages_of(video))
-        return rank_words(informative(wanted, frequency, total), passages, k=k)
-
-    def put_bias(self, bias: Mapping[str, float]) -> None:
-        """Set `Facts.bias` of some videos."""
-        for video_id in bias.keys() & self.versions.keys():
-            self._points.set_payload(point_id(video_id), {"bias": bias[video_id]})
-        self._changed()
+        return rank_words(informative(text, frequency, total), passages, k=k)
 
     def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
         """Set `Facts.tags` of some videos."""

@@ -1,4 +1,4 @@
-"""Sentences about what few libraries hold: the background that a score has to stand out from.
+"""Phrases and sentences about what few libraries hold: the background that a score has to stand out from.
 
 Made here from word lists of our own, always the same.
 """
@@ -6,12 +6,20 @@ Made here from word lists of our own, always the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise, product, zip_longest
 from random import Random
 from string import ascii_lowercase as ALPHABET
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-COUNTS = {"long": 600, "short": 200, "letters": 100}
-"""Sentences of each kind. A query is foreign only where it beats none of the kinds: encoders score them differently."""
+from prvr.index.words import content, fold
+from prvr.search.words import SIZES, size_of
+
+T = TypeVar("T")
+
+COUNT = 400  # of each size: enough to fit a tail to
+COMMON = 150  # of each size, of which some words are about things that most libraries show
+LETTERS = 100  # strings of letters of each size but the longest
 
 LONG = (
     "{who} {does} {where}",
@@ -21,7 +29,21 @@ LONG = (
     "a close view of {who} who {does} {where}",
     "{who} {does} and then rests {where}",
 )
+IN_COMMON = (
+    "{look} {who}",
+    "a {look} {who}",
+    "a {who} {place}",
+    "a {look} {who} {place}",
+    "a {look} {who} {does} {place}",
+)
 SHORT = ("{who} {does}", "{who} {where}", "{does}", "{where}", "{who}")
+_LOOKS = """
+red blue green white yellow orange pink purple golden striped spotted plain smooth dotted crimson scarlet tangerine
+emerald azure violet rosy ivory stripy checkered tall
+"""
+LOOKS = tuple(_LOOKS.split())
+PLACES = tuple(f"in the {place}" for place in ("city", "forest", "mountains", "desert", "dark", "grass", "woods"))
+PLACES += ("at night", "in a room", "at sea", "in a meadow", "under the stars", "over the waves")
 
 
 class Topic(NamedTuple):
@@ -136,33 +158,58 @@ TOPICS = (
 )
 
 
-def background(kind: str) -> list[str]:
-    """All sentences of one kind, all different, in a fixed order in which the topics take turns."""
-    if kind == "letters":
-        return letters(COUNTS[kind])
-    each = COUNTS[kind] // len(TOPICS)
-    by_topic = [_of(topic, LONG if kind == "long" else SHORT, each) for topic in range(len(TOPICS))]
-    return [sentences[turn] for turn in range(each) for sentences in by_topic]
+@cache
+def background(size: int) -> tuple[str, ...]:
+    """COUNT different sentences of one of the SIZES, or all there are, in a fixed order: the topics take turns."""
+    turns = zip_longest(*(_of(topic, size) for topic in range(len(TOPICS))))
+    return tuple(dict.fromkeys(text for turn in turns for text in turn if text))[:COUNT]
 
 
-def letters(count: int, *, seed: str = "background") -> list[str]:
-    """One to three words that are none."""
-    rng = Random(f"letters {seed}")
+@cache
+def in_common(size: int) -> tuple[str, ...]:
+    """COMMON different sentences of a size about foreign things that look like others, where others are."""
+    rng = Random(f"in common {size}")  # only .random() is drawn, which is the same on every machine
+    found: dict[str, None] = {}
+    while len(found) < COMMON:
+        topic = _pick(rng, TOPICS)
+        parts = {"who": _pick(rng, topic.who).split(" ", 1)[1], "does": _pick(rng, topic.does)}
+        text = _pick(rng, IN_COMMON).format(**parts, look=_pick(rng, LOOKS), place=_pick(rng, PLACES))
+        if size_of(text) == size:
+            found[text] = None
+    return tuple(found)
+
+
+def letters(count: int, *, size: int = 0, seed: str = "background") -> list[str]:
+    """Strings of letters that are no words, as many together as sentences of a size have words."""
+    rng = Random(f"letters {seed} {size}")
+    fewest, most = SIZES[size]
     return [
-        " ".join("".join(_pick(rng, ALPHABET) for _ in range(3 + int(rng.random() * 6))) for _ in range(1 + number % 3))
+        " ".join(
+            "".join(_pick(rng, ALPHABET) for _ in range(3 + int(rng.random() * 6)))
+            for _ in range(fewest + number % (most - fewest + 1))
+        )
         for number in range(count)
     ]
 
 
-def _of(topic: int, frames: Sequence[str], count: int) -> list[str]:
-    """So many different sentences about one topic."""
-    rng = Random(f"background {topic}")  # only .random() is drawn, which is the same on every machine
-    found: dict[str, None] = {}
-    while len(found) < count:
-        who, does, where = (_pick(rng, part) for part in TOPICS[topic])
-        found[_pick(rng, frames).format(who=who, does=does, where=where)] = None
-    return list(found)
+def _of(topic: int, size: int) -> list[str]:
+    """All that can be said about one topic in so many words, shuffled."""
+    rng = Random(f"background {topic} {size}")
+    parts = TOPICS[topic]
+    wholes = [
+        frame.format(who=who, does=does, where=where) for frame, who, does, where in product((*SHORT, *LONG), *parts)
+    ]
+    said = wholes if size else [words for part in parts for text in part for words in _short(text)]
+    fitting = [text for text in dict.fromkeys(said) if size_of(text) == size]
+    return sorted(fitting, key=lambda _: rng.random())
 
 
-def _pick(rng: Random, values: Sequence[str]) -> str:
+def _short(text: str) -> list[str]:
+    """The one or two words that people type: one that means something, or two that stand together."""
+    words, meant = fold(text), set(content(text))
+    pairs = [f"{a} {b}" for a, b in pairwise(words) if b in meant and (a in meant or a == "a")]
+    return [*(word for word in words if word in meant), *pairs]
+
+
+def _pick(rng: Random, values: Sequence[T]) -> T:
     return values[int(rng.random() * len(values))]

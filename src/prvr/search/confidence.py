@@ -1,16 +1,15 @@
 """How sure an answer is, without labels: a score beside the scores of sentences that have no target here.
 
-A cosine alone says little: general sentences score higher with everything, long videos and hubs score higher with
-every sentence, the best of many videos is higher than the best of few, and every encoder has a scale of its own. So
-
-1. every video loses its `video_bias`: a share of its mean score with the background sentences that like it best
-   (nearest-neighbour normalisation);
-2. every sentence can be measured in standard deviations from its own mean over some anchor videos (`t_norm`);
-3. the result is compared with the best results of background sentences (`Null`): p is the share of them that does at
-   least as well, below 2 % the tail of a generalised Pareto distribution fitted to the highest tenth of them.
+A cosine alone says little: general sentences score higher with everything, short ones otherwise than long ones, the
+best of many videos is higher than the best of few, and every encoder has a scale of its own. So a score is compared
+with the best scores of background sentences of the same kind (`Null`): p is the share of them that does at least as
+well, below 2 % the tail of a generalised Pareto distribution fitted to the highest tenth of them.
 
 Of two banks of background sentences the foreign one, about other topics, gives p_topic, and the home one, about the
 library's own topics with the described video left out, gives p_instance. benchmarks/confidence.py measures all of it.
+
+Nothing is taken off the score of a video for what it scores with the background: wherever it was measured that ranked
+worse than the bare score, and trained models suffered most (benchmarks/bias.py).
 """
 
 from __future__ import annotations
@@ -30,8 +29,6 @@ LEVEL = 0.05  # p up to which a hit stands out
 FEWEST_SENTENCES = 100  # of a bank; below, nothing is said
 FEWEST_VIDEOS = 30  # of a library
 FEWEST_FOR_TAIL = 300  # sentences that a tail can be fitted to
-STRENGTH = 0.25  # of the bias; more of it cost R@1 wherever it was measured (benchmarks/confidence.py)
-LIKED = 32  # background sentences whose mean is what a bias is a share of
 TAIL = 0.1  # share of a bank that the tail is fitted to
 SLACK = 1e-3  # the sentences are kept in half precision: what is as close as that is equal
 BELOW = 0.02  # p below which the tail is read instead of counting
@@ -90,23 +87,6 @@ class Null(NamedTuple):
         if self.tail is not None:
             counted = torch.where(counted < BELOW, self.tail.p(flat).clamp(max=BELOW), counted)
         return counted.view(t.shape)
-
-
-def video_bias(scores: Tensor) -> Tensor:
-    """scores (B, V) of background sentences, -inf where one must not count -> (V,) what each video's score loses.
-
-    A share of the mean of the highest few: nearest-neighbour normalisation at partial strength.
-    """
-    best = scores.topk(min(LIKED, max(1, len(scores) // 4)), dim=0).values
-    real = best.isfinite()
-    return STRENGTH * best.where(real, 0.0).sum(0) / real.sum(0).clamp(min=1)
-
-
-def t_norm(scores: Tensor, anchors: Tensor) -> Tensor:
-    """scores (Q, ...) in standard deviations from the mean of each sentence over the anchor videos, anchors (Q, A)."""
-    mean, deviation = anchors.mean(1), anchors.std(1).clamp(min=1e-9)
-    shape = (len(scores), *[1] * (scores.ndim - 1))
-    return (scores - mean.view(shape)) / deviation.view(shape)
 
 
 def label(p_topic: float | None, p_instance: float | None) -> str:

@@ -23,11 +23,11 @@ from prvr.index.base import ZERO_SHOT, Index, IndexHeader, WordHit, unit
 from prvr.index.opening import open_index
 from prvr.ranker.ranker import Ranker, open_run, zero_shot
 from prvr.search import similar
-from prvr.search.calibration import Calibrated
+from prvr.search.calibration import Calibrated, calibrate, outdated
 from prvr.search.confidence import CONFIDENT, RELATED, UNCALIBRATED
 from prvr.search.export import SearchHit
-from prvr.search.indexing import calibrate_index, locate
 from prvr.search.judge import Judge, Judgement
+from prvr.search.places import locate
 from prvr.search.ranking import (
     DEPTH,
     HALF,
@@ -44,6 +44,7 @@ from prvr.search.ranking import (
 from prvr.search.reading import read
 from prvr.search.sentences import embed
 from prvr.search.why import Why, explain
+from prvr.search.words import Kind, kind_of
 from prvr.video.decode import sample_frames
 
 UNKNOWN = Judgement(UNCALIBRATED, None, None)
@@ -89,8 +90,8 @@ class SearchEngine:
     ) -> list[SearchHit]:
         """One query of the grammar -> the k best videos, best first, with their moments.
 
-        `words`: names and subtitles count as well. `calibrated`: every video's bias is taken from its score, and hits
-        say how sure they are, where the index was calibrated. `where` limits what the query itself leaves open.
+        `words`: names and subtitles count as well. `calibrated`: hits say how sure they are, where the index was
+        calibrated. `where` limits what the query itself leaves open.
         Raises QueryError for what cannot be asked.
         """
         return self.search_many([query], k=k, where=where, words=words, calibrated=calibrated)[0]
@@ -238,7 +239,8 @@ class SearchEngine:
 
     def calibrate(self, home: Sequence[str | Query] = ()) -> Calibrated:
         """Make hits say how sure they are; see `calibration.calibrate`. The index must be open for writing."""
-        done = calibrate_index(self.index, self.encoder, self.trained, home)
+        spec, unknown = self.encoder.spec, self.encoder.unknown_words
+        done = calibrate(self.index, self.embed_many, encoder=spec, unknown_words=unknown, home=home)
         self._judged = ("", None)
         return done
 
@@ -249,6 +251,15 @@ class SearchEngine:
         if generation != self._judged[0]:
             self._judged = (generation, Judge.of(self.index))
         return self._judged[1]
+
+    @property
+    def problems(self) -> list[str]:
+        """What is the matter with the index, a line each with the next step; answers are given all the same."""
+        old = (
+            f"{self.folder}: how sure hits are was measured by another version of prvr; index again to have it said, "
+            f"which reads no video twice: `prvr index PATH --index {self.folder}`"
+        )
+        return [*self.index.problems, *([old] if outdated(self.index) else [])]
 
     @property
     def generation(self) -> str:
@@ -272,21 +283,17 @@ class SearchEngine:
         steps, negatives = vectors[: len(request.steps)], vectors[len(request.steps) :]
         one = len(steps) == 1  # several steps in order are looked for, not listened to
         said = by_words(self.index, request.text, k=k, where=where) if words and one else []
-        depth = max(DEPTH, 2 * k) if judge or said else k
+        depth = max(DEPTH, 2 * k) if said else k
         if len(vectors) == 1:
             rows = by_vector(self.index, vectors[0], k=depth, where=where)
         else:
             rows = by_instants(self.index, steps, negatives, within_s=request.within_s, k=depth, where=where)
-        unseen = by_name(self.index, vectors[0], said, besides=rows)
-        ids = [row.candidate.video_id for row in (*rows, *unseen)]
-        bias = dict(zip(ids, judge.bias(ids).tolist(), strict=True)) if judge else {}
-        if judge:
-            rows = sorted(rows, key=lambda row: bias[row.candidate.video_id] - row.score)
         if said:
-            rows = fused(rows, unseen, said)
+            rows = fused(rows, by_name(self.index, vectors[0], said, besides=rows), said)
         rows = rows[:k]
         heard = {hit.video_id: hit for hit in said}
-        judgements = _judgements(rows, steps, None if any(move) else judge, bias)
+        kinds = [kind_of(step, self.encoder.unknown_words) for step in request.steps]
+        judgements = _judgements(rows, kinds, None if any(move) else judge)
         both = zip(rows, judgements, strict=True)
         judgements = [_with_words(heard.get(row.candidate.video_id), judgement) for row, judgement in both]
         return Ranking(rows, judgements, heard)
@@ -338,7 +345,7 @@ def calibrate_folder(folder: Path, encoder: Encoder, *, home: Sequence[str | Que
     Raises IndexFolderError when it cannot be written, or is being written by another process.
     """
     with open_index(folder, write=True) as index:
-        return calibrate_index(index, encoder, _model_of(folder, index.header), home)
+        return SearchEngine(index, folder, encoder, _model_of(folder, index.header)).calibrate(home)
 
 
 def _model_of(folder: Path, header: IndexHeader) -> Ranker:
@@ -354,12 +361,11 @@ def _model_of(folder: Path, header: IndexHeader) -> Ranker:
     return trained
 
 
-def _judgements(rows: Sequence[Row], steps: Tensor, judge: Judge | None, bias: Mapping[str, float]) -> list[Judgement]:
-    """steps (S, D), what the score of each video loses -> what is known of each row."""
+def _judgements(rows: Sequence[Row], kinds: Sequence[Kind], judge: Judge | None) -> list[Judgement]:
+    """The kinds of S steps -> what is known of each row."""
     if judge is None or not rows:
         return [UNKNOWN] * len(rows)
-    less = torch.tensor([bias[row.candidate.video_id] for row in rows])
-    return judge.judge(steps, torch.stack([row.evidence for row in rows], 1) - less)
+    return judge.judge(kinds, torch.stack([row.evidence for row in rows], 1))
 
 
 def _unjudged(rows: list[Row]) -> Ranking:

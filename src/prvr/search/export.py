@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from prvr.core.errors import ConfigError
+from prvr.core.facts import Cue
 from prvr.core.files import write_whole
-from prvr.core.types import Cue, Hit
+from prvr.core.types import Hit
 from prvr.search.clips import Clip, clips_of
 from prvr.search.editors.edl import as_edl, as_marker_edl
 from prvr.search.editors.timeline import as_otio

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Facts
 from prvr.core.files import there, write_whole
-from prvr.core.text import path_of, text_of
+from prvr.core.text import text_of
 from prvr.core.types import Encoder, EncoderSpec, Query, QueryAtVideo
 from prvr.core.weights import WEIGHTS
 from prvr.features.extract import Extraction, Progress, extract
@@ -26,9 +26,11 @@ from prvr.index.opening import OpenIndex, header_of, make_index
 from prvr.index.segments import VectorForm
 from prvr.index.upkeep import Damage, mend_catalogue
 from prvr.ranker.ranker import CONFIG, Ranker, open_run, zero_shot
-from prvr.search.calibration import Calibrated, calibrate
+from prvr.search.calibration import Calibrated
+from prvr.search.engine import SearchEngine
+from prvr.search.examples import keep_examples
 from prvr.search.folders import note_read
-from prvr.search.sentences import embed
+from prvr.search.places import locate
 from prvr.search.spoken import Spoken
 from prvr.video.find import passed_over
 
@@ -113,6 +115,7 @@ def build_index(
         )
         index.save(folder)
         note_read(folder, paths)
+        calibrated = make_ready(index, folder, encoder, trained, home)
         return Indexing(
             extraction=extraction,
             added=tuple(added),
@@ -120,9 +123,19 @@ def build_index(
             removed=tuple(missing if prune else ()),
             missing=tuple(() if prune else missing),
             notes=tuple(notes),
-            calibrated=None if home is None else calibrate_index(index, encoder, trained, home),
+            calibrated=calibrated,
             bytes_per_hour=bytes_per_hour(index),
         )
+
+
+def make_ready(
+    index: Index, folder: Path, encoder: Encoder, trained: Ranker, home: Sequence[str | Query] | None
+) -> Calibrated | None:
+    """Measure how sure hits are, unless `home` is None, and choose what is offered to be asked."""
+    asked = SearchEngine(index, folder, encoder, trained)
+    calibrated = None if home is None else asked.calibrate(home)
+    keep_examples(asked)
+    return calibrated
 
 
 def fitting(model: Path | None, encoder: Encoder) -> Ranker:
@@ -230,20 +243,9 @@ def repair(folder: Path) -> tuple[list[Damage], list[str]]:
     return found, added
 
 
-def locate(folder: Path, path: str) -> Path:
-    """`Facts.path` in the index at `folder` -> the file, wherever the folder lies now."""
-    inside = folder / path_of(path)
-    return inside if there(inside) else folder.absolute().parent / path_of(path)
-
-
 def _model_of(folder: Path, header: IndexHeader | None) -> Path | None:
     """Where the model of an index lies; None for a bare encoder, or where there is no index yet."""
     return None if header is None or header.model == ZERO_SHOT else folder / "model"
-
-
-def calibrate_index(index: Index, encoder: Encoder, trained: Ranker, home: Sequence[str | Query] = ()) -> Calibrated:
-    """Make hits of an index say how sure they are; see `calibration.calibrate`. It must be open for writing."""
-    return calibrate(index, partial(embed, encoder, trained), encoder=encoder.spec, home=home)
 
 
 def _header(folder: Path, ours: IndexHeader | None, encoder: Encoder, trained: Ranker) -> IndexHeader:
@@ -323,10 +325,10 @@ def _facts(folder: Path, entry: Entry, file: Path, known: Facts | None, tags: Se
         duration_s=entry.duration_s,
         modified=entry.mtime_ns / 1e9,
         tags=tuple(every),
-        bias=known.bias if known else 0.0,  # until it is calibrated anew, which only another version is
     )
 
 
 def _version(entry: Entry, said: str) -> str:
     """Changes with the video and with what is said in it."""
-    return f"{entry.size}:{entry.mtime_ns}" + f":{said}" * bool(said)
+    read = f":{entry.reading}" if entry.reading > 1 else ""
+    return f"{entry.size}:{entry.mtime_ns}{read}" + f":{said}" * bool(said)

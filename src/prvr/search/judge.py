@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from prvr.core.ranking import score_banks
-from prvr.core.types import Bank
-from prvr.index.base import Index, unit
-from prvr.search.background import COUNTS
-from prvr.search.calibration import CalibrationState
-from prvr.search.confidence import FEWEST_VIDEOS, Null, label, t_norm
+from prvr.index.base import Index
+from prvr.search.calibration import HOME, PIECE, STRINGS, TOPIC, CalibrationState
+from prvr.search.confidence import FEWEST_VIDEOS, Null, label
+from prvr.search.words import ALL, NONE, SIZES, SOME, Kind
 
-ANCHORS, ANCHOR_TOKENS = 128, 32  # videos, and vectors of each branch of one, that t-norm looks at
 STALE = 0.1  # share of videos newer than the calibration above which nothing is said
 
 
@@ -29,18 +25,22 @@ class Judgement(NamedTuple):
 
 
 class Judge:
-    """The nulls of one index, ready for queries.
+    """The nulls of one index, ready for queries; each is judged by sentences of its own kind.
 
-    p_topic is that of the kind of foreign sentences that does best, so that false accepts of every kind are kept down.
+    p_topic is that of the source of foreign sentences that does best, so that false accepts of each are kept down.
+    A sentence of which the encoder knows nothing is foreign, whatever it scores. One of which it knows all, where it
+    knows all of hardly any foreign sentence, is about what the encoder was made for: p_topic is 0.
     """
 
-    def __init__(self, state: CalibrationState, *, clip_weight: float, anchors: Sequence[Bank] = ()) -> None:
-        self._bias = state.bias
-        self._usual = sum(state.bias.values()) / max(len(state.bias), 1)  # of a video that is not known yet
-        self._anchors, self._clip_weight = anchors, clip_weight
-        nulls = {kind: self._null(state, state.rows(kind, null=True)) for kind in (*COUNTS, "home")}
-        self._home = nulls.pop("home")
-        self._foreign = [null for null in nulls.values() if null is not None]
+    def __init__(self, state: CalibrationState) -> None:
+        self._state = state
+        sizes = range(len(SIZES))
+        self._home = [self._null((HOME,), size) or self._null((HOME, PIECE), size) for size in sizes]
+        self._foreign = {
+            (size, knows): [null for source in (TOPIC, STRINGS) if (null := self._null((source,), size, knows))]
+            for size in sizes
+            for knows in (ALL, SOME)
+        }
 
     @classmethod
     def of(cls, index: Index) -> Judge | None:
@@ -51,48 +51,42 @@ class Judge:
         known = sum(state.versions.get(video_id) == version for video_id, version in versions.items())
         if max(len(versions), len(state.versions)) - known > STALE * len(versions):
             return None
-        banks = []
-        if state.t_norm:
-            chosen = sorted(versions, key=lambda video_id: hashlib.sha1(video_id.encode()).digest())[:ANCHORS]
-            zero = torch.zeros(index.header.width)
-            banks = [_thinned(index.candidate(zero, video_id).bank) for video_id in chosen]
-        return cls(state, clip_weight=index.header.clip_weight, anchors=banks)
+        return cls(state)
 
-    def bias(self, video_ids: Sequence[str]) -> Tensor:
-        """(len(video_ids),) what each video's score loses; the mean for one that is new."""
-        return torch.tensor([self._bias.get(video_id, self._usual) for video_id in video_ids])
+    def chances(self, kind: Kind, scores: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """scores (n,) of hits of a sentence of a kind -> p_topic and p_instance, (n,) each; None where not known."""
+        home = self._home[kind.size]
+        return self._topic(kind, scores), None if home is None else home.p(scores)
 
-    def chances(self, queries: Tensor, scores: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """queries (S, D), scores (S, n) less bias -> p_topic and p_instance, (S, n) each; None where not known."""
-        scores = self._normed(queries, scores)
-        if not self._foreign:
-            return None, None
-        topic = torch.stack([null.p(scores) for null in self._foreign]).amax(0)
-        return topic, None if self._home is None else self._home.p(scores)
-
-    def judge(self, queries: Tensor, scores: Tensor) -> list[Judgement]:
-        """queries (S, D), scores (S, n) less bias of n hits -> what is known of each.
+    def judge(self, kinds: Sequence[Kind], scores: Tensor) -> list[Judgement]:
+        """The kinds of S sentences, scores (S, n) of n hits -> what is known of each.
 
         Of several sentences that must all be seen, the least sure decides, which errs on the side of caution.
         """
-        known = [None if p is None else p.amax(0).tolist() for p in self.chances(queries, scores)]
-        pairs = zip(*(p or [None] * scores.shape[1] for p in known), strict=True)
-        return [Judgement(label(topic, instance), topic, instance) for topic, instance in pairs]
+        every = zip(*(self.chances(kind, row) for kind, row in zip(kinds, scores, strict=True)), strict=True)
+        unknown: list[float | None] = [None] * scores.shape[1]
+        known = [_least_sure(one) or unknown for one in every]
+        return [Judgement(label(topic, instance), topic, instance) for topic, instance in zip(*known, strict=True)]
 
-    def _null(self, state: CalibrationState, rows: Sequence[int]) -> Null | None:
-        best = torch.tensor([state.best[row][0] for row in rows])
-        return Null.of(self._normed(state.queries[rows], best[:, None])[:, 0]) if rows else None
+    def _topic(self, kind: Kind, scores: Tensor) -> Tensor | None:
+        if kind.knows == NONE:
+            return torch.ones_like(scores, dtype=torch.float64)
+        if nulls := self._foreign[kind]:
+            return torch.stack([null.p(scores) for null in nulls]).amax(0)
+        return torch.zeros_like(scores, dtype=torch.float64) if self._foreign[kind.size, SOME] else None
 
-    def _normed(self, queries: Tensor, scores: Tensor) -> Tensor:
-        """queries (S, D), scores (S, n) -> the same by t-norm over the anchors, where there are any."""
-        if not self._anchors:
-            return scores
-        return t_norm(scores, score_banks(self._anchors, unit(queries), clip_weight=self._clip_weight))
+    def _null(self, sources: Sequence[str], size: int, knows: str | None = None) -> Null | None:
+        """What sentences of these sources and a size score; `knows`: how much of them the encoder knows, or any."""
+        pairs = enumerate(self._state.sentences)
+        rows = [
+            row
+            for row, (_, source, kind, _) in pairs
+            if source in sources and kind.size == size and knows in (None, kind.knows)
+        ]
+        return Null.of(torch.tensor([self._state.best[row][0] for row in rows]))
 
 
-def _thinned(bank: Bank) -> Bank:
-    """At most a few vectors of each branch, evenly spread: enough for a mean and a deviation over many videos."""
-    parts = bank.tokens[: bank.num_frames], bank.tokens[bank.num_frames :]
-    keep = [torch.linspace(0, max(len(part) - 1, 0), min(len(part), ANCHOR_TOKENS)).round().long() for part in parts]
-    both = torch.cat([keep[0], keep[1] + bank.num_frames])
-    return Bank(bank.tokens[both].clone(), bank.spans[both], len(keep[0]))
+def _least_sure(chances: Sequence[Tensor | None]) -> list[float] | None:
+    """p (n,) of each sentence -> the highest; None where one is not known."""
+    known = [p for p in chances if p is not None]
+    return torch.stack(known).amax(0).tolist() if len(known) == len(chances) else None

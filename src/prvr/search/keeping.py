@@ -20,7 +20,8 @@ from prvr.index.opening import open_index
 from prvr.ranker.ranker import Ranker
 from prvr.search.calibration import Calibrated
 from prvr.search.choosing import choose_encoder
-from prvr.search.indexing import Indexing, build_index, locate, refresh
+from prvr.search.indexing import Indexing, build_index, refresh
+from prvr.search.places import locate
 from prvr.video.source import check_file, shown
 
 SOON_S = 5.0  # how soon what is read can be searched, while the rest is read

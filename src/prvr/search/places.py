@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from prvr.core.files import there
 from prvr.core.places import data_folder
+from prvr.core.text import path_of
 from prvr.index.opening import exists
 
 
@@ -16,3 +18,9 @@ def index_folder() -> Path:
 def is_index(folder: Path) -> bool:
     """Whether an index lies in a folder, of whatever state."""
     return exists(folder)
+
+
+def locate(folder: Path, path: str) -> Path:
+    """`Facts.path` in the index at `folder` -> the file, wherever the folder lies now."""
+    inside = folder / path_of(path)
+    return inside if there(inside) else folder.absolute().parent / path_of(path)

@@ -20,7 +20,8 @@ DEPTH = 100  # videos that are looked at again when ranking by more than one vec
 STRENGTH = 0.5  # what a negative takes away, times what it stands above its usual height (benchmarks/grammar.py)
 RRF = 60  # of reciprocal rank fusion: how little the first ranks differ
 LIKED, DISLIKED = 0.75, 0.15  # what the mean of liked and of disliked moments weighs beside a sentence
-SAID = 0.1  # share of a text's information that a name or a cue must hold to count (benchmarks/grammar.py)
+SAID = 0.7  # share of a text's information that a name or a cue must hold to count (benchmarks/grammar.py),
+NAMED = 0.1  # or this much, if it holds a word that names it
 HALF = 0.5  # and from which on it counts in full
 
 
@@ -155,7 +156,8 @@ def rocchio(query: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
 
 def by_words(index: Index, text: str, *, k: int, where: Where | None) -> list[WordHit]:
     """Videos whose name or subtitles hold enough of what a sentence tells, best first."""
-    return [hit for hit in index.words(text, k=max(DEPTH, 2 * k), where=where) if hit.score >= SAID]
+    hits = index.words(text, k=max(DEPTH, 2 * k), where=where)
+    return [hit for hit in hits if hit.score >= (NAMED if hit.named else SAID)]
 
 
 def by_name(index: Index, query: Tensor, said: Sequence[WordHit], *, besides: Sequence[Row]) -> list[Row]:

@@ -22,17 +22,17 @@ from prvr.features.store import FeatureStore, StoreHeader
 from prvr.index.base import IndexHeader
 from prvr.index.opening import exists, open_index, remake_index
 from prvr.index.segments import VectorForm
-from prvr.search.calibration import CalibrationState
+from prvr.search.calibration import HOME, CalibrationState
 from prvr.search.indexing import (
     Indexing,
     bytes_per_hour,
-    calibrate_index,
     fitting,
     header_for,
     keep_model,
-    locate,
+    make_ready,
     refresh,
 )
+from prvr.search.places import locate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,8 @@ def look_at(folder: Path) -> Replaced:
         if one.path and there(file):
             root = root_of(file, video_id)
             files[file], name = root, file.relative_to(root).as_posix()
-        found[name] = replace(one, bias=0.0)  # which is of the old vectors
-    said = [one for one in (state.sentences if state else ()) if one.kind == "home"]
+        found[name] = one
+    said = [one for one in (state.sentences if state else ()) if one.source == HOME]
     home = tuple(Query(query_id="", video_id=one.own, text=one.text) for one in said)
     return Replaced(header=header, facts=found, files=files, home=home)
 
@@ -115,7 +115,7 @@ def replace_index(
     with store.writing(), remake_index(folder, header_for(encoder.spec, trained), form=form) as index:
         refresh(index, store, trained, extraction.entries, tags=tags, moved=extraction.moved, before=old.facts)
         refresh(index, store, trained, rest, before=old.facts)
-        calibrated = calibrate_index(index, encoder, trained, home or old.home)
+        calibrated = make_ready(index, folder, encoder, trained, home or old.home)
         if model:
             keep_model(model, folder / "model")
         there_now, per_hour, count = set(index.versions), bytes_per_hour(index), len(index)

@@ -18,9 +18,9 @@ from prvr.features.store import FeatureStore, StoreHeader
 from prvr.index.base import ZERO_SHOT
 from prvr.index.opening import engine_of, open_index
 from prvr.ranker.ranker import open_run
-from prvr.search.indexing import locate
 from prvr.search.judge import Judge
 from prvr.search.keeping import failures
+from prvr.search.places import locate
 from prvr.search.replacing import kept_features
 from prvr.search.spoken import Spoken
 from prvr.subtitles.beside import Beside

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from prvr.core.errors import FeatureError
-from prvr.core.types import Cue
+from prvr.core.facts import Cue
 from prvr.features.store import Entry, FeatureStore
 from prvr.subtitles.beside import Beside
 from prvr.subtitles.cues import parse_subtitles, vtt

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from prvr.core.errors import PrvrError, VideoError
 from prvr.search.folders import SourceFolder, recall, set_watched, sources
 from prvr.service.holdings import Holdings
-from prvr.video.find import VIDEO_SUFFIXES
+from prvr.video.find import is_named_like_a_video
 from prvr.video.source import shown
 
 MOST_FOLDERS = 1000  # of one folder that are listed
@@ -116,7 +116,7 @@ def look(path: Path, roots: Sequence[Path]) -> Surroundings:
                     continue
                 if _is_dir(entry):
                     folders.append(Path(entry.path))
-                elif Path(entry.name).suffix.lower() in VIDEO_SUFFIXES:
+                elif is_named_like_a_video(Path(entry.name)):
                     num_videos += 1
     except OSError as error:
         raise VideoError(f"{shown(here)}: cannot be opened ({error.strerror}); choose another folder") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -12,10 +11,9 @@ from prvr.core.facts import Facts, Where
 from prvr.core.files import there
 from prvr.core.text import path_of, text_of
 from prvr.core.types import EncoderSpec
-from prvr.search.confidence import CONFIDENT, RELATED, verdict
 from prvr.search.engine import SearchEngine
-from prvr.search.examples import examples
-from prvr.search.indexing import locate
+from prvr.search.examples import kept_examples
+from prvr.search.places import locate
 
 Order = Literal["name", "newest", "oldest", "longest"]
 ORDERS: dict[Order, Callable[[tuple[str, Facts]], tuple[object, ...]]] = {
@@ -39,6 +37,7 @@ class Holdings:
     pictures: bool  # it can be asked with a picture
     num_bytes: int
     problems: tuple[str, ...]
+    examples: tuple[str, ...]  # sentences that this library answers
 
     def file(self, video_id: str) -> Path | None:
         """Where a video lies; None where only its features are known."""
@@ -81,11 +80,6 @@ class Holdings:
         """How many videos a filter means."""
         return len(self.facts) if not where else sum(where.holds(facts) for facts in self.facts.values())
 
-    @cached_property
-    def examples(self) -> tuple[str, ...]:
-        """Sentences that this library can answer: of the annotations in its folder, or in the one that it lies in."""
-        return examples(self.folder, self.facts)
-
 
 def name_of(folder: Path) -> str:
     """What a library is called, by where its index lies."""
@@ -106,12 +100,6 @@ def holdings(engine: SearchEngine) -> Holdings:
         calibrated=engine.judge is not None,
         pictures=not trained.fingerprint,
         num_bytes=index.num_bytes,
-        problems=tuple(index.problems),
+        problems=tuple(engine.problems),
+        examples=kept_examples(index),
     )
-
-
-def opening(engine: SearchEngine, held: Holdings, *, most: int = 30) -> str:
-    """The sentence to begin with: the first of some captions whose answer stands out; empty where none is known."""
-    texts = examples(engine.folder, held.facts, most=most)
-    sure = (text for text in texts if verdict(engine.search(text, k=1)) in (CONFIDENT, RELATED))
-    return next(sure, texts[0] if texts else "")

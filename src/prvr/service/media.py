@@ -29,6 +29,7 @@ from prvr.video.thumbnail import thumbnail
 VideoState = Literal["playable", "needs_proxy", "proxy", "missing", "unreadable", "features_only", "unknown"]
 PROXY_HEIGHT = 480
 EBML = b"\x1a\x45\xdf\xa3"
+READING = 2  # how files are read and painted; what an earlier way made is not looked at again
 TAG = 10  # letters of a file's key in a URL
 SHARE = 4  # a copy of a whole file may take one part in so many of the cache
 
@@ -41,7 +42,6 @@ class Known(NamedTuple):
     width: int | None = None
     height: int | None = None
     codec: str | None = None
-    pixel_aspect: float = 1.0
     problem: str = ""  # why it cannot be read
     container: str = ""
     copyable: bool = False  # its pictures, into an MP4 that browsers play
@@ -57,7 +57,7 @@ class Mark(NamedTuple):
     @property
     def key(self) -> str:
         """A short name for it, fit for a file and a URL."""
-        text = f"{self.path}\0{self.size}\0{self.mtime_ns}"
+        text = f"{self.path}\0{self.size}\0{self.mtime_ns}\0{READING}"
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
@@ -130,7 +130,7 @@ class Media:
         Raises VideoError for a file that is gone or cannot be read.
         """
         mark = need(file)
-        time_s = round(max(0.0, time_s), 1)
+        time_s = round(max(0.0, time_s), 3)
         name = f"{mark.key[:2]}/{mark.key}-{time_s:g}-{width}.jpg"
         kept = await asyncio.to_thread(self.cache.read, "thumbs", name)
         return kept or await self._once(("thumb", name), lambda: self._paint(mark, time_s, width, name))
@@ -200,17 +200,12 @@ class Media:
         with suppress(OSError):
             self._list.parent.mkdir(parents=True, exist_ok=True)
             with self._list.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([*mark, *known]) + "\n")
+                file.write(json.dumps([READING, *mark, *known]) + "\n")
         return known
 
     def _paint(self, mark: Mark, time_s: float, width: int, name: str) -> bytes:
-        known = self._recall(mark)
-        aspect = known.pixel_aspect if known else 1.0
-        proxy = self.cache.place("proxies", f"{mark.key}.mp4")
-        if proxy.is_file():  # which is found one's way in faster
-            picture = thumbnail(proxy, time_s, width=width)
-        else:
-            picture = thumbnail(Path(mark.path), time_s, width=width, pixel_aspect=aspect)
+        proxy = self.cache.place("proxies", f"{mark.key}.mp4")  # which is found one's way in faster
+        picture = thumbnail(proxy if proxy.is_file() else Path(mark.path), time_s, width=width)
         self.cache.write("thumbs", name, picture)
         return picture
 
@@ -259,17 +254,18 @@ def _opened(path: Path) -> Known:
             kind = "video/webm" if file.read(4) == EBML else "video/mp4"
     except (VideoError, OSError) as error:
         return Known(False, "", problem=str(error))
-    shape = (info.width, info.height, info.video_codec, info.pixel_aspect)
+    shape = (info.width, info.height, info.video_codec)
     return Known(info.browser_playable, kind, *shape, container=info.container, copyable=info.copyable)
 
 
 def _recalled(path: Path) -> dict[str, tuple[Mark, Known]]:
-    """What an earlier server found; lines that cannot be read are as if they were not there."""
+    """What an earlier server found; lines that cannot be read, or say what was found otherwise, are passed over."""
     found: dict[str, tuple[Mark, Known]] = {}
     with suppress(OSError, UnicodeDecodeError), path.open(encoding="utf-8") as lines:
         for line in lines:
             with suppress(ValueError, TypeError, IndexError):
-                row = json.loads(line)
-                mark = Mark(*row[:3])
-                found[mark.path] = (mark, Known(*row[3:]))
+                reading, *row = json.loads(line)
+                if reading == READING:
+                    mark = Mark(*row[:3])
+                    found[mark.path] = (mark, Known(*row[3:]))
     return found

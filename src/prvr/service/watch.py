@@ -19,11 +19,10 @@ from watchfiles import Change, awatch
 from prvr.core.errors import PrvrError, VideoError
 from prvr.search.folders import recall
 from prvr.subtitles.beside import SUFFIXES
-from prvr.video.find import VIDEO_SUFFIXES, find_videos
+from prvr.video.find import find_videos, is_named_like_a_video
 
 QUIET_S = 2.0  # without another change, before a folder is read
 AWAY_S = 5.0  # between two looks for a folder that is not there
-NAMES = (*VIDEO_SUFFIXES, *SUFFIXES)
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +115,8 @@ def _matters(root: Path, own: Path, change: Change, path: str) -> bool:
         return False
     if any(part.startswith(".") for part in file.parts[len(root.parts) :]):
         return False
-    return path.lower().endswith(NAMES) or (file.is_dir() and _holds_videos(file))
+    named = is_named_like_a_video(file) or file.suffix.lower() in SUFFIXES
+    return named or (file.is_dir() and _holds_videos(file))
 
 
 def _holds_videos(folder: Path) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from prvr.core.types import Cue
+from prvr.core.facts import Cue
 
 CLOCK = r"(?:(\d{1,4})\s*:\s*)?(\d{1,2})\s*:\s*(\d{1,2})(?:\s*[.,:]\s*(\d{1,6}))?"
 ARROW = re.compile(rf"\s*{CLOCK}\s*[-\u2013\u2014]{{1,3}}>\s*{CLOCK}(?=\s|$)")

@@ -17,7 +17,7 @@ from av.stream import Discard, Disposition
 from av.subtitles.stream import SubtitleStream
 
 from prvr.core.errors import VideoError
-from prvr.core.types import Cue
+from prvr.core.facts import Cue
 from prvr.subtitles.cues import plain, plain_ass
 from prvr.video.source import open_video, shown
 

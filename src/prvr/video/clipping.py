@@ -18,11 +18,12 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from prvr.core.errors import VideoError
-from prvr.video.clock import Clock, may_restart, start_clock
+from prvr.video.clock import Clock, can_seek, start_clock
 from prvr.video.cut import cut
 from prvr.video.encode import written
+from prvr.video.leaps import leaps_in
 from prvr.video.probe import probe
-from prvr.video.source import ReadDamage, Source, open_video, shown, sound_of
+from prvr.video.source import ReadDamage, Source, open_video, shown
 
 COPIED = {
     ".mp4": ("mp4", {"h264", "hevc", "av1"}, {"aac", "mp3"}),
@@ -103,7 +104,7 @@ def copy_clip(path: Path, start_s: float, end_s: float, out: Path, *, fast: bool
     """Copy packets if that is possible; -> whether it was. Raises VideoError as `save_clip`."""
     form, info = COPIED.get(out.suffix.lower()), probe(path)
     start, end = max(start_s, 0.0), min(end_s, info.duration_s)
-    if form is None or info.rotation or not start < end:
+    if form is None or info.rotation or info.mirrored or not start < end:
         return False
     container, *codecs = form
     with open_video(path) as source:
@@ -114,11 +115,11 @@ def copy_clip(path: Path, start_s: float, end_s: float, out: Path, *, fast: bool
         pieces = _pictures(source, clock, start, end)
         if not pieces:
             return False
-        zero = clock.start or 0
-        begins, ends = (float((piece.pts - zero) * clock.tick) for piece in _ends(pieces))
+        begins, ends = (clock.seconds(piece.pts) for piece in _ends(pieces))
         if not fast and (abs(begins - start) > NEAR / max(info.rate, 1.0) or ends >= end):
             return False
-        sound = _sound(source.container, float(zero * clock.tick) + begins, float(zero * clock.tick) + end)
+        zero = float(clock.zero * clock.tick)
+        sound = _sound(source, zero + begins, zero + end)
         with written(out, container) as target:
             tracks = [Track(source.stream, pieces, pieces[0].pts), *sound]
             for _, packet in heapq.merge(*(moved(target, track) for track in tracks), key=itemgetter(0)):
@@ -128,17 +129,18 @@ def copy_clip(path: Path, start_s: float, end_s: float, out: Path, *, fast: bool
 
 def _fits(source: Source, clock: Clock, pictures: set[str], sounds: set[str]) -> bool:
     """Whether the codecs may stand in the new file, and the stamps are those of one clock that can be sought by."""
-    sound = sound_of(source.container)
+    sound = source.sound
     known = source.stream.codec_context.name in pictures and (sound is None or sound.codec_context.name in sounds)
-    return known and clock.start is not None and not clock.by_dts and not may_restart(source)
+    return known and can_seek(source, clock)
 
 
 def _pictures(source: Source, clock: Clock, start: float, end: float) -> list[Piece]:
     """Packets from the last key frame that is not after `start` to `end`; none where they cannot be had."""
-    zero = clock.start or 0
-    latest, stop = zero + int(start / clock.tick) + clock.interval // 2, zero + int(end / clock.tick)
+    latest, stop = max(clock.at(start), clock.start or 0) + clock.interval // 2, clock.at(end)
     try:
         source.container.seek(latest, stream=source.stream)
+        if leaps_in(source):
+            return []
         pieces = list(_until(source.container, source.stream, stop))
     except av.error.FFmpegError:
         return []
@@ -156,8 +158,8 @@ def _ends(pieces: Sequence[Piece]) -> tuple[Piece, Piece]:
     return pieces[0], max(pieces, key=lambda piece: piece.pts)
 
 
-def _sound(container: InputContainer, start: float, end: float) -> Iterator[Track]:
-    stream = sound_of(container)
+def _sound(source: Source, start: float, end: float) -> Iterator[Track]:
+    container, stream = source.container, source.sound
     if stream is None or stream.time_base is None:
         return
     low, high = int(start / stream.time_base), int(end / stream.time_base)

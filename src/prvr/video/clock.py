@@ -1,9 +1,18 @@
-"""What time it is in a file: seconds from the first frame, from time stamps alone.
+"""What time it is in a file: seconds as a player counts them, from time stamps alone.
 
-Every time of this room is a presentation time stamp (PTS) minus that of the first frame, in seconds. Where the first
-pictures cannot be decoded the origin is still theirs, so that times agree with what a player shows. AVI stores no PTS
-and FFmpeg's are guesses that go back and forth: there the decoding stamps, which count frames, are the clock. Raw
-streams have no stamps at all: there a frame follows the one before after one frame interval.
+Every time of prvr is a second of the file's own presentation clock, the one that a player shows and that the cues of
+subtitles beside the file are written in. Where that clock says 0 depends on the container:
+
+- MP4, MOV, Matroska and WebM have a zero of their own, which Chromium, editors and subtitles count from: a film whose
+  first picture is to be shown at 5 s begins at 5 s. (Below zero, or more than a day late, it begins as the others do.)
+- The stamps of all other containers (MPEG-TS and -PS, FLV, ASF, MXF, Ogg, ...) begin anywhere. Players (FFmpeg, mpv)
+  count from the first stamp of any stream, pictures or sound, FFmpeg's `start_time`; so does prvr.
+- AVI stores no PTS, and FFmpeg's are guesses that go back and forth: there the decoding stamps, which count frames, are
+  the clock, from the first picture on. Raw streams have no stamps at all: there a frame follows the one before after
+  one frame interval of the rate that their own header says.
+
+A length is the second at which the last picture ends on that clock, so that every time of a video lies within it; what
+is shown lasts from its start to there. Where the stamps leap (`leaps.py`), time goes on without the hole.
 """
 
 from __future__ import annotations
@@ -11,23 +20,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain, pairwise
+from math import inf
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import av
+from av.audio.stream import AudioStream
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from prvr.video.source import AnyStream, ReadDamage, Source, VideoPacket, decoded, open_video, packets_of
+from prvr.video.leaps import REORDER, Shifts, ahead_of, leaps_in, leaps_often, one_clock
+from prvr.video.source import ReadDamage, Source, VideoPacket, decoded, open_video, packets_of
 
 HEAD_PACKETS = 250  # what is looked at before the rest is read ...
 HEAD_BYTES = 16 << 20  # ... unless the packets are large
-REORDER = 16  # no codec presents a picture later than this many packets after its own
 TRUSTED_S = 0.5  # a declared end this close to that of the last packets is a confirmed one
-TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT of FFmpeg
+NO_STAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: a raw stream
 FALLBACK_RATE = Fraction(25)
+FASTEST = 240  # frames per second; a header that says more speaks of ticks
+OWN_ZERO = ("mp4", "matroska")  # containers whose stamps are counted from a zero of their own
+LATE_S = 0.25  # a first picture that comes later leaves something to be shown before it
+LATEST_START_S = 86_400.0  # a stamp beyond it is the time of day, or an error
 
 Item = TypeVar("Item")
 
@@ -37,6 +52,7 @@ class Clock(NamedTuple):
 
     tick: Fraction  # seconds
     by_dts: bool  # AVI
+    zero: int  # stamp at which it is 0 s
     start: int | None  # stamp of the first packet to be shown
     interval: int  # usual ticks from frame to frame
     gaps: tuple[int, ...]  # ticks from frame to frame at the start of the file
@@ -47,31 +63,78 @@ class Clock(NamedTuple):
             return item.dts
         return item.pts
 
-    def seconds(self, ticks: int) -> float:
-        """Ticks as seconds."""
+    def seconds(self, stamp: int) -> float:
+        """The second of the clock at which a stamp lies."""
+        return float((stamp - self.zero) * self.tick)
+
+    def span(self, ticks: int) -> float:
+        """How many seconds so many ticks last."""
         return float(ticks * self.tick)
+
+    def at(self, seconds: float) -> int:
+        """The last stamp that is not after a second."""
+        return self.zero + int(seconds / self.tick)
+
+    @property
+    def start_s(self) -> float:
+        """When the first picture is shown."""
+        return 0.0 if self.start is None else self.seconds(self.start)
 
 
 class Length(NamedTuple):
-    """Where the video of a file begins and ends, by its packets."""
+    """Where the video of a file begins and ends on its clock, by its packets."""
 
-    duration_s: float
-    packets: int | None  # how many there are, where all were read
+    start_s: float
+    end_s: float
+    packets: int | None  # how many are shown, where all were read
+    leaps: int = 0  # how often the stamps leapt, where all were read
+
+    @property
+    def shown_s(self) -> float:
+        """How long there is something to be seen."""
+        return self.end_s - self.start_s
 
 
 def start_clock(source: Source, damage: ReadDamage) -> tuple[Clock, Iterator[VideoPacket]]:
-    """Look at the first packets -> the clock, and all packets from the first on, in that one clock."""
-    packets = packets_of(*source, damage)
-    head: list[VideoPacket] = []
-    size = 0
-    while len(head) < HEAD_PACKETS and size < HEAD_BYTES:
+    """Look at the first packets -> the clock, and all packets of the film from the first on, in that one clock."""
+    clock, packets, _ = begun(source, damage)
+    return clock, (packet for packet in packets if packet.stream_index == source.stream.index)
+
+
+def begun(source: Source, damage: ReadDamage) -> tuple[Clock, Iterator[Packet[Any]], Shifts]:
+    """The same, with the packets of the sound where the clock is one that may leap, and what is found of leaps."""
+    ahead_s = ahead_of(source)
+    streams: list[VideoStream | AudioStream] = [source.stream]
+    if ahead_s < inf and source.sound is not None:
+        streams.append(source.sound)
+    packets = packets_of(source.container, streams, damage)
+    head: list[Packet[Any]] = []
+    film = size = 0
+    while film < HEAD_PACKETS and size < HEAD_BYTES:
         packet = next(packets, None)
         if packet is None:
             break
         head.append(packet)
+        film += packet.stream_index == source.stream.index
         size += packet.size
-    clock = _clock_of(source, head, complete=len(head) < HEAD_PACKETS and size < HEAD_BYTES)
-    return clock, one_clock(chain(head, packets), interval=clock.interval)
+    seen = [packet for packet in head if packet.stream_index == source.stream.index]
+    complete = film < HEAD_PACKETS and size < HEAD_BYTES
+    rough = _clock_of(source, seen, complete=complete)
+    shifts = Shifts(ahead_s=ahead_s, interval_s=rough.span(rough.interval))
+    head = list(one_clock(head, shifts))
+    clock = _clock_of(source, seen, complete=complete) if shifts.leaps else rough
+    return clock, chain(head, one_clock(packets, shifts)), shifts
+
+
+def sound_packets(source: Source, damage: ReadDamage) -> Iterator[Packet[Any]]:
+    """All packets of the sound from the first on, in the clock that the film has too."""
+    if source.sound is None:
+        return iter(())
+    if ahead_of(source) == inf:
+        return one_clock(packets_of(source.container, (source.sound,), damage), Shifts())
+    _, packets, _ = begun(source, damage)
+    index = source.sound.index
+    return (packet for packet in packets if packet.stream_index == index)
 
 
 def presented(
@@ -80,49 +143,19 @@ def presented(
     clock: Clock,
     damage: ReadDamage,
     *,
-    origin: int | None = None,
+    zero: int | None = None,
 ) -> Iterator[tuple[float, VideoFrame]]:
-    """Every frame that decodes and its seconds from the first frame, strictly increasing (see `steady`).
+    """Every frame that decodes and its second on the clock, strictly increasing (see `steady`).
 
-    `origin` is the stamp of the first picture, where it is known and the packets do not begin with it.
+    `zero` is the stamp of the first picture of an AVI, where the packets do not begin with it.
     """
     # AVI counts decoding steps, which run ahead of the pictures: there time begins with the first picture.
-    if origin is None and not clock.by_dts:
-        origin = clock.start
-    stamped = _filled(decoded(stream, packets, damage), clock)
-    for ticks, frame in steady(stamped):
-        if origin is None or ticks < origin:
-            origin = ticks
-        yield clock.seconds(ticks - origin), frame
-
-
-def one_clock(packets: Iterable[Packet[AnyStream]], *, interval: int) -> Iterator[Packet[AnyStream]]:
-    """The same packets, their stamps moved where the clock of the file was started again.
-
-    Decoding stamps only grow while one clock runs, whatever the order of the pictures. One that does not lie between
-    its neighbours is a stray and changes nothing. Two in a row that went back are a clock that was started again: from
-    there on all stamps are moved so that the first of them follows the last good one after one `interval`. A leap
-    ahead is believed: it is a still picture, and a long one.
-    """
-    older: int | None = None
-    last: int | None = None
-    shift = taken_back = 0  # the second: by how much the last packet changed the first
-    for packet in packets:
-        dts = packet.dts
-        if dts is not None:
-            if last is None or dts > last:
-                if taken_back and older is not None and dts > older:
-                    shift -= taken_back  # the last packet was a stray after all
-                taken_back = 0
-            elif older is None or dts <= older:
-                taken_back = last + interval - dts
-                shift += taken_back
-            older, last = last, dts
-        if shift and packet.pts is not None:
-            packet.pts += shift
-        if shift and dts is not None:
-            packet.dts = dts + shift
-        yield packet
+    if zero is None and not clock.by_dts:
+        zero = clock.zero
+    for stamp, frame in steady(_filled(decoded(stream, packets, damage), clock)):
+        if zero is None or stamp < zero:
+            zero = stamp
+        yield clock.span(stamp - zero), frame
 
 
 def steady(stamped: Iterable[tuple[int, Item]]) -> Iterator[tuple[int, Item]]:
@@ -143,49 +176,74 @@ def steady(stamped: Iterable[tuple[int, Item]]) -> Iterator[tuple[int, Item]]:
 
 
 def measure(path: Path) -> Length:
-    """The true length of the video, without decoding.
+    """Where the video begins and ends, without decoding.
 
     The end is what the last packets say. They are found by seeking to the declared end; all packets are read instead
     when none is declared, when the last ones are not where they were declared to be (give or take half a second), when
-    the format is one whose clock may start again on the way (MPEG streams), or AVI, which cannot be sought in safely.
-    A Matroska file that another was appended to is decoded as a whole, but measured as its first part.
+    the clock is one that may start again or leap on the way (MPEG streams, FLV; Matroska whose index does), or AVI,
+    which cannot be sought in safely. A Matroska file that another was appended to is decoded as a whole, but measured
+    as its first part.
     """
     with open_video(path) as source:
         clock, _ = start_clock(source, ReadDamage())
-        if clock.start is not None and not clock.by_dts and not may_restart(source):
+        if clock.start is not None and can_seek(source, clock):
             end = _confirmed_end(source, clock, clock.start)
             if end is not None:
-                return Length(clock.seconds(end - clock.start), None)
+                return Length(clock.start_s, clock.seconds(end), None)
     with open_video(path) as source:
-        _, packets = start_clock(source, ReadDamage())
-        return _scan(packets, clock)
+        clock, packets, shifts = begun(source, ReadDamage())
+        film = (packet for packet in packets if packet.stream_index == source.stream.index)
+        return _scan(film, clock)._replace(leaps=shifts.leaps)
 
 
-def may_restart(source: Source) -> bool:
-    """Whether the format is one whose clock may start again on the way, as in MPEG streams that were joined."""
-    return bool(source.container.format.flags & TS_DISCONT)
+def can_seek(source: Source, clock: Clock) -> bool:
+    """Whether a second can be found by its stamp: not where the clock may start again or leap, nor in AVI."""
+    return clock.start is not None and not clock.by_dts and not leaps_often(source)
 
 
-def declared_rate(stream: VideoStream) -> Fraction:
-    """Frames per second as the file says, or a usual number where it says nothing usable."""
+def declared_rate(stream: VideoStream, *, raw: bool = False) -> Fraction:
+    """Frames per second as the file says, or a usual number where it says nothing usable.
+
+    `raw`: of a bare stream FFmpeg's average is its demuxer's default; what its own header says goes before it.
+    """
+    own = stream.codec_context.framerate if raw else None
+    if own and 0 < own <= FASTEST:
+        return Fraction(own)
     for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
         if rate is not None and 0 < rate <= 1000:
             return Fraction(rate)
     return FALLBACK_RATE
 
 
+def is_raw(source: Source) -> bool:
+    """Whether the file is a bare stream, without a container and without stamps."""
+    return bool(source.container.format.flags & NO_STAMPS)
+
+
 def _clock_of(source: Source, head: list[VideoPacket], *, complete: bool) -> Clock:
     tick = source.stream.time_base or Fraction(1, 1000)
     by_dts = source.container.format.name == "avi"
-    rough = Clock(tick, by_dts, None, 1, ())
+    rough = Clock(tick, by_dts, 0, None, 1, ())
     real = [p for p in head if not p.is_discard]  # what an edit list cuts off is decoded, but never shown
     early = [s for p in real[: REORDER + 1] if (s := rough.stamp(p)) is not None]
     stamps = sorted({s for p in real if (s := rough.stamp(p)) is not None})
     gaps = tuple(b - a for a, b in pairwise(stamps))
     if not complete:  # among the last ones, frames that belong in between are still to come
         gaps = gaps[:-REORDER]
-    interval = round(median(gaps)) if gaps else round(1 / (declared_rate(source.stream) * tick))
-    return Clock(tick, by_dts, min(early, default=None), max(1, interval), gaps)
+    interval = round(median(gaps)) if gaps else round(1 / (declared_rate(source.stream, raw=is_raw(source)) * tick))
+    start = min(early, default=None)
+    return Clock(tick, by_dts, _zero(source, tick, start), start, max(1, interval), gaps)
+
+
+def _zero(source: Source, tick: Fraction, start: int | None) -> int:
+    """The stamp at which a player's clock says 0 (see the head of this file)."""
+    if start is None:
+        return 0
+    first = source.container.start_time  # the first stamp of all streams, microseconds
+    begins = start if first is None else min(start, round(Fraction(first, av.time_base) / tick))
+    if any(name in source.formats for name in OWN_ZERO) and 0 <= begins * tick <= LATEST_START_S:
+        return 0
+    return begins
 
 
 def _filled(frames: Iterable[VideoFrame], clock: Clock) -> Iterator[tuple[int, VideoFrame]]:
@@ -199,7 +257,7 @@ def _filled(frames: Iterable[VideoFrame], clock: Clock) -> Iterator[tuple[int, V
 
 def _confirmed_end(source: Source, clock: Clock, start: int) -> int | None:
     """The tick at which the last packet ends, if that is where the file declared it; otherwise None."""
-    container, stream = source
+    container, stream = source.container, source.stream
     if stream.duration is not None:
         declared = start + stream.duration
     elif container.duration is not None:
@@ -210,14 +268,16 @@ def _confirmed_end(source: Source, clock: Clock, start: int) -> int | None:
         container.seek(declared - clock.interval, stream=stream)
     except (av.error.FFmpegError, OverflowError):
         return None
-    end = _last_end(packets_of(*source, ReadDamage()), clock)
-    if end is None or abs(clock.seconds(end - declared)) > TRUSTED_S:
+    if leaps_in(source):
+        return None
+    end = _last_end(packets_of(container, (stream,), ReadDamage()), clock)
+    if end is None or abs(clock.span(end - declared)) > TRUSTED_S:
         return None
     return end
 
 
 def _last_end(packets: Iterator[VideoPacket], clock: Clock) -> int | None:
-    packets = one_clock(packets, interval=clock.interval)
+    packets = one_clock(packets, Shifts(interval_s=clock.span(clock.interval)))
     ends = (s + (p.duration or clock.interval) for p in packets if (s := _shown_stamp(p, clock)) is not None)
     return max(ends, default=None)
 
@@ -230,11 +290,11 @@ def _scan(packets: Iterator[VideoPacket], clock: Clock) -> Length:
     count, start, end = 0, clock.start, 0
     longest = max((clock.interval, round(1 / clock.tick), *clock.gaps))  # no last frame is believed to last longer
     for packet in packets:
-        count += packet.size > 0  # the last packet of all is an empty mark
+        count += packet.size > 0 and not packet.is_discard  # the last packet of all is an empty mark
         stamp = _shown_stamp(packet, clock)
         if stamp is not None:
             start = stamp if start is None else start
             end = max(end, stamp + min(packet.duration or clock.interval, longest))
     if start is None or end <= start:
-        return Length(clock.seconds(count * clock.interval), count)
-    return Length(clock.seconds(end - start), count)
+        return Length(0.0, clock.span(count * clock.interval), count)
+    return Length(clock.seconds(start), clock.seconds(end), count)

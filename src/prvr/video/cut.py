@@ -11,7 +11,7 @@ from prvr.video.source import shown
 
 
 def cut(path: Path, start: float, end: float, out: Path) -> None:
-    """Write what `path` shows from `start` to `end` (seconds from its first frame, clamped to it) to `out`.
+    """Write what `path` shows from `start` to `end` (seconds of the file's clock, clamped to it) to `out`.
 
     Encoded again, so that it begins with the very picture that is shown at `start`: H.264 and AAC for .mp4, VP9 and
     Opus for .webm; upright, sound kept to one sound packet. `out` is replaced in one step when all is written.

@@ -12,13 +12,12 @@ from typing import NamedTuple, Self
 import av
 import numpy as np
 import torch
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from torch import Tensor
 
 from prvr.core.errors import ConfigError
-from prvr.video.clock import measure, presented, start_clock
-from prvr.video.picture import upright
+from prvr.video.clock import Length, measure, presented, start_clock
+from prvr.video.picture import Painter, pictures
 from prvr.video.source import ReadDamage, no_frame, open_video
 
 BATCH_BYTES = 48 << 20  # raw RGB; a single larger frame is a batch of its own
@@ -28,8 +27,8 @@ BATCH_FRAMES = 64  # so that what an encoder makes of a batch of small frames st
 class FrameBatch(NamedTuple):
     """Neighbouring samples of one size."""
 
-    frames: Tensor  # (B, 3, h, w) uint8 RGB, upright, the pixel aspect ratio not applied
-    times: Tensor  # (B,) float64 PTS, seconds from the first frame, strictly increasing over all batches
+    frames: Tensor  # (B, 3, h, w) uint8 RGB, as a player shows them, the pixel aspect ratio not applied
+    times: Tensor  # (B,) float64, seconds of the file's clock, strictly increasing over all batches
 
 
 class FrameReader:
@@ -40,10 +39,14 @@ class FrameReader:
         self._damage = ReadDamage()
         self._batches = self._read(rate, max_frames, threads)
 
-    @cached_property
+    @property
     def duration_s(self) -> float:
-        """How long the video is, by its packets (see `measure`); they are looked at once, and before any is decoded."""
-        return measure(self._path).duration_s
+        """Where the video ends, by its packets (see `measure`); they are looked at once, and before any is decoded."""
+        return self._length.end_s
+
+    @cached_property
+    def _length(self) -> Length:
+        return measure(self._path)
 
     @property
     def damaged_packets(self) -> int:
@@ -62,8 +65,8 @@ class FrameReader:
         return next(self._batches)
 
     def _read(self, rate: float, max_frames: int | None, threads: int) -> Iterator[FrameBatch]:
-        if max_frames is not None and self.duration_s > 0:
-            rate = min(rate, max_frames / self.duration_s)
+        if max_frames is not None and self._length.shown_s > 0:
+            rate = min(rate, max_frames / self._length.shown_s)
         kept: list[NDArray[np.uint8]] = []
         times: list[float] = []
         # The slice cuts only where the packets promised less than there is.
@@ -83,9 +86,9 @@ def sample_frames(path: Path, *, rate: float = 1.0, max_frames: int | None = Non
     """Frames of a video at `rate` frames per second, at most `max_frames`, in batches of bounded size.
 
     For k = 0, 1, 2, ... the sample is the first frame that is not before k / rate seconds (to a millionth of 1 / rate);
-    one that stands in for several k, because nothing was shown anew for a while, comes once. So a file of which
-    anything decodes gives at least one frame. When the whole video would give more than `max_frames`, the rate is
-    lowered to max_frames / duration, so that the samples spread over the whole length. All frames are decoded, in
+    one that stands in for several k, because nothing was shown anew for a while, or nothing yet, comes once. So a file
+    of which anything decodes gives at least one frame. When the whole video would give more than `max_frames`, the rate
+    is lowered to max_frames / seconds shown, so that the samples spread over all of it. All frames are decoded, in
     order; only samples are converted to RGB. A change of size starts a new batch. What cannot be decoded is passed
     over and counted; a file of which nothing can is a VideoError, raised when the first batch is asked for.
     """
@@ -98,21 +101,21 @@ def sample_frames(path: Path, *, rate: float = 1.0, max_frames: int | None = Non
 
 def _samples(path: Path, rate: float, threads: int, damage: ReadDamage) -> Iterator[tuple[float, NDArray[np.uint8]]]:
     """Each sample as (seconds, (h, w, 3) RGB)."""
-    reformatter = VideoReformatter()
+    painter = Painter()
     served = -1  # the last k that has its sample
     with open_video(path, threads=threads) as source:
         clock, packets = start_clock(source, damage)
-        for time, frame in presented(source.stream, packets, clock, damage):
-            step = math.floor(time * rate + 1e-6)  # the last k that this frame is not before
+        for picture in pictures(presented(source.stream, packets, clock, damage), source.stream):
+            step = math.floor(picture.time_s * rate + 1e-6)  # the last k that this frame is not before
             if step <= served:
                 continue
             try:
-                image = upright(frame, reformatter)
+                image = painter.rgb(picture)
             except av.error.FFmpegError:
                 damage.frames += 1
                 continue
             served = step
-            yield time, image
+            yield picture.time_s, image
 
 
 def _batch(images: list[NDArray[np.uint8]], times: list[float]) -> FrameBatch:

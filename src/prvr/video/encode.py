@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import av
@@ -20,19 +20,21 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
-from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from prvr.core.errors import VideoError
 from prvr.core.types import VideoInfo
-from prvr.video.clock import one_clock, start_clock, steady
-from prvr.video.picture import fitted, shown_size
-from prvr.video.seek import frames_around, seek
-from prvr.video.source import ReadDamage, no_frame, open_video, packets_of, shown, sound_of
+from prvr.video.clock import LATE_S, Clock, sound_packets, start_clock, steady
+from prvr.video.leaps import AHEAD_STILL_S, Shifts, one_clock
+from prvr.video.picture import Painter, Picture, hdr_of, shown_size
+from prvr.video.seek import ROUNDED_S, pictures_around, seek
+from prvr.video.source import ReadDamage, Source, no_frame, open_video, packets_of, shown
 
 TICK = Fraction(1, 90_000)  # of what is written
 SOUND_RATE = 48_000
 SLOWEST = 10.0  # frames per second that the last frame of a cut is written with
+BT709 = 1  # of matrices, curves and primaries
 SLIP = 0.1  # seconds that sound may run ahead of its time stamps or behind
 
 
@@ -86,9 +88,10 @@ def encode(
     tallest: int | None = None,
     on_time: Callable[[float], None] | None = None,
 ) -> None:
-    """Write what a video shows from `start` to `end` into an open file, upright, with square pixels and its sound.
+    """Write what a video shows from `start` to `end` into an open file, as a player shows it, and its sound.
 
-    `on_time` hears how many seconds are written.
+    Pixels are square. The first picture says the size; those of another shape stand in the middle of black. `on_time`
+    hears how many seconds are written.
     """
     rate = Fraction(min(max(info.rate, SLOWEST), 240.0)).limit_denominator(1001)
     pictures = pictures_of(info.path, start, end, step=float(1 / rate))
@@ -97,17 +100,17 @@ def encode(
         raise no_frame(info.path)
     video = container.add_stream(form.video, rate=rate, options=form.video_options)
     assert isinstance(video, VideoStream)
-    video.width, video.height = shown_size(info.width, info.height, info.pixel_aspect, tallest=tallest)
+    video.width, video.height = shown_size(*first[1].size, first[1].shown_aspect, tallest=tallest)
     video.pix_fmt = "yuv420p"
     video.codec_context.time_base = TICK
-    _keep_colours(video, first[1])
+    _keep_colours(video, first[1].frame)
     audio = None if info.audio_codec is None else add_sound(container, form)
     sounds = iter(()) if audio is None else sounds_of(info.path, start, end, form)
-    both: tuple[Iterator[tuple[float, VideoFrame | AudioFrame]], ...] = (chain([first], pictures), sounds)
-    reformatter = VideoReformatter()
+    both: tuple[Iterator[tuple[float, Picture | AudioFrame]], ...] = (chain([first], pictures), sounds)
+    painter = Painter()
     for time, item in heapq.merge(*both, key=itemgetter(0)):
-        if isinstance(item, VideoFrame):
-            container.mux(video.encode(_timed(fitted(item, video.width, video.height, reformatter), time)))
+        if isinstance(item, Picture):
+            container.mux(video.encode(_timed(painter.fitted(item, video.width, video.height), time)))
             if on_time:
                 on_time(time)
         elif audio is not None:
@@ -124,20 +127,21 @@ def add_sound(container: OutputContainer, form: FileForm) -> AudioStream:
     return audio
 
 
-def pictures_of(path: Path, start: float, end: float, *, step: float) -> Iterator[tuple[float, VideoFrame]]:
+def pictures_of(path: Path, start: float, end: float, *, step: float) -> Iterator[tuple[float, Picture]]:
     """What is shown from `start` on, timed from there: at 0 the frame that stands then, and to the very end.
 
     Where nothing decodes yet at `start`, the first frame that does stands there.
     """
-    standing: tuple[float, VideoFrame] | None = None
-    for time, frame in frames_around(path, start, threads=0):
-        if time >= end:
+    standing: tuple[float, Picture] | None = None
+    for picture in pictures_around(path, start, threads=0):
+        time = 0.0 if picture.time_s <= start + ROUNDED_S else picture.time_s - start
+        if picture.time_s >= end - ROUNDED_S and standing is not None:
             break
-        if standing is not None and time > start:
+        if standing is not None and time:
             yield standing
-        elif standing is None and time > start:
-            yield 0.0, frame
-        standing = (max(0.0, time - start), frame)
+        elif standing is None and time > LATE_S:
+            yield 0.0, picture
+        standing = (time, picture)
     if standing is None:
         return
     yield standing
@@ -160,6 +164,8 @@ def sounds_of(path: Path, start: float, end: float, form: FileForm) -> Iterator[
             written = due
         if written - due > SLIP * SOUND_RATE:
             continue
+        if due - written > AHEAD_STILL_S * SOUND_RATE:
+            written = due  # nobody waits for hours of silence to be encoded
         while due - written > SLIP * SOUND_RATE:
             silent = _silence(min(due - written, SOUND_RATE), form)
             yield written / SOUND_RATE, _sounding(silent, written)
@@ -195,23 +201,33 @@ def _silence(samples: int, form: FileForm) -> AudioFrame:
 def _keep_colours(video: VideoStream, frame: VideoFrame) -> None:
     """What the numbers of the pixels mean is said in the new file as it was in the old one."""
     context = video.codec_context
-    context.colorspace, context.color_trc = frame.colorspace, frame.color_trc
-    context.color_primaries, context.color_range = frame.color_primaries, ColorRange.MPEG
+    said = (frame.colorspace, frame.color_trc, frame.color_primaries)
+    context.colorspace, context.color_trc, context.color_primaries = (BT709,) * 3 if hdr_of(frame) else said
+    context.color_range = ColorRange.MPEG
 
 
 def _sounds_around(path: Path, start: float) -> Iterator[tuple[float, AudioFrame]]:
     """Sound in order, timed like the pictures; from before `start`, where seeking leads there."""
     with open_video(path) as looked_at, open_video(path) as source:
         clock, _ = start_clock(looked_at, ReadDamage())  # reads on, past the sound of the first seconds
-        seek(source, clock, start)
-        origin = Fraction(clock.start or 0) * clock.tick
-        stream = sound_of(source.container)
-        if stream is None:
+        if source.sound is None:
             return
-        tick = stream.time_base or Fraction(1, SOUND_RATE)
-        packets = one_clock(packets_of(source.container, stream, ReadDamage()), interval=round(Fraction(1, 50) / tick))
-        for ticks, frame in steady(_decoded_sound(packets)):
-            yield float(ticks * tick - origin), frame
+        if seek(source, clock, start):
+            packets = packets_of(source.container, (source.sound,), ReadDamage())
+            yield from _heard(source, clock, one_clock(packets, Shifts()))
+            return
+    with open_video(path) as source:
+        yield from _heard(source, clock, sound_packets(source, ReadDamage()))
+
+
+def _heard(source: Source, clock: Clock, packets: Iterator[Packet[Any]]) -> Iterator[tuple[float, AudioFrame]]:
+    """The sound that decodes and its second on the clock."""
+    sound = source.sound
+    assert sound is not None
+    tick = sound.time_base or Fraction(1, SOUND_RATE)
+    zero = clock.zero * clock.tick
+    for stamp, frame in steady(_decoded_sound(packets)):
+        yield float(stamp * tick - zero), frame
 
 
 def _decoded_sound(packets: Iterator[Packet[AudioStream]]) -> Iterator[tuple[int, AudioFrame]]:

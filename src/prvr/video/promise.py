@@ -13,7 +13,8 @@ from typing import NamedTuple
 import av
 
 from prvr.core.text import clock, count
-from prvr.video.clock import declared_rate, may_restart
+from prvr.video.clock import declared_rate
+from prvr.video.leaps import TS_DISCONT
 from prvr.video.source import Source, open_video, shown
 
 SHARE = 0.05  # of the promised length that may be missing: headers round, and last frames are told without a length
@@ -60,14 +61,15 @@ def cut_short(path: Path, *, duration_s: float, damaged: int = 0) -> CutShort | 
 
 
 def _promised(source: Source) -> float:
-    """Seconds of video that the header states; 0 where it states nothing, or FFmpeg would have to guess."""
-    container, stream = source
-    if may_restart(source) or stream.time_base is None:  # MPEG streams have no header
+    """The second at which the header says that the video ends; 0 where it states nothing, or FFmpeg would guess."""
+    container, stream = source.container, source.stream
+    if container.format.flags & TS_DISCONT or stream.time_base is None:  # MPEG streams have no header
         return 0.0
     if container.format.name == "avi":  # whose duration FFmpeg cuts to what is there
         return float(max(stream.frames, stream.duration or 0) * stream.time_base)
     if stream.duration:
-        return float(stream.duration * stream.time_base)
+        late = (stream.start_time or 0) if "mp4" in source.formats else 0  # which others count in, or not from 0
+        return float((late + stream.duration) * stream.time_base)
     return float(Fraction(container.duration, av.time_base)) if container.duration and container.size else 0.0
 
 

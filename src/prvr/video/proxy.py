@@ -18,10 +18,11 @@ from av.packet import Packet
 from prvr.core.errors import VideoError
 from prvr.core.types import VideoInfo
 from prvr.video.clipping import Piece, Track, moved
-from prvr.video.clock import REORDER, Clock, one_clock, start_clock
+from prvr.video.clock import LATE_S, Clock, sound_packets, start_clock
 from prvr.video.encode import FORMS, add_sound, encode, sounds_of, written
+from prvr.video.leaps import REORDER
 from prvr.video.probe import probe
-from prvr.video.source import ReadDamage, Source, VideoPacket, open_video, packets_of, sound_of
+from prvr.video.source import ReadDamage, Source, VideoPacket, open_video
 
 FORM = FORMS[".mp4"]
 COPIED_SOUND = ("aac", "mp3", "opus", "flac")  # what browsers play in an MP4
@@ -92,7 +93,8 @@ def _same(info: VideoInfo, copy: Path) -> bool:
     return (
         made.browser_playable
         and abs(made.duration_s - info.duration_s) <= SAME_S
-        and (made.width, made.height, made.rotation) == (info.width, info.height, info.rotation)
+        and (made.width, made.height, made.rotation, made.mirrored)
+        == (info.width, info.height, info.rotation, info.mirrored)
         and abs(made.pixel_aspect - info.pixel_aspect) < 0.01
     )
 
@@ -104,7 +106,7 @@ def _copy(info: VideoInfo, out: Path, report: OnTime) -> None:
         if not info.copyable or clock.start is None:
             raise _Unlike
         with written(out, FORM.container, options=AT_ONCE) as target:
-            tracks = [moved(target, Track(source.stream, _pictures(packets, clock), clock.start))]
+            tracks = [moved(target, Track(source.stream, _pictures(packets, clock), clock.zero))]
             if info.audio_codec in COPIED_SOUND:
                 tracks.append(_copied_sound(target, other, clock))
             elif info.audio_codec is not None:
@@ -115,14 +117,19 @@ def _copy(info: VideoInfo, out: Path, report: OnTime) -> None:
 
 
 def _pictures(packets: Iterator[VideoPacket], clock: Clock) -> Iterator[Piece]:
-    """Every packet with its stamps. Raises _Unlike for what cannot be copied."""
+    """Every packet with its stamps; a late first one stands from 0 on. Raises _Unlike for what cannot be copied.
+
+    Of an MP4 of pictures that begin late Chromium takes the length without what lies before them, and cannot reach the
+    end.
+    """
     last: int | None = None
     for packet, dts in _decoding_stamps(packets, clock.interval):
         pts, first = packet.pts, last is None
         if pts is None or packet.is_discard or (first and not packet.is_keyframe) or (last is not None and dts <= last):
             raise _Unlike
         last = dts
-        yield Piece(pts, dts, packet)
+        late = pts - clock.zero if first and clock.start_s > LATE_S else 0
+        yield Piece(pts - late, dts - late, packet)
 
 
 def _decoding_stamps(packets: Iterator[VideoPacket], interval: int) -> Iterator[tuple[VideoPacket, int]]:
@@ -143,14 +150,12 @@ def _decoding_stamps(packets: Iterator[VideoPacket], interval: int) -> Iterator[
 
 
 def _copied_sound(target: OutputContainer, source: Source, clock: Clock) -> Iterator[tuple[float, AnyPacket]]:
-    """The packets of the sound from the first picture on."""
-    stream = sound_of(source.container)
+    """The packets of the sound from 0 on."""
+    stream = source.sound
     if stream is None or stream.time_base is None:
         return
-    tick = stream.time_base
-    origin = round(Fraction(clock.start or 0) * clock.tick / tick)
-    packets = one_clock(packets_of(source.container, stream, ReadDamage()), interval=round(Fraction(1, 50) / tick))
-    yield from moved(target, Track(stream, _from(packets, origin), origin))
+    origin = round(Fraction(clock.zero) * clock.tick / stream.time_base)
+    yield from moved(target, Track(stream, _from(sound_packets(source, ReadDamage()), origin), origin))
 
 
 def _from(packets: Iterator[Packet[AudioStream]], origin: int) -> Iterator[Piece]:

@@ -2,65 +2,70 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import av
-from av.video.frame import VideoFrame
 
-from prvr.video.clock import Clock, may_restart, presented, start_clock
+from prvr.video.clock import Clock, can_seek, presented, start_clock
+from prvr.video.leaps import leaps_in
+from prvr.video.picture import Picture, pictures
 from prvr.video.source import ReadDamage, Source, VideoPacket, decoded, open_video, packets_of
 
+ROUNDED_S = 0.001  # times are told in milliseconds: a picture that begins within one has begun
 
-def frames_around(path: Path, start: float, *, threads: int = 1) -> Iterator[tuple[float, VideoFrame]]:
-    """Frames in order, with their seconds, from one that is not after `start` where there is one.
 
-    Where the clock is one that cannot be sought by (AVI, MPEG streams), or seeking leads elsewhere, all packets are
-    read, but only those from the last key frame on are decoded; and all of them where that does not do either.
+def pictures_around(path: Path, start: float, *, threads: int = 1) -> Iterator[Picture]:
+    """Pictures in order, from one that is not after `start` where there is one.
+
+    Where the clock is one that cannot be sought by (AVI, MPEG streams, FLV, Matroska that leaps), or seeking leads
+    elsewhere, all packets are read, but only those from the last key frame on are decoded; and all of them where that
+    does not do either.
     """
     for begun in (_sought, _from_key_frame):
-        with closing(begun(path, start, threads)) as frames:
-            first = next(frames, None)
-            if first is not None and first[0] <= start:
+        with closing(begun(path, start, threads)) as found:
+            first = next(found, None)
+            if first is not None and first.time_s <= start:
                 yield first
-                yield from frames
+                yield from found
                 return
     with open_video(path, threads=threads) as source:
         clock, packets = start_clock(source, ReadDamage())
-        yield from presented(source.stream, packets, clock, ReadDamage())
+        yield from pictures(presented(source.stream, packets, clock, ReadDamage()), source.stream)
 
 
 def seek(source: Source, clock: Clock, start: float) -> bool:
-    """Go to the last key frame before `start`, where the clock is one that can be sought by."""
-    if clock.start is None or clock.by_dts or may_restart(source):
+    """Go to the last key frame before `start`; -> whether that led there. If not, the file is to be opened again."""
+    if not can_seek(source, clock):
         return False
     try:
-        source.container.seek(clock.start + math.floor(start / clock.tick), stream=source.stream)
+        source.container.seek(max(clock.at(start), clock.start or 0), stream=source.stream)
     except av.error.FFmpegError:
         return False
-    return True
+    return not leaps_in(source)
 
 
-def _sought(path: Path, start: float, threads: int) -> Generator[tuple[float, VideoFrame]]:
+def _sought(path: Path, start: float, threads: int) -> Generator[Picture]:
     with open_video(path, threads=threads) as source:
         clock, _ = start_clock(source, ReadDamage())
         if seek(source, clock, start):
-            yield from presented(source.stream, packets_of(*source, ReadDamage()), clock, ReadDamage())
+            packets = packets_of(source.container, (source.stream,), ReadDamage())
+            yield from pictures(presented(source.stream, packets, clock, ReadDamage()), source.stream)
 
 
-def _from_key_frame(path: Path, start: float, threads: int) -> Generator[tuple[float, VideoFrame]]:
+def _from_key_frame(path: Path, start: float, threads: int) -> Generator[Picture]:
     with open_video(path, threads=threads) as source:
         clock, packets = start_clock(source, ReadDamage())
-        origin = _first_stamp(path) if clock.by_dts else clock.start
+        zero = _first_stamp(path) if clock.by_dts else None
         needed = _needed(packets, clock, start)
-        yield from presented(source.stream, needed, clock, ReadDamage(), origin=origin)
+        frames = presented(source.stream, needed, clock, ReadDamage(), zero=zero)
+        yield from pictures(frames, source.stream)
 
 
 def _needed(packets: Iterator[VideoPacket], clock: Clock, start: float) -> Iterator[VideoPacket]:
     """The packets from the last key frame that is not after `start` on; all of them where stamps are missing."""
-    wanted = (clock.start or 0) + math.floor(start / clock.tick)
+    wanted = clock.at(start)
     held: list[VideoPacket] = []
     for packet in packets:
         stamp = clock.stamp(packet)

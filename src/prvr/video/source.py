@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from prvr.core.errors import VideoError
 
-AnyStream = TypeVar("AnyStream", VideoStream, AudioStream)
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
 # A file may be a play list in disguise; nothing that is read here may lead to the network.
 OPTIONS = {"protocol_whitelist": "file"}
+NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails
+STILL_CODECS = ("mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegls")
 
 
 class NoFrame(VideoError):
@@ -32,10 +33,16 @@ class NoFrame(VideoError):
 
 
 class Source(NamedTuple):
-    """An open file and the stream of it that is the video."""
+    """An open file, the stream of it that is the film, and the one that is its sound."""
 
     container: InputContainer
     stream: VideoStream
+    sound: AudioStream | None
+
+    @property
+    def formats(self) -> list[str]:
+        """The names that FFmpeg has for the container."""
+        return self.container.format.name.split(",")
 
 
 @dataclass
@@ -73,7 +80,7 @@ def check_file(path: Path) -> None:
 
 @contextmanager
 def open_video(path: Path, *, threads: int = 1) -> Iterator[Source]:
-    """The open container and its first video stream; pictures that are only cover art do not count."""
+    """The open container, and the film and the sound in it (see `film_of` and `sound_of`)."""
     check_file(path)
     with ExitStack() as stack:
         source: object
@@ -90,18 +97,20 @@ def open_video(path: Path, *, threads: int = 1) -> Iterator[Source]:
                 "it may be cut off or something else under this name: check that it plays, or leave it out"
             ) from None
         stack.enter_context(container)
-        stream = _video_stream(container, path)
+        stream = film_of(container, path)
         stream.codec_context.thread_count = threads
         if threads != 1:  # 0: as many as there are cores
             stream.thread_type = "AUTO"
-        yield Source(container, stream)
+        yield Source(container, stream, sound_of(container, stream))
 
 
-def packets_of(container: InputContainer, stream: AnyStream, damage: ReadDamage) -> Iterator[Packet[AnyStream]]:
-    """The packets of a stream from where the container stands; a read error ends the file there."""
+def packets_of(
+    container: InputContainer, streams: Sequence[VideoStream | AudioStream], damage: ReadDamage
+) -> Iterator[Packet[Any]]:
+    """The packets of some streams from where the container stands; a read error ends the file there."""
     while True:
         try:
-            yield from container.demux(stream)
+            yield from container.demux(*streams)
         except IndexError:
             continue  # PyAV stumbles over streams that begin on the way; behind that packet it can read on
         except av.error.FFmpegError:
@@ -127,25 +136,19 @@ def decoded(stream: VideoStream, packets: Iterator[VideoPacket], damage: ReadDam
     yield from rest
 
 
-def sound_of(container: InputContainer) -> AudioStream | None:
-    """The sound that players begin with: the first default one that FFmpeg can decode, else the first."""
-    known = [s for s in container.streams.audio if getattr(s, "codec_context", None) is not None]
-    return min(known, key=lambda sound: not sound.disposition & Disposition.default, default=None)
+def film_of(container: InputContainer, path: Path) -> VideoStream:
+    """The stream that is the film: what moves before what stands still, then what the file calls its default.
 
-
-def no_frame(path: Path) -> NoFrame:
-    """The error for a file that opens but shows nothing."""
-    return NoFrame(
-        f"{shown(path)}: no frame could be decoded; it is damaged or cut off: check that it plays, or leave it out"
-    )
-
-
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    Cover art never is. Where that leaves several, FFmpeg's own choice counts (`av_find_best_stream`), then the first.
+    An MP4 calls a track that is switched off not default; the still picture beside an animated AVIF is one frame long.
+    Raises VideoError where there is none that can be decoded.
+    """
+    streams = [s for s in container.streams.video if not s.disposition & NO_FILM]
     # A stream whose codec this FFmpeg does not know has no codec context, whatever the type stubs say.
     usable = [s for s in streams if getattr(s, "codec_context", None) is not None]
     if usable:
-        return usable[0]
+        best = container.streams.best("video") if len(usable) > 1 else None
+        return max(usable, key=lambda s: (not _stands_still(s), _is_default(s), s is best, -s.index))
     if streams:
         raise VideoError(
             f"{shown(path)}: its codec is not one that FFmpeg can decode; convert it to H.264 or VP9 first"
@@ -153,3 +156,51 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     if container.streams.audio:
         raise VideoError(f"{shown(path)}: has no video stream (audio only); leave it out")
     raise VideoError(f"{shown(path)}: has no video stream (nor sound); it may be cut off: check that it plays")
+
+
+def sound_of(container: InputContainer, film: VideoStream) -> AudioStream | None:
+    """The default sound of those that can be decoded; else FFmpeg's choice, of the film's programme; else the first."""
+    known = [s for s in container.streams.audio if getattr(s, "codec_context", None) is not None]
+    if len(known) < 2:
+        return known[0] if known else None
+    best = container.streams.best("audio", related=film)
+    return max(known, key=lambda s: (_is_default(s), s is best, -s.index))
+
+
+def choice_of(source: Source) -> tuple[str, ...]:
+    """Which streams were taken and why, a line each where there was a choice."""
+    lines = []
+    for kind, taken, among in (
+        ("picture", source.stream, source.container.streams.video),
+        ("sound", source.sound, source.container.streams.audio),
+    ):
+        if taken is None or len(among) < 2:
+            continue
+        others = [s for s in among if s.index != taken.index]
+        if kind == "picture" and all(s.disposition & NO_FILM or _stands_still(s) for s in others):
+            why = "the others are covers or stills"
+        elif _is_default(taken) and not all(_is_default(s) for s in others):
+            why = "the file's default"
+        else:
+            why = "the file names no other as its default"
+        lines.append(f"{kind}: stream {taken.index}, one of {len(among)} ({why})")
+    return tuple(lines)
+
+
+def _is_default(stream: Stream) -> bool:
+    return bool(stream.disposition & Disposition.default)
+
+
+def _stands_still(stream: VideoStream | AudioStream) -> bool:
+    """Whether a stream is one picture, as far as the file says; without a count an image codec says so."""
+    if stream.disposition & Disposition.still_image or stream.frames == 1:
+        return True
+    codec = getattr(stream, "codec_context", None)
+    return not stream.frames and codec is not None and codec.name in STILL_CODECS
+
+
+def no_frame(path: Path) -> NoFrame:
+    """The error for a file that opens but shows nothing."""
+    return NoFrame(
+        f"{shown(path)}: no frame could be decoded; it is damaged or cut off: check that it plays, or leave it out"
+    )

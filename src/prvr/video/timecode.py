@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from prvr.video.source import Source, open_video, sound_of
+from prvr.video.source import Source, open_video
 
 NTSC = tuple(Fraction(whole * 1000, 1001) for whole in (24, 30, 60))
 WHOLE = tuple(map(Fraction, (24, 25, 30, 50, 60)))
@@ -98,7 +98,7 @@ def camera_label(path: Path) -> CameraLabel:
     Raises VideoError for what is no video.
     """
     with open_video(path) as source:
-        sound = sound_of(source.container)
+        sound = source.sound
         return CameraLabel(
             timecode=next((said for said in _said(source, "timecode") if LABEL.fullmatch(said)), None),
             reel=next(_said(source, "reel_name"), None),

@@ -75,6 +75,9 @@ export const target = computed<Moment | null>(
   () => range.value ?? curve.value.moments[insideMoment.value - 1] ?? curve.value.best,
 );
 
+/** Browsers cut a time to microseconds, and the API tells milliseconds: half a picture (at 60 a second) later is inside. */
+const INSIDE_S = 0.008;
+
 let element: HTMLVideoElement | null = null;
 let wish: { time: number; play: boolean } | null = null; // until the video knows its length
 let asking: AbortController | null = null;
@@ -143,7 +146,7 @@ export function onReady(): void {
   measured.value = Number.isFinite(element.duration) ? element.duration : 0;
   element.playbackRate = rate.value;
   if (!wish) return;
-  element.currentTime = wish.time;
+  element.currentTime = wish.time + INSIDE_S;
   if (wish.play) void start();
   wish = null;
 }
@@ -181,7 +184,7 @@ export function seek(time: number): void {
   const there = Math.min(Math.max(0, time), Math.max(0, duration.value - 0.05) || time);
   now.value = there;
   if (wish) wish.time = there;
-  else if (element && !fault.value) element.currentTime = there;
+  else if (element && !fault.value) element.currentTime = there + INSIDE_S;
 }
 
 /** Called as often as the picture changes. */
@@ -189,7 +192,7 @@ export function tick(): void {
   if (!element || wish || element.seeking) return;
   const part = target.peek();
   const end = part ? part.end : 0;
-  if (settings.peek().loop && part && now.peek() < end && element.currentTime >= end) element.currentTime = part.start;
+  if (settings.peek().loop && part && now.peek() < end && element.currentTime >= end) element.currentTime = part.start + INSIDE_S;
   now.value = element.currentTime;
 }
 

@@ -1,5 +1,5 @@
 // A path on the machine of the server, typed in; says in the server's words what is wrong with it.
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { reasonOf } from "../state/messages";
 import { Prose } from "./Prose";
 
@@ -17,6 +17,10 @@ export function PathForm({ id = "path", label, hint, action, first, focus = fals
   const [path, setPath] = useState(first ?? "");
   const [wrong, setWrong] = useState("");
   const [busy, setBusy] = useState(false);
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    if (focus) field.current?.focus();
+  }, []);
   const submit = async (): Promise<void> => {
     setBusy(true);
     setWrong("");
@@ -38,6 +42,7 @@ export function PathForm({ id = "path", label, hint, action, first, focus = fals
       <label for={id}>{label}</label>
       <div class="row">
         <input
+          ref={field}
           id={id}
           type="text"
           value={path}
