@@ -113,7 +113,7 @@ def served(engine: SearchEngine, queries: list[Query], *, most: int = 3) -> list
 
 
 def _search(root: Path, screen: Screen, queries: list[Query], *, device: str) -> None:
-    """Index with the bare encoder, which learned from none of these videos; answer, say where the page is."""
+    """Index with the bare encoder, which learned from none of these videos; say where the page is, answer questions."""
     done = build_index([root / "videos"], root, load_encoder("world", device=device), home=())
     engine = SearchEngine.open(root, device=device)
     engine.search(queries[0].text)  # the first answer also pays for starting up

@@ -22,7 +22,7 @@ from prvr.features.store import FeatureStore, StoreHeader
 from prvr.index.base import IndexHeader
 from prvr.index.opening import exists, open_index, remake_index
 from prvr.index.segments import VectorForm
-from prvr.search.calibration import CalibrationState
+from prvr.search.calibration import HOME, CalibrationState
 from prvr.search.indexing import (
     Indexing,
     bytes_per_hour,
@@ -61,7 +61,7 @@ def look_at(folder: Path) -> Replaced:
             root = root_of(file, video_id)
             files[file], name = root, file.relative_to(root).as_posix()
         found[name] = one
-    said = [one for one in (state.sentences if state else ()) if one.kind == "home"]
+    said = [one for one in (state.sentences if state else ()) if one.source == HOME]
     home = tuple(Query(query_id="", video_id=one.own, text=one.text) for one in said)
     return Replaced(header=header, facts=found, files=files, home=home)
 
