@@ -118,7 +118,8 @@ def _search(root: Path, screen: Screen, queries: list[Query], *, device: str) ->
     engine = SearchEngine.open(root, device=device)
     engine.search(queries[0].text)  # the first answer also pays for starting up
     screen.say(f"Index     {done.num_videos} videos searchable, in {root}")
-    for query in served(engine, queries):
+    questions = served(engine, queries)
+    for query in questions:
         began = time.perf_counter()
         hits = engine.search(query.text, k=3)
         took = (time.perf_counter() - began) * 1000
@@ -129,5 +130,5 @@ def _search(root: Path, screen: Screen, queries: list[Query], *, device: str) ->
     prvr = screen.command
     screen.say("Ready. Watch it, or ask it:")
     screen.say(f"  {prvr} serve --index {root}     the page, at http://127.0.0.1:8765, with a question asked already")
-    screen.say(f'  {prvr} search "{queries[-1].text}" --index {root}')
+    screen.say(f'  {prvr} search "{questions[-1].text}" --index {root}')
     screen.say(f"  {prvr} index ~/Videos     your own videos, with the model that `{prvr} models` says")

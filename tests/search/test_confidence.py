@@ -6,10 +6,9 @@ import pytest
 import torch
 
 from prvr.core.types import Hit
-from prvr.search.background import background, in_common, letters
+from prvr.search.background import IN_COMMON, background, in_common, letters
 from prvr.search.confidence import (
     CONFIDENT,
-    FEWEST_FOR_TAIL,
     NOTHING,
     RELATED,
     UNCALIBRATED,
@@ -93,9 +92,10 @@ def test_labels() -> None:
 
 def test_the_background_is_always_the_same_and_of_every_length() -> None:
     for size, (fewest, most) in enumerate(SIZES):
-        foreign, common, strings = background(size), in_common(size), letters(100, size=size)
-        assert len({*foreign, *common}) == len(foreign) + len(common)
-        assert len(foreign) + len(common) >= FEWEST_FOR_TAIL
+        foreign, strings = background(size), letters(100, size=size)
+        common = [text for source in IN_COMMON for text in in_common(source, size)]
+        assert len(set(foreign)) == len(foreign) > 200
+        assert len(common) == 100 * (2 if size else 1), "a place takes more than two words"
         for texts in (foreign, common, strings):
             lengths = [len(text.split()) for text in texts]
             assert fewest <= min(lengths)

@@ -57,7 +57,7 @@ def test_names_that_are_no_utf8(films: Path, tmp_path: Path, capsys: pytest.Capt
     assert main(["search", "a circle path:caf", "--index", str(index), "--all"]) == 0
     assert r"caf\xe9.mkv" in capsys.readouterr().out
     assert main(["search", "a circle path:caf", "--index", str(index), "--json"]) == 0
-    (hit,) = json.loads(capsys.readouterr().out)
+    ((hit,),) = (answer["hits"] for answer in json.loads(capsys.readouterr().out))
     assert hit["video_id"] == odd
     assert path_of(hit["path"]).read_bytes()
     for name in ("a.csv", "a.json", "a.edl", "a.vtt", "a.mp4"):

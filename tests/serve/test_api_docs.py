@@ -25,7 +25,7 @@ def test_every_curl_is_answered(client: TestClient) -> None:
         path = url.removeprefix("http://127.0.0.1:8765")
         answer = client.post(path, json=json.loads(body)) if body else client.get(path)
         assert answer.status_code == (202 if path == "/v1/exports" else 200), (words, answer.text)
-        assert answer.json()["object"] in ("list", "scores", "why", "job")
+        assert answer.json()["object"] in ("list", "scores", "why", "job", "place")
 
 
 def test_the_error_is_as_printed(client: TestClient) -> None:

@@ -29,10 +29,12 @@ def write_spoken(
     path: Path,
     *tracks: tuple[str, Sequence[tuple[int, int, str]]],
     languages: Sequence[str] = (),
-    container: str | None = None,
+    late_s: int = 0,
 ) -> None:
-    """Four grey seconds with tracks: a codec, and the start, the end (milliseconds) and the text of each line."""
-    with av.open(path, "w", format=container) as out:
+    """Four grey seconds, from `late_s` on, with tracks: a codec, and the start, the end (milliseconds) and the text of
+    each line.
+    """
+    with av.open(path, "w") as out:
         video = out.add_stream("libx264", rate=5, options={"bf": "0", "preset": "ultrafast"})
         assert isinstance(video, VideoStream)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
@@ -47,6 +49,9 @@ def write_spoken(
             streams.append(stream)
         frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 128, np.uint8))
         packets = [packet for picture in [frame] * 20 + [None] for packet in video.encode(picture)]
+        for packet in packets:
+            late = int(late_s / (packet.time_base or 1))
+            packet.pts, packet.dts = (packet.pts or 0) + late, (packet.dts or 0) + late
         for stream, (codec, rows) in zip(streams, tracks, strict=True):
             for number, (start, end, text) in enumerate(rows):
                 said = text.encode()

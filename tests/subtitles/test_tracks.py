@@ -9,6 +9,7 @@ import pytest
 from prvr.core.facts import Cue
 from prvr.search.spoken import read_file
 from prvr.subtitles.tracks import TextTrack, read_tracks
+from prvr.video.decode import sample_frames
 from tests.subtitles.make import write_spoken
 from tests.video.make import steps, write_video
 
@@ -37,6 +38,13 @@ def test_several_tracks_keep_their_languages(tmp_path: Path) -> None:
         ("eng", "good morning"),
         ("ger", "guten Morgen"),
     ]
+
+
+def test_tracks_count_as_the_pictures_do(tmp_path: Path) -> None:
+    write_spoken(tmp_path / "a.mkv", ("subrip", [(6000, 7000, "a second after the first picture")]), late_s=5)
+    assert read_tracks(tmp_path / "a.mkv", [])[0].cues == (Cue(6.0, 7.0, "a second after the first picture"),)
+    (batch,) = sample_frames(tmp_path / "a.mkv", rate=1.0)
+    assert batch.times.tolist()[:2] == [5.0, 6.0]
 
 
 def test_a_video_without_tracks_and_a_file_that_is_none(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. 929acc62b11be73473076e55be2e69e14fe2803bc7bf2a8b14d65836f8d2c5ca
+// Made by `make web` from the API's objects; do not edit. ded78e35b7a387aacf375c0ce1baad3738c02cc9ab93de75d9bf1ffd08dd8990
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -392,6 +392,11 @@ export interface components {
       has_more: boolean;
       /** @description Directly in it. */
       num_videos: number;
+      /**
+       * @default place
+       * @constant
+       */
+      object: "place";
       /** @description Null where one may go no higher. */
       parent: string | null;
       path: string;

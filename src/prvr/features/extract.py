@@ -24,6 +24,7 @@ from prvr.core.files import there
 from prvr.core.text import text_of
 from prvr.core.types import Encoder, VideoFeatures
 from prvr.features.failures import Failure, Failures, Stage, failure
+from prvr.features.listening import listen
 from prvr.features.store import Entry, FeatureStore, StoreHeader
 from prvr.subtitles.tracks import read_tracks
 from prvr.video.decode import FrameReader, sample_frames
@@ -100,7 +101,7 @@ class Extraction:
     moved: dict[str, Path] = field(default_factory=dict)  # those of them whose files lie elsewhere now -> where
     failed: dict[str, str] = field(default_factory=dict)  # file -> one line why; of some a part was read
     known: frozenset[str] = frozenset()  # those of them that failed before in the same way, and have not changed since
-    notes: tuple[str, ...] = ()  # a line for what subtitles inside the files could not be read
+    notes: list[str] = field(default_factory=list)  # a line for what subtitles inside the files could not be read
     ignored: int = 0  # files that could not be read before, and that somebody wants left alone
     video_s: float = 0.0
     wall_s: float = 0.0
@@ -142,7 +143,7 @@ def extract(
         todo = plan(paths, store, failures, retry=retry, exclude=exclude, also=also)
         progress = Progress(total=len(todo.jobs))
         _run(todo, encoder, store, workers or os.cpu_count() or 1, progress, failures, on_progress)
-        _listen(todo, store)
+        listen(todo.kept, todo.moved, store, todo.notes)
         failures.save()
     return Extraction(
         store=store,
@@ -151,7 +152,7 @@ def extract(
         kept=tuple(todo.kept),
         moved=todo.moved,
         failed=todo.failed,
-        notes=tuple(todo.notes),
+        notes=todo.notes,
         known=frozenset(_as_before(todo, failures)),
         ignored=todo.ignored,
         video_s=progress.video_s,
@@ -236,21 +237,6 @@ def _keep(entry: Entry, job: FileToRead, todo: Plan, failures: Failures) -> None
     here = job.path.resolve()
     if here != entry.file and not there(entry.file):
         todo.moved[entry.video_id] = here
-
-
-def _listen(todo: Plan, store: FeatureStore) -> None:
-    """Look for subtitle tracks in files that were read before that was done."""
-    for entry in [entry for entry in todo.kept.values() if entry.num_cues < 0]:
-        file = todo.moved.get(entry.video_id, entry.file)
-        if there(file):
-            todo.kept[entry.video_id] = store.write(
-                entry.video_id,
-                store.read(entry.video_id),
-                source=entry.file,
-                size=entry.size,
-                mtime_ns=entry.mtime_ns,
-                tracks=read_tracks(file, todo.notes),
-            )
 
 
 def _find_again(todo: Plan, store: FeatureStore, failures: Failures, taken: Collection[str]) -> None:

@@ -18,7 +18,7 @@ from prvr.search.words import SIZES, size_of
 T = TypeVar("T")
 
 COUNT = 400  # of each size: enough to fit a tail to
-COMMON = 150  # of each size, of which some words are about things that most libraries show
+COMMON = 100  # of each size and source, of which some words are about things that most libraries show
 LETTERS = 100  # strings of letters of each size but the longest
 
 LONG = (
@@ -29,13 +29,10 @@ LONG = (
     "a close view of {who} who {does} {where}",
     "{who} {does} and then rests {where}",
 )
-IN_COMMON = (
-    "{look} {who}",
-    "a {look} {who}",
-    "a {who} {place}",
-    "a {look} {who} {place}",
-    "a {look} {who} {does} {place}",
-)
+IN_COMMON = {
+    "looks": ("{look} {who}", "a {look} {who}", "a {look} {who} {does}", "a {look} {who} {does} {where}"),
+    "places": ("a {who} {place}", "a {look} {who} {place}", "a {who} {does} {place}", "a {look} {who} {does} {place}"),
+}
 SHORT = ("{who} {does}", "{who} {where}", "{does}", "{where}", "{who}")
 _LOOKS = """
 red blue green white yellow orange pink purple golden striped spotted plain smooth dotted crimson scarlet tangerine
@@ -166,16 +163,26 @@ def background(size: int) -> tuple[str, ...]:
 
 
 @cache
-def in_common(size: int) -> tuple[str, ...]:
-    """COMMON different sentences of a size about foreign things that look like others, where others are."""
-    rng = Random(f"in common {size}")  # only .random() is drawn, which is the same on every machine
+def in_common(source: str, size: int) -> tuple[str, ...]:
+    """COMMON different sentences of a size about foreign things that look like others, or are where others are.
+
+    None where the source, one of IN_COMMON, has no sentence of this size.
+    """
+    rng = Random(f"{source} {size}")  # only .random() is drawn, which is the same on every machine
     found: dict[str, None] = {}
-    while len(found) < COMMON:
+    for _ in range(100 * COMMON):
         topic = _pick(rng, TOPICS)
-        parts = {"who": _pick(rng, topic.who).split(" ", 1)[1], "does": _pick(rng, topic.does)}
-        text = _pick(rng, IN_COMMON).format(**parts, look=_pick(rng, LOOKS), place=_pick(rng, PLACES))
+        text = _pick(rng, IN_COMMON[source]).format(
+            who=_pick(rng, topic.who).split(" ", 1)[1],
+            does=_pick(rng, topic.does),
+            where=_pick(rng, topic.where),
+            look=_pick(rng, LOOKS),
+            place=_pick(rng, PLACES),
+        )
         if size_of(text) == size:
             found[text] = None
+        if len(found) == COMMON:
+            break
     return tuple(found)
 
 

@@ -22,7 +22,7 @@ from prvr.core.types import EncoderSpec, Query
 from prvr.data.world import world_queries
 from prvr.encoders.world import DOMAIN
 from prvr.index.base import Index, unit
-from prvr.search.background import LETTERS, background, in_common, letters
+from prvr.search.background import IN_COMMON, LETTERS, background, in_common, letters
 from prvr.search.confidence import FEWEST_VIDEOS
 from prvr.search.words import MIDDLE, NONE, SIZES, Kind, cut, kind_of
 
@@ -41,7 +41,7 @@ class Sentence(NamedTuple):
     """One background sentence."""
 
     text: str
-    source: str  # TOPIC: about other things; STRINGS of letters; HOME: about the library's own things; a PIECE of such
+    source: str  # TOPIC or one of IN_COMMON: about other things; STRINGS of letters; HOME: about its own; PIECE of such
     kind: Kind
     own: str = ""  # the video that it describes, which does not count
 
@@ -130,7 +130,9 @@ def _background(encoder: EncoderSpec, home: Sequence[str | Query], unknown_words
     Not those of which the encoder knows nothing: all are one to it, and such a query is not judged by its score.
     """
     small = range(len(SIZES) - 1)
-    foreign = [(text, TOPIC) for size in range(len(SIZES)) for text in (*background(size), *in_common(size))]
+    sizes = range(len(SIZES))
+    foreign = [(text, TOPIC) for size in sizes for text in background(size)]
+    foreign += [(text, source) for source in IN_COMMON for size in sizes for text in in_common(source, size)]
     foreign += [(text, STRINGS) for size in small for text in letters(LETTERS, size=size)]
     given = _home(encoder, home)
     pieces = {cut(text, MIDDLE): own for text, own in given.items()}

@@ -87,11 +87,10 @@ def build_index(
     opened = partial(make_index, folder, _header(folder, known, encoder, trained), engine=engine, form=form)
     step = on_progress if soon_s is None else _soon(folder, trained, tags, opened, soon_s, on_progress)
     with ExitStack() as held:
-        # A server that does not answer is told before hours of extraction; a folder is left to others meanwhile.
-        index = held.enter_context(opened()) if engine else None
+        index = held.enter_context(opened()) if engine else None  # a server that does not answer is told at once
         if model and soon_s is not None:
             keep_model(model, folder / "model")  # whoever searches meanwhile needs it
-        extraction = extract(
+        read = extract(
             paths,
             encoder,
             folder / "features",
@@ -102,27 +101,24 @@ def build_index(
             exclude=exclude,
             on_progress=step,
         )
-        held.enter_context(extraction.store.writing())
+        held.enter_context(read.store.writing())
         index = held.enter_context(opened()) if index is None else index
         if model:
             keep_model(model, folder / "model")
-        notes = list(extraction.notes)
-        missing = _gone(index, folder, paths, extraction.video_ids)
+        missing = _gone(index, folder, paths, read.video_ids)
         if prune:
-            _take_out(index, extraction.store, paths, missing)
-        added = refresh(
-            index, extraction.store, trained, extraction.entries, tags=tags, moved=extraction.moved, notes=notes
-        )
+            _take_out(index, read.store, paths, missing)
+        added = refresh(index, read.store, trained, read.entries, tags=tags, moved=read.moved, notes=read.notes)
         index.save(folder)
         note_read(folder, paths)
         calibrated = make_ready(index, folder, encoder, trained, home)
         return Indexing(
-            extraction=extraction,
+            extraction=read,
             added=tuple(added),
             num_videos=len(index),
             removed=tuple(missing if prune else ()),
             missing=tuple(() if prune else missing),
-            notes=tuple(notes),
+            notes=tuple(read.notes),
             calibrated=calibrated,
             bytes_per_hour=bytes_per_hour(index),
         )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from prvr.index.base import Index
+from prvr.search.background import IN_COMMON
 from prvr.search.calibration import HOME, PIECE, STRINGS, TOPIC, CalibrationState
 from prvr.search.confidence import FEWEST_VIDEOS, Null, label
 from prvr.search.words import ALL, NONE, SIZES, SOME, Kind
@@ -37,7 +38,9 @@ class Judge:
         sizes = range(len(SIZES))
         self._home = [self._null((HOME,), size) or self._null((HOME, PIECE), size) for size in sizes]
         self._foreign = {
-            (size, knows): [null for source in (TOPIC, STRINGS) if (null := self._null((source,), size, knows))]
+            (size, knows): [
+                null for source in (TOPIC, *IN_COMMON, STRINGS) if (null := self._null((source,), size, knows))
+            ]
             for size in sizes
             for knows in (ALL, SOME)
         }

@@ -170,6 +170,7 @@ class Folders(Page):
 class Place(Told):
     """A folder of the server's machine that could be added, and the folders in it."""
 
+    object: Literal["place"] = "place"
     path: str
     parent: str | None = Field(description="Null where one may go no higher.")
     roots: list[str] = Field(description="What may be chosen lies below these.")

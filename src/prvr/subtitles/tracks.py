@@ -19,7 +19,8 @@ from av.subtitles.stream import SubtitleStream
 from prvr.core.errors import VideoError
 from prvr.core.facts import Cue
 from prvr.subtitles.cues import plain, plain_ass
-from prvr.video.source import open_video, shown
+from prvr.video.clock import start_clock
+from prvr.video.source import ReadDamage, open_video, shown
 
 UNTIL_NEXT_S = 5.0  # that a line without an end is shown at most
 
@@ -39,7 +40,11 @@ def read_tracks(video: Path, notes: list[str]) -> list[TextTrack]:
     """
     try:
         with open_video(video) as source:
-            return _tracks(source.container, notes, name=shown(Path(video.name)))
+            if not source.container.streams.subtitles:
+                return []
+            clock, _ = start_clock(source, ReadDamage())
+        with open_video(video) as source:
+            return _tracks(source.container, notes, name=shown(video), zero_s=float(clock.zero * clock.tick))
     except VideoError:  # which whoever reads its pictures says
         return []
 
@@ -56,7 +61,7 @@ def read_ass(text: str, *, name: str, notes: list[str]) -> list[Cue]:
         return []
 
 
-def _tracks(container: InputContainer, notes: list[str], *, name: str) -> list[TextTrack]:
+def _tracks(container: InputContainer, notes: list[str], *, name: str, zero_s: float = 0.0) -> list[TextTrack]:
     streams = container.streams.subtitles
     known = {stream.index: stream for stream in streams if _codec(stream) in READERS}
     pictures = sorted({_codec(stream) or "an unknown kind" for stream in streams if stream.index not in known})
@@ -67,14 +72,13 @@ def _tracks(container: InputContainer, notes: list[str], *, name: str) -> list[T
     for stream in container.streams:
         if stream.index not in known:
             stream.discard = Discard.all  # FFmpeg need not read it
-    zero = _zero_s(container)
     rows: dict[int, list[tuple[float, float, str]]] = {index: [] for index in known}
     try:
         for packet in container.demux(list(known.values())):
             if packet.pts is not None and packet.size:
                 start, length = float(packet.pts * packet.time_base), float((packet.duration or 0) * packet.time_base)
                 said = READERS[_codec(packet.stream)](bytes(packet))
-                rows[packet.stream.index].append((round(start - zero, 6), length, said))
+                rows[packet.stream.index].append((round(start - zero_s, 6), length, said))
     except av.error.FFmpegError as error:
         notes.append(f"{name}: subtitles inside it break off ({error.strerror}); what was read stays")
     order = sorted(known.values(), key=_rank)
@@ -83,12 +87,6 @@ def _tracks(container: InputContainer, notes: list[str], *, name: str) -> list[T
         for one in order
         if any(text for _, _, text in rows[one.index])
     ]
-
-
-def _zero_s(container: InputContainer) -> float:
-    """Where a player's clock begins: some containers count from a zero of their own, the others from their start."""
-    own = {"mov", "matroska", "ass"} & set(container.format.name.split(","))
-    return 0.0 if own else (container.start_time or 0) / av.time_base
 
 
 def _cues(rows: list[tuple[float, float, str]]) -> Iterator[Cue]:

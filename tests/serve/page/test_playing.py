@@ -53,7 +53,7 @@ def test_a_sentence_becomes_a_moment_that_plays(visit: Visitor, site: Live) -> N
     page = visit(site.url)
     search(page, MOON)
     first = hits(page).first
-    expect(first).to_contain_text(MOON_FILM)
+    expect(first).to_have_accessible_name(f"{MOON_FILM}, play 0:44 – 0:50")
     expect(page.get_by_role("article").first).to_contain_text("good match")
     first.click()
     now = showing(page, LOW, HIGH, paused=False)

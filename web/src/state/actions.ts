@@ -209,7 +209,7 @@ export function notThisTarget(): void {
 export const bestOf = (hit: Hit): Span => ({ video_id: hit.video_id, start: hit.start, end: hit.end });
 
 export function copyLink(where: Place = place()): void {
-  void copy(location.origin + format(where), words.value.linkCopied);
+  void copy(new URL(format(where), location.href).href, words.value.linkCopied);
 }
 
 export const linkTo = (hit: Hit): string => format({ ...place(), video: hit.video_id, time: hit.start, moment: null });

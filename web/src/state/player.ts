@@ -192,7 +192,8 @@ export function tick(): void {
   if (!element || wish || element.seeking) return;
   const part = target.peek();
   const end = part ? part.end : 0;
-  if (settings.peek().loop && part && now.peek() < end && element.currentTime >= end) element.currentTime = part.start + INSIDE_S;
+  if (settings.peek().loop && part && now.peek() < end && element.currentTime >= end)
+    element.currentTime = part.start + INSIDE_S;
   now.value = element.currentTime;
 }
 

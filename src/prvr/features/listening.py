@@ -1,0 +1,25 @@
+"""Videos that were read before their subtitle tracks were: only those are read now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from prvr.core.files import there
+from prvr.features.store import Entry, FeatureStore
+from prvr.subtitles.tracks import read_tracks
+
+
+def listen(kept: dict[str, Entry], moved: Mapping[str, Path], store: FeatureStore, notes: list[str]) -> None:
+    """Look for tracks where nobody has; `kept` by video id, `moved` where their files lie now if it is elsewhere."""
+    for entry in [entry for entry in kept.values() if entry.num_cues < 0]:
+        file = moved.get(entry.video_id, entry.file)
+        if there(file):
+            kept[entry.video_id] = store.write(
+                entry.video_id,
+                store.read(entry.video_id),
+                source=entry.file,
+                size=entry.size,
+                mtime_ns=entry.mtime_ns,
+                tracks=read_tracks(file, notes),
+            )
