@@ -17,8 +17,7 @@ from prvr.core.text import text_of
 if TYPE_CHECKING:  # whoever only reads video files needs no torch
     from torch import Tensor
 
-Span = tuple[float, float]
-"""A moment: start and end in seconds."""
+Span = tuple[float, float]  # a moment: start and end in seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -391,8 +390,7 @@ class Hit:
             "confidence": self.confidence,
             "p_topic": self.p_topic,
             "p_instance": self.p_instance,
-            "start": moments[0][0],
-            "end": moments[0][1],
+            **dict(zip(("start", "end"), moments[0], strict=True)),
             "moments": moments,
             "steps": steps,
             "quote": self.quote,

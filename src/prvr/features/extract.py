@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +24,7 @@ from prvr.core.text import text_of
 from prvr.core.types import Encoder, VideoFeatures
 from prvr.features.failures import Failure, Failures, Stage, failure
 from prvr.features.listening import listen
+from prvr.features.pace import one_thread_each
 from prvr.features.store import Entry, FeatureStore, StoreHeader
 from prvr.subtitles.tracks import read_tracks
 from prvr.video.decode import FrameReader, sample_frames
@@ -325,7 +325,7 @@ def _run(
             progress.video_s += done.entry.duration_s
             progress.made.append(done.entry)
 
-    with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
+    with one_thread_each(), ThreadPoolExecutor(workers) as pool:
         waiting: dict[Future[ReadFile], FileToRead] = {
             pool.submit(_read, job, encoder, store, stop, todo.notes): job for job in todo.jobs
         }
@@ -369,17 +369,6 @@ def _read(job: FileToRead, encoder: Encoder, store: FeatureStore, stop: threadin
         job.video_id, video, source=source, size=size, mtime_ns=mtime_ns, tracks=tracks, reading=READING
     )
     return ReadFile(entry, refused)
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Inside, each worker's arithmetic stays on its own core instead of every worker claiming all of them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _job(

@@ -111,7 +111,6 @@ def build_index(
         added = refresh(index, read.store, trained, read.entries, tags=tags, moved=read.moved, notes=read.notes)
         index.save(folder)
         note_read(folder, paths)
-        calibrated = make_ready(index, folder, encoder, trained, home)
         return Indexing(
             extraction=read,
             added=tuple(added),
@@ -119,7 +118,7 @@ def build_index(
             removed=tuple(missing if prune else ()),
             missing=tuple(() if prune else missing),
             notes=tuple(read.notes),
-            calibrated=calibrated,
+            calibrated=make_ready(index, folder, encoder, trained, home),
             bytes_per_hour=bytes_per_hour(index),
         )
 
