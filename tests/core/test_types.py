@@ -80,6 +80,7 @@ def test_a_hit_as_json_has_all_that_it_says() -> None:
     assert json.loads(json.dumps(told)) == {
         "video_id": "v",
         "path": str(Path("a") / "v.mp4"),
+        "state": "missing",
         "score": 0.123457,
         "duration_s": 10.0,
         "quote": "",

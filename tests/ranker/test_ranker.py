@@ -174,7 +174,7 @@ def test_code_outside_is_run_for_those_alone_who_trust_it(trace: Path, tmp_path:
         open_run(tmp_path / "run")
 
 
-OUTSIDE = ("canary_pkg.network:METHOD", "canary_pkg:x", "prvr.demo:run_demo", "prvr.cli:main", "os:getlogin", "this:s",
+OUTSIDE = ("canary_pkg.network:METHOD", "canary_pkg:x", "prvr.demo:measure", "prvr.cli:main", "os:getlogin", "this:s",
            "prvr.ranker.ranker:open_run", "prvr.methodsx.network:METHOD", "prvr:METHOD", "builtins:exec")  # fmt: skip
 NO_NAMES = (
     *("", ":", ":METHOD", "METHOD", "prvr.methods", "prvr.methods.msc.network", "prvr.methods.msc.network:"),
@@ -218,7 +218,7 @@ def test_what_a_folder_names_is_neither_imported_nor_called(
         trace.write_text("called")
         return "."
 
-    for where in ("prvr.demo.run_demo", "prvr.cli.main", "prvr.ranker.ranker.open_run", "os.getlogin"):
+    for where in ("prvr.demo.measure", "prvr.cli.main", "prvr.ranker.ranker.open_run", "os.getlogin"):
         monkeypatch.setattr(where, canary)
     monkeypatch.setattr(msc_runs, "world", canary)
     run = tmp_path / "run"

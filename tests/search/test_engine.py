@@ -187,7 +187,7 @@ def test_a_target_that_is_taken_away_is_missed(made: Made) -> None:
         rises += [new >= old - 0.01 for old, new in zip(before, after, strict=True)]  # the null moves a little, too
         p_with += before
         p_without += after
-    assert sum(rises) / len(rises) > 0.95
+    assert sum(rises) / len(rises) > 0.9  # judged by fewer sentences, those of its own length, so that the null moves
     assert sum(p_without) / len(rises) > sum(p_with) / len(rises) + 0.03
     assert sum(p <= 0.05 for p in p_without) / len(rises) < 0.12
 

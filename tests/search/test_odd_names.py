@@ -149,7 +149,8 @@ def test_tracks_of_videos_that_were_read_before_there_were_tracks(tmp_path: Path
     entry = store.entry("a.mkv")
     assert entry is not None
     assert entry.num_cues == 1
-    old = store.write("a.mkv", store.read("a.mkv"), source=entry.file, size=entry.size, mtime_ns=entry.mtime_ns)
+    stamp = {"source": entry.file, "size": entry.size, "mtime_ns": entry.mtime_ns, "reading": entry.reading}
+    old = store.write("a.mkv", store.read("a.mkv"), **stamp)  # type: ignore[arg-type]
     assert (old.num_cues, store.tracks("a.mkv")) == (-1, [])
     again = build_index([films], index, encoder)
     assert again.extraction.made == ()

@@ -225,12 +225,9 @@ def write_hdr(path: Path, curve: Any, transfer: int, *, said: bool = True) -> No
         out.mux(video.encode(None))
 
 
-@pytest.mark.parametrize(("curve", "transfer", "within"), [(pq, 16, 12), (hlg, 18, 36)])
+@pytest.mark.parametrize(("curve", "transfer"), [(pq, 16), (hlg, 18)])
 @pytest.mark.parametrize("said", [True, False])
-def test_hdr_is_shown_as_on_an_ordinary_screen(
-    tmp_path: Path, curve: Any, transfer: int, within: int, said: bool
-) -> None:
-    """HLG looks a little different by design: it has a curve for the whole picture (the OOTF) that PQ has not."""
+def test_hdr_is_shown_as_on_an_ordinary_screen(tmp_path: Path, curve: Any, transfer: int, said: bool) -> None:
     path = tmp_path / "a.mp4"
     write_hdr(path, curve, transfer, said=said)
     with av.open(path) as container:
@@ -244,4 +241,4 @@ def test_hdr_is_shown_as_on_an_ordinary_screen(
     for image in (frames(path)[0], opened(thumbnail(path, 0, width=160)), last_of(tmp_path / "cut.mp4")):
         for number, (name, colour) in enumerate(PATCHES.items()):
             found = image[image.shape[0] // 2, image.shape[1] // 5 * number + image.shape[1] // 10].astype(int)
-            assert found == pytest.approx(colour, abs=5 if name == "white" else within), name
+            assert found == pytest.approx(colour, abs=6), name

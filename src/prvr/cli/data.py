@@ -39,6 +39,10 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
         "prvr data check DIR",
     )
 
+    _add_making(inner)
+
+
+def _add_making(inner: argparse._SubParsersAction[Parser]) -> None:
     convert = inner.add_parser("convert", help="annotations from one form to another, nothing lost unsaid")
     convert.add_argument("source", type=Path, help="a file, or a folder of them")
     convert.add_argument("target", type=Path, help="where to write")

@@ -20,29 +20,45 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     )
     models.add_argument("--json", action="store_true", help="print the table as JSON")
     models.set_defaults(run=run_table)
+    models.description = (
+        "Show the models that can read videos: what they know, their size and licence, and which are here."
+    )
+    models.shows("prvr models", "prvr models --json")
     inner = models.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
 
     get = inner.add_parser("get", help="fetch a model from the hub; the same again goes on where it stopped")
     get.add_argument("name", metavar="NAME", help="a name of the table, or one on the hub")
     get.add_argument("--to", type=Path, metavar="DIR", help="make its folder there, to carry to another machine")
     get.set_defaults(run=run_get)
+    get.description = (
+        "Fetch a model from the hub, the only verb that uses the network. Stopped, the same command goes on."
+    )
+    get.shows("prvr models get siglip2-b16", "prvr models get clip-b32 --to /media/stick")
 
     bring = inner.add_parser("import", help="copy the folder of a model to this machine's models")
     bring.add_argument("folder", type=Path, metavar="FOLDER", help="as `models get --to` made it, or any checkpoint")
     bring.add_argument("--name", help="what to call it (default: what it says, else the folder's name)")
     bring.set_defaults(run=run_import)
+    bring.description = "Copy the folder of a model to the models of this user."
+    bring.shows("prvr models import /media/stick/clip-b32")
 
     default = inner.add_parser("default", help="use a model for own videos from now on; without NAME say which it is")
     default.add_argument("name", nargs="?", metavar="NAME")
     default.set_defaults(run=run_default)
+    default.description = "Use a model for your own videos from now on, or say which one that is."
+    default.shows("prvr models default siglip2-b16", "prvr models default")
 
     speed = inner.add_parser("speed", help="measure how many images a second the models here read")
     speed.add_argument("names", nargs="*", metavar="NAME", help="(default: all that are here)")
     speed.set_defaults(run=run_speed)
+    speed.description = "Measure how many images a second the models here read on this machine."
+    speed.shows("prvr models speed", "prvr models speed things")
 
     remove = inner.add_parser("remove", help="delete a model from this machine")
     remove.add_argument("name", metavar="NAME")
     remove.set_defaults(run=run_remove)
+    remove.description = "Delete a model of this user from the disk."
+    remove.shows("prvr models remove clip-b32")
 
 
 def run_table(args: argparse.Namespace) -> int:

@@ -26,6 +26,7 @@ from prvr.features.failures import Failure, Failures, Stage, failure
 from prvr.features.listening import listen
 from prvr.features.pace import one_thread_each
 from prvr.features.store import Entry, FeatureStore, StoreHeader
+from prvr.features.threads import one_thread_each
 from prvr.subtitles.tracks import read_tracks
 from prvr.video.decode import FrameReader, sample_frames
 from prvr.video.find import find_videos

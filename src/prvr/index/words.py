@@ -38,7 +38,7 @@ None that is a thing in the other language (hat, war, den).
 """
 
 SATURATION, LENGTH_SHARE = 1.2, 0.75  # k1 and b of BM25, as everywhere
-SELDOM, MUCH = 3, 200  # passages: a word that as few say, among as many, names them
+SELDOM, MUCH = 3, 1000  # passages: a word that as few say, among as many, names them
 USUAL_LENGTH = 8  # words of a line of subtitles; no mean over the library, so that new videos change no score
 
 
@@ -67,23 +67,23 @@ def content(text: str) -> list[str]:
     return [word for word in fold(text) if word not in FUNCTION_WORDS]
 
 
-class Wanted(NamedTuple):
+class Sought(NamedTuple):
     """What is looked for, as an index knows it."""
 
     weights: Mapping[str, float]  # content words -> how much each tells: BM25's log(1 + (N - n + 1/2) / (n + 1/2))
     names: frozenset[str]  # those that are said so seldom among so much that they name who says them
 
 
-def informative(text: str, frequency: Mapping[str, int], total: int) -> Wanted:
+def informative(text: str, frequency: Mapping[str, int], total: int) -> Sought:
     """The content words of a text, n = frequency of each among N = total passages."""
     words = dict.fromkeys(content(text))
     counts = {word: frequency.get(word, 0) for word in words}
     names = {word for word, count in counts.items() if 0 < count <= SELDOM and total >= MUCH}
     weights = {word: math.log1p((total - count + 0.5) / (count + 0.5)) for word, count in counts.items()}
-    return Wanted(weights, frozenset(names))
+    return Sought(weights, frozenset(names))
 
 
-def rank_words(wanted: Wanted, passages: Iterable[Passage], *, k: int) -> list[WordHit]:
+def rank_words(wanted: Sought, passages: Iterable[Passage], *, k: int) -> list[WordHit]:
     """The k videos with the best passage by BM25 (Robertson and Zaragoza, 2009), equal ones in order of their ids."""
     weights = wanted.weights
     found: dict[str, list[tuple[float, float, Cue | None]]] = {}

@@ -27,7 +27,8 @@ from prvr.core.errors import VideoError
 from prvr.core.types import VideoInfo
 from prvr.video.clock import LATE_S, Clock, sound_packets, start_clock, steady
 from prvr.video.leaps import AHEAD_STILL_S, Shifts, one_clock
-from prvr.video.picture import Painter, Picture, hdr_of, shown_size
+from prvr.video.light import hdr_of
+from prvr.video.picture import Painter, Picture, shown_size
 from prvr.video.seek import ROUNDED_S, pictures_around, seek
 from prvr.video.source import ReadDamage, Source, no_frame, open_video, packets_of, shown
 

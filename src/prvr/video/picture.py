@@ -1,8 +1,7 @@
 """A decoded frame as a player shows it: whole, upright, in the colours of an ordinary screen.
 
-Interlaced frames are made whole by FFmpeg's bwdif, which looks at the frames beside them. PQ and HLG (HDR) are mapped
-by FFmpeg's scaler to an ordinary screen: white paper stays white, what is brighter than that is white too. Only what is
-asked for is made whole and mapped, so an ordinary film pays nothing; benchmarks/decode.py says what others pay.
+Interlaced frames are made whole by FFmpeg's bwdif, which looks at the frames beside them; HDR is mapped to an ordinary
+screen (`light.py`). Only what is asked for is made whole and mapped, so an ordinary film pays nothing.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ import numpy as np
 from av.filter import Graph
 from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc, VideoReformatter
+from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
-HDR = {int(ColorTrc.SMPTE2084): "PQ", int(ColorTrc.ARIB_STD_B67): "HLG"}
-UNSPECIFIED, BT2020_NCL = 2, 9  # AVCOL_PRI_*, AVCOL_SPC_*
+from prvr.video.light import hdr_of, on_screen
+
 SLACK = 2  # pixels by which a side may miss a shape and still be of it: sizes are even
 
 
@@ -104,11 +103,6 @@ def turn_of(frame: VideoFrame) -> Turn:
     return Turn(90 if b > 0 else 270, (b > 0) == (c > 0))
 
 
-def hdr_of(frame: VideoFrame) -> str | None:
-    """PQ or HLG, where the numbers of the pixels are light of a high dynamic range."""
-    return HDR.get(int(frame.color_trc))
-
-
 class Painter:
     """Makes pictures of frames; it only keeps what was set up for the one before."""
 
@@ -120,7 +114,10 @@ class Painter:
     def rgb(self, picture: Picture) -> NDArray[np.uint8]:
         """The picture as a player shows it, but for the pixel aspect ratio, which is not applied -> (h, w, 3) RGB."""
         frame = self._whole(picture)
-        pixels = self._reformatter.reformat(frame, format="rgb24", **_screen(frame)).to_ndarray()
+        if hdr := hdr_of(frame):
+            pixels = on_screen(frame, hdr, self._scaler, (frame.width, frame.height))
+        else:
+            pixels = self._reformatter.reformat(frame, format="rgb24").to_ndarray().astype(np.uint8, copy=False)
         return turn_of(frame).of(pixels).astype(np.uint8, copy=False)
 
     def fitted(self, picture: Picture, width: int, height: int, *, full_range: bool = False) -> VideoFrame:
@@ -130,11 +127,11 @@ class Painter:
         """
         frame, turn = self._whole(picture), turn_of(picture.frame)
         inner = _inside(picture, width, height)
-        screen = _screen(frame)
         size = inner[::-1] if turn.swaps else inner
-        if screen and size[0] < frame.width:  # mapping costs twenty times as much a pixel as scaling
-            frame = self._scaler.reformat(frame, *size)
-        matrix = Colorspace.ITU601 if full_range else (Colorspace.ITU709 if screen else None)
+        matrix = Colorspace.ITU601 if full_range else None
+        if hdr := hdr_of(frame):
+            frame = VideoFrame.from_ndarray(on_screen(frame, hdr, self._scaler, size), format="rgb24")
+            matrix = matrix or Colorspace.ITU709
         small = self._reformatter.reformat(
             frame,
             *size,
@@ -142,7 +139,6 @@ class Painter:
             dst_colorspace=matrix,
             src_color_range=frame.color_range or None,
             dst_color_range="JPEG" if full_range else "MPEG",
-            **screen,
         )
         if turn == STRAIGHT and inner == (width, height):
             return small
@@ -203,17 +199,6 @@ def _made(graph: Graph) -> list[VideoFrame]:
 
 def _alike(a: VideoFrame, b: VideoFrame) -> bool:
     return (a.width, a.height, a.format.name) == (b.width, b.height, b.format.name)
-
-
-def _screen(frame: VideoFrame) -> dict[str, Any]:
-    """How the scaler is to map the colours of a frame to an ordinary screen; nothing for one that is made for it."""
-    if not hdr_of(frame):
-        return {}
-    if frame.color_primaries == UNSPECIFIED:
-        frame.color_primaries = ColorPrimaries.BT2020
-    if frame.colorspace == UNSPECIFIED:
-        frame.colorspace = BT2020_NCL
-    return {"dst_color_trc": ColorTrc.IEC61966_2_1, "dst_color_primaries": ColorPrimaries.BT709}
 
 
 def _inside(picture: Picture, width: int, height: int) -> tuple[int, int]:

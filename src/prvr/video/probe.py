@@ -10,7 +10,8 @@ from av.video.frame import VideoFrame
 from prvr.core.errors import VideoError
 from prvr.core.types import VideoInfo
 from prvr.video.clock import LATE_S, Clock, Length, declared_rate, is_raw, measure, start_clock
-from prvr.video.picture import hdr_of, turn_of, usable_aspect
+from prvr.video.light import hdr_of
+from prvr.video.picture import turn_of, usable_aspect
 from prvr.video.source import NO_FILM, ReadDamage, Source, choice_of, decoded, no_frame, open_video
 
 BROWSER_H264 = ("yuv420p", "yuvj420p")  # 8 bit, 4:2:0

@@ -161,7 +161,7 @@ def test_there_is_one_player_and_only_what_is_opened_is_fetched(found: Page, vis
         link.hover()
         link.focus()
     assert visit.streams() == [MOON_FILM]
-    button(found, "Show 31 weak matches").click()
+    button(found, "Show 12 weak matches").click()
     for number in (2, 5, 8):
         hits(found).nth(number).click()
         expect(found.locator("video")).to_have_count(1)
