@@ -24,7 +24,6 @@ from prvr.core.text import text_of
 from prvr.core.types import Encoder, VideoFeatures
 from prvr.features.failures import Failure, Failures, Stage, failure
 from prvr.features.listening import listen
-from prvr.features.pace import one_thread_each
 from prvr.features.store import Entry, FeatureStore, StoreHeader
 from prvr.features.threads import one_thread_each
 from prvr.subtitles.tracks import read_tracks
