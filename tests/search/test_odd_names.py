@@ -20,6 +20,7 @@ from prvr.index.opening import open_index
 from prvr.search.engine import SearchEngine
 from prvr.search.indexing import build_index
 from prvr.search.places import locate
+from prvr.search.replacing import look_at
 from tests.serve.conftest import asking, config_of, of
 from tests.subtitles.make import write_spoken
 
@@ -69,6 +70,9 @@ def test_names_that_are_no_utf8(films: Path, tmp_path: Path, capsys: pytest.Capt
     assert main(["index", str(films), *into, "--prune"]) == 0
     with open_index(index) as opened:
         assert locate(index, opened.facts(odd).path) == films / "new" / "th\udce9.mkv"
+    good = r"\xe9t\xe9/good.mp4"
+    assert look_at(index).files[films / "\udce9t\udce9" / "good.mp4"] == films
+    assert look_at(index).facts.keys() >= {good}, "an index that replaces this one has it under the same id"
     (films / "new" / "th\udce9.mkv").write_bytes(b"junk")
     capsys.readouterr()
     assert main(["index", str(films), *into]) == 3

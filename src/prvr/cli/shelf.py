@@ -223,7 +223,7 @@ def _here(args: argparse.Namespace) -> str:
 
 def _roots(videos: Sequence[ShelfVideo], folders: Sequence[Path]) -> str:
     """What to give to `prvr index` to have them again."""
-    from prvr.search.replacing import root_of
+    from prvr.search.places import root_of
 
     if folders:
         return " ".join(map(str, folders))

@@ -41,7 +41,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     demo.description = (
         "Make a small library of videos and go the whole way through it. A second call does what is missing."
     )
-    demo.shows("prvr demo", "prvr demo --size tiny --out /tmp/demo")
+    demo.shows("prvr demo", "prvr demo --size tiny --out tiny")
 
     extract = verbs.add_parser("extract", help="videos to features, safe to stop and go on")
     reading_options(extract, encoder=None)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from prvr.core.errors import FeatureError, IndexFolderError
+from prvr.core.errors import IndexFolderError
 from prvr.core.files import write_whole
-from prvr.features.failures import Failures
-from prvr.features.store import FeatureStore
-from prvr.index.opening import open_index
+from prvr.search.places import root_of
 
 FILE = "folders.json"
 
@@ -63,37 +61,13 @@ def sources(folder: Path, files: Mapping[str, Path]) -> dict[Path, list[str]]:
     found: dict[Path, list[str]] = {path: [] for path in known}
     for video_id, file in files.items():
         inside = next((parent for parent in file.parents if parent in known), None)
-        found.setdefault(inside or _root(file, video_id), []).append(video_id)
+        found.setdefault(inside or root_of(file, video_id), []).append(video_id)
     return dict(sorted(found.items()))
 
 
-def forget_folder(folder: Path, path: Path, video_ids: Sequence[str]) -> None:
-    """Take a folder with its videos, and what could not be read in it, out of the index at `folder`; files stay.
-
-    Raises IndexFolderError when another process is writing.
-    """
-    try:
-        store = FeatureStore.open(folder / "features")
-        with store.writing(), open_index(folder, write=True) as index:
-            there = index.versions
-            for video_id in video_ids:
-                if video_id in there:
-                    index.remove(video_id)
-            index.save(folder)
-            for video_id in video_ids:
-                store.remove(video_id)
-            failures = Failures(store.folder)
-            for one in failures.below(path):
-                failures.drop(Path(one.path))
-            failures.save()
-    except FeatureError as error:
-        raise IndexFolderError(str(error)) from error
+def drop(folder: Path, path: Path) -> None:
+    """Keep a folder of the index at `folder` no longer. Raises IndexFolderError where that cannot be kept."""
     _keep(folder, {place: one for place, one in recall(folder).items() if place != path})
-
-
-def _root(file: Path, video_id: str) -> Path:
-    parts = Path(video_id).parts
-    return file.parents[len(parts) - 1] if file.parts[-len(parts) :] == parts else file.parent
 
 
 def _keep(folder: Path, known: Mapping[Path, SourceFolder]) -> None:

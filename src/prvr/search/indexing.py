@@ -48,7 +48,11 @@ class Indexing:
     missing: tuple[str, ...] = ()  # those of them that stay, since nobody asked to take them out
     bytes_per_hour: float = 0.0  # of video, on the disk; 0 where a server holds the vectors
     calibrated: Calibrated | None = None  # None: that was not asked for
-    notes: tuple[str, ...] = ()  # a line for what subtitles could not be read
+
+    @property
+    def notes(self) -> list[str]:
+        """A line for what subtitles could not be read."""
+        return self.extraction.notes
 
 
 def build_index(
@@ -117,7 +121,6 @@ def build_index(
             num_videos=len(index),
             removed=tuple(missing if prune else ()),
             missing=tuple(() if prune else missing),
-            notes=tuple(read.notes),
             calibrated=make_ready(index, folder, encoder, trained, home),
             bytes_per_hour=bytes_per_hour(index),
         )

@@ -20,6 +20,7 @@ from prvr.index.opening import open_index
 from prvr.ranker.ranker import Ranker
 from prvr.search.calibration import Calibrated
 from prvr.search.choosing import choose_encoder
+from prvr.search.folders import drop
 from prvr.search.indexing import Indexing, build_index, refresh
 from prvr.search.places import locate
 from prvr.video.source import check_file, shown
@@ -59,16 +60,32 @@ def forget(folder: Path, *video_ids: str, below: Sequence[Path] = ()) -> None:
     """
     with _writing(folder) as store, open_index(folder, write=True) as index:
         _need(index, video_ids)
+        _take_out(index, folder, store, video_ids, below)
+
+
+def forget_folder(folder: Path, path: Path, video_ids: Sequence[str]) -> None:
+    """Take a folder with its videos, and what could not be read in it, out of the index at `folder`; files stay.
+
+    A video that is not there any more is none to take out. Raises IndexFolderError when another process is writing.
+    """
+    with _writing(folder) as store, open_index(folder, write=True) as index:
+        _take_out(index, folder, store, video_ids, [path])
+    drop(folder, path)
+
+
+def _take_out(
+    index: Index, folder: Path, store: FeatureStore | None, video_ids: Sequence[str], below: Sequence[Path]
+) -> None:
+    for video_id in index.versions.keys() & set(video_ids):
+        index.remove(video_id)
+    index.save(folder)
+    if store:
         for video_id in video_ids:
-            index.remove(video_id)
-        index.save(folder)
-        if store:
-            for video_id in video_ids:
-                store.remove(video_id)
-            known = Failures(store.folder)
-            for one in [one for path in below for one in known.below(path)]:
-                known.drop(Path(one.path))
-            known.save()
+            store.remove(video_id)
+        known = Failures(store.folder)
+        for one in [one for path in below for one in known.below(path)]:
+            known.drop(Path(one.path))
+        known.save()
 
 
 def untag(folder: Path, tag: str, *video_ids: str) -> list[str]:
@@ -94,8 +111,7 @@ def relocate(folder: Path, video_id: str, path: Path, trained: Ranker) -> Path:
     where it is not that one, VideoError for a path that leads nowhere, IndexFolderError as `forget`.
     """
     with _writing(folder) as store, open_index(folder, write=True) as index:
-        if video_id not in index.versions:
-            raise IndexFolderError(f"{video_id}: no such video in the index")
+        _need(index, [video_id])
         entry, before = store.entry(video_id) if store else None, locate(folder, index.facts(video_id).path)
         if store is None or entry is None:
             raise VideoError(f"{video_id}: its features are not kept; read it anew with `prvr index {path}`")

@@ -20,6 +20,12 @@ def is_index(folder: Path) -> bool:
     return exists(folder)
 
 
+def root_of(file: Path, video_id: str) -> Path:
+    """The folder that the id of a video is counted from; its own where the file was renamed since."""
+    parts = path_of(video_id).parts
+    return file.parents[len(parts) - 1] if file.parts[-len(parts) :] == parts else file.parent
+
+
 def locate(folder: Path, path: str) -> Path:
     """`Facts.path` in the index at `folder` -> the file, wherever the folder lies now."""
     inside = folder / path_of(path)

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from prvr.core.errors import FeatureError
 from prvr.core.facts import Facts
 from prvr.core.files import there
+from prvr.core.text import text_of
 from prvr.core.types import Encoder, Query
 from prvr.features.extract import Progress, extract
 from prvr.features.failures import FILE as FAILURES
@@ -34,7 +35,7 @@ from prvr.search.indexing import (
     make_ready,
     refresh,
 )
-from prvr.search.places import locate
+from prvr.search.places import locate, root_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,17 +62,11 @@ def look_at(folder: Path) -> Replaced:
         name = video_id
         if one.path and there(file):
             root = root_of(file, video_id)
-            files[file], name = root, file.relative_to(root).as_posix()
+            files[file], name = root, text_of(file.relative_to(root))
         found[name] = one
     said = [one for one in (state.sentences if state else ()) if one.source == HOME]
     home = tuple(Query(query_id="", video_id=one.own, text=one.text) for one in said)
     return Replaced(header=header, facts=found, files=files, home=home)
-
-
-def root_of(file: Path, video_id: str) -> Path:
-    """The folder that the id of a video is counted from; its own where the file was renamed since."""
-    parts = PurePosixPath(video_id).parts
-    return file.parents[len(parts) - 1] if file.parts[-len(parts) :] == parts else file.parent
 
 
 def replace_index(
@@ -111,11 +106,11 @@ def replace_index(
         also=old.files,
         on_progress=on_progress,
     )
-    store, notes = extraction.store, list(extraction.notes)
+    store = extraction.store
     read = {entry.video_id for entry in extraction.entries}
     rest = [entry for one in old.facts if one not in read and (entry := store.entry(one))]
     with store.writing(), remake_index(folder, header_for(encoder.spec, trained), form=form) as index:
-        anew = partial(refresh, index, store, trained, before=old.facts, notes=notes)
+        anew = partial(refresh, index, store, trained, before=old.facts, notes=extraction.notes)
         anew(extraction.entries, tags=tags, moved=extraction.moved)
         anew(rest)
         calibrated = make_ready(index, folder, encoder, trained, home or old.home)
@@ -134,7 +129,6 @@ def replace_index(
         missing=tuple(entry.video_id for entry in rest),
         bytes_per_hour=per_hour,
         calibrated=calibrated,
-        notes=tuple(notes),
     )
 
 

@@ -26,7 +26,6 @@ from prvr.core.types import Hit, Span
 from prvr.search import keeping
 from prvr.search.confidence import CONFIDENT, LABELS, NOTHING
 from prvr.search.engine import SearchEngine
-from prvr.search.folders import forget_folder
 from prvr.search.places import is_index
 from prvr.search.ranking import Ranking
 from prvr.service.holdings import Holdings, holdings
@@ -171,7 +170,7 @@ class Desk:
 
     async def forget_folder(self, path: Path, video_ids: Sequence[str]) -> None:
         """Take a folder with these videos out of the index; its files stay. Raises as `forget`."""
-        await self.ask(lambda _: forget_folder(self.folder, path, video_ids))
+        await self.ask(lambda _: keeping.forget_folder(self.folder, path, video_ids))
         await self.holdings(newest=True)
 
     async def relocate(self, video_id: str, path: Path) -> None:

@@ -7,7 +7,7 @@ import { chosenModel } from "../state/models";
 import { words } from "../state/settings";
 import { Dialog } from "./Dialog";
 import { Icon } from "./Icon";
-import { Prose } from "./Prose";
+import { PathForm, useTyped } from "./PathForm";
 
 const nameOf = (path: string): string => path.split("/").filter(Boolean).at(-1) ?? path;
 
@@ -23,67 +23,33 @@ export function AddFolder() {
 /** One level of folders at a time; the path above can be typed as well. */
 export function Picker({ onSent }: { onSent?: () => void }) {
   const w = words.value;
+  const typed = useTyped();
   const [place, setPlace] = useState<Place | null>(null);
-  const [path, setPath] = useState("");
-  const [wrong, setWrong] = useState("");
-  const [busy, setBusy] = useState(false);
   const list = useRef<HTMLUListElement>(null);
   const go = async (to?: string): Promise<void> => {
-    setWrong("");
+    typed.setWrong("");
     try {
       const found = await api.places(to);
       setPlace(found);
-      setPath(found.path);
+      typed.setPath(found.path);
       list.current?.scrollTo(0, 0);
     } catch (error) {
-      setWrong(reasonOf(error));
+      typed.setWrong(reasonOf(error));
     }
   };
   useEffect(() => void go(lastFolder.value ?? undefined), []);
-  const send = async (): Promise<void> => {
-    setBusy(true);
-    setWrong("");
-    try {
-      await readFolder(path.trim(), false, library.value ? null : chosenModel.value);
-      onSent?.();
-    } catch (error) {
-      setWrong(reasonOf(error));
-    }
-    setBusy(false);
+  const send = async (path: string): Promise<void> => {
+    await readFolder(path, false, library.value ? null : chosenModel.value);
+    onSent?.();
   };
   return (
-    <form
-      class="folder-form"
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (path.trim() && !busy) void send();
-      }}
+    <PathForm
+      label={w.folderLabel}
+      hint={place ? w.videosHere(place.num_videos) : w.folderHint}
+      action={w.index}
+      typed={typed}
+      send={send}
     >
-      <label for="path">{w.folderLabel}</label>
-      <div class="row">
-        <input
-          id="path"
-          type="text"
-          value={path}
-          spellcheck={false}
-          autocomplete="off"
-          aria-describedby={wrong ? "path-wrong" : "path-hint"}
-          aria-invalid={wrong !== ""}
-          onInput={(event) => setPath(event.currentTarget.value)}
-        />
-        <button type="submit" class="go" disabled={busy || !path.trim()}>
-          {w.index}
-        </button>
-      </div>
-      {wrong ? (
-        <p id="path-wrong" class="wrong" role="alert">
-          <Prose text={wrong} />
-        </p>
-      ) : (
-        <p id="path-hint" class="hint">
-          {place ? w.videosHere(place.num_videos) : w.folderHint}
-        </p>
-      )}
       {place && (
         <ul class="places" ref={list} aria-label={w.foldersIn(nameOf(place.path))}>
           {place.parent !== null && (
@@ -117,6 +83,6 @@ export function Picker({ onSent }: { onSent?: () => void }) {
           {place.has_more && <li class="hint">{w.moreFolders}</li>}
         </ul>
       )}
-    </form>
+    </PathForm>
   );
 }

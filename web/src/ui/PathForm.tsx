@@ -1,4 +1,5 @@
 // A path on the machine of the server, typed in; says in the server's words what is wrong with it.
+import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { reasonOf } from "../state/messages";
 import { Prose } from "./Prose";
@@ -10,12 +11,23 @@ interface Props {
   action: string;
   first?: string | null; // what stands in it at first
   focus?: boolean; // in a dialog: here it begins
+  typed?: Typed; // where something else than typing changes the path as well
   send: (path: string) => Promise<void>;
+  children?: ComponentChildren;
 }
 
-export function PathForm({ id = "path", label, hint, action, first, focus = false, send }: Props) {
-  const [path, setPath] = useState(first ?? "");
+/** What was typed, and what is wrong with it. */
+export function useTyped(first = "") {
+  const [path, setPath] = useState(first);
   const [wrong, setWrong] = useState("");
+  return { path, setPath, wrong, setWrong };
+}
+
+type Typed = ReturnType<typeof useTyped>;
+
+export function PathForm({ id = "path", label, hint, action, first, focus = false, typed, send, children }: Props) {
+  const own = useTyped(first ?? "");
+  const { path, setPath, wrong, setWrong } = typed ?? own;
   const [busy, setBusy] = useState(false);
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => {
@@ -66,6 +78,7 @@ export function PathForm({ id = "path", label, hint, action, first, focus = fals
           {hint}
         </p>
       )}
+      {children}
     </form>
   );
 }
