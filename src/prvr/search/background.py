@@ -30,8 +30,9 @@ LONG = (
     "{who} {does} and then rests {where}",
 )
 IN_COMMON = {
-    "looks": ("{look} {who}", "a {look} {who}", "a {look} {who} {does}", "a {look} {who} {does} {where}"),
-    "places": ("a {who} {place}", "a {look} {who} {place}", "a {who} {does} {place}", "a {look} {who} {does} {place}"),
+    "looks": ("{look} {who}", "the {look} {who}", "the {look} {who} {does}", "the {look} {who} {does} {where}"),
+    "places": ("the {who} {place}", "the {who} {does} {place}", "the {who} {does} and then rests {place}"),
+    "both": ("the {look} {who} {place}", "the {look} {who} {does} {place}"),
 }
 SHORT = ("{who} {does}", "{who} {where}", "{does}", "{where}", "{who}")
 _LOOKS = """
