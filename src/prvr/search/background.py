@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 COUNT = 400  # of each size: enough to fit a tail to
 COMMON = 100  # of each size and source, of which some words are about things that most libraries show
-LETTERS = 100  # strings of letters of each size but the longest
+LETTERS = 100  # strings of letters of each size
 
 LONG = (
     "{who} {does} {where}",
