@@ -76,7 +76,7 @@ def test_a_hit_as_json_has_all_that_it_says() -> None:
         steps=((1.23456, 1.5), (1.5, 2.0)),
     )
     told = hit.as_dict()
-    assert told.keys() == {field.name for field in fields(hit)} | {"start", "end"}
+    assert told.keys() == {field.name for field in fields(hit)} | {"start", "end", "state"}
     assert json.loads(json.dumps(told)) == {
         "video_id": "v",
         "path": str(Path("a") / "v.mp4"),

@@ -49,10 +49,11 @@ def said(index: Path, text: str) -> list[tuple[str, tuple[Cue, ...]]]:
 
 def test_names_that_are_no_utf8(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     index = tmp_path / "index"
-    assert main(["index", str(films), "--index", str(index)]) == 0
+    into = ["--index", str(index), "--encoder", "world"]
+    assert main(["index", str(films), *into]) == 0
     odd = r"\xe9t\xe9/caf\xe9.mkv"
     assert said(index, "walrus") == [(odd, (Cue(0.5, 1.5, "the walrus sings"),))]
-    assert main(["index", str(films), "--index", str(index)]) == 0
+    assert main(["index", str(films), *into]) == 0
     assert "0 videos read now, 2 unchanged; 2 searchable" in capsys.readouterr().err
     assert main(["search", "a circle path:caf", "--index", str(index), "--all"]) == 0
     assert r"caf\xe9.mkv" in capsys.readouterr().out
@@ -65,12 +66,12 @@ def test_names_that_are_no_utf8(films: Path, tmp_path: Path, capsys: pytest.Capt
     assert main(["search", "--like", f"{odd}@0-2", "--index", str(index)]) == 0
     (films / "new").mkdir()
     shutil.move(films / "\udce9t\udce9" / "caf\udce9.mkv", films / "new" / "th\udce9.mkv")
-    assert main(["index", str(films), "--index", str(index), "--prune"]) == 0
+    assert main(["index", str(films), *into, "--prune"]) == 0
     with open_index(index) as opened:
         assert locate(index, opened.facts(odd).path) == films / "new" / "th\udce9.mkv"
     (films / "new" / "th\udce9.mkv").write_bytes(b"junk")
     capsys.readouterr()
-    assert main(["index", str(films), "--index", str(index)]) == 3
+    assert main(["index", str(films), *into]) == 3
     assert r"th\xe9.mkv: is not a video" in capsys.readouterr().err
     assert main(["index", "--failures", "--index", str(index)]) == 0
     assert r"th\xe9.mkv" in capsys.readouterr().out
@@ -127,13 +128,14 @@ def test_subtitles_that_change_are_read_again_and_what_cannot_be_is_one_line(
 ) -> None:
     films, index = tmp_path / "films", tmp_path / "index"
     films.mkdir()
+    into = ["--index", str(index), "--encoder", "world"]
     write_spoken(films / "a.mkv", ("subrip", [(500, 1500, "inside it is a walrus")]))
     (films / "a.srt").write_text(SRT.format("an otter"))
-    assert main(["index", str(films), "--index", str(index)]) == 0
+    assert main(["index", str(films), *into]) == 0
     assert said(index, "otter") == [("a.mkv", (Cue(1.0, 2.0, "an otter"),))]
     assert "note" not in capsys.readouterr().err
     (films / "a.srt").write_text("1\n00:00:09 --> 00:00:08\nlost\n\n2\n00:00:02,0 --> 00:00:03,0\na heron\n")
-    assert main(["index", str(films), "--index", str(index)]) == 0
+    assert main(["index", str(films), *into]) == 0
     assert capsys.readouterr().err.count("note     ") == 1
     assert said(index, "otter") == []
     assert said(index, "heron") == [("a.mkv", (Cue(2.0, 3.0, "a heron"),))]

@@ -54,6 +54,10 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     speed.description = "Measure how many images a second the models here read on this machine."
     speed.shows("prvr models speed", "prvr models speed things")
 
+    _add_remove(inner)
+
+
+def _add_remove(inner: argparse._SubParsersAction[Parser]) -> None:
     remove = inner.add_parser("remove", help="delete a model from this machine")
     remove.add_argument("name", metavar="NAME")
     remove.set_defaults(run=run_remove)

@@ -20,7 +20,7 @@ import torch
 
 from prvr.core.errors import FeatureError, VideoError
 from prvr.core.files import there
-from prvr.core.text import text_of
+from prvr.core.text import path_of, text_of
 from prvr.core.types import Encoder, VideoFeatures
 from prvr.features.failures import Failure, Failures, Stage, failure
 from prvr.features.listening import listen
@@ -219,7 +219,8 @@ def _still_right(entry: Entry, path: Path, store: FeatureStore) -> Entry | None:
 def _as_before(todo: Plan, failures: Failures) -> Iterator[str]:
     """The files that failed in a way in which they had failed already."""
     for path in todo.failed:
-        old, new = todo.before.get(os.path.abspath(path)), failures[Path(path)]  # noqa: PTH100
+        new = failures[path_of(path)]
+        old = todo.before.get(new.path) if new else None
         if old and new and (old.stage, old.size, old.mtime_ns) == (new.stage, new.size, new.mtime_ns):
             yield path
 

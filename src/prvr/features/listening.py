@@ -15,11 +15,4 @@ def listen(kept: dict[str, Entry], moved: Mapping[str, Path], store: FeatureStor
     for entry in [entry for entry in kept.values() if entry.num_cues < 0]:
         file = moved.get(entry.video_id, entry.file)
         if there(file):
-            kept[entry.video_id] = store.write(
-                entry.video_id,
-                store.read(entry.video_id),
-                source=entry.file,
-                size=entry.size,
-                mtime_ns=entry.mtime_ns,
-                tracks=read_tracks(file, notes),
-            )
+            kept[entry.video_id] = store.put_tracks(entry, read_tracks(file, notes))

@@ -177,6 +177,11 @@ class FeatureStore:
         video, tracks = self.read(entry.video_id), self.tracks(entry.video_id)
         return self._put(replace(entry, confirmed=reading), video, tracks)
 
+    def put_tracks(self, entry: Entry, tracks: Sequence[TextTrack]) -> Entry:
+        """Keep what is said in a video that was read before. Raises FeatureError as `write`."""
+        heard = replace(entry, num_cues=sum(len(track.cues) for track in tracks))
+        return self._put(heard, self.read(entry.video_id), tracks)
+
     def tracks(self, video_id: str) -> list[TextTrack]:
         """What is said in the subtitle tracks inside a video; nothing where that is not known."""
         try:

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from prvr.core.errors import FeatureError
@@ -23,6 +24,7 @@ from prvr.index.base import IndexHeader
 from prvr.index.opening import exists, open_index, remake_index
 from prvr.index.segments import VectorForm
 from prvr.search.calibration import HOME, CalibrationState
+from prvr.search.folders import note_read
 from prvr.search.indexing import (
     Indexing,
     bytes_per_hour,
@@ -109,12 +111,13 @@ def replace_index(
         also=old.files,
         on_progress=on_progress,
     )
-    store = extraction.store
+    store, notes = extraction.store, list(extraction.notes)
     read = {entry.video_id for entry in extraction.entries}
     rest = [entry for one in old.facts if one not in read and (entry := store.entry(one))]
     with store.writing(), remake_index(folder, header_for(encoder.spec, trained), form=form) as index:
-        refresh(index, store, trained, extraction.entries, tags=tags, moved=extraction.moved, before=old.facts)
-        refresh(index, store, trained, rest, before=old.facts)
+        anew = partial(refresh, index, store, trained, before=old.facts, notes=notes)
+        anew(extraction.entries, tags=tags, moved=extraction.moved)
+        anew(rest)
         calibrated = make_ready(index, folder, encoder, trained, home or old.home)
         if model:
             keep_model(model, folder / "model")
@@ -122,6 +125,7 @@ def replace_index(
     if not model:
         shutil.rmtree(folder / "model", ignore_errors=True)
     settle(folder, header)
+    note_read(folder, paths)
     return Indexing(
         extraction=replace(extraction, store=FeatureStore.open(folder / "features")),
         added=tuple(sorted(there_now)),
@@ -130,6 +134,7 @@ def replace_index(
         missing=tuple(entry.video_id for entry in rest),
         bytes_per_hour=per_hour,
         calibrated=calibrated,
+        notes=tuple(notes),
     )
 
 
