@@ -105,7 +105,7 @@ def test_of_equal_words_the_shorter_line_and_the_rarer_word_win() -> None:
     assert [hit.video_id for hit in index.words("dog", k=5)] == ["b", "a"]
     assert [hit.video_id for hit in index.words("dog ferret", k=5)] == ["c", "b", "a"]
     assert not any(hit.named for hit in index.words("ferret", k=5)), "among so few nothing is a name"
-    for number in range(200):
+    for number in range(1000):
         index.add(f"x{number}", bank(1, 1))
     assert index.words("ferret", k=5)[0].named
 

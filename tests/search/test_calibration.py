@@ -97,7 +97,7 @@ def test_a_state_is_what_the_loop_over_sentences_and_videos_says() -> None:
     queries = torch.nn.functional.normalize(embed(texts), dim=1).half().float()
     torch.testing.assert_close(state.queries, queries)
     sources = Counter(sentence.source for sentence in state.sentences)
-    assert (sources["home"], sources["letters"]) == (len(HOME), 200)
+    assert (sources["home"], sources["letters"]) == (len(HOME), 300)
     assert 0 < sources["piece"] <= len(HOME)
     scores = {video_id: slow_scores(index, video_id, queries) for video_id in index.versions}
     for row in range(0, len(texts), 37):

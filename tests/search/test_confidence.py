@@ -95,7 +95,7 @@ def test_the_background_is_always_the_same_and_of_every_length() -> None:
         foreign, strings = background(size), letters(100, size=size)
         common = [text for source in IN_COMMON for text in in_common(source, size)]
         assert len(set(foreign)) == len(foreign) > 200
-        assert len(common) == 100 * (2 if size else 1), "a place takes more than two words"
+        assert len(common) == 100 * (len(IN_COMMON) if size else 1), "a place takes more than two words"
         for texts in (foreign, common, strings):
             lengths = [len(text.split()) for text in texts]
             assert fewest <= min(lengths)

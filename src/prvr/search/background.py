@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 COUNT = 400  # of each size: enough to fit a tail to
 COMMON = 100  # of each size and source, of which some words are about things that most libraries show
-LETTERS = 100  # strings of letters of each size but the longest
+LETTERS = 100  # strings of letters of each size
 
 LONG = (
     "{who} {does} {where}",
@@ -30,8 +30,9 @@ LONG = (
     "{who} {does} and then rests {where}",
 )
 IN_COMMON = {
-    "looks": ("{look} {who}", "a {look} {who}", "a {look} {who} {does}", "a {look} {who} {does} {where}"),
-    "places": ("a {who} {place}", "a {look} {who} {place}", "a {who} {does} {place}", "a {look} {who} {does} {place}"),
+    "looks": ("{look} {who}", "the {look} {who}", "the {look} {who} {does}", "the {look} {who} {does} {where}"),
+    "places": ("the {who} {place}", "the {who} {does} {place}", "the {who} {does} and then rests {place}"),
+    "both": ("the {look} {who} {place}", "the {look} {who} {does} {place}"),
 }
 SHORT = ("{who} {does}", "{who} {where}", "{does}", "{where}", "{who}")
 _LOOKS = """

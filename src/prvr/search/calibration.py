@@ -129,11 +129,10 @@ def _background(encoder: EncoderSpec, home: Sequence[str | Query], unknown_words
 
     Not those of which the encoder knows nothing: all are one to it, and such a query is not judged by its score.
     """
-    small = range(len(SIZES) - 1)
     sizes = range(len(SIZES))
     foreign = [(text, TOPIC) for size in sizes for text in background(size)]
     foreign += [(text, source) for source in IN_COMMON for size in sizes for text in in_common(source, size)]
-    foreign += [(text, STRINGS) for size in small for text in letters(LETTERS, size=size)]
+    foreign += [(text, STRINGS) for size in sizes for text in letters(LETTERS, size=size)]
     given = _home(encoder, home)
     pieces = {cut(text, MIDDLE): own for text, own in given.items()}
     rows = [
