@@ -198,7 +198,7 @@ def test_an_export_says_what_it_gives_and_never_gives_what_was_before(
         link.click()
     told = json.loads(Path(download.value.path()).read_text())
     first = told["clips"][0]
-    assert first["confidence"] == "confident"
+    assert first["confidence"] == "related"
     assert first["score"] > 0.1
     assert first["path"] == str(home / "demo" / "videos" / MOON_FILM)
     dialog.get_by_label("Format").select_option("csv")
