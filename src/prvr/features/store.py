@@ -26,6 +26,7 @@ from prvr.core.facts import Cue
 from prvr.core.files import only_writer, write_whole
 from prvr.core.text import path_of, text_of
 from prvr.core.types import EncoderSpec, VideoFeatures
+from prvr.core.vectors import check_finite
 from prvr.subtitles.tracks import TextTrack
 
 HEADER = "store.json"
@@ -160,9 +161,8 @@ class FeatureStore:
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata()
-                return VideoFeatures(
-                    file.get_tensor("features"), file.get_tensor("times"), float(metadata["duration_s"])
-                )
+                features, times = file.get_tensor("features"), file.get_tensor("times")
+                duration_s = float(metadata["duration_s"])
         except FileNotFoundError as error:
             raise FeatureError(
                 f"{self.folder}: no features of video {video_id!r}; add it with `prvr extract PATH --out {self.folder}`"
@@ -171,6 +171,10 @@ class FeatureStore:
             raise FeatureError(
                 f"{path}: features of video {video_id!r} are damaged ({error}); run the same `prvr extract` again"
             ) from error
+        check_finite(
+            features, f"{path}: the features of video {video_id!r}", "delete this file and run the same command again"
+        )
+        return VideoFeatures(features, times, duration_s)
 
     def confirm(self, entry: Entry, reading: int) -> Entry:
         """Note that a newer way of reading reads this file just so. Raises FeatureError as `write`."""

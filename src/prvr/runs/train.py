@@ -67,7 +67,10 @@ def train_run(
             config=settings.train,
             metadata={
                 "recipe": recipe.target,
-                "features": " taught by ".join(f"{x.name} {x.revision}" for x in (data.spec, data.spec.teacher) if x),
+                "features": " taught by ".join(
+                    [data.spec.name, *([data.spec.teacher.name] if data.spec.teacher else [])]
+                )
+                + f" {data.content}",
                 "settings": json.dumps(_lasting(settings)),
                 "selected_on": splits.selected_on,
             },

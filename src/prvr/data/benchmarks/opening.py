@@ -59,6 +59,11 @@ class Annotations:
             return with_moments(queries, self.moments.queries(split))
         return queries
 
+    def all_queries(self) -> list[Query]:
+        """Those of every split, each file once."""
+        files = {self.files[split]: split for split in reversed(self.splits)}
+        return [query for split in sorted(files.values(), key=SPLITS.index) for query in self.queries(split)]
+
     def _expected(self, split: str) -> Path:
         folder = next(iter(self.files.values())).parent
         release = self.benchmark.release(split) if self.benchmark else None
