@@ -49,7 +49,7 @@ def _add_making(inner: argparse._SubParsersAction[Parser]) -> None:
     convert.add_argument(
         "--to",
         default="jsonl",
-        choices=["jsonl", "captions", "qvhighlights", "tvr", "activitynet", "charades"],
+        choices=["jsonl", "captions", "qvhighlights", "tvr", "activitynet", "charades", "charades_sta"],
         help="the form to write (default: %(default)s)",
     )
     convert.set_defaults(run=run_convert)

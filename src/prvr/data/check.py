@@ -106,6 +106,9 @@ def _counts(name: str, path: Path, queries: Sequence[Query], release: Release | 
     found = f"{videos:,} videos, {len(queries):,} queries in {path}"
     if release and (release.videos, release.queries) != (videos, len(queries)):
         found += f"; published are {release.videos:,} and {release.queries:,}, so results cannot be compared with those"
+    late = sum(bool((query.source or {}).get("relevant_windows")) for query in queries)
+    if late:
+        found += f"; {late:,} have moments that end after their video, which are clipped"
     return Check(f"annotations of {name}", True, found)
 
 
