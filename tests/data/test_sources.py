@@ -23,7 +23,7 @@ CUT_S = {"_0.0_150.0": 150.0, "_150.0_300.0": 150.0}
 
 def save(path: Path, name: str, rows: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, **{name: rows.astype(np.float32)})
+    np.savez(path, allow_pickle=False, **{name: rows.astype(np.float32)})
 
 
 @pytest.fixture

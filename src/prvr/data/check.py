@@ -240,7 +240,9 @@ class _Seen:
 
     def add(self, name: str, rows: NDArray[np.float32]) -> None:
         """One entry, (n, E)."""
-        square = np.einsum("ne,ne->n", rows, rows, dtype=np.float64)
+        square = np.einsum("ne,ne->n", rows, rows)
+        if not np.isfinite(square).all() and np.isfinite(rows).all():  # too long for float32 alone
+            square = np.einsum("ne,ne->n", rows, rows, dtype=np.float64)
         real = square.nonzero()[0]  # NaN is one of them
         if not len(rows):
             self.empty.append(name)

@@ -18,7 +18,6 @@ from typing import Self
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, FeatureError
@@ -27,6 +26,7 @@ from prvr.core.files import only_writer, write_whole
 from prvr.core.text import path_of, text_of
 from prvr.core.types import EncoderSpec, VideoFeatures
 from prvr.core.vectors import check_finite
+from prvr.core.weights import tensor_bytes
 from prvr.subtitles.tracks import TextTrack
 
 HEADER = "store.json"
@@ -238,7 +238,7 @@ class FeatureStore:
         metadata = {name: str(value) for name, value in asdict(entry).items()}
         metadata["encoder"] = self.header.encoder.fingerprint
         try:
-            write_whole(self.path_of(entry.video_id), save(tensors, metadata))
+            write_whole(self.path_of(entry.video_id), tensor_bytes(tensors, metadata))
         except OSError as error:
             raise FeatureError(
                 f"{self.folder}: cannot write the features of {entry.video_id!r} ({error.strerror}); free some space "

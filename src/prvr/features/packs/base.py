@@ -71,8 +71,8 @@ def rows_of(array: NDArray[np.generic], width: int, *, where: str) -> Tensor:
             f"{where}: expected (n, {width}) floats, found {array.shape} of {array.dtype}; "
             "the pack is damaged or holds something else: get it again"
         )
-    # a copy: memory maps are read-only, which torch has no word for
-    return torch.from_numpy(np.array(array, dtype=np.float32, order="C"))
+    rows = np.asarray(array, dtype=np.float32, order="C")
+    return torch.from_numpy(rows if rows.flags.writeable else rows.copy())  # torch has no word for what is read-only
 
 
 def no_such_key(pack: FeaturePack, key: str) -> FeatureError:

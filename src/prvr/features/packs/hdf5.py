@@ -75,8 +75,12 @@ class Hdf5Pack:
 
     def _read(self, key: str) -> NDArray[np.generic]:
         try:
-            return np.asarray(self._file[self._keys[key]][()])
-        except (OSError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+            # h5py's own interface below its dictionaries: half the time, and a pack is a hundred thousand arrays
+            opened = _h5py().h5d.open(self._file.id, os.fsencode(self._keys[key]))
+            array = np.empty(opened.shape, opened.dtype)
+            opened.read(_h5py().h5s.ALL, _h5py().h5s.ALL, array)
+            return array
+        except (OSError, RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise FeatureError(
                 f"{self.path}: key {key!r} holds no array that can be read ({error}); get the pack again"
             ) from error
