@@ -158,6 +158,8 @@ def _pack_checks(
 def _pack(name: str, pack: FeaturePack, width: int | None, published: PackFiles | None) -> Check:
     """Its name, its size, and its width beside the published one."""
     found = f"{pack.name}: {len(pack):,} keys, {pack.width} wide, {pack.dtype}, in {pack.path}"
+    if name == "video pack" and pack.dtype == "float16":
+        found += " (MSC's authors prepare it in half precision: `--set prepare.precision=fp16`)"
     if published is None or width is None:
         return Check(name, True, f"{found}; not a published pack, so its width is taken as it is")
     if pack.width == width:
