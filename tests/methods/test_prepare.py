@@ -41,7 +41,7 @@ def test_half_precision_is_that_of_the_published_packs() -> None:
     """Means, dot products and merged tokens are rounded to float16, as torch rounds them; what follows is not."""
     half = replace(SMALL, precision="fp16")
     torch.manual_seed(3)
-    videos = [torch.randn(40, 64).cumsum(0).half() for _ in range(40)]
+    videos = [(10 + 0.2 * torch.randn(40, 64)).half() for _ in range(20)]  # much alike, so that roundings decide
     differ = 0
     for x in videos:
         batch, full = (prepared(video_features(x.float()), config) for config in (half, SMALL))
@@ -53,9 +53,9 @@ def test_half_precision_is_that_of_the_published_packs() -> None:
         assert torch.equal(batch.clips, unit_rows(want.tokens).float())
         assert {batch.frames.dtype, batch.clips.dtype, batch.clip_size.dtype} == {torch.float32}
         differ += not torch.equal(batch.slot, full.slot)
-    assert 0 < differ < len(videos) / 2
+    assert differ
     with pytest.raises(ConfigError, match=r"prepare\.precision"):
-        replace(SMALL, precision="fp8")
+        replace(SMALL, precision="fp8")  # type: ignore[arg-type]
 
 
 def test_a_still_video_is_one_that_is_wholly_alike() -> None:
