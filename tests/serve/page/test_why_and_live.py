@@ -181,9 +181,6 @@ def announced(page: Page) -> str:
     return page.locator("[aria-live=polite].unseen").inner_text()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="half a word is one that the encoder does not know, so nothing is found meanwhile"
-)
 def test_a_pause_in_typing_searches(visit: Visitor, site: Live) -> None:
     page = visit(site.url)
     live(page)
