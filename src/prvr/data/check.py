@@ -26,7 +26,7 @@ from prvr.features.store import HEADER, FeatureStore
 T = TypeVar("T")
 K = TypeVar("K")
 
-Report = Callable[[int, int], None]
+Counted = Callable[[int, int], None]
 """(entries read, of how many)"""
 
 _NAMED = 3  # missing ids that are named
@@ -47,7 +47,7 @@ class Checked:
         return all(check.ok for check in self.checks)
 
 
-def check(root: Path, *, on_progress: Report | None = None) -> Checked:
+def check(root: Path, *, on_progress: Counted | None = None) -> Checked:
     """Annotations and features below a folder, compared with each other and with what was published.
 
     Every video and every query is read. Raises nothing a user could have caused: what is wrong is a line, with its fix.
@@ -113,7 +113,7 @@ def _counts(name: str, path: Path, queries: Sequence[Query], release: Release | 
 
 
 def _pack_checks(
-    packs: PackFolder, splits: Mapping[str, Sequence[Query]], benchmark: Benchmark | None, report: Report
+    packs: PackFolder, splits: Mapping[str, Sequence[Query]], benchmark: Benchmark | None, report: Counted
 ) -> list[Check]:
     published = None if packs.simulated else _published(packs, benchmark)
     checks = [Check("simulated", True, "features are simulated from annotations, not made from videos")]
@@ -227,7 +227,7 @@ class _Seen:
 
     @classmethod
     def of(
-        cls, entries: Mapping[str, K], read: Callable[[K], NDArray[np.float32]], report: Report, done: int, total: int
+        cls, entries: Mapping[str, K], read: Callable[[K], NDArray[np.float32]], report: Counted, done: int, total: int
     ) -> Self:
         """Each entry, read once; `done` of `total` were read before."""
         seen = cls()
@@ -336,7 +336,7 @@ def _cuts(source: PackSource, number: Mapping[str, int]) -> list[Check]:
     return [Check("cuts", True, f"{found}; the rows of each are spread over its own length")]
 
 
-def _store_checks(store: FeatureStore, splits: Mapping[str, Sequence[Query]], report: Report) -> list[Check]:
+def _store_checks(store: FeatureStore, splits: Mapping[str, Sequence[Query]], report: Counted) -> list[Check]:
     """Our own layout: a store of one encoder, which reads the sentences too."""
     encoder = store.header.encoder
     entries = {entry.video_id: entry for entry in store.entries()}
