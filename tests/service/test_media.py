@@ -113,12 +113,12 @@ def test_a_picture_is_made_once_for_all_who_wait(media: Media, tmp_path: Path, m
     made: list[float] = []
     go = threading.Event()
 
-    def slow(path: Path, time_s: float, **how: float) -> bytes:
+    def slow(function: Callable[..., bytes], path: Path, time_s: float, **how: int) -> bytes:
         made.append(time_s)
         assert go.wait(20)
-        return thumbnail(path, time_s, width=int(how["width"]))
+        return function(path, time_s, **how)
 
-    monkeypatch.setattr(module, "thumbnail", slow)
+    monkeypatch.setattr(module, "ask", slow)
 
     async def ask() -> list[bytes | BaseException]:
         first = [asyncio.create_task(media.thumbnail(tmp_path / "a.mp4", 1.0, 160)) for _ in range(5)]

@@ -162,6 +162,7 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
     from prvr.search.choosing import choose_encoder
     from prvr.search.indexing import build_index
     from prvr.search.replacing import replace_index
+    from prvr.video.apart import ready
 
     name, why = args.encoder, ""
     if name is None and args.model:
@@ -169,6 +170,7 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
         name = made.source or made.name
     elif name is None:
         name, why = choose_encoder(args.paths, folder)
+    ready()
     encoder = bring_encoder(name, args, why)
     rate, most, workers = sampling(args)
     home = _lines(args.home) if args.home else []

@@ -35,6 +35,7 @@ from prvr.search.spoken import Spoken
 from prvr.video.find import passed_over
 
 NO_FACTS: Mapping[str, Facts] = MappingProxyType({})
+SOON_S = 5.0  # how soon what is read can be searched, while the rest is read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ def build_index(
     tags: Sequence[str] = (),
     engine: str | None = None,
     form: VectorForm | None = None,
-    soon_s: float | None = None,
+    soon_s: float | None = SOON_S,
     retry: Collection[str] | None = None,
     exclude: Sequence[str] = (),
     home: Sequence[str | Query] | None = None,
@@ -78,8 +79,8 @@ def build_index(
 
     `model` is a run folder; without it the model that the index has, or the bare encoder in a new one. `prune` takes
     out the videos below `paths` whose files are gone; `tags` are given to all that are there. `engine` is a server
-    (`qdrant://host:port/collection`) that is to hold the vectors, `form` how a new index keeps them. With `soon_s`
-    what was read can be searched at most about so many seconds later, else when all is read. `retry` and `exclude`: as
+    (`qdrant://host:port/collection`) that is to hold the vectors, `form` how a new index keeps them. What was
+    read can be searched at most about `soon_s` seconds later (None, or a server: when all is read). `retry` and `exclude`: as
     `extract`. With `home`, which may be empty, hits say how sure they are from then on; see `calibration.calibrate`.
 
     Raises IndexFolderError when the index there is of another encoder, model or form: see `replacing`. Stopped at any
@@ -89,6 +90,7 @@ def build_index(
     model = model or _model_of(folder, known)
     trained = fitting(model, encoder)
     opened = partial(make_index, folder, _header(folder, known, encoder, trained), engine=engine, form=form)
+    soon_s = None if engine else soon_s
     step = on_progress if soon_s is None else _soon(folder, trained, tags, opened, soon_s, on_progress)
     with ExitStack() as held:
         index = held.enter_context(opened()) if engine else None  # a server that does not answer is told at once

@@ -1,7 +1,7 @@
 """The files behind the videos of the index: whether browsers play them, pictures of them, proxies, subtitles.
 
-Files are only ever those that the index names. Everything that reads one happens on threads of its own, few at a time;
-what is asked for twice at the same time is made once, and what nobody waits for any more is not begun.
+Files are only ever those that the index names. Everything that reads one happens in a process beside this, which a file
+may kill, few at a time; what is asked for twice at the same time is made once, and what nobody waits for any more is not begun.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from prvr.core.errors import VideoError
 from prvr.core.files import there
 from prvr.search.spoken import Spoken
 from prvr.service.cache import Cache
+from prvr.video.apart import ask
 from prvr.video.probe import probe
 from prvr.video.source import shown
 from prvr.video.thumbnail import thumbnail
@@ -205,7 +206,7 @@ class Media:
 
     def _paint(self, mark: Mark, time_s: float, width: int, name: str) -> bytes:
         proxy = self.cache.place("proxies", f"{mark.key}.mp4")  # which is found one's way in faster
-        picture = thumbnail(proxy if proxy.is_file() else Path(mark.path), time_s, width=width)
+        picture = ask(thumbnail, proxy if proxy.is_file() else Path(mark.path), time_s, width=width)
         self.cache.write("thumbs", name, picture)
         return picture
 
@@ -249,7 +250,7 @@ def need(file: Path) -> Mark:
 
 def _opened(path: Path) -> Known:
     try:
-        info = probe(path)
+        info = ask(probe, path)
         with path.open("rb") as file:
             kind = "video/webm" if file.read(4) == EBML else "video/mp4"
     except (VideoError, OSError) as error:
