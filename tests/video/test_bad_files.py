@@ -54,6 +54,11 @@ def _all_spoilt(path: Path) -> None:
     spoil_packets(path, 0, 100)
 
 
+def _list_of_a_neighbour(path: Path) -> None:
+    write_video(path.with_name("neighbour.mp4"), steps(1, 5))
+    path.write_text("ffconcat version 1.0\nfile neighbour.mp4\nfile neighbour.mp4\n")
+
+
 def _play_list(path: Path) -> None:
     path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nhttp://192.0.2.1/a.ts\n#EXT-X-ENDLIST\n")
 
