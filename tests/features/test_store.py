@@ -109,9 +109,13 @@ def test_two_writers_are_told_apart_and_a_killed_one_lets_go(tmp_path: Path) -> 
 def test_half_written_files_of_a_killed_run_are_swept(tmp_path: Path) -> None:
     store = store_with(tmp_path, {"a.mp4": some_features()})
     (tmp_path / "videos" / ".x.safetensors.99.tmp").write_bytes(b"half")
+    own = tmp_path / "mine" / ".x.tmp"
+    own.parent.mkdir()
+    own.write_bytes(b"somebody's own")
     assert len(store.entries()) == 1
     with store.writing():
         assert len(list((tmp_path / "videos").iterdir())) == 1
+        assert own.exists()
 
 
 def test_texts_are_encoded_once(tmp_path: Path) -> None:

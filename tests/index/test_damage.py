@@ -270,3 +270,21 @@ def test_other_versions_are_refused_with_what_mends_them(folder: Path, tmp_path:
         EmbeddedIndex.open(folder)
     with pytest.raises(IndexFolderError, match="no index here; make one with `prvr index PATH --index DIR`"):
         EmbeddedIndex.open(tmp_path / "nowhere")
+
+
+def test_files_of_the_user_in_an_index_folder_stay(folder: Path, tmp_path: Path) -> None:
+    own = [folder / "segments" / "holiday.mp4", folder / "nearest" / "notes.txt", folder / ".draft.tmp"]
+    left = folder / "segments" / f"{'0123456789abcdef'}.rows"
+    for path in (*own, left):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("somebody's own")
+    with EmbeddedIndex.create(folder, header(width=32)) as index:
+        put(index, 0)
+        index.save(folder)
+    assert all(path.read_text() == "somebody's own" for path in own)
+    assert not left.exists(), "what a killed writer left is ours"
+    other = tmp_path / "films"
+    (other / "segments").mkdir(parents=True)
+    (other / "segments" / "one.mp4").touch()
+    with pytest.raises(IndexFolderError, match=r"one\.mp4: is no file of an index; choose another folder"):
+        EmbeddedIndex.create(other, header(width=32))

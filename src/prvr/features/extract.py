@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -275,6 +276,23 @@ def _found(
             yield path, stat
 
 
+def _note(job: FileToRead, done: ReadFile, todo: Plan, failures: Failures, progress: Progress) -> None:
+    """What became of one file."""
+    known = failures.same(job.path, (job.size, job.mtime_ns))
+    if done.entry and done.refused and known and known.ignored:  # cut off, and somebody said that this is well
+        todo.ignored += 1
+    elif done.refused:
+        todo.failed[text_of(job.path)] = done.refused.line
+        failures.add(failure(job.path, job.root, *done.refused, (job.size, job.mtime_ns)))
+    else:
+        failures.drop(job.path)
+    if done.entry:
+        progress.video_s += done.entry.duration_s
+        progress.made.append(done.entry)
+    progress.done += 1
+    progress.current = job.video_id
+
+
 def _run(
     todo: Plan,
     encoder: Encoder,
@@ -289,21 +307,7 @@ def _run(
     hands = Hands(encoder, store, suspects, todo.notes)
     began = time.perf_counter()
 
-    def note(job: FileToRead, done: ReadFile) -> None:
-        known = failures.same(job.path, (job.size, job.mtime_ns))
-        if done.entry and done.refused and known and known.ignored:  # cut off, and somebody said that this is well
-            todo.ignored += 1
-        elif done.refused:
-            todo.failed[text_of(job.path)] = done.refused.line
-            failures.add(failure(job.path, job.root, *done.refused, (job.size, job.mtime_ns)))
-        else:
-            failures.drop(job.path)
-        if done.entry:
-            progress.video_s += done.entry.duration_s
-            progress.made.append(done.entry)
-
-        progress.done += 1
-        progress.current = job.video_id
+    note = partial(_note, todo=todo, failures=failures, progress=progress)
 
     def step() -> None:
         progress.wall_s = time.perf_counter() - began

@@ -28,8 +28,8 @@ Stage = Literal["find", "open", "decode", "cut", "killed"]
 class Failure:
     """One file, or folder, that could not be read, or only in part.
 
-    By its stage: it cannot be looked at (`find`); is no video that opens; gave no picture (`decode`); gave fewer than its
-    header promises (`cut`); ended the process that read it, or went beyond that one's bounds, and is left alone.
+    By its stage: it cannot be looked at (`find`); is no video that opens; gave no picture (`decode`); gave fewer than
+    its header promises (`cut`); ended the process that read it, or went beyond that one's bounds, and is left alone.
     """
 
     path: str  # absolute

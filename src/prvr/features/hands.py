@@ -75,7 +75,7 @@ class Hands:
             return ReadFile(None, Refused("open", str(error)))
         except (FeatureError, NoReader):  # the disk or the memory is full: so for every file
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - of one file, whatever it is, and the others go on
             why = str(error).strip().partition("\n")[0]
             line = f"{shown(job.path)}: cannot be encoded ({type(error).__name__}: {why}); leave it out"
             return ReadFile(None, Refused("decode", line))

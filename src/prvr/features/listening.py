@@ -7,8 +7,8 @@ from pathlib import Path
 
 from prvr.core.errors import VideoError
 from prvr.core.files import there
-from prvr.features.store import Entry, FeatureStore
 from prvr.features.reading import hear
+from prvr.features.store import Entry, FeatureStore
 from prvr.video.apart import ask
 
 

@@ -129,7 +129,7 @@ class FeatureStore:
 
     def writing(self) -> AbstractContextManager[None]:
         """Hold the only right to write. Raises FeatureError when another process has it; a killed one lets go."""
-        return only_writer(self.folder, FeatureError, parts="**/.*.tmp")
+        return only_writer(self.folder, FeatureError, parts="videos/.*.tmp")
 
     def path_of(self, video_id: str) -> Path:
         """Where the features of a video lie; hashed, so that any id makes a short and legal name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from prvr.core.facts import fits
 from prvr.index.base import VERSION
 
 FILE = "index.db"
+MADE = re.compile(r"\.index\.db\.tmp(-journal|-wal|-shm)?")
 PART = f".{FILE}.tmp"  # one that is being made; what a killed writer leaves of it is swept
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;

@@ -1,7 +1,8 @@
 """The files behind the videos of the index: whether browsers play them, pictures of them, proxies, subtitles.
 
 Files are only ever those that the index names. Everything that reads one happens in a process beside this, which a file
-may kill, few at a time; what is asked for twice at the same time is made once, and what nobody waits for any more is not begun.
+may kill, few at a time; what is asked for twice at the same time is made once, and what nobody waits for any more is
+not begun.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from prvr.core.errors import VideoError
-from prvr.core.files import there
+from prvr.core.files import own_folder, there
 from prvr.search.spoken import Spoken
 from prvr.service.cache import Cache
 from prvr.video.apart import ask
@@ -199,7 +200,7 @@ class Media:
         known = _opened(Path(mark.path))
         self._known[mark.path] = (mark, known)
         with suppress(OSError):
-            self._list.parent.mkdir(parents=True, exist_ok=True)
+            own_folder(self._list.parent)
             with self._list.open("a", encoding="utf-8") as file:
                 file.write(json.dumps([READING, *mark, *known]) + "\n")
         return known

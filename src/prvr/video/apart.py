@@ -105,7 +105,7 @@ class Reader:
         return answer  # type: ignore[no-any-return]
 
     def each(self, function: Callable[..., Any], path: Path, *arguments: Any, **options: Any) -> Iterator[Any]:
-        """What it yields there, one at a time, each made when it is asked for; then what it returns. Raises as `ask`."""
+        """What it yields there, each made when it is asked for, and then what it returns. Raises as `ask`."""
         ours = {name: value for name, value in os.environ.items() if name.startswith("PRVR_")}
         self._busy = True
         self._send((function, (path, *arguments), options, ours), path)
@@ -317,7 +317,7 @@ def _answers(request: bytes) -> Iterator[tuple[Kind, Any]]:
         yield "memory", None
     except PrvrError as error:
         yield "error", error
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - of one file, whatever it is
         why = str(error).strip().partition("\n")[0]
         yield "error", ReaderFailed(f"{shown(arguments[0])}: cannot be read ({type(error).__name__}: {why})")
     finally:

@@ -9,15 +9,15 @@ from prvr.core.errors import ConfigError
 # The containers and bare streams that FFmpeg may take a file for, by its names for them. What is no such thing, but a
 # list of other files or addresses, a pattern of names, a text that is drawn, is not opened.
 CONTAINERS = """
-    asf asf_o avi dhav dv dv1394 dxa flv kux live_flv gxf ivf ivr lxf matroska mlv moflex mov mpeg mpegts mpegtsraw mxf nsv
-    nut nuv ogg pva rm swf ty usm wtv 3dostr 4xm anm avs bethsoftvid bfi bink bmv c93 cdxl cine dcstr derf dfa dsicin ea
-    film_cpk filmstrip flic frm gdv hnm idcin iff ifv ingenient ipmovie ipu iv8 jv lmlm4 mgsts mm mods msnwctcp mtv mv mvi
-    mxg paf pdv pmp psxstr r3d rl2 roq rpl sdr2 ser sga siff simbiosis_imx smjpeg smk smush thp tiertexseq tmv vividas
-    vivo vmd wc3movie wsvqa xmv yop
+    asf asf_o avi dhav dv dv1394 dxa flv kux live_flv gxf ivf ivr lxf matroska moflex mov mpeg mpegts mpegtsraw mxf
+    nsv nut nuv ogg pva rm swf ty usm wtv 3dostr 4xm anm avs bethsoftvid bfi bink bmv c93 cdxl cine dcstr derf dfa
+    dsicin ea film_cpk filmstrip flic frm gdv hnm idcin iff ifv ingenient ipmovie ipu iv8 jv lmlm4 mgsts mm mods
+    msnwctcp mtv mv mvi mxg paf pdv pmp psxstr r3d rl2 roq rpl sdr2 ser sga siff simbiosis_imx smjpeg smk smush thp
+    tiertexseq tmv vividas vivo vmd wc3movie wsvqa xmv yop
 """
 STREAMS = """
-    apv av1 avs2 avs3 cavsvideo dirac dnxhd evc h261 h263 h264 hevc m4v mjpeg mjpeg_2000 mpegvideo mpjpeg obu vc1 vc1test
-    vvc yuv4mpegpipe
+    apv av1 avs2 avs3 cavsvideo dirac dnxhd evc h261 h263 h264 hevc m4v mjpeg mjpeg_2000 mpegvideo mpjpeg obu vc1
+    vc1test vvc yuv4mpegpipe
 """
 PICTURES = "apng gif bmp_pipe j2k_pipe jpeg_pipe jpegls_pipe jpegxl_pipe png_pipe ppm_pipe tiff_pipe webp_pipe"
 SOUND = "aac ac3 aiff caf dts eac3 flac mp3 wav"  # only to say that it is no more
