@@ -12,8 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from prvr.core.facts import VideoInfo
 from prvr.features import reading
 from prvr.features.reading import Rest, Sampled
+from prvr.video.probe import probe
+from prvr.video.thumbnail import thumbnail
 
 
 def kind(path: Path) -> str:
@@ -43,3 +46,17 @@ def read(path: Path, rate: float, max_frames: int | None) -> Iterator[Sampled | 
                 marker.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
     yield from sound
+
+
+def thumbnail_of(path: Path, time_s: float, **how: int) -> bytes:
+    """A picture of a file, unless that one's name says that it kills."""
+    if kind(path) == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return thumbnail(path, time_s, **how)
+
+
+def probe_of(path: Path) -> VideoInfo:
+    """What a file holds, unless its name says that it kills."""
+    if kind(path) == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return probe(path)

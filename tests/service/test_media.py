@@ -17,6 +17,7 @@ from prvr.service import media as module
 from prvr.service.cache import Cache
 from prvr.service.media import Media
 from prvr.video.proxy import make_proxy
+from tests.features import killers
 from tests.serve.conftest import until
 from tests.video.make import draw_clock, steps, write_sound, write_video
 from tests.video.test_thumbnail import clock, opened
@@ -233,3 +234,21 @@ def test_a_picture_has_its_shape_before_the_file_was_opened(media: Media, tmp_pa
     assert media.shape(tmp_path / "tv.ts") is None
     picture = opened(asyncio.run(media.thumbnail(tmp_path / "tv.ts", 0.5, 160)))
     assert picture.shape == (82, 160, 3)
+
+
+def test_a_file_that_kills_who_opens_it_kills_no_server(
+    media: Media, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Probes and pictures are made apart, and the next file's are there at once."""
+    monkeypatch.setattr(module, "probe", killers.probe_of)
+    monkeypatch.setattr(module, "thumbnail", killers.thumbnail_of)
+    good, bad = write_video(tmp_path / "good.mp4", steps(3, 10)), tmp_path / "kill.mp4"
+    bad.write_bytes(good.read_bytes())
+    state, known = asyncio.run(media.look(bad))
+    assert state == "unreadable"
+    assert known
+    assert "ended the process that read it (signal 9, SIGKILL)" in known.problem
+    with pytest.raises(VideoError, match="ended the process that read it"):
+        asyncio.run(media.thumbnail(bad, 1.0, 160))
+    assert asyncio.run(media.look(good))[0] == "playable"
+    assert clock(asyncio.run(media.thumbnail(good, 1.0, 160))) == 1.0

@@ -15,7 +15,7 @@ from prvr.features.failures import Stage
 from prvr.features.reading import Rest, Sampled, read
 from prvr.features.store import Entry, FeatureStore
 from prvr.features.suspects import Suspects
-from prvr.video.apart import NoReader, Reader, ReaderEnded, ReaderFailed, lent
+from prvr.video.apart import NoReader, ReaderEnded, ReaderFailed, ReaderProcess, lent
 from prvr.video.probe import READING
 from prvr.video.source import NoFrame, shown
 
@@ -53,7 +53,7 @@ class Hands:
     def __init__(self, encoder: Encoder, store: FeatureStore, suspects: Suspects, notes: list[str]) -> None:
         self._encoder, self._store, self._suspects, self._notes = encoder, store, suspects, notes
         self._stop = threading.Event()
-        self._lent: set[Reader] = set()
+        self._lent: set[ReaderProcess] = set()
 
     def read(self, job: FileToRead, *, alone: bool = False) -> ReadFile:
         """One file into the store, as far as it can be read, and why that is not far.
@@ -109,7 +109,7 @@ class Hands:
         )
         return ReadFile(entry, refused)
 
-    def _encoded(self, reader: Reader, path: Path) -> tuple[list[torch.Tensor], list[torch.Tensor], Rest]:
+    def _encoded(self, reader: ReaderProcess, path: Path) -> tuple[list[torch.Tensor], list[torch.Tensor], Rest]:
         """One file, streamed: decoded there, resized and encoded here."""
         header, encoder = self._store.header, self._encoder
         features, times, rest = list[torch.Tensor](), list[torch.Tensor](), None

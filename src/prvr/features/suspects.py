@@ -1,8 +1,8 @@
 """Which files were being read when a whole run died: a mark a file, put down before it is read and taken up after.
 
 A reader that dies is no such case, since whoever asked it lives on and knows. What is left is what takes the run with
-it: an encoder that dies of a picture, a container that is ended whole. The next run reads the files with a mark last, each
-alone; one that was alone when the run died is known to be at fault.
+it: an encoder that dies of a picture, a container that is ended whole. The next run reads the files with a mark last,
+each alone; one that was alone when the run died is known to be at fault.
 """
 
 from __future__ import annotations

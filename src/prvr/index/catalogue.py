@@ -33,6 +33,10 @@ NO_BIAS = 0.0  # of a column that nothing reads any more; without it older files
 MOST_PASSAGES = 2000  # that a search for words looks at more closely
 
 
+class OlderIndex(IndexFolderError):
+    """A catalogue of a format that is not read any more."""
+
+
 class CatalogueRow(NamedTuple):
     """What the catalogue knows of one video beside its place."""
 
@@ -71,11 +75,17 @@ class Catalogue:
         """
         connection = connect(folder / FILE, write=write)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != VERSION:
+        if version > VERSION:
             connection.close()
             raise IndexFolderError(
-                f"{folder / FILE}: is of version {version}, this prvr reads {VERSION}; "
-                f"make it again with `prvr index PATH --index {folder}`"
+                f"{folder / FILE}: was made by a newer prvr (its format is {version}, this one reads {VERSION}); "
+                "update prvr, or index into another folder"
+            )
+        if version < VERSION:
+            connection.close()
+            raise OlderIndex(
+                f"{folder / FILE}: is of an older format ({version}, this prvr reads {VERSION}); `prvr index --repair "
+                f"--index {folder}` makes it anew from the features there"
             )
         catalogue = cls(folder, connection)
         try:

@@ -32,8 +32,8 @@ from prvr.index.base import IndexHeader, Video, WordHit, check_bank, fits, unit
 from prvr.index.catalogue import Catalogue, CatalogueRow, bank_of, seal
 from prvr.index.database import FILE, MADE, PART, explained
 from prvr.index.merging import merge_alike
-from prvr.index.rereading import Changed, until_sound
-from prvr.index.segments import Longs, Places, Segments, VectorForm, encode, write_segment
+from prvr.index.rereading import until_sound
+from prvr.index.segments import Changed, Longs, Places, Segments, VectorForm, encode, write_segment
 from prvr.index.view import View, look
 
 BATCH = 64  # videos a commit, unless `save` is called before

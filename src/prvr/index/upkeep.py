@@ -15,7 +15,7 @@ import numpy as np
 from prvr.core.errors import IndexFolderError
 from prvr.core.files import only_writer
 from prvr.index import nearest
-from prvr.index.catalogue import Catalogue, seal
+from prvr.index.catalogue import Catalogue, OlderIndex, seal
 from prvr.index.database import FILE, MADE, PART, explained
 from prvr.index.segments import Longs, Segments, put_in_place, write_segment
 
@@ -146,7 +146,7 @@ def mend_catalogue(folder: Path) -> list[Damage]:
     """Where the catalogue is damaged, keep the rows that can be read; where none can, put it aside.
 
     What is lost by it is no longer in the index, and is added again like any video that is missing. Raises
-    IndexFolderError for one of another version, or that cannot be written.
+    IndexFolderError for one of a newer version, or that cannot be written.
     """
     file, part = folder / FILE, folder / PART
     with explained(folder, "written"), only_writer(folder, IndexFolderError, parts=f"{PART}*", named=MADE):
@@ -157,6 +157,9 @@ def mend_catalogue(folder: Path) -> list[Damage]:
                 problems = Catalogue(folder, connection).problems()
                 if problems:
                     Catalogue(folder, connection).salvage(part).sql.close()
+        except OlderIndex:
+            problems = ["is of an older format, and was put aside"]
+            put_in_place(file, folder / f"{FILE}.old")
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:

@@ -18,7 +18,7 @@ from prvr.core.text import text_of
 from prvr.core.types import Encoder, EncoderSpec, Query, QueryAtVideo
 from prvr.core.weights import WEIGHTS
 from prvr.features.extract import Extraction, Progress, extract
-from prvr.features.store import Entry, FeatureStore
+from prvr.features.store import Entry, FeatureStore, holds_features
 from prvr.index.base import ZERO_SHOT, Index, IndexHeader
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import OpenIndex, header_of, make_index
@@ -229,7 +229,16 @@ def _soon(
 def verify(folder: Path) -> list[Damage]:
     """Read all of an index and compare it with its checksums; -> what is damaged. Raises IndexFolderError."""
     with EmbeddedIndex.open(folder) as index:
-        return index.verify()
+        return index.verify() + [Damage(*one) for one in _damaged(folder).values()]
+
+
+def _damaged(folder: Path) -> dict[str, tuple[str, None, str]]:
+    """Of videos whose features are not what was written, the file, and what is to be done."""
+    if not holds_features(folder / "features"):
+        return {}
+    store = FeatureStore.open(folder / "features")
+    why = "has not the numbers that were written; the next run over its folder reads the video anew"
+    return {video_id: (str(store.path_of(video_id)), None, why) for video_id in store.damaged()}
 
 
 def repair(folder: Path) -> tuple[list[Damage], list[str]]:
@@ -238,15 +247,21 @@ def repair(folder: Path) -> tuple[list[Damage], list[str]]:
     Raises IndexFolderError when it cannot be written, FeatureError when there are no features.
     """
     store = FeatureStore.open(folder / "features")
+    bad = _damaged(folder)
+    for entry in store.entries():
+        if entry.video_id in bad and there(entry.file):  # else there is nothing better
+            store.remove(entry.video_id)
     trained = open_run(folder / "model") if (folder / "model").exists() else zero_shot(store.header.encoder)
     found = mend_catalogue(folder)
     with EmbeddedIndex.create(folder, header_for(store.header.encoder, trained)) as index:
         found += index.verify()
         index.repair(found)
         out = pruning.recall(store).keys() - index.versions.keys()
-        added = refresh(index, store, trained, [entry for entry in store.entries() if entry.video_id not in out])
+        added = refresh(
+            index, store, trained, [entry for entry in store.entries() if entry.video_id not in out | bad.keys()]
+        )
         index.save(folder)
-    return found, added
+    return found + [Damage(*one) for one in bad.values()], added
 
 
 def _model_of(folder: Path, header: IndexHeader | None) -> Path | None:

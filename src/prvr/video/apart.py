@@ -65,7 +65,7 @@ class Shared(NamedTuple):
     shape: tuple[int, ...]
 
 
-class Reader:
+class ReaderProcess:
     """One process that reads files. Whoever has it is alone with it."""
 
     def __init__(self) -> None:
@@ -163,14 +163,14 @@ class Reader:
         )
 
 
-_idle: list[Reader] = []
+_idle: list[ReaderProcess] = []
 _lock = threading.Lock()
 
 
 @contextmanager
-def lent(*, new: bool = False) -> Iterator[Reader]:
+def lent(*, new: bool = False) -> Iterator[ReaderProcess]:
     """A reader that waits already, or a new one; kept for the next file unless it is not done with this one."""
-    reader = (None if new else _waiting()) or Reader()
+    reader = (None if new else _waiting()) or ReaderProcess()
     try:
         yield reader
     finally:
@@ -181,7 +181,7 @@ def lent(*, new: bool = False) -> Iterator[Reader]:
 
 
 def ask(function: Callable[..., T], path: Path, *arguments: Any, **options: Any) -> T:
-    """As `Reader.ask`, of any reader; where one died, and it may not be the file's doing, a new one is asked once."""
+    """As `ReaderProcess.ask`, of any; where one died, and it may not be the file's doing, a new one is asked once."""
     try:
         with lent() as reader:
             return reader.ask(function, path, *arguments, **options)
@@ -196,10 +196,10 @@ def ready(count: int = 2) -> None:
     """Let some come up while something else is done, such as the loading of a model."""
     with suppress(NoReader):
         while len(_idle) < count:
-            _keep(Reader())
+            _keep(ReaderProcess())
 
 
-def _waiting() -> Reader | None:
+def _waiting() -> ReaderProcess | None:
     with _lock:
         while _idle:
             reader = _idle.pop()
@@ -209,7 +209,7 @@ def _waiting() -> Reader | None:
     return None
 
 
-def _keep(reader: Reader) -> None:
+def _keep(reader: ReaderProcess) -> None:
     with _lock:
         _idle.append(reader)
 
