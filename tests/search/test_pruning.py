@@ -62,3 +62,10 @@ def test_a_drive_that_is_not_mounted(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main([*run, "--prune"]) == 0
     assert ids(index) == {"c.mp4", "d.mp4"}
     assert kept(index) == {"b.mp4", "c.mp4", "d.mp4"}, "what was taken out before goes now"
+
+
+def test_the_index_of_a_user_is_closed_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRVR_DATA", str(tmp_path / "data"))
+    paint(tmp_path / "films" / "a.mp4", "red", rate=2)
+    assert main(["index", str(tmp_path / "films"), "--encoder", "world"]) == 0
+    assert (tmp_path / "data" / "index").stat().st_mode & 0o777 == 0o700

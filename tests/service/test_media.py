@@ -252,3 +252,4 @@ def test_a_file_that_kills_who_opens_it_kills_no_server(
         asyncio.run(media.thumbnail(bad, 1.0, 160))
     assert asyncio.run(media.look(good))[0] == "playable"
     assert clock(asyncio.run(media.thumbnail(good, 1.0, 160))) == 1.0
+    assert (tmp_path / "index" / "serve").stat().st_mode & 0o777 == 0o700, "stills are for nobody else"

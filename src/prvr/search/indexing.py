@@ -13,13 +13,15 @@ from types import MappingProxyType
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Facts
-from prvr.core.files import there, write_whole
+from prvr.core.files import own_folder, there, write_whole
+from prvr.core.places import data_folder
 from prvr.core.text import text_of
 from prvr.core.types import Encoder, EncoderSpec, Query, QueryAtVideo
 from prvr.core.weights import WEIGHTS
 from prvr.features.extract import Extraction, Progress, extract
 from prvr.features.store import Entry, FeatureStore, holds_features
 from prvr.index.base import ZERO_SHOT, Index, IndexHeader
+from prvr.index.database import explained
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import OpenIndex, header_of, make_index
 from prvr.index.segments import VectorForm
@@ -87,6 +89,9 @@ def build_index(
     Raises IndexFolderError when the index there is of another encoder, model or form: see `replacing`. Stopped at any
     moment, it keeps the features that are finished, and the next call goes on from there.
     """
+    if folder.absolute().is_relative_to(data_folder().absolute()):
+        with explained(folder, "written"):
+            own_folder(folder)
     known = header_of(folder)
     model = model or _model_of(folder, known)
     trained = fitting(model, encoder)
