@@ -334,3 +334,27 @@ def test_of_another_version_the_next_step_is_said_and_works(folder: Path, versio
     assert len(lost) == COUNT
     with EmbeddedIndex.open(folder) as index:
         assert answer(index) == whole
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE passage SET text = text || 'x' WHERE video = 3",
+        "UPDATE tag SET name = 'zoo' WHERE video = 3",
+        "UPDATE video SET path = 'elsewhere' WHERE id = 3",
+    ],
+)
+def test_words_that_are_not_what_was_written_are_found(folder: Path, damage: str) -> None:
+    with EmbeddedIndex.open(folder, write=True) as index:
+        assert index.verify() == []
+        changed = next(name for name, facts in index.all_facts().items() if index._catalogue.key_of(name) == 3)
+        index.put_tags({changed: ["new", "own"]})
+        assert index.verify() == [], "tags may be changed"
+    with closing(sqlite3.connect(folder / "index.db")) as connection:
+        assert connection.execute(damage).rowcount
+        connection.commit()
+    with EmbeddedIndex.open(folder) as index:
+        (found,) = index.verify()
+    assert found.video_id == changed
+    assert "has not the place, tags or subtitles that were written" in str(found)
+    assert mended(folder)[1] == [changed]

@@ -17,6 +17,7 @@ from prvr.index.base import VERSION
 FILE = "index.db"
 MADE = re.compile(r"\.index\.db\.tmp(-journal|-wal|-shm)?")
 PART = f".{FILE}.tmp"  # one that is being made; what a killed writer leaves of it is swept
+# `video.unused` has the checksums of a video's words and tags; nothing, where an older version wrote it.
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
 CREATE TABLE note (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;

@@ -25,6 +25,7 @@ LARGE = 512 << 20  # bytes of a joined segment
 DEAD = 0.3  # share of rows of no video above which a segment is written anew
 
 
+OTHER_WORDS = "has not the place, tags or subtitles that were written"
 OURS = re.compile(r"\.?[0-9a-f]{12,32}\.(rows|faiss)(\.tmp)?")  # the files of vectors that we write, whole and half
 
 
@@ -110,6 +111,7 @@ def verify(catalogue: Catalogue, segments: Segments) -> list[Damage]:
             found.append(Damage(path, row.video_id, "is not in it: it was cut off or deleted"))
         elif seal(segments.checksum(places, v), row) != row.crc:
             found.append(Damage(path, row.video_id, "has not the bytes that were written"))
+    found += [Damage(file, video_id, OTHER_WORDS) for video_id in catalogue.other_words()]
     state = nearest.state_of(catalogue.meta("nearest"))
     if (
         state

@@ -25,7 +25,7 @@ from prvr.index.database import explained
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import OpenIndex, header_of, make_index
 from prvr.index.segments import VectorForm
-from prvr.index.upkeep import Damage, mend_catalogue
+from prvr.index.upkeep import OTHER_WORDS, Damage, mend_catalogue
 from prvr.ranker.ranker import CONFIG, Ranker, open_run, zero_shot
 from prvr.search import pruning
 from prvr.search.calibration import Calibrated
@@ -260,10 +260,16 @@ def repair(folder: Path) -> tuple[list[Damage], list[str]]:
     found = mend_catalogue(folder)
     with EmbeddedIndex.create(folder, header_for(store.header.encoder, trained)) as index:
         found += index.verify()
-        index.repair(found)
+        everything = index.all_facts()
+        before = {one.video_id: everything[one.video_id] for one in found if one.video_id in everything}
+        index.repair([one for one in found if one.why != OTHER_WORDS or (one.video_id or "") in store])
         out = pruning.recall(store).keys() - index.versions.keys()
         added = refresh(
-            index, store, trained, [entry for entry in store.entries() if entry.video_id not in out | bad.keys()]
+            index,
+            store,
+            trained,
+            [entry for entry in store.entries() if entry.video_id not in out | bad.keys()],
+            before=before,
         )
         index.save(folder)
     return found + [Damage(*one) for one in bad.values()], added

@@ -15,6 +15,7 @@ import mmap
 import os
 import pickle
 import queue
+import resource
 import signal
 import subprocess
 import sys
@@ -256,6 +257,7 @@ def _name(number: int) -> str:
 # What follows runs in the reader.
 
 _memory: mmap.mmap | None = None
+_patience_s = 0.0  # 0: no end of it
 
 
 def room(shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -270,8 +272,8 @@ def room(shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 def alive() -> None:
     """Something came of the file: its time begins again. Counted is processor time, so that no slow disk is blamed."""
-    if _memory is not None:
-        signal.setitimer(signal.ITIMER_PROF, patience_s())
+    if _patience_s:
+        signal.setitimer(signal.ITIMER_PROF, _patience_s)
 
 
 def main(asked: int, told: int, memory: int, size: int) -> None:
@@ -336,8 +338,7 @@ def _parts(made: Iterator[Any]) -> Iterator[tuple[Kind, Any]]:
 
 def _settle(ours: Mapping[str, str]) -> None:
     """The bounds of who asks, from now on."""
-    import resource
-
+    global _patience_s
     for name in [name for name in os.environ if name.startswith("PRVR_")]:
         del os.environ[name]
     os.environ.update(ours)
@@ -346,4 +347,5 @@ def _settle(ours: Mapping[str, str]) -> None:
     wanted = most_bytes()
     with suppress(OSError, ValueError):
         resource.setrlimit(kind, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
+    _patience_s = patience_s()
     alive()
