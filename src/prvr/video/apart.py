@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
@@ -326,7 +326,7 @@ def _answers(request: bytes) -> Iterator[tuple[Kind, Any]]:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _parts(made: Iterator[Any]) -> Iterator[tuple[Kind, Any]]:
+def _parts(made: Iterator[Any]) -> Generator[tuple[Kind, Any], None, Any]:
     while True:
         try:
             part = next(made)

@@ -61,7 +61,9 @@ def head_of(path: Path) -> bytes | None:
 def may_hold_a_video(path: Path) -> bool:
     """Whether a file begins like one that has moving pictures."""
     head = head_of(path)
-    return bool(head) and head[8:12] not in SOUND_OR_STILL and bool(MAGIC.match(head) or is_transport_stream(head))
+    if not head or head[8:12] in SOUND_OR_STILL:
+        return False
+    return bool(MAGIC.match(head)) or is_transport_stream(head)
 
 
 def holds_a_video(path: Path) -> bool:

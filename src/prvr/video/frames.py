@@ -131,4 +131,6 @@ class RawFrames:
 
 def first_picture(path: Path) -> Bytes:
     """(3, h, w) RGB: the first that a file shows. Raises VideoError."""
-    return next(RawFrames(path, max_frames=1)).frames[0]
+    frames, _ = next(RawFrames(path, max_frames=1))
+    first: Bytes = frames[0]
+    return first
