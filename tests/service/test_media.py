@@ -242,7 +242,8 @@ def test_a_file_that_kills_who_opens_it_kills_no_server(
     """Probes and pictures are made apart, and the next file's are there at once."""
     monkeypatch.setattr(module, "probe", killers.probe_of)
     monkeypatch.setattr(module, "thumbnail", killers.thumbnail_of)
-    good, bad = write_video(tmp_path / "good.mp4", steps(3, 10)), tmp_path / "kill.mp4"
+    good, bad = tmp_path / "good.mp4", tmp_path / "kill.mp4"
+    write_video(good, steps(3, 10))
     bad.write_bytes(good.read_bytes())
     state, known = asyncio.run(media.look(bad))
     assert state == "unreadable"

@@ -182,7 +182,8 @@ def test_a_list_of_other_files_is_no_video(tmp_path: Path) -> None:
 def test_pictures_that_are_too_large_are_refused_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_video(tmp_path / "a.mp4", steps(1, 5), width=320, height=160)
+    path = tmp_path / "a.mp4"
+    write_video(path, steps(1, 5), draw=lambda _: np.zeros((160, 320, 3), np.uint8))
     monkeypatch.setenv("PRVR_MEGAPIXELS", "0.05")
     line = refused(path)
     assert "its pictures are 320 x 160, more than the 0.05 megapixels that are decoded" in line

@@ -20,7 +20,7 @@ FOLDER = "reading"
 NAME = re.compile(r"[0-9a-f]{16}\.json")
 
 
-class Mark(NamedTuple):
+class ReadingMark(NamedTuple):
     """A file that was being read."""
 
     path: str
@@ -39,22 +39,22 @@ class Suspects:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / FOLDER
-        self._left: dict[tuple[str, int, int], Mark] = {}
+        self._left: dict[tuple[str, int, int], ReadingMark] = {}
         for place in self._places():
             with suppress(OSError, ValueError, TypeError):  # one that was cut off accuses nobody
-                mark = Mark(*json.loads(place.read_text(encoding="ascii")))
+                mark = ReadingMark(*json.loads(place.read_text(encoding="ascii")))
                 self._left[mark[:3]] = mark
         with suppress(OSError):
             self._folder.mkdir(exist_ok=True)
 
-    def of(self, path: Path, size: int, mtime_ns: int) -> Mark | None:
+    def of(self, path: Path, size: int, mtime_ns: int) -> ReadingMark | None:
         """The mark that a run left of a file which is still what it was then."""
         return self._left.get((str(path.absolute()), size, mtime_ns))
 
     @contextmanager
     def held(self, path: Path, size: int, mtime_ns: int, *, alone: bool) -> Iterator[None]:
         """Inside, the file is being read."""
-        mark = Mark(str(path.absolute()), size, mtime_ns, alone)
+        mark = ReadingMark(str(path.absolute()), size, mtime_ns, alone)
         place = self._folder / mark.name
         with suppress(OSError):  # a full disk is said where features are written
             place.write_text(json.dumps(mark), encoding="ascii")
