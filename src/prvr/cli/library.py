@@ -95,11 +95,7 @@ def _add_index(index: Parser) -> None:
     reading_options(index, encoder=None, paths="*")
     index_option(index)
     index.add_argument("--tag", action="append", default=[], help="give the videos below PATH a tag (`prvr untag`)")
-    index.add_argument(
-        "--prune",
-        action="store_true",
-        help="take out the videos below PATH whose files are gone; more than half of them only with --yes",
-    )
+    index.add_argument("--prune", action="store_true", help="take out videos below PATH whose files are gone")
     made = index.add_argument_group("how an index is made")
     made.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
     made.add_argument("--home", type=Path, help="sentences of this domain that none of the videos shows, a line each")

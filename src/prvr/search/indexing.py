@@ -89,9 +89,7 @@ def build_index(
     Raises IndexFolderError when the index there is of another encoder, model or form: see `replacing`. Stopped at any
     moment, it keeps the features that are finished, and the next call goes on from there.
     """
-    if folder.absolute().is_relative_to(data_folder().absolute()):
-        with explained(folder, "written"):
-            own_folder(folder)
+    _close(folder)
     known = header_of(folder)
     model = model or _model_of(folder, known)
     trained = fitting(model, encoder)
@@ -116,12 +114,8 @@ def build_index(
         index = held.enter_context(opened()) if index is None else index
         if model:
             keep_model(model, folder / "model")
-        missing, lines = pruning.gone(index, folder, paths, read.video_ids)
-        spared = lines if prune and not forced else []
-        prune = prune and not spared
         back = {key: known for key, known in pruning.recall(read.store).items() if key not in index.versions}
-        if prune:
-            pruning.take_out(index, read.store, paths, missing)
+        pruned = pruning.prune(index, folder, read.store, paths, read.video_ids, asked=prune, forced=forced)
         added = refresh(
             index, read.store, trained, read.entries, tags=tags, moved=read.moved, before=back, notes=read.notes
         )
@@ -131,12 +125,17 @@ def build_index(
             extraction=read,
             added=tuple(added),
             num_videos=len(index),
-            removed=tuple(missing if prune else ()),
-            missing=tuple(() if prune else missing),
-            spared=tuple(spared),
+            **pruned._asdict(),
             calibrated=make_ready(index, folder, encoder, trained, home),
             bytes_per_hour=bytes_per_hour(index),
         )
+
+
+def _close(folder: Path) -> None:
+    """The default index is its user's alone."""
+    if folder.absolute().is_relative_to(data_folder().absolute()):
+        with explained(folder, "written"):
+            own_folder(folder)
 
 
 def make_ready(

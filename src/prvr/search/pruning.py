@@ -10,6 +10,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Facts
@@ -24,6 +25,35 @@ from prvr.video.source import shown
 
 FILE = "pruned.json"  # beside the features: id -> where the file lay, and the tags of the video
 MOST = 0.5  # of the videos below a path, which are taken out without being forced
+
+
+class Pruned(NamedTuple):
+    """What became of the videos whose files are gone."""
+
+    removed: tuple[str, ...]  # taken out
+    missing: tuple[str, ...]  # not taken out
+    spared: tuple[str, ...]  # a line for each path of which too many were gone to take them out unforced
+
+
+def prune(
+    index: Index,
+    folder: Path,
+    store: FeatureStore,
+    paths: Sequence[Path],
+    present: Collection[str],
+    *,
+    asked: bool,
+    forced: bool,
+) -> Pruned:
+    """Take out the videos below `paths` that are not `present`, if that was asked for and is no mistake.
+
+    Raises IndexFolderError for a full disk.
+    """
+    missing, lines = gone(index, folder, paths, present)
+    if not asked or (lines and not forced):
+        return Pruned((), tuple(missing), tuple(lines if asked else ()))
+    take_out(index, store, paths, missing)
+    return Pruned(tuple(missing), (), ())
 
 
 def gone(index: Index, folder: Path, paths: Sequence[Path], present: Collection[str]) -> tuple[list[str], list[str]]:
