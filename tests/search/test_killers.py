@@ -13,6 +13,7 @@ from prvr.cli import main
 from prvr.features import hands, reading
 from prvr.features.failures import Failures
 from prvr.index.opening import open_index
+from prvr.service.unread import ELSEWHERE, unread
 from tests.features import killers
 from tests.features.test_extract import paint
 
@@ -60,6 +61,10 @@ def test_killers_are_set_aside_in_one_run(
         assert found[name][0] == "killed"
         assert why in found[name][1]
         assert "left alone until it changes" in found[name][1]
+    assert {one.stage: one.reason for one in unread(index, hidden=True)} == {
+        "killed": ELSEWHERE["killed"],
+        "decode": ELSEWHERE["decode"],
+    }, "the page and the API know them"
     assert found["error"] == ("decode", "cannot be read (RuntimeError: nobody foresaw this)")
     with open_index(index) as made:
         assert len(made) == SOUND, "the one that died once, of something else, is no killer"
