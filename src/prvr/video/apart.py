@@ -109,7 +109,7 @@ class ReaderProcess:
         """What it yields there, each made when it is asked for, and then what it returns. Raises as `ask`."""
         ours = {name: value for name, value in os.environ.items() if name.startswith("PRVR_")}
         self._busy = True
-        self._send((function, (path, *arguments), options, ours), path)
+        self._send((function, (path, *arguments), options, ours, Path.cwd()), path)
         while True:
             kind, value = self._receive(path)
             self._busy = kind == "part"
@@ -309,7 +309,8 @@ def _listen(asked: Connection, requests: queue.SimpleQueue[bytes]) -> None:
 
 def _answers(request: bytes) -> Iterator[tuple[Kind, Any]]:
     try:
-        function, arguments, options, ours = pickle.loads(request)
+        function, arguments, options, ours, place = pickle.loads(request)
+        os.chdir(place)  # paths may be relative to it, and whoever asks may have gone elsewhere since the last file
         _settle(ours)
         made = function(*arguments, **options)
         if isinstance(made, GeneratorType):
