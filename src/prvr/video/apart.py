@@ -109,7 +109,7 @@ class ReaderProcess:
         """What it yields there, each made when it is asked for, and then what it returns. Raises as `ask`."""
         ours = {name: value for name, value in os.environ.items() if name.startswith("PRVR_")}
         self._busy = True
-        self._send((function, (path, *arguments), options, ours, Path.cwd()), path)
+        self._send((function, (path, *arguments), options, ours, _here()), path)
         while True:
             kind, value = self._receive(path)
             self._busy = kind == "part"
@@ -242,6 +242,14 @@ def _shared_file(size: int) -> Iterator[int]:
         os.close(memory)
 
 
+def _here() -> str:
+    """Where paths begin that are relative; empty where that folder was deleted."""
+    try:
+        return os.getcwd()  # noqa: PTH109 - as text
+    except FileNotFoundError:
+        return ""
+
+
 def _path() -> str:
     """Where modules are found here, for a reader to find them there too."""
     return os.pathsep.join(str(Path(place).absolute()) for place in sys.path)
@@ -310,7 +318,8 @@ def _listen(asked: Connection, requests: queue.SimpleQueue[bytes]) -> None:
 def _answers(request: bytes) -> Iterator[tuple[Kind, Any]]:
     try:
         function, arguments, options, ours, place = pickle.loads(request)
-        os.chdir(place)  # paths may be relative to it, and whoever asks may have gone elsewhere since the last file
+        if place:
+            os.chdir(place)  # paths may be relative to it, and whoever asks may have gone elsewhere since the last file
         _settle(ours)
         made = function(*arguments, **options)
         if isinstance(made, GeneratorType):
