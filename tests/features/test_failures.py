@@ -149,3 +149,35 @@ def test_a_path_that_leads_nowhere_makes_no_store(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="no such file"):
         extract([tmp_path / "typo"], ColourEncoder(), tmp_path / "typo" / "out")
     assert not (tmp_path / "typo").exists()
+
+
+def test_what_kills_the_whole_run_is_found_and_set_aside(tmp_path: Path) -> None:
+    """An encoder that dies of one picture: with others the file is suspected, alone it is known."""
+    root, out = tmp_path / "videos", tmp_path / "out"
+    for name in ("a", "c", "d"):
+        paint(root / f"{name}.mp4", "red")
+    paint(root / "b.mp4", "blue")
+    code = textwrap.dedent(f"""
+        import os, signal, time
+        from pathlib import Path
+        from prvr.features.extract import extract
+        from tests.features.make import ColourEncoder
+
+        class Dies(ColourEncoder):
+            def encode_images(self, images):
+                made = super().encode_images(images)
+                if made[0, 2] > 0.5:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return made
+
+        print(len(extract([Path({str(root)!r})], Dies(), Path({str(out)!r}), workers=2).made))
+    """)
+    for ends in (-9, -9, 0, 0):
+        with Fresh(code) as run:
+            assert run.wait() == ends, run.said()
+    (found,) = Failures(out)
+    assert (Path(found.path).name, found.stage) == ("b.mp4", "killed")
+    assert "was the only file being read when a whole run ended" in found.reason
+    assert [entry.video_id for entry in FeatureStore.open(out).entries()] == ["a.mp4", "c.mp4", "d.mp4"]
+    assert extract([], ColourEncoder(), out, retry=()).made == ("b.mp4",)
+    assert kept(out) == {}

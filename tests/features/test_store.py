@@ -120,9 +120,13 @@ def test_two_writers_are_told_apart_and_a_killed_one_lets_go(tmp_path: Path) -> 
 def test_half_written_files_of_a_killed_run_are_swept(tmp_path: Path) -> None:
     store = store_with(tmp_path, {"a.mp4": some_features()})
     (tmp_path / "videos" / ".x.safetensors.99.tmp").write_bytes(b"half")
+    own = tmp_path / "mine" / ".x.tmp"
+    own.parent.mkdir()
+    own.write_bytes(b"somebody's own")
     assert len(store.entries()) == 1
     with store.writing():
         assert len(list((tmp_path / "videos").iterdir())) == 1
+        assert own.exists()
 
 
 def test_texts_are_encoded_once(tmp_path: Path) -> None:
@@ -139,3 +143,16 @@ def test_texts_are_encoded_once(tmp_path: Path) -> None:
     assert text_features(store, ["red"], lambda: ColourEncoder("renamed")).sentence.tolist() == [[1, 0, 0]]
     with pytest.raises(FeatureError, match=r"colour@1{12}, but colour@2{12} would read the queries"):
         text_features(store, ["green"], lambda: ColourEncoder(revision="2" * 12))
+
+
+def test_features_that_are_not_what_was_written_are_named(tmp_path: Path) -> None:
+    store = store_with(tmp_path, {"a.mp4": some_features(), "b.mp4": some_features()})
+    path = store.path_of("a.mp4")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # of the last number
+    path.write_bytes(content)
+    again = FeatureStore.open(tmp_path)
+    assert list(again.damaged()) == ["a.mp4"]
+    with pytest.raises(FeatureError, match=r"'a\.mp4' are not what was written; delete that file and run the same"):
+        again.read("a.mp4")
+    again.read("b.mp4")

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -260,13 +260,101 @@ def test_a_read_only_folder_answers_and_says_that_it_cannot_be_written(folder: P
                 path.chmod(0o755)
 
 
-def test_other_versions_are_refused_with_what_mends_them(folder: Path, tmp_path: Path) -> None:
-    with sqlite3.connect(folder / "index.db") as connection:
-        connection.execute("PRAGMA user_version = 9")
-    connection.close()
-    with pytest.raises(
-        IndexFolderError, match="is of version 9, this prvr reads 2; make it again with `prvr index PATH"
-    ):
-        EmbeddedIndex.open(folder)
+def test_where_there_is_no_index_it_is_said_how_one_is_made(tmp_path: Path) -> None:
     with pytest.raises(IndexFolderError, match="no index here; make one with `prvr index PATH --index DIR`"):
         EmbeddedIndex.open(tmp_path / "nowhere")
+
+
+def test_files_of_the_user_in_an_index_folder_stay(folder: Path, tmp_path: Path) -> None:
+    own = [folder / "segments" / "holiday.mp4", folder / "nearest" / "notes.txt", folder / ".draft.tmp"]
+    left = folder / "segments" / f"{'0123456789abcdef'}.rows"
+    for path in (*own, left):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("somebody's own")
+    with EmbeddedIndex.create(folder, header(width=32)) as index:
+        put(index, 0)
+        index.save(folder)
+    assert all(path.read_text() == "somebody's own" for path in own)
+    assert not left.exists(), "what a killed writer left is ours"
+    other = tmp_path / "films"
+    (other / "segments").mkdir(parents=True)
+    (other / "segments" / "one.mp4").touch()
+    with pytest.raises(IndexFolderError, match=r"one\.mp4: is no file of an index; choose another folder"):
+        EmbeddedIndex.create(other, header(width=32))
+
+
+def test_what_a_killed_writer_committed_is_read_where_nothing_may_be_written(tmp_path: Path) -> None:
+    """SQLite needs a file beside the log to read it (`-shm`); what bars that here is a folder of its name."""
+    folder, copy = tmp_path / "index", tmp_path / "copy"
+    with EmbeddedIndex.create(folder, header(width=32)) as index:
+        for v in range(COUNT):
+            put(index, v)
+        assert index.search(QUERY, k=1), "committed, and in the log alone"
+        whole = answer(index)
+        shutil.copytree(folder, copy)
+    assert (copy / "index.db-wal").stat().st_size
+    (copy / "index.db-shm").unlink()
+    (copy / "index.db-shm").mkdir()
+    before = len(list(Path(tempfile.gettempdir()).glob("prvr-*")))
+    with EmbeddedIndex.open(copy) as index:
+        assert answer(index) == whole
+        assert len(index) == COUNT
+    assert len(list(Path(tempfile.gettempdir()).glob("prvr-*"))) == before
+
+
+def test_a_segment_that_is_cut_under_who_searches_it_ends_nobody(folder: Path) -> None:
+    with EmbeddedIndex.open(folder) as index:
+        whole = answer(index)
+        path = folder / "segments" / _files(folder)[2][0]
+        os.truncate(path, 100)
+        left = answer(index)
+        assert left.items() < whole.items()
+        (problem,) = index.problems
+        assert str(path) in problem
+        assert index.verify()
+    assert mended(folder)[1]
+
+
+@pytest.mark.parametrize("version", [1, 99])
+def test_of_another_version_the_next_step_is_said_and_works(folder: Path, version: int) -> None:
+    with EmbeddedIndex.open(folder) as index:
+        whole = answer(index)
+    with closing(sqlite3.connect(folder / "index.db")) as connection:
+        connection.execute(f"PRAGMA user_version = {version}")
+    if version == 99:
+        with pytest.raises(IndexFolderError, match="made by a newer prvr .* update prvr, or index into another folder"):
+            EmbeddedIndex.open(folder)
+        with pytest.raises(IndexFolderError, match="update prvr"):
+            mend_catalogue(folder)
+        return
+    with pytest.raises(IndexFolderError, match=f"older format .* `prvr index --repair --index {folder}` makes it anew"):
+        EmbeddedIndex.open(folder)
+    found, lost = mended(folder)
+    assert "older format, and was put aside" in found[0]
+    assert len(lost) == COUNT
+    with EmbeddedIndex.open(folder) as index:
+        assert answer(index) == whole
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE passage SET text = text || 'x' WHERE video = 3",
+        "UPDATE tag SET name = 'zoo' WHERE video = 3",
+        "UPDATE video SET path = 'elsewhere' WHERE id = 3",
+    ],
+)
+def test_words_that_are_not_what_was_written_are_found(folder: Path, damage: str) -> None:
+    with EmbeddedIndex.open(folder, write=True) as index:
+        assert index.verify() == []
+        changed = next(name for name, facts in index.all_facts().items() if index._catalogue.key_of(name) == 3)
+        index.put_tags({changed: ["new", "own"]})
+        assert index.verify() == [], "tags may be changed"
+    with closing(sqlite3.connect(folder / "index.db")) as connection:
+        assert connection.execute(damage).rowcount
+        connection.commit()
+    with EmbeddedIndex.open(folder) as index:
+        (found,) = index.verify()
+    assert found.video_id == changed
+    assert "has not the place, tags or subtitles that were written" in str(found)
+    assert mended(folder)[1] == [changed]

@@ -9,14 +9,14 @@ from prvr.core.errors import IndexFolderError
 from prvr.features.extract import Progress
 from prvr.features.store import FeatureStore
 from prvr.index.opening import header_of, open_index
-from prvr.search import keeping
+from prvr.search import indexing
 from prvr.search.keeping import failures, forget, read_into
 
 
 def test_what_is_read_can_be_searched_while_the_rest_is(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "SOON_S", 0.0)
+    monkeypatch.setattr(indexing, "SOON_S", 0.0)
     seen: list[tuple[int, int]] = []  # read, and to be found
 
     def look(now: Progress) -> None:

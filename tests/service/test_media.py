@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from prvr.service import media as module
 from prvr.service.cache import Cache
 from prvr.service.media import Media
 from prvr.video.proxy import make_proxy
-from prvr.video.thumbnail import thumbnail
+from tests.features import killers
 from tests.serve.conftest import until
 from tests.video.make import draw_clock, steps, write_sound, write_video
 from tests.video.test_thumbnail import clock, opened
@@ -113,12 +113,12 @@ def test_a_picture_is_made_once_for_all_who_wait(media: Media, tmp_path: Path, m
     made: list[float] = []
     go = threading.Event()
 
-    def slow(path: Path, time_s: float, **how: float) -> bytes:
+    def slow(function: Callable[..., bytes], path: Path, time_s: float, **how: int) -> bytes:
         made.append(time_s)
         assert go.wait(20)
-        return thumbnail(path, time_s, width=int(how["width"]))
+        return function(path, time_s, **how)
 
-    monkeypatch.setattr(module, "thumbnail", slow)
+    monkeypatch.setattr(module, "ask", slow)
 
     async def ask() -> list[bytes | BaseException]:
         first = [asyncio.create_task(media.thumbnail(tmp_path / "a.mp4", 1.0, 160)) for _ in range(5)]
@@ -164,40 +164,45 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptur
 
 
 def test_the_least_recently_used_make_room(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, limit=1000)
-    now = time.time()
+    cache, key = Cache(tmp_path, limit=1000), "0123456789abcdef" * 2
+    mine = [tmp_path / "thumbs" / "holiday.jpg", tmp_path / "exports" / "goals" / ".notes.tmp"]  # somebody's own
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(5000))
+        os.utime(path, (1, 1))
+    now, used, more = time.time(), tmp_path / "proxies" / f"{key}.mp4", tmp_path / "thumbs" / "bb" / f"{key}-1-80.jpg"
+
+    def files() -> set[Path]:
+        return {path for path in tmp_path.rglob("*") if path.is_file()} - set(mine)
+
     for age, (kind, name) in enumerate(
-        [("thumbs", "aa/new.jpg"), ("proxies", "used.mp4"), ("exports", "e1/old.csv"), ("thumbs", "oldest.jpg")]
+        [
+            ("thumbs", f"aa/{key}-1-160.jpg"),
+            ("proxies", f"{key}.mp4"),
+            ("exports", f"{key}/old.csv"),
+            ("thumbs", f"aa/{key}-2-160.jpg"),
+        ]
     ):
         place = cache.room(kind, name)  # type: ignore[arg-type]
         place.write_bytes(bytes(300))
         os.utime(place, (now - 1000 * age, now - 1000 * age))
-    young, abandoned = tmp_path / "proxies" / ".young.tmp", tmp_path / "proxies" / ".abandoned.tmp"
+    young, abandoned = tmp_path / "proxies" / f".{key}.tmp", tmp_path / "proxies" / f".{key}.mp4"
     for part in (young, abandoned):
         part.write_bytes(bytes(5000))
     os.utime(abandoned, (now - 9000, now - 9000))
-    cache.touch(tmp_path / "exports" / "e1" / "old.csv")
+    cache.touch(tmp_path / "exports" / key / "old.csv")
     cache.tidy(now=True)
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
-        ".young.tmp",
-        "new.jpg",
-        "old.csv",
-        "used.mp4",
-    ]
-    cache.write("thumbs", "more.jpg", bytes(300))
+    assert files() == {young, tmp_path / f"thumbs/aa/{key}-1-160.jpg", tmp_path / f"exports/{key}/old.csv", used}
+    cache.write("thumbs", f"bb/{key}-1-80.jpg", bytes(300))
     cache.tidy(now=True)
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
-        ".young.tmp",
-        "more.jpg",
-        "new.jpg",
-        "old.csv",
-    ]
-    assert cache.read("thumbs", "more.jpg") == bytes(300)
-    assert cache.read("thumbs", "oldest.jpg") is None
-    os.utime(tmp_path / "exports" / "e1" / "old.csv", (1, 1))
-    cache.write("thumbs", "most.jpg", bytes(700))
+    assert files() == {young, more, tmp_path / f"thumbs/aa/{key}-1-160.jpg", tmp_path / f"exports/{key}/old.csv"}
+    assert cache.read("thumbs", f"bb/{key}-1-80.jpg") == bytes(300)
+    assert cache.read("thumbs", f"aa/{key}-2-160.jpg") is None
+    os.utime(tmp_path / "exports" / key / "old.csv", (1, 1))
+    cache.write("thumbs", f"bb/{key}-2-80.jpg", bytes(700))
     cache.tidy(now=True)
-    assert not (tmp_path / "exports" / "e1").exists()
+    assert not (tmp_path / "exports" / key).exists()
+    assert all(path.exists() for path in mine)
 
 
 def test_subtitles_beside_a_video(media: Media, tmp_path: Path) -> None:
@@ -229,3 +234,23 @@ def test_a_picture_has_its_shape_before_the_file_was_opened(media: Media, tmp_pa
     assert media.shape(tmp_path / "tv.ts") is None
     picture = opened(asyncio.run(media.thumbnail(tmp_path / "tv.ts", 0.5, 160)))
     assert picture.shape == (82, 160, 3)
+
+
+def test_a_file_that_kills_who_opens_it_kills_no_server(
+    media: Media, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Probes and pictures are made apart, and the next file's are there at once."""
+    monkeypatch.setattr(module, "probe", killers.probe_of)
+    monkeypatch.setattr(module, "thumbnail", killers.thumbnail_of)
+    good, bad = tmp_path / "good.mp4", tmp_path / "kill.mp4"
+    write_video(good, steps(3, 10))
+    bad.write_bytes(good.read_bytes())
+    state, known = asyncio.run(media.look(bad))
+    assert state == "unreadable"
+    assert known
+    assert "ended the process that read it (signal 9, SIGKILL)" in known.problem
+    with pytest.raises(VideoError, match="ended the process that read it"):
+        asyncio.run(media.thumbnail(bad, 1.0, 160))
+    assert asyncio.run(media.look(good))[0] == "playable"
+    assert clock(asyncio.run(media.thumbnail(good, 1.0, 160))) == 1.0
+    assert (tmp_path / "index" / "serve").stat().st_mode & 0o777 == 0o700, "stills are for nobody else"

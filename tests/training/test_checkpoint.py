@@ -152,3 +152,14 @@ save_weights(Path({str(path)!r}), {{"w": torch.zeros(3)}}, {{}})
         assert killed.wait() == -9
     assert load_weights(path)[0]["w"].tolist() == [1, 1, 1]
     assert len(list(tmp_path.glob(".*.tmp"))) == 1
+
+
+def test_a_number_that_was_changed_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save_weights(path, Tied().state_dict(), {})
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="are damaged: not the numbers that were written; take the file from a"):
+        load_weights(path)
+    assert read_metadata(path) == {}

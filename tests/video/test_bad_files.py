@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from prvr.core.errors import VideoError
+from prvr.core.errors import ConfigError, VideoError
 from prvr.video.decode import sample_frames
 from prvr.video.probe import probe
 from tests.video.make import (
@@ -169,3 +169,27 @@ def test_permission_denied() -> None:
         skip_unless_denied(path)
         with as_nobody():
             assert "permission denied" in refused(path)
+
+
+def test_a_list_of_other_files_is_no_video(tmp_path: Path) -> None:
+    """Else it is opened as one, its neighbours with it, and a small text is hours of video."""
+    write_video(tmp_path / "neighbour.mp4", steps(1, 5))
+    path = tmp_path / "list.mp4"
+    path.write_text("ffconcat version 1.0\n" + "file neighbour.mp4\n" * 3)
+    assert "is of a kind that is not opened, such as a list of other files" in refused(path)
+
+
+def test_pictures_that_are_too_large_are_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp4"
+    write_video(path, steps(1, 5), draw=lambda _: np.zeros((160, 320, 3), np.uint8))
+    monkeypatch.setenv("PRVR_MEGAPIXELS", "0.05")
+    line = refused(path)
+    assert "its pictures are 320 x 160, more than the 0.05 megapixels that are decoded" in line
+    assert "PRVR_MEGAPIXELS allows more" in line
+    monkeypatch.setenv("PRVR_MEGAPIXELS", "0.0512")
+    assert probe(path).width == 320
+    monkeypatch.setenv("PRVR_MEGAPIXELS", "many")
+    with pytest.raises(ConfigError, match="PRVR_MEGAPIXELS: 'many' is impossible; give a number above 0"):
+        probe(path)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from prvr.core.errors import ConfigError
-from prvr.video import decode
+from prvr.video import frames
 from prvr.video.clock import steady
 from prvr.video.decode import sample_frames
 from prvr.video.probe import probe
@@ -180,7 +180,7 @@ def test_batches_are_bounded_and_say_the_same(tmp_path: Path, monkeypatch: pytes
     whole = list(sample_frames(tmp_path / "a.mp4", rate=10))
     assert [len(batch.frames) for batch in whole] == [64, 36]
     for limit, sizes in ((160 * 48 * 3 * 30, [30, 30, 30, 10]), (1, [1] * 100)):
-        monkeypatch.setattr(decode, "BATCH_BYTES", limit)
+        monkeypatch.setattr(frames, "BATCH_BYTES", limit)
         batches = list(sample_frames(tmp_path / "a.mp4", rate=10))
         assert [len(batch.frames) for batch in batches] == sizes
         assert torch.equal(torch.cat([b.frames for b in batches]), torch.cat([b.frames for b in whole]))

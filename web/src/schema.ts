@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. ded78e35b7a387aacf375c0ce1baad3738c02cc9ab93de75d9bf1ffd08dd8990
+// Made by `make web` from the API's objects; do not edit. f39447ad0dd38ffd16101e6b8530dd14ab07f3938a17050aeea26f58b206af84
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -97,10 +97,10 @@ export interface components {
       /** @description And what to do. */
       reason: string;
       /**
-       * @description It cannot be looked at; it is no video that opens; no picture of it can be had; it is cut off, and was read as far as it goes.
+       * @description It cannot be looked at; it is no video that opens; no picture of it can be had; it is cut off, and was read as far as it goes; it ended the process that read it, or took too much, and is left alone.
        * @enum {string}
        */
-      stage: "find" | "open" | "decode" | "cut";
+      stage: "find" | "open" | "decode" | "cut" | "killed";
     };
     /** @description What could not be read, in order of the paths. */
     Failures: {

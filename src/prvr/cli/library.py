@@ -95,7 +95,7 @@ def _add_index(index: Parser) -> None:
     reading_options(index, encoder=None, paths="*")
     index_option(index)
     index.add_argument("--tag", action="append", default=[], help="give the videos below PATH a tag (`prvr untag`)")
-    index.add_argument("--prune", action="store_true", help="take out the videos below PATH whose files are gone")
+    index.add_argument("--prune", action="store_true", help="take out videos below PATH whose files are gone")
     made = index.add_argument_group("how an index is made")
     made.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
     made.add_argument("--home", type=Path, help="sentences of this domain that none of the videos shows, a line each")
@@ -162,6 +162,7 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
     from prvr.search.choosing import choose_encoder
     from prvr.search.indexing import build_index
     from prvr.search.replacing import replace_index
+    from prvr.video.apart import ready
 
     name, why = args.encoder, ""
     if name is None and args.model:
@@ -169,11 +170,12 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
         name = made.source or made.name
     elif name is None:
         name, why = choose_encoder(args.paths, folder)
+    ready()
     encoder = bring_encoder(name, args, why)
     rate, most, workers = sampling(args)
     home = _lines(args.home) if args.home else []
     build: Callable[..., Indexing] = partial(
-        build_index, prune=args.prune, engine=args.engine, retry=() if args.retry else None
+        build_index, prune=args.prune, forced=args.yes, engine=args.engine, retry=() if args.retry else None
     )
     if args.replace:
         if not _replacing(args, folder, encoder):
@@ -206,6 +208,7 @@ def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated:
                 "videos": done.num_videos,
                 "removed": done.removed,
                 "missing": done.missing,
+                "spared": done.spared,
                 "notes": done.notes,
                 "bytes_per_hour": done.bytes_per_hour,
                 "calibrated": calibrated,
@@ -215,6 +218,7 @@ def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated:
     if done.removed:
         whose = "file is" if len(done.removed) == 1 else "files are"
         say(f"{count(len(done.removed), 'video')} taken out whose {whose} gone")
+        say("When they are there again, the same command takes that back and reads nothing anew")
     for note in done.notes:
         say(f"note     {note}")
     here = f" --index {folder}" if args.index else ""
@@ -222,7 +226,9 @@ def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated:
     code = closing(done.extraction, f"searchable in {folder}", args.paths, known=known)
     if code == PARTIAL:
         say(f"What could not be read is kept: `prvr index --failures{here}` names it, --retry tries it again")
-    if done.missing:
+    for line in done.spared:
+        say(f"{line} `prvr index --prune --yes PATH{here}` takes them out")
+    if done.missing and not done.spared:
         is_, it = ("is", "it") if len(done.missing) == 1 else ("are", "them")
         say(f"{count(len(done.missing), 'video')} {is_} missing; --prune takes {it} out (`prvr list --missing{here}`)")
     if code != FAILED:
@@ -231,7 +237,7 @@ def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated:
         if not calibrated:
             say("Too few videos to say how sure a hit is: confidence is not calibrated")
         say(f'Next: prvr search "what happens in it"{here}')
-    return code
+    return PARTIAL if done.spared and code == DONE else code
 
 
 def _replacing(args: argparse.Namespace, folder: Path, encoder: Encoder) -> bool:

@@ -87,6 +87,7 @@ def run_extract(args: argparse.Namespace) -> int:
     from prvr.features.extract import extract
     from prvr.features.store import FeatureStore, holds_features
     from prvr.search.choosing import choose_encoder
+    from prvr.video.apart import ready
 
     name, why = args.encoder, ""
     if name is None and holds_features(args.out):
@@ -94,6 +95,7 @@ def run_extract(args: argparse.Namespace) -> int:
         name = made.source or made.name
     elif name is None:
         name, why = choose_encoder(args.paths)
+    ready()
     encoder = bring_encoder(name, args, why)
     rate, most, workers = sampling(args)
     with reading_bar() as show:

@@ -5,13 +5,28 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
+from uuid import uuid4
 
 from prvr.core.errors import PrvrError
 
 Presence = Literal["here", "missing", "features_only"]
+HALF = re.compile(r"\.(?:.+\.)?(?:[0-9a-f]{32}|\d+)\.tmp", re.DOTALL)  # names of `half_written`, and of those before it
+
+
+def half_written(path: Path) -> Path:
+    """Where a file is written before it is renamed into place: a name that nobody else gives, and no other writer."""
+    return path.with_name(f".{path.name[:40]}.{uuid4().hex}.tmp")
+
+
+def own_folder(folder: Path) -> None:
+    """Make a folder, those above it as well, which only this user may look into. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_mode & 0o077 and folder.stat().st_uid == os.getuid():
+        folder.chmod(0o700)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -19,7 +34,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises OSError (full or read-only disk); the old content then stays and nothing else is left behind.
     """
-    part = path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")
+    part = half_written(path)
     try:
         with part.open("wb") as file:
             file.write(content)
@@ -50,11 +65,14 @@ def presence(path: Path | None) -> Presence:
 
 
 @contextlib.contextmanager
-def only_writer(folder: Path, error: type[PrvrError], *, parts: str = ".*.tmp") -> Iterator[None]:
+def only_writer(
+    folder: Path, error: type[PrvrError], *, parts: str = ".*.tmp", named: re.Pattern[str] = HALF
+) -> Iterator[None]:
     """Hold the only right to write in a folder, made if it is missing; a killed process lets go of it.
 
-    What such a process left half-written (`parts`, a pattern below the folder) is swept first. Raises `error` when
-    another process has the right, or when the folder cannot be written.
+    What such a process left half-written is swept first: files that fit `parts`, a pattern below the folder, and have
+    names that we give (`named`). Raises `error` when another process has the right, or when the folder cannot be
+    written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -69,5 +87,6 @@ def only_writer(folder: Path, error: type[PrvrError], *, parts: str = ".*.tmp") 
                 f"{folder}: another prvr process is writing here; wait for it, or choose another folder"
             ) from reason
         for part in folder.glob(parts):
-            part.unlink()
+            if named.fullmatch(part.name):
+                part.unlink()
         yield

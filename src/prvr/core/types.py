@@ -33,28 +33,6 @@ class Query:
     source: Mapping[str, object] | None = None  # what the authors' file says beyond this, to be written again
 
 
-@dataclass(frozen=True, kw_only=True)
-class VideoInfo:
-    """What probing a video file finds; no more than one picture of it is decoded."""
-
-    path: Path
-    duration_s: float  # where the last picture ends on the file's clock (see `prvr.video.clock`)
-    width: int  # pixels, after rotation
-    height: int  # pixels, after rotation
-    rotation: int  # degrees clockwise to apply: 0, 90, 180 or 270
-    video_codec: str
-    audio_codec: str | None
-    rate: float  # average frames per second
-    variable_rate: bool
-    browser_playable: bool
-    container: str = ""  # as people call it: Matroska, MPEG-TS
-    copyable: bool = False  # browsers play the pictures as they are, from an MP4
-    pixel_aspect: float = 1.0  # width of a pixel over its height, after rotation
-    mirrored: bool = False  # left to right, after rotation
-    start_s: float = 0.0  # when the first picture is shown
-    notes: tuple[str, ...] = ()  # what is odd about the file and what was made of it, a line each
-
-
 class TextFeatures(NamedTuple):
     """Queries as the frozen encoder sees them."""
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from prvr.core.files import write_whole
 
 WEIGHTS = "model.safetensors"
 _MARK = "prvr"
+SUM = "sha256"  # of the tensors, in the metadata; files that were written before have none
 _WEIGHTS = "weights 1"
 
 
@@ -70,7 +72,8 @@ def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], kind: str) -> None:
     """Tensors and texts -> one file of some `kind`, which it says. Raises CheckpointError when it cannot be written."""
     # Copies, since safetensors refuses tensors that share memory (tied weights).
-    content = tensor_bytes({name: _plain(tensor) for name, tensor in tensors.items()}, {**metadata, _MARK: kind})
+    plain = {name: _plain(tensor) for name, tensor in tensors.items()}
+    content = tensor_bytes(plain, {**metadata, _MARK: kind, SUM: digest(plain)})
     try:
         write_whole(path, content)
     except OSError as error:
@@ -81,7 +84,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 
 def read_tensors(path: Path, kind: str, *, tensors: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """What `write_tensors` wrote. Raises CheckpointError for a missing, truncated or foreign file."""
+    """What `write_tensors` wrote. Raises CheckpointError for a missing, damaged or foreign file."""
     what = kind.partition(" ")[0]
     try:
         with safe_open(path, framework="pt") as file:
@@ -103,7 +106,21 @@ def read_tensors(path: Path, kind: str, *, tensors: bool = True) -> tuple[dict[s
             f"(its mark is {metadata.get(_MARK, 'missing')!r}, expected {kind!r}); give the folder of a run"
         )
     del metadata[_MARK]
+    if metadata.pop(SUM, None) not in (None, digest(loaded)) and tensors:
+        raise CheckpointError(
+            f"{path}: the {what} are damaged: not the numbers that were written; take the file from a copy, or train "
+            "into another folder"
+        )
     return loaded, metadata
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of some tensors on the CPU, with their names, types and shapes."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        total.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return total.hexdigest()
 
 
 def _plain(tensor: Tensor) -> Tensor:

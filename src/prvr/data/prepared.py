@@ -5,7 +5,6 @@ A folder is written under another name and renamed when it is whole; deleting on
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from prvr.core.files import half_written
 from prvr.core.method import Prepared
 from prvr.core.types import VideoFeatures, Videos
 from prvr.data.sources import QueryTable
@@ -95,8 +95,7 @@ def _open(folder: Path, kind: type[R]) -> R | None:
 def _write(folder: Path, rows: int | None, parts: Iterator[Videos] | Iterator[QueryTable] | Iterator[Frames]) -> None:
     """Records end to end, `rows` of them in all (None: what the first one has). Raises OSError for a full disk."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    part = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(part, ignore_errors=True)
+    part = half_written(folder)
     part.mkdir()
     try:
         with ExitStack() as stack:

@@ -1,63 +1,43 @@
 """Video files to features, many at a time, safe to stop at any moment and to go on.
 
 What is finished is renamed into place whole; what is not leaves nothing behind. A second run does only what is missing
-or has changed since. One file that cannot be read is one line in the report and stops nothing.
+or has changed since. One file that cannot be read is one line in the report and stops nothing, whatever it does to the
+process that reads it: files are read apart (`video.apart`). One whose reader died is read once more when all others are
+done, alone, so that only what dies by its own doing is set aside.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
-
-import torch
 
 from prvr.core.errors import FeatureError, VideoError
 from prvr.core.files import there
 from prvr.core.text import path_of, text_of
-from prvr.core.types import Encoder, VideoFeatures
+from prvr.core.types import Encoder
 from prvr.features.failures import Failure, Failures, Stage, failure
+from prvr.features.hands import FileToRead, Hands, ReadFile, Refused
 from prvr.features.listening import listen
 from prvr.features.store import Entry, FeatureStore, StoreHeader
+from prvr.features.suspects import Suspects
 from prvr.features.threads import one_thread_each
-from prvr.subtitles.tracks import read_tracks
-from prvr.video.decode import FrameReader, sample_frames
+from prvr.video.apart import ask
+from prvr.video.decode import check_sampling
 from prvr.video.find import find_videos
 from prvr.video.probe import READING, reads_otherwise
-from prvr.video.promise import cut_short
-from prvr.video.source import NoFrame, check_file, shown
+from prvr.video.source import check_file, shown
 
 NOTHING: Mapping[Path, Path] = MappingProxyType({})
-
-
-class FileToRead(NamedTuple):
-    """One file that has to be read."""
-
-    video_id: str
-    path: Path
-    size: int  # bytes
-    mtime_ns: int
-    root: Path  # that the id is counted from
-
-
-class Refused(NamedTuple):
-    """A file that could not be read, or only in part."""
-
-    stage: Stage
-    line: str
-
-
-class ReadFile(NamedTuple):
-    """What became of one file: features, a reason why there are none, or both, of a part."""
-
-    entry: Entry | None
-    refused: Refused | None = None
+ENDED_ALL = (
+    "{}: was the only file being read when a whole run ended, and is left alone until it changes or is tried again by "
+    "name; check that it plays, or leave it out"
+)
 
 
 @dataclass(kw_only=True)
@@ -134,6 +114,7 @@ def extract(
     another process, or cannot be written; VideoError when a path does not exist, before anything is made. A
     KeyboardInterrupt leaves what is finished in place.
     """
+    check_sampling(rate, max_frames)
     for path in paths:
         if not there(path):  # before a store is made for it, or in it
             check_file(path)
@@ -185,6 +166,8 @@ def plan(
             taken[job.video_id] = path.resolve()
             if entry and entry.made_from(job.size, job.mtime_ns) and (entry := _still_right(entry, path, store)):
                 _keep(entry, job, todo, failures)
+            elif path != start and path not in again and (known := _killed(job, failures)):
+                todo.failed[text_of(path)] = f"{known.file}: {known.reason}"
             else:
                 todo.jobs.append(job)
     _find_again(todo, store, failures, taken)
@@ -192,28 +175,21 @@ def plan(
     return todo
 
 
-def encode_video(reader: FrameReader, encoder: Encoder, *, stop: threading.Event) -> VideoFeatures:
-    """One file, streamed: decode, resize on the way, encode.
-
-    Raises VideoError for a file that cannot be read, KeyboardInterrupt once `stop` is set.
-    """
-    duration = reader.duration_s
-    features: list[torch.Tensor] = []
-    times: list[torch.Tensor] = []
-    for batch in reader:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        features.append(encoder.encode_images(encoder.prepare(batch.frames)))
-        times.append(batch.times)
-    stamps = torch.cat(times)
-    return VideoFeatures(torch.cat(features), stamps, max(duration, float(stamps[-1])))
-
-
 def _still_right(entry: Entry, path: Path, store: FeatureStore) -> Entry | None:
     """An entry that an earlier prvr made, unless the file is read otherwise by now; each is looked at once."""
     if entry.confirmed >= READING:
         return entry
-    return None if reads_otherwise(path) else store.confirm(entry, READING)
+    try:
+        otherwise = ask(reads_otherwise, path)
+    except VideoError:  # what was read is kept
+        otherwise = False
+    return None if otherwise else store.confirm(entry, READING)
+
+
+def _killed(job: FileToRead, failures: Failures) -> Failure | None:
+    """What is known of a file that ended its reader and is what it was then: it is left alone, unless it is named."""
+    known = failures.same(job.path, (job.size, job.mtime_ns))
+    return known if known and known.stage == "killed" else None
 
 
 def _as_before(todo: Plan, failures: Failures) -> Iterator[str]:
@@ -300,6 +276,23 @@ def _found(
             yield path, stat
 
 
+def _note(job: FileToRead, done: ReadFile, todo: Plan, failures: Failures, progress: Progress) -> None:
+    """What became of one file."""
+    known = failures.same(job.path, (job.size, job.mtime_ns))
+    if done.entry and done.refused and known and known.ignored:  # cut off, and somebody said that this is well
+        todo.ignored += 1
+    elif done.refused:
+        todo.failed[text_of(job.path)] = done.refused.line
+        failures.add(failure(job.path, job.root, *done.refused, (job.size, job.mtime_ns)))
+    else:
+        failures.drop(job.path)
+    if done.entry:
+        progress.video_s += done.entry.duration_s
+        progress.made.append(done.entry)
+    progress.done += 1
+    progress.current = job.video_id
+
+
 def _run(
     todo: Plan,
     encoder: Encoder,
@@ -309,70 +302,44 @@ def _run(
     failures: Failures,
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
-    """Encode the jobs on several threads: decoding and the encoder both leave Python's lock while they work."""
-    stop = threading.Event()
+    """Encode the jobs on several threads; then, one by one, those of which one killed a run or a reader."""
+    suspects = Suspects(store.folder)
+    hands = Hands(encoder, store, suspects, todo.notes)
     began = time.perf_counter()
 
-    def note(job: FileToRead, done: ReadFile) -> None:
-        known = failures.same(job.path, (job.size, job.mtime_ns))
-        if done.entry and done.refused and known and known.ignored:  # cut off, and somebody said that this is well
-            todo.ignored += 1
-        elif done.refused:
-            todo.failed[text_of(job.path)] = done.refused.line
-            failures.add(failure(job.path, job.root, *done.refused, (job.size, job.mtime_ns)))
-        else:
-            failures.drop(job.path)
-        if done.entry:
-            progress.video_s += done.entry.duration_s
-            progress.made.append(done.entry)
+    note = partial(_note, todo=todo, failures=failures, progress=progress)
 
+    def step() -> None:
+        progress.wall_s = time.perf_counter() - began
+        if on_progress:
+            on_progress(progress)
+
+    marks = {job: suspects.of(job.path, job.size, job.mtime_ns) for job in todo.jobs}
+    first = [job for job, mark in marks.items() if mark is None]
+    alone = [job for job, mark in marks.items() if mark and not mark.alone]
+    guilty = [job for job, mark in marks.items() if mark and mark.alone]
     with one_thread_each(), ThreadPoolExecutor(workers) as pool:
-        waiting: dict[Future[ReadFile], FileToRead] = {
-            pool.submit(_read, job, encoder, store, stop, todo.notes): job for job in todo.jobs
-        }
         try:
+            for job in guilty:
+                note(job, ReadFile(None, Refused("killed", ENDED_ALL.format(shown(job.path)))))
+            waiting: dict[Future[ReadFile], FileToRead] = {pool.submit(hands.read, job): job for job in first}
             while waiting:
                 finished, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in finished:
-                    job = waiting.pop(future)
-                    progress.current = job.video_id
-                    note(job, future.result())
-                    progress.done += 1
-                progress.wall_s = time.perf_counter() - began
-                if on_progress:
-                    on_progress(progress)
+                    job, done = waiting.pop(future), future.result()
+                    if done.unsure:
+                        alone.append(job)
+                    else:
+                        note(job, done)
+                step()
+            for job in alone:
+                note(job, pool.submit(hands.read, job, alone=True).result())
+                step()
         except BaseException:
-            stop.set()
-            for future in waiting:
-                future.cancel()
+            hands.stop()
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-def _read(job: FileToRead, encoder: Encoder, store: FeatureStore, stop: threading.Event, notes: list[str]) -> ReadFile:
-    """One file into the store, as far as it can be read, and why that is not far."""
-    header = store.header
-    try:
-        reader = sample_frames(job.path, rate=header.rate, max_frames=header.max_frames)
-        video = encode_video(reader, encoder, stop=stop)
-        cut = cut_short(job.path, duration_s=video.duration_s, damaged=reader.damaged_packets)
-    except VideoError as error:
-        return ReadFile(None, Refused("decode" if isinstance(error, NoFrame) else "open", str(error)))
-    if not video.features.isfinite().all():
-        line = f"{shown(job.path)}: the encoder made NaN or infinity of it; read it with another encoder"
-        return ReadFile(None, Refused("decode", line))
-    refused = None
-    if cut:
-        part = "what could be read can be searched" if cut.frames > 1 else "it was left out"
-        refused = Refused("cut", f"{cut.told(job.path)}; {part}")
-    if cut and cut.frames <= 1:  # one picture has no moments
-        store.remove(job.video_id)
-        return ReadFile(None, refused)
-    tracks = read_tracks(job.path, notes)
-    source, size, mtime_ns = job.path.resolve(), job.size, job.mtime_ns
-    entry = store.write(
-        job.video_id, video, source=source, size=size, mtime_ns=mtime_ns, tracks=tracks, reading=READING
-    )
-    return ReadFile(entry, refused)
+    suspects.clear()
 
 
 def _job(

@@ -21,16 +21,20 @@ from prvr.core.files import write_whole
 from prvr.video.source import shown
 
 FILE = "failures.jsonl"
-Stage = Literal["find", "open", "decode", "cut"]
+Stage = Literal["find", "open", "decode", "cut", "killed"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """One file, or folder, that could not be read, or only in part."""
+    """One file, or folder, that could not be read, or only in part.
+
+    By its stage: it cannot be looked at (`find`); is no video that opens; gave no picture (`decode`); gave fewer than
+    its header promises (`cut`); ended the process that read it, or went beyond that one's bounds, and is left alone.
+    """
 
     path: str  # absolute
     root: str  # the folder that its video id is counted from
-    stage: Stage  # it cannot be looked at; is no video that opens; gave no picture; gave fewer than its header promises
+    stage: Stage  # see below
     reason: str  # and what to do, in one line
     time: float = 0.0  # unix seconds, of the last attempt
     size: int | None = None  # bytes, then; None where it could not be looked at

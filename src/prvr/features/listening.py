@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from prvr.core.errors import VideoError
 from prvr.core.files import there
+from prvr.features.reading import hear
 from prvr.features.store import Entry, FeatureStore
-from prvr.subtitles.tracks import read_tracks
+from prvr.video.apart import ask
 
 
 def listen(kept: dict[str, Entry], moved: Mapping[str, Path], store: FeatureStore, notes: list[str]) -> None:
@@ -15,4 +17,9 @@ def listen(kept: dict[str, Entry], moved: Mapping[str, Path], store: FeatureStor
     for entry in [entry for entry in kept.values() if entry.num_cues < 0]:
         file = moved.get(entry.video_id, entry.file)
         if there(file):
-            kept[entry.video_id] = store.put_tracks(entry, read_tracks(file, notes))
+            try:
+                tracks, lines = ask(hear, file)
+            except VideoError as error:
+                tracks, lines = [], [str(error)]
+            notes += lines
+            kept[entry.video_id] = store.put_tracks(entry, tracks)

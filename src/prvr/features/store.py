@@ -26,7 +26,7 @@ from prvr.core.files import only_writer, write_whole
 from prvr.core.text import path_of, text_of
 from prvr.core.types import EncoderSpec, VideoFeatures
 from prvr.core.vectors import check_finite
-from prvr.core.weights import tensor_bytes
+from prvr.core.weights import SUM, digest, tensor_bytes
 from prvr.subtitles.tracks import TextTrack
 
 HEADER = "store.json"
@@ -79,6 +79,7 @@ class FeatureStore:
     def __init__(self, folder: Path, header: StoreHeader) -> None:
         self.folder = folder
         self.header = header
+        self._sound: set[str] = set()  # ids whose features were compared with their checksum
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -130,7 +131,7 @@ class FeatureStore:
 
     def writing(self) -> AbstractContextManager[None]:
         """Hold the only right to write. Raises FeatureError when another process has it; a killed one lets go."""
-        return only_writer(self.folder, FeatureError, parts="**/.*.tmp")
+        return only_writer(self.folder, FeatureError, parts="videos/.*.tmp")
 
     def path_of(self, video_id: str) -> Path:
         """Where the features of a video lie; hashed, so that any id makes a short and legal name."""
@@ -156,12 +157,22 @@ class FeatureStore:
             return None
 
     def read(self, video_id: str) -> VideoFeatures:
-        """The features of one video, from the memory map. Raises FeatureError naming the video and the next step."""
+        """The features of one video, from the memory map; compared with their checksum the first time.
+
+        Raises FeatureError naming the video and the next step.
+        """
         path = self.path_of(video_id)
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata()
-                features, times = file.get_tensor("features"), file.get_tensor("times")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+                if video_id not in self._sound and metadata.get(SUM, "") not in ("", digest(tensors)):
+                    raise FeatureError(
+                        f"{path}: features of video {video_id!r} are not what was written; delete that file and run "
+                        "the same command again: that video is read anew"
+                    )
+                self._sound.add(video_id)
+                features, times = tensors["features"], tensors["times"]
                 duration_s = float(metadata["duration_s"])
         except FileNotFoundError as error:
             raise FeatureError(
@@ -175,6 +186,17 @@ class FeatureStore:
             features, f"{path}: the features of video {video_id!r}", "delete this file and run the same command again"
         )
         return VideoFeatures(features, times, duration_s)
+
+    def damaged(self) -> dict[str, str]:
+        """Id -> a line, of every video whose features are not what was written."""
+        found = {}
+        for entry in self.entries():
+            try:
+                self._sound.discard(entry.video_id)
+                self.read(entry.video_id)
+            except FeatureError as error:
+                found[entry.video_id] = str(error)
+        return found
 
     def confirm(self, entry: Entry, reading: int) -> Entry:
         """Note that a newer way of reading reads this file just so. Raises FeatureError as `write`."""
@@ -237,6 +259,7 @@ class FeatureStore:
             tensors["said"] = torch.tensor(bytearray(json.dumps(tracks).encode()), dtype=torch.uint8)
         metadata = {name: str(value) for name, value in asdict(entry).items()}
         metadata["encoder"] = self.header.encoder.fingerprint
+        metadata[SUM] = digest(tensors)
         try:
             write_whole(self.path_of(entry.video_id), tensor_bytes(tensors, metadata))
         except OSError as error:
@@ -255,6 +278,7 @@ class FeatureStore:
             with safe_open(path, framework="pt") as file:
                 values = dict(file.metadata())
                 encoder = values.pop("encoder")
+                values.pop(SUM, None)
                 return from_dict(Entry, values) if encoder == self.header.encoder.fingerprint else None
         except (SafetensorError, OSError, KeyError, TypeError, ConfigError):
             return None

@@ -33,6 +33,10 @@ NO_BIAS = 0.0  # of a column that nothing reads any more; without it older files
 MOST_PASSAGES = 2000  # that a search for words looks at more closely
 
 
+class OlderIndex(IndexFolderError):
+    """A catalogue of a format that is not read any more."""
+
+
 class CatalogueRow(NamedTuple):
     """What the catalogue knows of one video beside its place."""
 
@@ -71,11 +75,17 @@ class Catalogue:
         """
         connection = connect(folder / FILE, write=write)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version != VERSION:
+        if version > VERSION:
             connection.close()
             raise IndexFolderError(
-                f"{folder / FILE}: is of version {version}, this prvr reads {VERSION}; "
-                f"make it again with `prvr index PATH --index {folder}`"
+                f"{folder / FILE}: was made by a newer prvr (its format is {version}, this one reads {VERSION}); "
+                "update prvr, or index into another folder"
+            )
+        if version < VERSION:
+            connection.close()
+            raise OlderIndex(
+                f"{folder / FILE}: is of an older format ({version}, this prvr reads {VERSION}); `prvr index --repair "
+                f"--index {folder}` makes it anew from the features there"
             )
         catalogue = cls(folder, connection)
         try:
@@ -235,6 +245,16 @@ class Catalogue:
             return [str(error)]
         return [] if found == ["ok"] else found
 
+    def other_words(self) -> list[str]:
+        """The ids of the videos whose place, tags or subtitles are not what was written."""
+        found = []
+        for key, kept in self.sql.execute("SELECT id, unused FROM video WHERE unused != '' ORDER BY id").fetchall():
+            row = self.rows([key])[key]
+            said = self.sql.execute("SELECT start_s, end_s, text FROM passage WHERE video = ? ORDER BY id", (key,))
+            if kept != f"{_sum_of_words(row.facts, said.fetchall())}:{_sum(list(row.facts.tags))}":
+                found.append(row.video_id)
+        return found
+
     def salvage(self, target: Path | str) -> Self:
         """Every row that can still be read, in a new file (or ":memory:"). Raises sqlite3.Error without a header."""
         saved = empty(target)
@@ -294,28 +314,50 @@ class Catalogue:
         self.sql.executemany(
             "INSERT INTO tag VALUES (?, ?)", [(name, key) for key, names in there.items() for name in names]
         )
+        self.sql.executemany(  # eight letters of the words, a colon, eight of the tags
+            "UPDATE video SET unused = substr(unused, 1, 9) || ? WHERE id = ? AND unused != ''",
+            [(_sum(list(names)), key) for key, names in there.items()],
+        )
 
     def _put(self, video: Video, crc: int, place: tuple[int, int]) -> None:
-        facts, bank = video.facts, video.bank
+        facts, bank, passages = video.facts, video.bank, _rows_of(list(passages_of(video)))
         spans = bank.spans.detach().float().contiguous().numpy().tobytes()
         row = (
             *(video.video_id, video.version, *place, bank.num_frames, len(bank.tokens) - bank.num_frames),
             seal(crc, CatalogueRow(0, video.video_id, video.version, 0, facts, spans)),
-            *(facts.path, "", facts.duration_s, facts.modified, NO_BIAS),
+            *(
+                facts.path,
+                f"{_sum_of_words(facts, passages)}:{_sum(list(facts.tags))}",
+                facts.duration_s,
+                facts.modified,
+                NO_BIAS,
+            ),
         )
         key = self.sql.execute(f"INSERT INTO video VALUES (NULL{', ?' * len(row)})", row).lastrowid
         self.sql.execute("INSERT INTO evidence VALUES (?, ?)", (key, spans))
         self.sql.executemany("INSERT INTO tag VALUES (?, ?)", [(name, key) for name in facts.tags])
-        for passage in passages_of(video):
-            start, end = passage.cue[:2] if passage.cue else (None, None)
-            values = (key, start, end, passage.text)
-            number = self.sql.execute("INSERT INTO passage VALUES (NULL, ?, ?, ?, ?)", values).lastrowid
-            self.sql.execute("INSERT INTO words (rowid, said) VALUES (?, ?)", (number, " ".join(fold(passage.text))))
+        for row_of_words in passages:
+            number = self.sql.execute("INSERT INTO passage VALUES (NULL, ?, ?, ?, ?)", (key, *row_of_words)).lastrowid
+            self.sql.execute("INSERT INTO words (rowid, said) VALUES (?, ?)", (number, " ".join(fold(row_of_words[2]))))
 
 
 def seal(crc: int, row: CatalogueRow) -> int:
     """The checksum of a video's rows in its segment, gone on over what belongs to them here."""
     return zlib.crc32(row.spans or b"", zlib.crc32(f"{row.video_id}\0{row.version}".encode(), crc))
+
+
+def _rows_of(passages: Sequence[Passage]) -> list[tuple[float | None, float | None, str]]:
+    spans = [(float(one.cue.start_s), float(one.cue.end_s)) if one.cue else (None, None) for one in passages]
+    return [(*span, one.text) for span, one in zip(spans, passages, strict=True)]
+
+
+def _sum_of_words(facts: Facts, passages: Sequence[Sequence[Any]]) -> str:
+    """The checksum of what is known of a video but its tags, which change, and of all that can be searched by words."""
+    return _sum([facts.path, float(facts.duration_s), float(facts.modified), [list(one) for one in passages]])
+
+
+def _sum(values: list[Any]) -> str:
+    return f"{zlib.crc32(json.dumps(values).encode()):08x}"
 
 
 def bank_of(row: CatalogueRow, tokens: torch.Tensor, frames: int) -> Bank:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import fits
 from prvr.index.base import VERSION
 
 FILE = "index.db"
+MADE = re.compile(r"\.index\.db\.tmp(-journal|-wal|-shm)?")
 PART = f".{FILE}.tmp"  # one that is being made; what a killed writer leaves of it is swept
+# `video.unused` has the checksums of a video's words and tags; nothing, where an older version wrote it.
 SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
 CREATE TABLE note (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
@@ -37,29 +42,75 @@ CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row);
 TABLES = ("meta", "note", "segment", "video", "evidence", "tag", "passage")
 
 
+class _Copied(sqlite3.Connection):
+    """A connection to a copy, which goes with it."""
+
+    place: TemporaryDirectory[str] | None = None
+
+    def close(self) -> None:
+        super().close()
+        if self.place:
+            self.place.cleanup()
+
+
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    """A connection to a file that must exist if it is only read. Raises sqlite3.Error."""
-    modes = ["mode=rwc"] if write else ["mode=ro", "immutable=1"]  # the last where nothing may be written beside it
-    for mode in modes:
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=30
-        )
-        connection.create_function("fits", 2, _fits, deterministic=True)
-        connection.text_factory = lambda text: text.decode("utf-8", "replace")  # damage is for checksums to find
-        try:
-            connection.execute("SELECT count(*) FROM sqlite_master")
-            if write:
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-            return connection
-        except UnicodeDecodeError as error:  # the module reads SQLite's message, which quotes the damage
-            connection.close()
-            raise sqlite3.DatabaseError("its tables are damaged") from error
-        except sqlite3.OperationalError:
-            connection.close()
-            if mode == modes[-1] or not path.exists():
-                raise
-    raise AssertionError("unreachable")
+    """A connection to a file that must exist if it is only read.
+
+    Where nothing may be written beside it, SQLite passes over what was committed to the log (`-wal`): a copy of both is
+    read then. Raises sqlite3.Error, OSError where there is no room for a copy.
+    """
+    if write:
+        return _connect(path, "mode=rwc")
+    try:
+        return _connect(path, "mode=ro")
+    except sqlite3.OperationalError:
+        if not path.exists():
+            raise
+    log = path.with_name(f"{path.name}-wal")
+    return _connect(path, "immutable=1") if not log.exists() or not log.stat().st_size else _copy(path, log)
+
+
+def _connect(path: Path, mode: str) -> _Copied:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?{mode}",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=30,
+        factory=_Copied,
+    )
+    connection.create_function("fits", 2, _fits, deterministic=True)
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")  # damage is for checksums to find
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master")
+        if mode == "mode=rwc":
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+    except UnicodeDecodeError as error:  # the module reads SQLite's message, which quotes the damage
+        connection.close()
+        raise sqlite3.DatabaseError("its tables are damaged") from error
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _copy(path: Path, log: Path) -> sqlite3.Connection:
+    """The same of a copy, taken while neither file changed."""
+    place = TemporaryDirectory(prefix="prvr-")
+    try:
+        while True:
+            before = [(one.stat().st_size, one.stat().st_mtime_ns) for one in (path, log)]
+            for one in (path, log):
+                shutil.copyfile(one, Path(place.name) / one.name)
+            if before == [(one.stat().st_size, one.stat().st_mtime_ns) for one in (path, log)]:
+                break
+        connection = _connect(Path(place.name) / path.name, "mode=ro")
+    except BaseException:
+        place.cleanup()
+        raise
+    connection.place = place
+    return connection
 
 
 def empty(path: Path | str) -> sqlite3.Connection:

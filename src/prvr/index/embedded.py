@@ -30,10 +30,10 @@ from prvr.core.types import Bank, Candidate
 from prvr.index import nearest, upkeep
 from prvr.index.base import IndexHeader, Video, WordHit, check_bank, fits, unit
 from prvr.index.catalogue import Catalogue, CatalogueRow, bank_of, seal
-from prvr.index.database import FILE, PART, explained
+from prvr.index.database import FILE, MADE, PART, explained
 from prvr.index.merging import merge_alike
-from prvr.index.rereading import Changed, until_sound
-from prvr.index.segments import Longs, Places, Segments, VectorForm, encode, write_segment
+from prvr.index.rereading import until_sound
+from prvr.index.segments import Changed, Longs, Places, Segments, VectorForm, encode, write_segment
 from prvr.index.view import View, look
 
 BATCH = 64  # videos a commit, unless `save` is called before
@@ -74,7 +74,8 @@ class EmbeddedIndex:
                 "folder"
             )
         with explained(folder, "written"), ExitStack() as held:
-            held.enter_context(only_writer(folder, IndexFolderError, parts=f"{PART}*"))
+            held.enter_context(only_writer(folder, IndexFolderError, parts=f"{PART}*", named=MADE))
+            upkeep.need_room(folder)
             (folder / "segments").mkdir(exist_ok=True)
             catalogue = Catalogue.create(folder, header, form or VectorForm())
             return cls(folder, catalogue, write=True, held=held.pop_all())
@@ -89,7 +90,7 @@ class EmbeddedIndex:
             raise IndexFolderError(f"{folder}: no index here; make one with `prvr index PATH --index DIR`")
         with explained(folder, "written" if write else "read"), ExitStack() as held:
             if write:
-                held.enter_context(only_writer(folder, IndexFolderError, parts=f"{PART}*"))
+                held.enter_context(only_writer(folder, IndexFolderError, parts=f"{PART}*", named=MADE))
             catalogue = Catalogue.open(folder, write=write)
             held.callback(catalogue.sql.close)
             index = cls(folder, catalogue, write=write, held=held.pop_all())

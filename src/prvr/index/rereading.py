@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from prvr.index.database import explained
+from prvr.index.segments import Changed
 from prvr.index.view import View
 
 P = ParamSpec("P")
@@ -27,10 +28,6 @@ class Reader(Protocol):
 
 
 S = TypeVar("S", bound=Reader)
-
-
-class Changed(Exception):
-    """What is read was replaced, or found to be damaged, meanwhile; the next look will not see it."""
 
 
 def until_sound(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:

@@ -101,6 +101,10 @@ def put_in_place(part: Path, path: Path) -> None:
         os.close(folder)
 
 
+class Changed(Exception):
+    """What is read was replaced, cut or found to be damaged meanwhile; the next look will not see it."""
+
+
 class Segments:
     """The mapped files of one index."""
 
@@ -117,7 +121,7 @@ class Segments:
         """Number -> file and rows of the segments there are now."""
         self._names.update({key: name for key, (name, _) in files.items()})
         self._rows = {key: rows for key, (_, rows) in files.items()}
-        self._maps = {key: mapped for key, mapped in self._maps.items() if key in files}
+        self._maps = {key: one for key, one in self._maps.items() if key in files and not _shrunk(one[0])}
 
     def whole(self, places: Places) -> NDArray[np.bool_]:
         """(V,) whether all rows of a video are there; a damaged catalogue may name any place."""
@@ -180,6 +184,8 @@ class Segments:
     def _mapped(self, segment: int) -> tuple[mmap.mmap, Tensor]:
         """A file -> its map and, over it, rows as a tensor: (R, D) floats, or (R, 4 + D) int8."""
         if segment in self._maps:
+            if _shrunk(self._maps[segment][0]):
+                raise Changed
             return self._maps[segment]
         with self.path(segment).open("rb") as file:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)  # private: nothing is ever written through
@@ -202,6 +208,11 @@ class Segments:
             return torch.mv(self._mapped(segment)[1][start:end], unit)
         chunks = range(start, end, CHUNK)
         return torch.cat([self._floats(segment, begin, min(begin + CHUNK, end)) @ unit for begin in chunks])
+
+
+def _shrunk(mapped: mmap.mmap) -> bool:
+    """Whether a file became shorter than its map: to read there would end the process (SIGBUS)."""
+    return mapped.size() < len(mapped)
 
 
 def _runs(places: Places) -> Iterator[tuple[int, int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -14,14 +15,18 @@ import numpy as np
 from prvr.core.errors import IndexFolderError
 from prvr.core.files import only_writer
 from prvr.index import nearest
-from prvr.index.catalogue import Catalogue, seal
-from prvr.index.database import FILE, PART, explained
+from prvr.index.catalogue import Catalogue, OlderIndex, seal
+from prvr.index.database import FILE, MADE, PART, explained
 from prvr.index.segments import Longs, Segments, put_in_place, write_segment
 
 SMALL = 64 << 20  # bytes; segments below are joined when there are many
 MANY = 16
 LARGE = 512 << 20  # bytes of a joined segment
 DEAD = 0.3  # share of rows of no video above which a segment is written anew
+
+
+OTHER_WORDS = "has not the place, tags or subtitles that were written"
+OURS = re.compile(r"\.?[0-9a-f]{12,32}\.(rows|faiss)(\.tmp)?")  # the files of vectors that we write, whole and half
 
 
 class Damage(NamedTuple):
@@ -36,13 +41,23 @@ class Damage(NamedTuple):
 
 
 def sweep(catalogue: Catalogue, segments: Segments) -> None:
-    """Delete the files that the catalogue does not name: of a writer that was killed before its commit, or replaced."""
+    """Delete files of ours that the catalogue does not name: of a writer killed before its commit, or replaced."""
     state = nearest.state_of(catalogue.meta("nearest"))
     named = {name for name, _ in catalogue.segments().values()} | {part.file for part in (state.parts if state else ())}
     for folder in (segments.folder, segments.folder.parent / "nearest"):
         for path in folder.glob("*"):
-            if path.name not in named:
+            if path.name not in named and OURS.fullmatch(path.name):
                 path.unlink()
+
+
+def need_room(folder: Path) -> None:
+    """Raises IndexFolderError where something else lies where an index keeps its vectors."""
+    for part in ("segments", "nearest"):
+        for path in (folder / part).glob("*"):
+            if not OURS.fullmatch(path.name):
+                raise IndexFolderError(
+                    f"{path}: is no file of an index; choose another folder for the index, or move it away"
+                )
 
 
 def compact(catalogue: Catalogue, segments: Segments) -> None:
@@ -96,6 +111,7 @@ def verify(catalogue: Catalogue, segments: Segments) -> list[Damage]:
             found.append(Damage(path, row.video_id, "is not in it: it was cut off or deleted"))
         elif seal(segments.checksum(places, v), row) != row.crc:
             found.append(Damage(path, row.video_id, "has not the bytes that were written"))
+    found += [Damage(file, video_id, OTHER_WORDS) for video_id in catalogue.other_words()]
     state = nearest.state_of(catalogue.meta("nearest"))
     if (
         state
@@ -132,10 +148,10 @@ def mend_catalogue(folder: Path) -> list[Damage]:
     """Where the catalogue is damaged, keep the rows that can be read; where none can, put it aside.
 
     What is lost by it is no longer in the index, and is added again like any video that is missing. Raises
-    IndexFolderError for one of another version, or that cannot be written.
+    IndexFolderError for one of a newer version, or that cannot be written.
     """
     file, part = folder / FILE, folder / PART
-    with explained(folder, "written"), only_writer(folder, IndexFolderError, parts=f"{PART}*"):
+    with explained(folder, "written"), only_writer(folder, IndexFolderError, parts=f"{PART}*", named=MADE):
         if not file.exists():
             return []
         try:
@@ -143,6 +159,9 @@ def mend_catalogue(folder: Path) -> list[Damage]:
                 problems = Catalogue(folder, connection).problems()
                 if problems:
                     Catalogue(folder, connection).salvage(part).sql.close()
+        except OlderIndex:
+            problems = ["is of an older format, and was put aside"]
+            put_in_place(file, folder / f"{FILE}.old")
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError as error:

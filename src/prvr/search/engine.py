@@ -45,7 +45,8 @@ from prvr.search.reading import read
 from prvr.search.sentences import embed
 from prvr.search.why import Why, explain
 from prvr.search.words import Kind, kind_of
-from prvr.video.decode import sample_frames
+from prvr.video.apart import ask
+from prvr.video.frames import first_picture
 
 UNKNOWN = Judgement(UNCALIBRATED, None, None)
 NO_FACTS: Mapping[str, Facts] = MappingProxyType({})
@@ -210,7 +211,7 @@ class SearchEngine:
                 "picture in words, or index with the bare encoder: `prvr index PATH --index ANOTHER`"
             )
         try:
-            frames = next(iter(sample_frames(picture, rate=1.0, max_frames=1))).frames[:1]
+            frames = torch.from_numpy(ask(first_picture, picture)[None])
         except (VideoError, StopIteration) as error:
             raise QueryError(f"{picture}: cannot be read as a picture ({error}); give a JPEG or PNG file") from error
         query = self.encoder.encode_images(self.encoder.prepare(frames))[0]

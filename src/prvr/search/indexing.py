@@ -13,28 +13,30 @@ from types import MappingProxyType
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Facts
-from prvr.core.files import there, write_whole
+from prvr.core.files import own_folder, there, write_whole
+from prvr.core.places import data_folder
 from prvr.core.text import text_of
 from prvr.core.types import Encoder, EncoderSpec, Query, QueryAtVideo
 from prvr.core.weights import WEIGHTS
 from prvr.features.extract import Extraction, Progress, extract
-from prvr.features.failures import Failures
-from prvr.features.store import Entry, FeatureStore
+from prvr.features.store import Entry, FeatureStore, holds_features
 from prvr.index.base import ZERO_SHOT, Index, IndexHeader
+from prvr.index.database import explained
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import OpenIndex, header_of, make_index
 from prvr.index.segments import VectorForm
-from prvr.index.upkeep import Damage, mend_catalogue
+from prvr.index.upkeep import OTHER_WORDS, Damage, mend_catalogue
 from prvr.ranker.ranker import CONFIG, Ranker, open_run, zero_shot
+from prvr.search import pruning
 from prvr.search.calibration import Calibrated
 from prvr.search.engine import SearchEngine
 from prvr.search.examples import keep_examples
 from prvr.search.folders import note_read
 from prvr.search.places import locate
 from prvr.search.spoken import Spoken
-from prvr.video.find import passed_over
 
 NO_FACTS: Mapping[str, Facts] = MappingProxyType({})
+SOON_S = 5.0  # how soon what is read can be searched, while the rest is read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,7 @@ class Indexing:
     num_videos: int  # in the index, in all
     removed: tuple[str, ...] = ()  # video ids whose files are gone
     missing: tuple[str, ...] = ()  # those of them that stay, since nobody asked to take them out
+    spared: tuple[str, ...] = ()  # a line for each path of which too many were gone to take them out unforced
     bytes_per_hour: float = 0.0  # of video, on the disk; 0 where a server holds the vectors
     calibrated: Calibrated | None = None  # None: that was not asked for
 
@@ -65,10 +68,10 @@ def build_index(
     max_frames: int | None = None,
     workers: int | None = None,
     prune: bool = False,
+    forced: bool = False,
     tags: Sequence[str] = (),
     engine: str | None = None,
     form: VectorForm | None = None,
-    soon_s: float | None = None,
     retry: Collection[str] | None = None,
     exclude: Sequence[str] = (),
     home: Sequence[str | Query] | None = None,
@@ -77,22 +80,24 @@ def build_index(
     """Every video below `paths` into the index at `folder`.
 
     `model` is a run folder; without it the model that the index has, or the bare encoder in a new one. `prune` takes
-    out the videos below `paths` whose files are gone; `tags` are given to all that are there. `engine` is a server
-    (`qdrant://host:port/collection`) that is to hold the vectors, `form` how a new index keeps them. With `soon_s`
-    what was read can be searched at most about so many seconds later, else when all is read. `retry` and `exclude`: as
-    `extract`. With `home`, which may be empty, hits say how sure they are from then on; see `calibration.calibrate`.
+    out the videos below `paths` whose files are gone, unless that is more than half of those below one of them and it
+    is not `forced`: see `pruning`. `tags` are given to all that are there. `engine` is a server
+    (`qdrant://host:port/collection`) that is to hold the vectors, `form` how a new index keeps them. What is read can
+    be searched a few seconds later, in a server when all is read. `retry` and `exclude`: as `extract`. With `home`,
+    which may be empty, hits say how sure they are from then on; see `calibration.calibrate`.
 
     Raises IndexFolderError when the index there is of another encoder, model or form: see `replacing`. Stopped at any
     moment, it keeps the features that are finished, and the next call goes on from there.
     """
+    _close(folder)
     known = header_of(folder)
     model = model or _model_of(folder, known)
     trained = fitting(model, encoder)
     opened = partial(make_index, folder, _header(folder, known, encoder, trained), engine=engine, form=form)
-    step = on_progress if soon_s is None else _soon(folder, trained, tags, opened, soon_s, on_progress)
+    step = on_progress if engine else _soon(folder, trained, tags, opened, on_progress)
     with ExitStack() as held:
         index = held.enter_context(opened()) if engine else None  # a server that does not answer is told at once
-        if model and soon_s is not None:
+        if model and not engine:
             keep_model(model, folder / "model")  # whoever searches meanwhile needs it
         read = extract(
             paths,
@@ -109,21 +114,28 @@ def build_index(
         index = held.enter_context(opened()) if index is None else index
         if model:
             keep_model(model, folder / "model")
-        missing = _gone(index, folder, paths, read.video_ids)
-        if prune:
-            _take_out(index, read.store, paths, missing)
-        added = refresh(index, read.store, trained, read.entries, tags=tags, moved=read.moved, notes=read.notes)
+        back = {key: known for key, known in pruning.recall(read.store).items() if key not in index.versions}
+        pruned = pruning.prune(index, folder, read.store, paths, read.video_ids, asked=prune, forced=forced)
+        added = refresh(
+            index, read.store, trained, read.entries, tags=tags, moved=read.moved, before=back, notes=read.notes
+        )
         index.save(folder)
         note_read(folder, paths)
         return Indexing(
             extraction=read,
             added=tuple(added),
             num_videos=len(index),
-            removed=tuple(missing if prune else ()),
-            missing=tuple(() if prune else missing),
+            **pruned._asdict(),
             calibrated=make_ready(index, folder, encoder, trained, home),
             bytes_per_hour=bytes_per_hour(index),
         )
+
+
+def _close(folder: Path) -> None:
+    """The default index is its user's alone."""
+    if folder.absolute().is_relative_to(data_folder().absolute()):
+        with explained(folder, "written"):
+            own_folder(folder)
 
 
 def make_ready(
@@ -198,11 +210,10 @@ def _soon(
     trained: Ranker,
     tags: Sequence[str],
     opened: Callable[[], OpenIndex],
-    every_s: float,
     on_progress: Callable[[Progress], None] | None,
 ) -> Callable[[Progress], None]:
     """Called with every step of the extraction: adds what is finished, at a tenth of the time at most."""
-    added, due = 0, time.monotonic() + every_s
+    added, due = 0, time.monotonic() + SOON_S
 
     def step(progress: Progress) -> None:
         nonlocal added, due
@@ -212,7 +223,7 @@ def _soon(
             with opened() as index:
                 refresh(index, FeatureStore.open(folder / "features"), trained, made, tags=tags)
             added += len(made)
-            due = time.monotonic() + max(every_s, 9 * (time.monotonic() - began))
+            due = time.monotonic() + max(SOON_S, 9 * (time.monotonic() - began))
         if on_progress:
             on_progress(progress)
 
@@ -222,7 +233,16 @@ def _soon(
 def verify(folder: Path) -> list[Damage]:
     """Read all of an index and compare it with its checksums; -> what is damaged. Raises IndexFolderError."""
     with EmbeddedIndex.open(folder) as index:
-        return index.verify()
+        return index.verify() + [Damage(*one) for one in _damaged(folder).values()]
+
+
+def _damaged(folder: Path) -> dict[str, tuple[str, None, str]]:
+    """Of videos whose features are not what was written, the file, and what is to be done."""
+    if not holds_features(folder / "features"):
+        return {}
+    store = FeatureStore.open(folder / "features")
+    why = "has not the numbers that were written; the next run over its folder reads the video anew"
+    return {video_id: (str(store.path_of(video_id)), None, why) for video_id in store.damaged()}
 
 
 def repair(folder: Path) -> tuple[list[Damage], list[str]]:
@@ -231,14 +251,27 @@ def repair(folder: Path) -> tuple[list[Damage], list[str]]:
     Raises IndexFolderError when it cannot be written, FeatureError when there are no features.
     """
     store = FeatureStore.open(folder / "features")
+    bad = _damaged(folder)
+    for entry in store.entries():
+        if entry.video_id in bad and there(entry.file):  # else there is nothing better
+            store.remove(entry.video_id)
     trained = open_run(folder / "model") if (folder / "model").exists() else zero_shot(store.header.encoder)
     found = mend_catalogue(folder)
     with EmbeddedIndex.create(folder, header_for(store.header.encoder, trained)) as index:
         found += index.verify()
-        index.repair(found)
-        added = refresh(index, store, trained, store.entries())
+        everything = index.all_facts()
+        before = {one.video_id: everything[one.video_id] for one in found if one.video_id in everything}
+        index.repair([one for one in found if one.why != OTHER_WORDS or (one.video_id or "") in store])
+        out = pruning.recall(store).keys() - index.versions.keys()
+        added = refresh(
+            index,
+            store,
+            trained,
+            [entry for entry in store.entries() if entry.video_id not in out | bad.keys()],
+            before=before,
+        )
         index.save(folder)
-    return found, added
+    return found + [Damage(*one) for one in bad.values()], added
 
 
 def _model_of(folder: Path, header: IndexHeader | None) -> Path | None:
@@ -273,28 +306,6 @@ def bytes_per_hour(index: Index) -> float:
     num_bytes = index.num_bytes
     seconds = sum(facts.duration_s for facts in index.all_facts().values()) if num_bytes else 0.0
     return num_bytes / seconds * 3600 if seconds else 0.0
-
-
-def _gone(index: Index, folder: Path, paths: Sequence[Path], present: Sequence[str]) -> list[str]:
-    """The videos below `paths` whose files are gone, or lie where nothing is looked for."""
-    roots, seen = [path.resolve() for path in paths], set(present)
-    files = {one: locate(folder, facts.path) for one, facts in index.all_facts().items() if one not in seen}
-
-    def is_gone(file: Path) -> bool:
-        below = [file.relative_to(root) for root in roots if file.is_relative_to(root)]
-        return bool(below) and (not there(file) or any(map(passed_over, below)))
-
-    return [one for one, file in files.items() if is_gone(file)]
-
-
-def _take_out(index: Index, store: FeatureStore, paths: Sequence[Path], gone: Sequence[str]) -> None:
-    """Videos, and what could not be read below `paths` and is gone."""
-    failures = Failures(store.folder)
-    failures.prune(paths)
-    failures.save()
-    for video_id in gone:
-        index.remove(video_id)
-        store.remove(video_id)
 
 
 def keep_model(run: Path, copy: Path) -> None:

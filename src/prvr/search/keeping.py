@@ -23,9 +23,8 @@ from prvr.search.choosing import choose_encoder
 from prvr.search.folders import drop
 from prvr.search.indexing import Indexing, build_index, refresh
 from prvr.search.places import locate
+from prvr.video.apart import ready
 from prvr.video.source import check_file, shown
-
-SOON_S = 5.0  # how soon what is read can be searched, while the rest is read
 
 
 def read_into(
@@ -44,10 +43,9 @@ def read_into(
     `encoder` names the one of a new index (else see `choosing`), or says where that of an old one lies now. Videos
     can be searched a few seconds after they were read. Raises as `build_index`.
     """
+    ready()
     loaded = load_encoder(encoder or choose_encoder(paths, folder).encoder, device=device)
-    done = build_index(
-        paths, folder, loaded, prune=prune, tags=tags, soon_s=SOON_S, retry=retry, home=(), on_progress=on_progress
-    )
+    done = build_index(paths, folder, loaded, prune=prune, tags=tags, retry=retry, home=(), on_progress=on_progress)
     assert done.calibrated is not None
     return done, done.calibrated
 

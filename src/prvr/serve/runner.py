@@ -19,7 +19,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from prvr.core.errors import ConfigError
-from prvr.core.files import write_whole
+from prvr.core.files import own_folder, write_whole
 from prvr.serve.app import create_app
 from prvr.serve.protocol import patient
 from prvr.serve.security import digest_of
@@ -165,7 +165,7 @@ def token_for(folder: Path, host: str, *, new: bool) -> tuple[str | None, str | 
         if not new and place.exists():
             return place.read_text(encoding="ascii").strip(), None
         token = secrets.token_urlsafe(24)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        own_folder(place.parent)
         write_whole(place, digest_of(token).encode())
         place.chmod(0o600)
     except (OSError, UnicodeDecodeError) as error:

@@ -206,9 +206,9 @@ class Failure(Told):
     object: Literal["failure"] = "failure"
     id: str
     file: str = Field(description="The whole path on loopback, else the name.")
-    stage: Literal["find", "open", "decode", "cut"] = Field(
-        description="It cannot be looked at; it is no video that opens; no picture of it can be had; "
-        "it is cut off, and was read as far as it goes."
+    stage: Literal["find", "open", "decode", "cut", "killed"] = Field(
+        description="It cannot be looked at; it is no video that opens; no picture of it can be had; it is cut off, "
+        "and was read as far as it goes; it ended the process that read it, or took too much, and is left alone."
     )
     reason: str = Field(description="And what to do.")
     failed_at: float = Field(description="The last attempt, unix seconds.")

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from prvr.core.errors import ConfigError
-from prvr.core.files import write_whole
+from prvr.core.files import HALF, own_folder, write_whole
 
 Kind = Literal["thumbs", "proxies", "exports"]
 KINDS: tuple[Kind, ...] = ("thumbs", "proxies", "exports")
+KEPT: Mapping[Kind, re.Pattern[str]] = {  # the names that are ours to take away
+    "thumbs": re.compile(r"[0-9a-f]{2}/[0-9a-f]{32}-[^/]+-\d+\.jpg"),
+    "proxies": re.compile(r"[0-9a-f]{32}\.mp4"),
+    "exports": re.compile(r"[0-9a-f]{32}/[^/.][^/]*"),
+}
+LEFT_OVER = re.compile(HALF.pattern + r"|\.[0-9a-f]{32}\.(?:tmp\.)?(?:mp4|webm)", re.DOTALL)
 LEFT = 0.9  # of the limit, after tidying
 TIDY_S = 60.0  # between two looks at all files
 LEFT_BEHIND_S = 3600.0  # a half-written file this old is nobody's any more
@@ -48,6 +55,7 @@ class Cache:
         """Where a file is to be written, its folder made. Raises ConfigError where that cannot be."""
         place = self.place(kind, name)
         try:
+            own_folder(self.folder)
             place.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(
@@ -102,13 +110,13 @@ class Cache:
                         entry.path.parent.rmdir()
 
     def _entries(self) -> Iterator[_Entry]:
-        """All files; what was left half-written is taken away."""
+        """All files of ours; what was left half-written is taken away."""
         for kind in KINDS:
             for folder, _, names in os.walk(self.folder / kind):
                 for path in (Path(folder) / name for name in names):
                     with suppress(OSError):
                         found = path.stat()
-                        if not path.name.startswith("."):
+                        if KEPT[kind].fullmatch(path.relative_to(self.folder / kind).as_posix()):
                             yield _Entry(found.st_mtime, found.st_size, path)
-                        elif time.time() - found.st_mtime > LEFT_BEHIND_S:
+                        elif LEFT_OVER.fullmatch(path.name) and time.time() - found.st_mtime > LEFT_BEHIND_S:
                             path.unlink()

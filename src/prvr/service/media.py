@@ -1,7 +1,8 @@
 """The files behind the videos of the index: whether browsers play them, pictures of them, proxies, subtitles.
 
-Files are only ever those that the index names. Everything that reads one happens on threads of its own, few at a time;
-what is asked for twice at the same time is made once, and what nobody waits for any more is not begun.
+Files are only ever those that the index names. Everything that reads one happens in a process beside this, which a file
+may kill, few at a time; what is asked for twice at the same time is made once, and what nobody waits for any more is
+not begun.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from prvr.core.errors import VideoError
-from prvr.core.files import there
+from prvr.core.files import own_folder, there
 from prvr.search.spoken import Spoken
 from prvr.service.cache import Cache
+from prvr.video.apart import ask
 from prvr.video.probe import probe
 from prvr.video.source import shown
 from prvr.video.thumbnail import thumbnail
@@ -198,14 +200,14 @@ class Media:
         known = _opened(Path(mark.path))
         self._known[mark.path] = (mark, known)
         with suppress(OSError):
-            self._list.parent.mkdir(parents=True, exist_ok=True)
+            own_folder(self._list.parent)
             with self._list.open("a", encoding="utf-8") as file:
                 file.write(json.dumps([READING, *mark, *known]) + "\n")
         return known
 
     def _paint(self, mark: Mark, time_s: float, width: int, name: str) -> bytes:
         proxy = self.cache.place("proxies", f"{mark.key}.mp4")  # which is found one's way in faster
-        picture = thumbnail(proxy if proxy.is_file() else Path(mark.path), time_s, width=width)
+        picture = ask(thumbnail, proxy if proxy.is_file() else Path(mark.path), time_s, width=width)
         self.cache.write("thumbs", name, picture)
         return picture
 
@@ -249,7 +251,7 @@ def need(file: Path) -> Mark:
 
 def _opened(path: Path) -> Known:
     try:
-        info = probe(path)
+        info = ask(probe, path)
         with path.open("rb") as file:
             kind = "video/webm" if file.read(4) == EBML else "video/mp4"
     except (VideoError, OSError) as error:

@@ -16,6 +16,7 @@ ELSEWHERE = {
     "open": "is no video that can be read",
     "decode": "no picture of it could be had",
     "cut": "is cut off or damaged, and was read as far as it goes",
+    "killed": "ended what read it, or took too much, and is left alone",
 }
 
 
@@ -24,7 +25,7 @@ class Unread(NamedTuple):
 
     id: str
     file: str  # its whole path
-    stage: Literal["find", "open", "decode", "cut"]
+    stage: Literal["find", "open", "decode", "cut", "killed"]
     reason: str  # and what to do
     time: float  # unix seconds, of the last attempt
     ignored: bool

@@ -113,7 +113,7 @@ def index_folder(
         "made": len(done.extraction.made),
         "kept": len(done.extraction.kept),
         "removed": len(done.removed),
-        "notes": done.notes,
+        "notes": [*done.spared, *done.notes],
         "problems": [{"file": file, "reason": why} for file, why in done.extraction.failed.items()],
         "calibrated": calibrated.enough,
     }

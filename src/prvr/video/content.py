@@ -58,11 +58,16 @@ def head_of(path: Path) -> bytes | None:
         return None
 
 
-def holds_a_video(path: Path) -> bool:
-    """Whether FFmpeg finds moving pictures in a file, which is opened only where it begins like one that has some."""
+def may_hold_a_video(path: Path) -> bool:
+    """Whether a file begins like one that has moving pictures."""
     head = head_of(path)
-    if not head or head[8:12] in SOUND_OR_STILL or not (MAGIC.match(head) or is_transport_stream(head)):
+    if not head or head[8:12] in SOUND_OR_STILL:
         return False
+    return bool(MAGIC.match(head)) or is_transport_stream(head)
+
+
+def holds_a_video(path: Path) -> bool:
+    """Whether FFmpeg finds moving pictures in a file."""
     shown: Counter[int] = Counter()
     try:
         with open_video(path) as source:

@@ -24,7 +24,7 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from prvr.core.errors import VideoError
-from prvr.core.types import VideoInfo
+from prvr.core.facts import VideoInfo
 from prvr.video.clock import LATE_S, Clock, sound_packets, start_clock, steady
 from prvr.video.leaps import AHEAD_STILL_S, Shifts, one_clock
 from prvr.video.light import hdr_of

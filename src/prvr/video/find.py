@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prvr.core.errors import VideoError
-from prvr.video.content import head_of, holds_a_video, is_text, is_transport_stream
+from prvr.video.apart import ReaderEnded, ask
+from prvr.video.content import head_of, holds_a_video, is_text, is_transport_stream, may_hold_a_video
 from prvr.video.source import check_file, shown
 
 VIDEO = """
@@ -130,7 +131,15 @@ def _turns_out_to_be_one(path: Path) -> bool:
     if suffix in PROGRAMS:
         head = head_of(path) if regular else b""
         return head is None or is_transport_stream(head) or not is_text(head)
-    return regular and holds_a_video(path)
+    return regular and may_hold_a_video(path) and _is_one(path)
+
+
+def _is_one(path: Path) -> bool:
+    """By what FFmpeg finds in it. One that ends who looks at it is for whoever reads the videos to name."""
+    try:
+        return ask(holds_a_video, path)
+    except ReaderEnded:
+        return True
 
 
 def _kind(suffix: str) -> str:

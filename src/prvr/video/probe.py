@@ -8,7 +8,7 @@ from statistics import median
 from av.video.frame import VideoFrame
 
 from prvr.core.errors import VideoError
-from prvr.core.types import VideoInfo
+from prvr.core.facts import VideoInfo
 from prvr.video.clock import LATE_S, Clock, Length, declared_rate, is_raw, measure, start_clock
 from prvr.video.light import hdr_of
 from prvr.video.picture import turn_of, usable_aspect

@@ -16,7 +16,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from prvr.core.errors import VideoError
-from prvr.core.types import VideoInfo
+from prvr.core.facts import VideoInfo
 from prvr.video.clipping import Piece, Track, moved
 from prvr.video.clock import LATE_S, Clock, sound_packets, start_clock
 from prvr.video.encode import FORMS, add_sound, encode, sounds_of, written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -19,11 +20,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from prvr.core.errors import VideoError
+from prvr.video.bounds import FORMATS, most_pixels
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
-# A file may be a play list in disguise; nothing that is read here may lead to the network.
-OPTIONS = {"protocol_whitelist": "file"}
+# A file may be a play list in disguise; nothing that is read here may lead to the network, or to another file.
+OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+NOT_OPENED = "is of a kind that is not opened, such as a list of other files; if it is a video, convert it to MP4 first"
 NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails
 STILL_CODECS = ("mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegls")
 
@@ -92,12 +95,15 @@ def open_video(path: Path, *, threads: int = 1) -> Iterator[Source]:
         try:
             container = av.open(source, "r", options=OPTIONS, metadata_errors="replace")
         except av.error.FFmpegError as error:
+            if error.errno == errno.EINVAL:
+                raise VideoError(f"{shown(path)}: {NOT_OPENED}") from None
             raise VideoError(
                 f"{shown(path)}: is not a video that FFmpeg can read ({error.strerror}); "
                 "it may be cut off or something else under this name: check that it plays, or leave it out"
             ) from None
         stack.enter_context(container)
         stream = film_of(container, path)
+        _check_size(stream, path)
         stream.codec_context.thread_count = threads
         if threads != 1:  # 0: as many as there are cores
             stream.thread_type = "AUTO"
@@ -134,6 +140,17 @@ def decoded(stream: VideoStream, packets: Iterator[VideoPacket], damage: ReadDam
     except av.error.FFmpegError:
         return
     yield from rest
+
+
+def _check_size(stream: VideoStream, path: Path) -> None:
+    """Raises VideoError where a picture is larger than is decoded; what becomes larger on the way is damage."""
+    most, size = most_pixels(), (stream.codec_context.width, stream.codec_context.height)
+    if size[0] * size[1] > most:
+        raise VideoError(
+            f"{shown(path)}: its pictures are {size[0]} x {size[1]}, more than the {most / 1e6:g} megapixels that are "
+            "decoded, since memory goes with them; PRVR_MEGAPIXELS allows more"
+        )
+    stream.codec_context.options = {**stream.codec_context.options, "max_pixels": str(most)}
 
 
 def film_of(container: InputContainer, path: Path) -> VideoStream:

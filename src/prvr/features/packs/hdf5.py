@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prvr.core.errors import FeatureError
+from prvr.core.files import half_written
 from prvr.features.packs.base import no_such_key, rows_of
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def write_hdf5(
     comes twice, and for a disk that is full or read-only.
     """
     h5py = _h5py()
-    part = path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")
+    part = half_written(path)
     seen: set[str] = set()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
