@@ -9,6 +9,7 @@ import pytest
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Cue, Where
+from prvr.features.failures import Failures
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import exists, header_of, open_index
 from prvr.index.segments import VectorForm
@@ -80,6 +81,32 @@ def test_videos_that_are_gone_are_taken_out_when_asked(videos: Path) -> None:
     done = build(videos, prune=True)
     assert (done.removed, done.num_videos) == (("sky.mp4",), 2)
     assert "sky.mp4" not in done.extraction.store
+
+
+def test_of_a_share_that_is_not_mounted_nothing_is_taken_out(videos: Path, tmp_path: Path) -> None:
+    """Its mount point is an empty folder; the same goes for a folder below the one that is read."""
+    build(videos)
+    (videos / "junk.mp4").write_bytes(b"junk")
+    build(videos)
+    for away in (videos, videos / "deep"):
+        share = tmp_path / "share"
+        share.mkdir()
+        for path in [path for path in away.iterdir() if path.name != ".prvr"]:
+            path.rename(share / path.name)
+        lost = ("both.mp4", "deep/fire.mp4", "sky.mp4") if away == videos else ("deep/fire.mp4",)
+        for prune in (False, True):
+            done = build(videos, prune=prune)
+            assert (done.removed, done.missing, done.num_videos) == ((), lost, 3)
+            (note,) = done.notes
+            many = "3 videos" if away == videos else "1 video"
+            assert note.startswith(f"{away}: shows nothing, as where a drive is not connected; its {many} stay")
+            assert note.endswith(f"`prvr remove {away}`")
+            assert len([*Failures(done.extraction.store.folder)]) == 1, "what is known of a file is kept, too"
+        for path in share.iterdir():
+            path.rename(away / path.name)
+        share.rmdir()
+        again = build(videos, prune=True)
+        assert (again.extraction.made, again.notes, again.num_videos) == ((), [], 3)
 
 
 def test_what_to_do_with_an_index_of_an_old_format_is_told_and_works(videos: Path) -> None:

@@ -222,9 +222,10 @@ def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated:
     code = closing(done.extraction, f"searchable in {folder}", args.paths, known=known)
     if code == PARTIAL:
         say(f"What could not be read is kept: `prvr index --failures{here}` names it, --retry tries it again")
-    if done.missing:
-        is_, it = ("is", "it") if len(done.missing) == 1 else ("are", "them")
-        say(f"{count(len(done.missing), 'video')} {is_} missing; --prune takes {it} out (`prvr list --missing{here}`)")
+    missing = len(done.missing) - sum(map(len, done.away.values()))
+    if missing:
+        is_, it = ("is", "it") if missing == 1 else ("are", "them")
+        say(f"{count(missing, 'video')} {is_} missing; --prune takes {it} out (`prvr list --missing{here}`)")
     if code != FAILED:
         if done.bytes_per_hour:
             say(f"{done.bytes_per_hour / 1e6:.1f} MB an hour of video")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from prvr.core.errors import FeatureError
-from prvr.core.files import write_whole
+from prvr.core.files import emptied, write_whole
 from prvr.video.source import shown
 
 FILE = "failures.jsonl"
@@ -114,9 +114,11 @@ class Failures:
                 del self._known[one.path]
 
     def prune(self, paths: Iterable[Path]) -> None:
-        """Forget the files below some paths that are gone."""
-        for one in [one for path in paths for one in self.below(path) if not os.path.lexists(one.path)]:
-            self._known.pop(one.path, None)
+        """Forget the files below some paths that are gone, unless nothing at all is left where they lay."""
+        gone = [one for path in paths for one in self.below(path) if not os.path.lexists(one.path)]
+        for one in gone:
+            if emptied(Path(one.path)) is None:
+                self._known.pop(one.path, None)
 
     def below(self, path: Path) -> list[Failure]:
         """Those of a path itself and of all below it."""

@@ -13,8 +13,8 @@ from types import MappingProxyType
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Facts
-from prvr.core.files import there, write_whole
-from prvr.core.text import text_of
+from prvr.core.files import emptied, there, write_whole
+from prvr.core.text import count, text_of
 from prvr.core.types import Encoder, EncoderSpec, Query, QueryAtVideo
 from prvr.core.weights import WEIGHTS
 from prvr.features.extract import Extraction, Progress, extract
@@ -33,6 +33,7 @@ from prvr.search.folders import note_read
 from prvr.search.places import locate
 from prvr.search.spoken import Spoken
 from prvr.video.find import passed_over
+from prvr.video.source import shown
 
 NO_FACTS: Mapping[str, Facts] = MappingProxyType({})
 
@@ -45,14 +46,19 @@ class Indexing:
     added: tuple[str, ...]  # video ids whose vectors were made now
     num_videos: int  # in the index, in all
     removed: tuple[str, ...] = ()  # video ids whose files are gone
-    missing: tuple[str, ...] = ()  # those of them that stay, since nobody asked to take them out
+    missing: tuple[str, ...] = ()  # those of them that stay, since nobody asked to take them out, or
+    away: Mapping[Path, Sequence[str]] = MappingProxyType({})  # by folder: since nothing at all is left where they lay
     bytes_per_hour: float = 0.0  # of video, on the disk; 0 where a server holds the vectors
     calibrated: Calibrated | None = None  # None: that was not asked for
 
     @property
     def notes(self) -> list[str]:
-        """A line for what subtitles could not be read."""
-        return self.extraction.notes
+        """A line for what subtitles could not be read, and for every folder that was emptied."""
+        return self.extraction.notes + [
+            f"{shown(folder)}: shows nothing, as where a drive is not connected; its {count(len(ids), 'video')} stay "
+            f"in the index. If the files are gone for good: `prvr remove {shown(folder)}`"
+            for folder, ids in self.away.items()
+        ]
 
 
 def build_index(
@@ -77,7 +83,7 @@ def build_index(
     """Every video below `paths` into the index at `folder`.
 
     `model` is a run folder; without it the model that the index has, or the bare encoder in a new one. `prune` takes
-    out the videos below `paths` whose files are gone; `tags` are given to all that are there. `engine` is a server
+    out the videos below `paths` whose files are gone, but of no folder in which nothing at all is left; `tags` are given to all that are there. `engine` is a server
     (`qdrant://host:port/collection`) that is to hold the vectors, `form` how a new index keeps them. With `soon_s`
     what was read can be searched at most about so many seconds later, else when all is read. `retry` and `exclude`: as
     `extract`. With `home`, which may be empty, hits say how sure they are from then on; see `calibration.calibrate`.
@@ -109,9 +115,12 @@ def build_index(
         index = held.enter_context(opened()) if index is None else index
         if model:
             keep_model(model, folder / "model")
-        missing = _gone(index, folder, paths, read.video_ids)
+        gone = _gone(index, folder, paths, read.video_ids)
+        away = _away(gone)
+        stay = {one for ids in away.values() for one in ids} if prune else gone
+        removed = tuple(one for one in gone if one not in stay)
         if prune:
-            _take_out(index, read.store, paths, missing)
+            _take_out(index, read.store, paths, removed)
         added = refresh(index, read.store, trained, read.entries, tags=tags, moved=read.moved, notes=read.notes)
         index.save(folder)
         note_read(folder, paths)
@@ -119,8 +128,9 @@ def build_index(
             extraction=read,
             added=tuple(added),
             num_videos=len(index),
-            removed=tuple(missing if prune else ()),
-            missing=tuple(() if prune else missing),
+            removed=removed,
+            missing=tuple(one for one in gone if one in stay),
+            away=away,
             calibrated=make_ready(index, folder, encoder, trained, home),
             bytes_per_hour=bytes_per_hour(index),
         )
@@ -275,8 +285,8 @@ def bytes_per_hour(index: Index) -> float:
     return num_bytes / seconds * 3600 if seconds else 0.0
 
 
-def _gone(index: Index, folder: Path, paths: Sequence[Path], present: Sequence[str]) -> list[str]:
-    """The videos below `paths` whose files are gone, or lie where nothing is looked for."""
+def _gone(index: Index, folder: Path, paths: Sequence[Path], present: Sequence[str]) -> dict[str, Path]:
+    """The videos below `paths` whose files are gone, or lie where nothing is looked for, and where that is."""
     roots, seen = [path.resolve() for path in paths], set(present)
     files = {one: locate(folder, facts.path) for one, facts in index.all_facts().items() if one not in seen}
 
@@ -284,7 +294,16 @@ def _gone(index: Index, folder: Path, paths: Sequence[Path], present: Sequence[s
         below = [file.relative_to(root) for root in roots if file.is_relative_to(root)]
         return bool(below) and (not there(file) or any(map(passed_over, below)))
 
-    return [one for one, file in files.items() if is_gone(file)]
+    return {one: file for one, file in files.items() if is_gone(file)}
+
+
+def _away(gone: Mapping[str, Path]) -> dict[Path, list[str]]:
+    """Of the videos that are gone those of folders in which nothing at all is left."""
+    found: dict[Path, list[str]] = {}
+    for video_id, file in gone.items():
+        if not there(file) and (folder := emptied(file)):
+            found.setdefault(folder, []).append(video_id)
+    return found
 
 
 def _take_out(index: Index, store: FeatureStore, paths: Sequence[Path], gone: Sequence[str]) -> None:
