@@ -6,7 +6,7 @@ import filecmp
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -47,7 +47,7 @@ class Indexing:
     num_videos: int  # in the index, in all
     removed: tuple[str, ...] = ()  # video ids whose files are gone
     missing: tuple[str, ...] = ()  # those of them that stay, since nobody asked to take them out, or
-    away: Mapping[Path, Sequence[str]] = MappingProxyType({})  # by folder: since nothing at all is left where they lay
+    away: Mapping[Path, Sequence[str]] = field(default_factory=dict)  # by folder: since nothing at all is left where they lay
     bytes_per_hour: float = 0.0  # of video, on the disk; 0 where a server holds the vectors
     calibrated: Calibrated | None = None  # None: that was not asked for
 
