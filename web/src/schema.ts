@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. ded78e35b7a387aacf375c0ce1baad3738c02cc9ab93de75d9bf1ffd08dd8990
+// Made by `make web` from the API's objects; do not edit. 74a5962a5a71ae3e79510afa80498b1aa08d5cf424f014c0246ff544e75bd33c
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -528,6 +528,8 @@ export interface components {
       id: string;
       modified: number;
       name: string;
+      /** @description What is odd about the file and its subtitles, a line each; told of one video, not in lists. */
+      notes: string[];
       /**
        * @default video
        * @constant

@@ -49,7 +49,7 @@ def emptied(path: Path) -> Path | None:
     """
     for folder in path.parents:
         try:
-            return folder if all(name.startswith(".") for name in os.listdir(folder)) else None
+            return folder if all(one.name.startswith(".") for one in folder.iterdir()) else None
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError:

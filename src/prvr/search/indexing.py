@@ -31,6 +31,7 @@ from prvr.search.engine import SearchEngine
 from prvr.search.examples import keep_examples
 from prvr.search.folders import note_read
 from prvr.search.places import locate
+from prvr.search.readings import keep_reading
 from prvr.search.spoken import Spoken
 from prvr.video.find import passed_over
 from prvr.video.source import shown
@@ -47,7 +48,9 @@ class Indexing:
     num_videos: int  # in the index, in all
     removed: tuple[str, ...] = ()  # video ids whose files are gone
     missing: tuple[str, ...] = ()  # those of them that stay, since nobody asked to take them out, or
-    away: Mapping[Path, Sequence[str]] = field(default_factory=dict)  # by folder: since nothing at all is left where they lay
+    away: Mapping[Path, Sequence[str]] = field(
+        default_factory=dict
+    )  # by folder: since nothing at all is left where they lay
     bytes_per_hour: float = 0.0  # of video, on the disk; 0 where a server holds the vectors
     calibrated: Calibrated | None = None  # None: that was not asked for
 
@@ -83,8 +86,9 @@ def build_index(
     """Every video below `paths` into the index at `folder`.
 
     `model` is a run folder; without it the model that the index has, or the bare encoder in a new one. `prune` takes
-    out the videos below `paths` whose files are gone, but of no folder in which nothing at all is left; `tags` are given to all that are there. `engine` is a server
-    (`qdrant://host:port/collection`) that is to hold the vectors, `form` how a new index keeps them. With `soon_s`
+    out the videos below `paths` whose files are gone, but of no folder in which nothing at all is left; `tags` are
+    given to all that are there. `engine` is a server (`qdrant://host:port/collection`) that is to hold the vectors,
+    `form` how a new index keeps them. With `soon_s`
     what was read can be searched at most about so many seconds later, else when all is read. `retry` and `exclude`: as
     `extract`. With `home`, which may be empty, hits say how sure they are from then on; see `calibration.calibrate`.
 
@@ -131,18 +135,24 @@ def build_index(
             removed=removed,
             missing=tuple(one for one in gone if one in stay),
             away=away,
-            calibrated=make_ready(index, folder, encoder, trained, home),
+            calibrated=make_ready(index, folder, read.store, encoder, trained, home),
             bytes_per_hour=bytes_per_hour(index),
         )
 
 
 def make_ready(
-    index: Index, folder: Path, encoder: Encoder, trained: Ranker, home: Sequence[str | Query] | None
+    index: Index,
+    folder: Path,
+    store: FeatureStore,
+    encoder: Encoder,
+    trained: Ranker,
+    home: Sequence[str | Query] | None,
 ) -> Calibrated | None:
-    """Measure how sure hits are, unless `home` is None, and choose what is offered to be asked."""
+    """Measure how sure hits are, unless `home` is None, choose what is offered to be asked, note how it was read."""
     asked = SearchEngine(index, folder, encoder, trained)
     calibrated = None if home is None else asked.calibrate(home)
     keep_examples(asked)
+    keep_reading(index, store)
     return calibrated
 
 

@@ -28,8 +28,8 @@ class Shifts:
     packets of the other stream lie in between: then the picture stood still that long. From there on all stamps are
     moved so that the first follows the last good one after one `interval`, and is shown after all that came before (of
     a Matroska file FFmpeg makes up the decoding stamps, and otherwise behind a leap). What holds for the pictures holds
-    for the sound, whichever came first. A packet that fits a clock from before is put back into that one, so that a single
-    stray one moves nothing.
+    for the sound, whichever came first. A packet that fits a clock from before is put back into that one, so that a
+    single stray one moves nothing.
     """
 
     def __init__(self, *, ahead_s: float = inf, interval_s: float = SOUND_STEP_S) -> None:

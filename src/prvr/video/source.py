@@ -108,7 +108,7 @@ def open_video(path: Path, *, threads: int = 1) -> Iterator[Source]:
 
 
 def another_follows(path: Path) -> bool:
-    """Whether behind the segment of a Matroska file stands the head of another one (RFC 9559); FFmpeg reads on there."""
+    """Whether behind the segment of a Matroska file (RFC 9559) another one begins; FFmpeg reads on there."""
     try:
         with path.open("rb") as file:
             for wanted in (EBML, SEGMENT):
