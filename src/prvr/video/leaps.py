@@ -63,7 +63,7 @@ class Shifts:
             fit = next(fits, None)
             if fit is None:
                 self._doubt[index] = (shift, last)
-                fit = self._after(packet, last, tick)
+                fit = self._after(packet, dts, last, tick)
                 self.known.append(fit)
             shift = fit
         self._now[index], self._last[index] = shift, time + shift
@@ -94,12 +94,12 @@ class Shifts:
                 return False
         return True
 
-    def _after(self, packet: Packet[Any], last: float, tick: float) -> float:
+    def _after(self, packet: Packet[Any], dts: int, last: float, tick: float) -> float:
         """The shift by which a packet follows the last good one."""
         if packet.stream.type != "video":
-            return last + SOUND_STEP_S - packet.dts * tick
-        shown = self._shown[packet.stream_index] - (packet.dts if packet.pts is None else packet.pts) * tick
-        return max(last - packet.dts * tick, shown) + self._interval
+            return last + SOUND_STEP_S - dts * tick
+        shown = self._shown[packet.stream_index] - (dts if packet.pts is None else packet.pts) * tick
+        return max(last - dts * tick, shown) + self._interval
 
     def _follows(self, index: int, time: float, last: float) -> bool:
         if time - last <= self._ahead:
