@@ -146,6 +146,28 @@ def test_subtitles_that_change_are_read_again_and_what_cannot_be_is_one_line(
     assert said(index, "walrus") == [("a.mkv", (Cue(0.5, 1.5, "inside it is a walrus"),))]
 
 
+def test_what_is_odd_about_a_file_is_told_over_http_as_by_info(
+    tmp_path: Path, encoder: Encoder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    films, index = tmp_path / "films", tmp_path / "index"
+    (films / "Subs").mkdir(parents=True)
+    write_spoken(films / "a.mkv", late_s=5)
+    (films / "a.srt").write_text("1\n00:00:09 --> 00:00:08\nlost\n")
+    (films / "Subs" / "a.en.srt").write_bytes(bytes(range(256)))
+    build_index([films], index, encoder)
+    with asking(config_of(index)) as http:
+        told = http.get(of("a.mkv")).json()["notes"]
+        assert http.get("/v1/videos").json()["data"][0]["notes"] == [], "no file is opened for a list"
+    assert [note[:25] for note in told] == [
+        "a.srt: line 2 ends before",
+        "Subs/a.en.srt: is no text",
+        "time: the first picture i",
+    ]
+    assert main(["info", "a.mkv", "--index", str(index), "--json"]) == 0
+    (said,) = json.loads(capsys.readouterr().out)
+    assert [note.removeprefix(f"{films}/") for note in said["notes"]] == told
+
+
 def test_tracks_of_videos_that_were_read_before_there_were_tracks(tmp_path: Path, encoder: Encoder) -> None:
     films, index = tmp_path / "films", tmp_path / "index"
     films.mkdir()

@@ -63,6 +63,16 @@ def test_a_drive_that_is_not_mounted(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert ids(index) == {"c.mp4", "d.mp4"}
     assert kept(index) == {"b.mp4", "c.mp4", "d.mp4"}, "what was taken out before goes now"
 
+    share = films / "share"
+    paint(share / "e.mp4", "red", rate=2)
+    assert main(run) == 0
+    share.rename(tmp_path / "elsewhere")
+    share.mkdir()
+    capsys.readouterr()
+    assert main([*run, "--prune"]) == 0
+    assert f"1 of 1 video below {share} are gone: nothing was taken out; is it mounted?" in capsys.readouterr().err
+    assert ids(index) == {"c.mp4", "d.mp4", "share/e.mp4"}
+
 
 def test_the_index_of_a_user_is_closed_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRVR_DATA", str(tmp_path / "data"))

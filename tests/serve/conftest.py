@@ -142,7 +142,7 @@ def read(folder: Path, index: Path, *, prune: bool = False) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files that browsers play, that they do not play, and that will come to harm; the page has films of its own."""
+    """Files that browsers play, and that they do not play; no test changes them. The page has films of its own."""
     folder = tmp_path_factory.mktemp("films")
     write_video(folder / "plays.mp4", steps(6, 10), sound=True)
     write_video(folder / "old film.avi", steps(6, 10), codec="mpeg4")
@@ -159,10 +159,18 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def served(library: Path, films: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Live, httpx.Client]]:
+def harmed(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same films, those of the server: they will come to harm."""
+    return Path(shutil.copytree(films, tmp_path_factory.mktemp("harmed") / "films"))
+
+
+@pytest.fixture(scope="session")
+def served(
+    library: Path, harmed: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Live, httpx.Client]]:
     """A server whose library has the films."""
     folder = Path(shutil.copytree(library, tmp_path_factory.mktemp("own") / "library"))
-    assert read(films, folder)["made"] == 9
+    assert read(harmed, folder)["made"] == 9
     with serving(config_of(folder)) as live, httpx.Client(base_url=live.url, timeout=300) as client:
         yield live, client
 

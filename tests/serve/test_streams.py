@@ -202,10 +202,10 @@ def test_what_is_not_there(http: httpx.Client, library: Path) -> None:
     assert http.delete("/v1/jobs/x").json()["error"]["code"] == "job_unknown"
 
 
-def test_a_file_is_deleted_damaged_and_replaced(served: tuple[Live, httpx.Client], films: Path) -> None:
+def test_a_file_is_deleted_damaged_and_replaced(served: tuple[Live, httpx.Client], harmed: Path) -> None:
     live, http = served
     assert http.get(of("deleted.mp4", "/stream")).status_code == 200
-    (films / "deleted.mp4").unlink()
+    (harmed / "deleted.mp4").unlink()
     for method, rest in (("get", "/stream"), ("get", "/thumb"), ("get", "/subtitles"), ("post", "/proxy")):
         gone = http.request(method, of("deleted.mp4", rest))
         assert (gone.status_code, gone.json()["error"]["code"]) == (410, "video_missing")
@@ -213,27 +213,27 @@ def test_a_file_is_deleted_damaged_and_replaced(served: tuple[Live, httpx.Client
     assert http.post("/v1/exports", json=cut).status_code == 410
     assert http.post("/v1/exports", json={**cut, "format": "csv"}).status_code == 202  # what is known stays known
     assert http.get(of("deleted.mp4")).json()["state"] == "missing"
-    (films / "damaged.mp4").write_bytes(b"damaged")
+    (harmed / "damaged.mp4").write_bytes(b"damaged")
     for method, rest in (("get", "/stream"), ("get", "/thumb"), ("post", "/proxy")):
         bad = http.request(method, of("damaged.mp4", rest))
         assert (bad.status_code, bad.json()["error"]["code"]) == (422, "video_unreadable")
-    write_video(films / "damaged.mp4", steps(3, 10), codec="mpeg4")
+    write_video(harmed / "damaged.mp4", steps(3, 10), codec="mpeg4")
     assert http.get(of("damaged.mp4", "/stream")).json()["error"]["code"] == "needs_proxy"
-    assert read(films, live.desk.folder, prune=True)["removed"] == 1
+    assert read(harmed, live.desk.folder, prune=True)["removed"] == 1
     until(lambda: http.get(of("deleted.mp4")).status_code == 404)
 
 
-def test_a_file_that_goes_while_it_is_played(http: httpx.Client, films: Path) -> None:
-    size = (films / "goes.mp4").stat().st_size
+def test_a_file_that_goes_while_it_is_played(http: httpx.Client, harmed: Path) -> None:
+    size = (harmed / "goes.mp4").stat().st_size
     with http.stream("GET", of("goes.mp4", "/stream")) as answer:
         chunks = answer.iter_raw(1000)
         first = len(next(chunks))
-        (films / "goes.mp4").unlink()
+        (harmed / "goes.mp4").unlink()
         assert first + sum(map(len, chunks)) == size  # what is open is played to its end
     with http.stream("GET", of("shrinks.mp4", "/stream")) as answer:
         chunks = answer.iter_raw(1000)
         next(chunks)
-        os.truncate(films / "shrinks.mp4", 1_000_000)
+        os.truncate(harmed / "shrinks.mp4", 1_000_000)
         with pytest.raises(httpx.RemoteProtocolError):
             for _ in chunks:
                 pass

@@ -26,6 +26,7 @@ from tests.video.make import Image, draw_clock, leap, sampled, steps, write_vide
 from tests.video.test_proxy import sound_of
 from tests.video.test_thumbnail import clock
 
+RAW = {"a.m4v": "m4v"}  # a suffix that FFmpeg takes for that of an MP4
 FAST = {"deadline": "realtime", "cpu-used": "8"}
 
 
@@ -129,15 +130,18 @@ def test_hidden_frames_do_not_count(tmp_path: Path) -> None:
     assert [8 + one for one in times] == pytest.approx(drawn, abs=0.085)
 
 
-@pytest.mark.parametrize(("name", "codec"), [("a.h264", "libx264"), ("a.h265", "libx265")])
-def test_a_bare_stream_says_its_rate_itself(tmp_path: Path, name: str, codec: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "codec", "rate"),
+    [("a.h264", "libx264", 10.0), ("a.h265", "libx265", 10.0), ("a.m4v", "mpeg4", 30_000 / 1001)],
+)
+def test_a_bare_stream_says_its_rate_itself(tmp_path: Path, name: str, codec: str, rate: float) -> None:
     options = {"x265-params": "log-level=none"} if codec == "libx265" else {}
-    write_video(tmp_path / name, steps(6, 10), codec=codec, options=options)
+    write_video(tmp_path / name, steps(6, rate), codec=codec, options=options, container=RAW.get(name))
     info = probe(tmp_path / name)
-    assert info.rate == 10
-    assert info.duration_s == pytest.approx(6)
+    assert info.rate == pytest.approx(rate)
+    assert info.duration_s == pytest.approx(round(6 * rate) / rate, abs=1e-3)
     times, drawn = sampled(tmp_path / name)
-    assert times == pytest.approx(drawn)
+    assert times == pytest.approx(drawn, abs=1e-3)
 
 
 # ---- stamps that leap
@@ -185,25 +189,65 @@ def test_a_leap_ahead(tmp_path: Path, name: str, by_s: float, sound: bool) -> No
     heard = {"a.mpg": "mp2"}.get(name, "aac") if sound else False
     write_video(tmp_path / "plain.mp4", steps(8, rate), codec=codec, gop=20, sound=heard)
     path = leap(tmp_path / "plain.mp4", tmp_path / name, at_s=3.0, by_s=by_s)
-    late = probe(path).start_s
-    info = probe(path)
-    assert info.duration_s == pytest.approx(8, abs=0.2)
-    assert info.rate == pytest.approx(rate, rel=0.05)
-    assert "leap" in "".join(info.notes)
+    info, frame = probe(path), 1 / rate
+    late = info.start_s
+    assert info.duration_s == pytest.approx(late + 8, abs=frame / 2)
+    assert info.rate == pytest.approx(rate, rel=0.005)
+    assert "time: the stamps leap 1 time; time goes on without the holes" in info.notes
     assert not info.browser_playable
-    times, drawn = sampled(path, rate=rate)
-    assert abs(len(times) - 8 * rate) <= 1
-    assert times == pytest.approx([late + one for one in drawn], abs=0.12)
-    assert clock(thumbnail(path, 6.05, width=160)) == pytest.approx(6.0, abs=0.13)
+    times, drawn = sampled(path, rate=100)
+    assert drawn == pytest.approx(steps(8, rate), abs=1e-3)
+    assert times == pytest.approx([late + one for one in drawn], abs=frame / 2)
+    middle = late + 6 + frame / 2
+    assert clock(thumbnail(path, middle, width=160)) == pytest.approx(6.0, abs=1e-3)
     make_proxy(path, tmp_path / "copy.mp4")
-    assert probe(tmp_path / "copy.mp4").duration_s == pytest.approx(8, abs=0.25)
+    assert probe(tmp_path / "copy.mp4").duration_s == pytest.approx(info.duration_s, abs=1.1 * frame)
+    times, drawn = sampled(tmp_path / "copy.mp4", rate=100)
+    assert times == pytest.approx([late * (one > 0) + one for one in drawn], abs=frame / 2)
     assert not copy_clip(path, 5, 6, tmp_path / "cut.mp4")
-    cut(path, 5, 6, tmp_path / "cut.mp4")
-    assert sampled(tmp_path / "cut.mp4")[1][0] == pytest.approx(5, abs=0.13)
+    cut(path, late + 5 + frame / 2, 6 + late, tmp_path / "cut.mp4")
+    assert sampled(tmp_path / "cut.mp4")[1][0] == pytest.approx(5, abs=1e-3)
     if sound:
-        for made, length in (("copy.mp4", 8), ("cut.mp4", 1)):
+        for made, length in (("copy.mp4", 8), ("cut.mp4", 1 - frame / 2)):
             start, end, whole = sound_of(tmp_path / made)
-            assert (start, end, whole) == pytest.approx((0, length, length), abs=0.25)
+            assert (start, end, whole) == pytest.approx((0, length, length), abs=0.1)
+
+
+def parted(path: Path) -> None:
+    """Two films of 4 s, one behind the other: every time and every picture of both."""
+    info = probe(path)
+    assert info.duration_s == pytest.approx(info.start_s + 8, abs=0.03)
+    assert info.rate == pytest.approx(10, rel=0.005)
+    assert "time: the stamps leap 1 time; time goes on without the holes" in info.notes
+    assert not info.browser_playable
+    times, drawn = sampled(path, rate=100)
+    assert drawn == pytest.approx(2 * steps(4, 10), abs=1e-3)
+    assert times == pytest.approx([info.start_s + one for one in steps(8, 10)], abs=0.03)
+    assert clock(thumbnail(path, info.start_s + 6.05, width=160)) == pytest.approx(2.0, abs=1e-3)
+    assert not copy_clip(path, 6, 7, path.with_name("cut.mp4"))
+    cut(path, info.start_s + 6.05, 7, path.with_name("cut.mp4"))
+    assert sampled(path.with_name("cut.mp4"))[1][0] == pytest.approx(2, abs=1e-3)
+
+
+@pytest.mark.parametrize(("name", "codec", "sound"), [("a.mkv", "libx264", True), ("a.webm", "libvpx", False)])
+@pytest.mark.parametrize("looked_at", [250, 30])  # packets, before the rest
+def test_two_films_in_one_matroska(
+    tmp_path: Path, name: str, codec: str, sound: bool | str, looked_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prvr.video.clock.HEAD_PACKETS", looked_at)
+    options = FAST if codec == "libvpx" else {}
+    write_video(tmp_path / name, steps(4, 10), codec=codec, gop=20, sound=sound, options=options)
+    one = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(one + one)
+    parted(tmp_path / name)
+
+
+def test_a_leap_between_two_key_frames(tmp_path: Path) -> None:
+    """So that the index of the file does not show it."""
+    write_video(tmp_path / "a.webm", steps(8, 10), codec="libvpx", gop=250, options=FAST)
+    path = leap(tmp_path / "a.webm", tmp_path / "b.webm", at_s=4, by_s=4000)
+    assert probe(path).duration_s == pytest.approx(8, abs=0.01)
+    assert clock(thumbnail(path, 6.05, width=160)) == pytest.approx(6, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["a.ts", "a.mkv"])

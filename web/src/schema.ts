@@ -528,6 +528,8 @@ export interface components {
       id: string;
       modified: number;
       name: string;
+      /** @description What is odd about the file and its subtitles, a line each; told of one video, not in lists. */
+      notes: string[];
       /**
        * @default video
        * @constant

@@ -57,6 +57,21 @@ def there(path: Path) -> bool:
     return True
 
 
+def emptied(path: Path) -> Path | None:
+    """The folder that what is gone lay in, if that shows nothing at all any more; else None.
+
+    Such is the place of a drive that is not connected, or of a share that is not mounted.
+    """
+    for folder in path.parents:
+        try:
+            return folder if all(one.name.startswith(".") for one in folder.iterdir()) else None
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return None
+    return None
+
+
 def presence(path: Path | None) -> Presence:
     """Whether the file of a video is where it was; what cannot be looked at, for want of a right, is not missing."""
     if path is None:

@@ -7,7 +7,8 @@
 
 `"..."` keeps words together and takes their meaning as words: `"now and then"` is free text. `after:` begins with the
 first instant of its day, month or year and `before:` ends there, so that `after:2021 before:2022` is the year 2021.
-`within` bounds the time from the step before it. Durations are `90s`, `5m`, `1.5h`, `90`, `1:30` or `2 minutes`.
+`within` bounds the time from the step before it. Durations are `90s`, `5m`, `1.5h`, `90`, `1:30`, `2 minutes`
+or `an hour`.
 Quotes, dashes and colons that keyboards put in the place of plain ones are plain ones, but not inside plain quotes.
 """
 
@@ -36,6 +37,8 @@ UNITS = {
     **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60),
     **dict.fromkeys(("h", "hr", "hrs", "hour", "hours"), 3600),
 }
+ONE_TO_TEN = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+COUNTED = {"a": 1, "an": 1} | {name: number for number, name in enumerate(ONE_TO_TEN, 1)}
 NUMBER = r"\d+(?:\.\d+)?"
 DURATION = re.compile(rf"({NUMBER})\s?({'|'.join(UNITS)})?|(?:(\d+):)?(\d+):(\d\d)")
 TYPED = str.maketrans(
@@ -213,17 +216,23 @@ def day_of(text: str) -> date | None:
 
 
 def _with_units(tokens: Iterator[Token]) -> Iterator[Token]:
-    """`within 2 minutes`, `longer:5 minutes`: a bare number of a duration and the unit after it are one token."""
-    before = ""
+    """`within 2 minutes`, `within an hour`, `longer:5 minutes`: a number of a duration and the unit after it are one.
+
+    A number in words is one only behind a `then`: "back within a minute" alone is said of one moment.
+    """
+    before, ordered = "", False
     number: Token | None = None
     for token in tokens:
         word = token.text.lower() if token.kind == "word" else ""
         if number and word in UNITS:
-            token = number._replace(text=f"{number.text} {word}", raw=f"{number.raw} {token.raw}")
+            counted = COUNTED.get(number.text.lower(), number.text)
+            token = number._replace(text=f"{counted} {word}", raw=f"{number.raw} {token.raw}")
         elif number:
             yield number
+        ordered = ordered or word == "then"
         bounds = token.kind in ("longer", "shorter") or (token.kind == "word" and before == "within")
-        number = token if bounds and re.fullmatch(NUMBER, token.text) else None
+        told = token.text.lower() in COUNTED and (ordered or token.kind != "word")
+        number = token if bounds and (told or re.fullmatch(NUMBER, token.text)) else None
         if not number:
             yield token
         before = word

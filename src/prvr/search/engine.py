@@ -42,6 +42,7 @@ from prvr.search.ranking import (
     rocchio,
 )
 from prvr.search.reading import read
+from prvr.search.readings import read_before
 from prvr.search.sentences import embed
 from prvr.search.why import Why, explain
 from prvr.search.words import Kind, kind_of
@@ -260,7 +261,7 @@ class SearchEngine:
             f"{self.folder}: how sure hits are was measured by another version of prvr; index again to have it said, "
             f"which reads no video twice: `prvr index PATH --index {self.folder}`"
         )
-        return [*self.index.problems, *([old] if outdated(self.index) else [])]
+        return [*self.index.problems, *read_before(self.index, self.folder), *([old] if outdated(self.index) else [])]
 
     @property
     def generation(self) -> str:

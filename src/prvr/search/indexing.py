@@ -6,7 +6,7 @@ import filecmp
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -33,6 +33,7 @@ from prvr.search.engine import SearchEngine
 from prvr.search.examples import keep_examples
 from prvr.search.folders import note_read
 from prvr.search.places import locate
+from prvr.search.readings import keep_reading
 from prvr.search.spoken import Spoken
 
 NO_FACTS: Mapping[str, Facts] = MappingProxyType({})
@@ -126,7 +127,7 @@ def build_index(
             added=tuple(added),
             num_videos=len(index),
             **pruned._asdict(),
-            calibrated=make_ready(index, folder, encoder, trained, home),
+            calibrated=make_ready(index, folder, read.store, encoder, trained, home),
             bytes_per_hour=bytes_per_hour(index),
         )
 
@@ -139,12 +140,18 @@ def _close(folder: Path) -> None:
 
 
 def make_ready(
-    index: Index, folder: Path, encoder: Encoder, trained: Ranker, home: Sequence[str | Query] | None
+    index: Index,
+    folder: Path,
+    store: FeatureStore,
+    encoder: Encoder,
+    trained: Ranker,
+    home: Sequence[str | Query] | None,
 ) -> Calibrated | None:
-    """Measure how sure hits are, unless `home` is None, and choose what is offered to be asked."""
+    """Measure how sure hits are, unless `home` is None, choose what is offered to be asked, note how it was read."""
     asked = SearchEngine(index, folder, encoder, trained)
     calibrated = None if home is None else asked.calibrate(home)
     keep_examples(asked)
+    keep_reading(index, store)
     return calibrated
 
 

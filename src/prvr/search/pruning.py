@@ -7,6 +7,7 @@ taken out of the same index another time: when the files are there again, the ne
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Facts
-from prvr.core.files import there, write_whole
+from prvr.core.files import emptied, there, write_whole
 from prvr.core.text import count
 from prvr.features.failures import Failures
 from prvr.features.store import FeatureStore
@@ -59,7 +60,8 @@ def prune(
 def gone(index: Index, folder: Path, paths: Sequence[Path], present: Collection[str]) -> tuple[list[str], list[str]]:
     """The videos below `paths` whose files are gone, or lie where nothing is looked for.
 
-    And a line for every path below which so many are that it is likelier not there than emptied.
+    And a line for every path below which so many are that it is likelier not there than emptied, and for every folder
+    below it in which nothing at all is left.
     """
     files = {one: locate(folder, facts.path) for one, facts in index.all_facts().items()}
     lost, lines = dict[str, None](), []
@@ -69,10 +71,11 @@ def gone(index: Index, folder: Path, paths: Sequence[Path], present: Collection[
             one for one, rest in below.items() if one not in present and (not there(files[one]) or passed_over(rest))
         ]
         lost |= dict.fromkeys(missing)
-        if len(missing) > MOST * len(below):
-            videos = count(len(below), "video")
+        places = Counter(place for one in missing if not there(files[one]) and (place := emptied(files[one])))
+        for place, num_gone in {root: len(missing)}.items() if len(missing) > MOST * len(below) else places.items():
+            videos = count(sum(files[one].is_relative_to(place) for one in below), "video")
             lines.append(
-                f"{len(missing):,} of {videos} below {shown(root)} are gone: nothing was taken out; is it mounted?"
+                f"{num_gone:,} of {videos} below {shown(place)} are gone: nothing was taken out; is it mounted?"
             )
     return list(lost), lines
 

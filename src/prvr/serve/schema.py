@@ -243,6 +243,9 @@ class Video(Told):
     proxy_how: Literal["remuxed", "transcoded"] | None = Field(
         description="How a copy that browsers play is made: `remuxed` takes seconds. Null: not needed or not known."
     )
+    notes: list[str] = Field(
+        description="What is odd about the file and its subtitles, a line each; told of one video, not in lists."
+    )
 
 
 class Videos(Page):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated
 
@@ -78,10 +79,11 @@ async def videos(
 @router.get("/videos/{video_id}", response_model=Video, responses=answers(404), summary="One video")
 async def video(video_id: VideoId, server: Server) -> Response:
     """What is known of it; its file is opened if that was not done before."""
-    holdings = await known(server, video_id)
+    holdings, notes = await known(server, video_id), []
     if file := holdings.file(video_id):
         await server.media.look(file)
-    return told(await asyncio.to_thread(_video, server, holdings, video_id))
+        notes = await asyncio.to_thread(server.media.notes, video_id, file)
+    return told(await asyncio.to_thread(_video, server, holdings, video_id, notes))
 
 
 @router.patch(
@@ -161,7 +163,7 @@ def _problem(line: str, *, open_: bool) -> Problem:
     return Problem(file=file if open_ else file.rpartition("/")[2], reason=reason if open_ else "is damaged")
 
 
-def _video(server: Parts, holdings: Holdings, video_id: str) -> Video:
+def _video(server: Parts, holdings: Holdings, video_id: str, notes: Sequence[str] = ()) -> Video:
     facts, file = holdings.facts[video_id], holdings.file(video_id)
     shape = server.media.shape(file)
     spoken = file is not None and server.media.spoken.is_any(video_id, file)
@@ -181,4 +183,5 @@ def _video(server: Parts, holdings: Holdings, video_id: str) -> Video:
         codec=shape.codec if shape else None,
         container=(shape.container or None) if shape else None,
         proxy_how=server.media.proxy_how(file),
+        notes=list(notes),
     )

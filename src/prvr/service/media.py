@@ -12,7 +12,7 @@ import hashlib
 import json
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -47,6 +47,7 @@ class Known(NamedTuple):
     problem: str = ""  # why it cannot be read
     container: str = ""
     copyable: bool = False  # its pictures, into an MP4 that browsers play
+    notes: Sequence[str] = ()  # what is odd about it
 
 
 class Mark(NamedTuple):
@@ -102,6 +103,14 @@ class Media:
         """What is known of a file by now; nothing is opened."""
         mark = mark_of(file) if file else None
         return self._recall(mark) if mark else None
+
+    def notes(self, video_id: str, file: Path) -> list[str]:
+        """What is odd about a file, as far as it is known by now, and what of its subtitles cannot be read."""
+        found: list[str] = []
+        self.spoken.cues(video_id, file, found)
+        shape = self.shape(file)
+        folder = f"{shown(file.parent)}/"  # others than this machine's users see none
+        return [*(line.removeprefix(folder) for line in found), *(shape.notes if shape else ())]
 
     def proxy_how(self, file: Path | None) -> Literal["remuxed", "transcoded"] | None:
         """How a copy that browsers play is made, as far as it is known by now; None: it is not needed either."""
@@ -257,7 +266,9 @@ def _opened(path: Path) -> Known:
     except (VideoError, OSError) as error:
         return Known(False, "", problem=str(error))
     shape = (info.width, info.height, info.video_codec)
-    return Known(info.browser_playable, kind, *shape, container=info.container, copyable=info.copyable)
+    return Known(
+        info.browser_playable, kind, *shape, container=info.container, copyable=info.copyable, notes=info.notes
+    )
 
 
 def _recalled(path: Path) -> dict[str, tuple[Mark, Known]]:

@@ -56,6 +56,7 @@ class Clock(NamedTuple):
     start: int | None  # stamp of the first packet to be shown
     interval: int  # usual ticks from frame to frame
     gaps: tuple[int, ...]  # ticks from frame to frame at the start of the file
+    leapt: bool = False  # at the start of the file
 
     def stamp(self, item: VideoPacket | VideoFrame) -> int | None:
         """The tick at which a packet or a frame is presented."""
@@ -122,7 +123,7 @@ def begun(source: Source, damage: ReadDamage) -> tuple[Clock, Iterator[Packet[An
     rough = _clock_of(source, seen, complete=complete)
     shifts = Shifts(ahead_s=ahead_s, interval_s=rough.span(rough.interval))
     head = list(one_clock(head, shifts))
-    clock = _clock_of(source, seen, complete=complete) if shifts.leaps else rough
+    clock = _clock_of(source, seen, complete=complete)._replace(leapt=True) if shifts.leaps else rough
     return clock, chain(head, one_clock(packets, shifts)), shifts
 
 
@@ -180,9 +181,8 @@ def measure(path: Path) -> Length:
 
     The end is what the last packets say. They are found by seeking to the declared end; all packets are read instead
     when none is declared, when the last ones are not where they were declared to be (give or take half a second), when
-    the clock is one that may start again or leap on the way (MPEG streams, FLV; Matroska whose index does), or AVI,
-    which cannot be sought in safely. A Matroska file that another was appended to is decoded as a whole, but measured
-    as its first part.
+    the clock is one that may start again or leap on the way (MPEG streams, FLV; Matroska whose index or first packets
+    do, or that another file was appended to), or AVI, which cannot be sought in safely.
     """
     with open_video(path) as source:
         clock, _ = start_clock(source, ReadDamage())
@@ -198,19 +198,20 @@ def measure(path: Path) -> Length:
 
 def can_seek(source: Source, clock: Clock) -> bool:
     """Whether a second can be found by its stamp: not where the clock may start again or leap, nor in AVI."""
-    return clock.start is not None and not clock.by_dts and not leaps_often(source)
+    if clock.start is None or clock.by_dts:
+        return False
+    return not (clock.leapt or source.joined or leaps_often(source))
 
 
 def declared_rate(stream: VideoStream, *, raw: bool = False) -> Fraction:
     """Frames per second as the file says, or a usual number where it says nothing usable.
 
-    `raw`: of a bare stream FFmpeg's average is its demuxer's default; what its own header says goes before it.
+    `raw`: of a bare stream FFmpeg's average is its demuxer's default; its guess is what the stream's own header says,
+    and goes before it.
     """
-    own = stream.codec_context.framerate if raw else None
-    if own and 0 < own <= FASTEST:
-        return Fraction(own)
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if rate is not None and 0 < rate <= 1000:
+    rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+    for rate in (stream.guessed_rate, stream.codec_context.framerate, *rates) if raw else rates:
+        if rate is not None and 0 < rate <= (FASTEST if raw else 1000):
             return Fraction(rate)
     return FALLBACK_RATE
 

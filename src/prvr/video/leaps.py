@@ -26,9 +26,10 @@ class Shifts:
     than a second before the one before it was made by a clock that was started again; smaller steps back are strays of
     program streams, and are left as they are. One that lies more than `ahead_s` after it is an interruption, unless
     packets of the other stream lie in between: then the picture stood still that long. From there on all stamps are
-    moved so that the first follows the last good one after one `interval`. What holds for the pictures holds for the
-    sound, whichever came first. A packet that fits a clock from before is put back into that one, so that a single
-    stray one moves nothing.
+    moved so that the first follows the last good one after one `interval`, and is shown after all that came before (of
+    a Matroska file FFmpeg makes up the decoding stamps, and otherwise behind a leap). What holds for the pictures holds
+    for the sound, whichever came first. A packet that fits a clock from before is put back into that one, so that a
+    single stray one moves nothing.
     """
 
     def __init__(self, *, ahead_s: float = inf, interval_s: float = SOUND_STEP_S) -> None:
@@ -37,6 +38,7 @@ class Shifts:
         self._ticks: dict[int, float] = {}  # by stream: seconds
         self._now: dict[int, float] = {}  # by stream: the shift
         self._last: dict[int, float] = {}  # by stream: the last stamp, moved, seconds
+        self._shown: dict[int, float] = {}  # by stream: the latest time of presentation, moved, seconds
         self._doubt: dict[int, tuple[float, float]] = {}  # by stream that has just leapt: shift and stamp before
 
     @property
@@ -61,10 +63,13 @@ class Shifts:
             fit = next(fits, None)
             if fit is None:
                 self._doubt[index] = (shift, last)
-                fit = last + (self._interval if packet.stream.type == "video" else SOUND_STEP_S) - time
+                fit = self._after(packet, dts, last, tick)
                 self.known.append(fit)
             shift = fit
         self._now[index], self._last[index] = shift, time + shift
+        late = 0.0 if packet.pts is None else (packet.pts - dts) * tick
+        if late <= REORDER * self._interval:  # beyond it is one that waits
+            self._shown[index] = max(self._shown.get(index, -inf), time + shift + late)
         if shift:
             packet.dts = dts + round(shift / tick)
             if packet.pts is not None:
@@ -88,6 +93,13 @@ class Shifts:
                 packet.pts = right
                 return False
         return True
+
+    def _after(self, packet: Packet[Any], dts: int, last: float, tick: float) -> float:
+        """The shift by which a packet follows the last good one."""
+        if packet.stream.type != "video":
+            return last + SOUND_STEP_S - dts * tick
+        shown = self._shown[packet.stream_index] - (dts if packet.pts is None else packet.pts) * tick
+        return max(last - dts * tick, shown) + self._interval
 
     def _follows(self, index: int, time: float, last: float) -> bool:
         if time - last <= self._ahead:

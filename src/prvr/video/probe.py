@@ -9,6 +9,7 @@ from av.video.frame import VideoFrame
 
 from prvr.core.errors import VideoError
 from prvr.core.facts import VideoInfo
+from prvr.core.text import count
 from prvr.video.clock import LATE_S, Clock, Length, declared_rate, is_raw, measure, start_clock
 from prvr.video.light import hdr_of
 from prvr.video.picture import turn_of, usable_aspect
@@ -85,7 +86,7 @@ def _notes(source: Source, length: Length, first: VideoFrame) -> tuple[str, ...]
     if length.start_s > MOVED_S:
         lines.append(f"time: the first picture is shown at {length.start_s:.3f} s of the file's clock")
     if length.leaps:
-        lines.append(f"time: the stamps leap {length.leaps} times; time goes on without the holes")
+        lines.append(f"time: the stamps leap {count(length.leaps, 'time')}; time goes on without the holes")
     if first.interlaced_frame:
         lines.append("picture: interlaced; shown deinterlaced")
     if hdr := hdr_of(first):
@@ -106,11 +107,11 @@ def _audio_codec(source: Source) -> str | None:
 def _rate(source: Source, clock: Clock, length: Length) -> float:
     """Shown pictures over shown seconds: counted where the file or the scan counts, else as the first seconds show."""
     declared = float(declared_rate(source.stream, raw=is_raw(source)))
-    if is_raw(source):
-        return declared
-    count = length.packets or _shown_frames(source, clock)
-    if count and length.shown_s > 0:
-        return count / length.shown_s
+    shown = length.packets or _shown_frames(source, clock)
+    if is_raw(source) and abs(declared * length.shown_s - (shown or 0)) < 2:
+        return declared  # some stamps of bare streams are made up by FFmpeg
+    if shown and length.shown_s > 0:
+        return shown / length.shown_s
     if not clock.gaps:
         return declared
     seen = len(clock.gaps) / clock.span(sum(clock.gaps))

@@ -28,6 +28,7 @@ VideoPacket: TypeAlias = "Packet[VideoStream]"
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 NOT_OPENED = "is of a kind that is not opened, such as a list of other files; if it is a video, convert it to MP4 first"
 NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails
+EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 STILL_CODECS = ("mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegls")
 
 
@@ -41,6 +42,7 @@ class Source(NamedTuple):
     container: InputContainer
     stream: VideoStream
     sound: AudioStream | None
+    joined: bool = False  # a Matroska file that another was appended to
 
     @property
     def formats(self) -> list[str]:
@@ -107,7 +109,26 @@ def open_video(path: Path, *, threads: int = 1) -> Iterator[Source]:
         stream.codec_context.thread_count = threads
         if threads != 1:  # 0: as many as there are cores
             stream.thread_type = "AUTO"
-        yield Source(container, stream, sound_of(container, stream))
+        joined = "matroska" in container.format.name and another_follows(path)
+        yield Source(container, stream, sound_of(container, stream), joined)
+
+
+def another_follows(path: Path) -> bool:
+    """Whether behind the segment of a Matroska file (RFC 9559) another one begins; FFmpeg reads on there."""
+    try:
+        with path.open("rb") as file:
+            for wanted in (EBML, SEGMENT):
+                if file.read(4) != wanted:
+                    return False
+                first = file.read(1)
+                length = 9 - first[0].bit_length()  # of the number, in bytes
+                number = int.from_bytes(first + file.read(length - 1)) - (1 << 7 * length)
+                if number == (1 << 7 * length) - 1:  # a recording that was going on: nobody knows its length
+                    return False
+                file.seek(number, os.SEEK_CUR)
+            return file.read(4) == EBML
+    except (OSError, IndexError):
+        return False
 
 
 def packets_of(

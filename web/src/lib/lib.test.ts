@@ -59,6 +59,13 @@ describe("the query", () => {
       "longer:5 minutes",
     ]);
   });
+  it("leaves alone what stands in plain quotes", () => {
+    expect(chips('path:"a “then” – b" -"x—y" tag：z').map((chip) => chip.text)).toEqual([
+      'path:"a “then” – b"',
+      '-"x—y"',
+      "tag:z",
+    ]);
+  });
   it("loses one of them and nothing else", () => {
     const [crowd, path] = chips(text);
     expect(crowd && without(text, crowd)).toBe('a dog path:"my holiday" after:2021 at 12:30 -"on a leash"');

@@ -10,15 +10,21 @@ export interface Token {
 }
 
 const PIECE =
-  /(?:longer|shorter):[\d.]+\s+(?:s|m|h|secs?|mins?|hrs?|seconds?|minutes?|hours?)(?!\S)|-?(?:[A-Za-z]+:)?"(?:[^"\\]|\\.)*"?|\S+/gi;
+  /(?:longer|shorter):(?:[\d.]+|an?|one|two|three|four|five|six|seven|eight|nine|ten)\s+(?:s|m|h|secs?|mins?|hrs?|seconds?|minutes?|hours?)(?!\S)|-?(?:[A-Za-z]+:)?"(?:[^"\\]|\\.)*"?|\S+/gi;
 const FILTER = new RegExp(`^(?:${KEYS.join("|")})."?`, "i");
 
-/** Plain quotes and dashes for those that keyboards put in their place; as long as before. */
+const QUOTED = /^-?(?:[A-Za-z]+:)?"(?:[^"\\]|\\.)*"$/;
+
+/** Plain quotes and dashes for those that keyboards put in their place, but not inside plain quotes; as long as before. */
 const typed = (query: string): string =>
-  query
-    .replace(/[“”„‟«»＂]/g, '"')
-    .replace(/[‐‑‒–—―−－]/g, "-")
-    .replace(/：/g, ":");
+  query.replace(/-?(?:[A-Za-z]+:)?"(?:[^"\\]|\\.)*"(?=\s|$)|\S+/g, (piece) =>
+    QUOTED.test(piece)
+      ? piece
+      : piece
+          .replace(/[“”„‟«»＂]/g, '"')
+          .replace(/[‐‑‒–—―−－]/g, "-")
+          .replace(/：/g, ":"),
+  );
 
 /** A query cut at white space, phrases whole. */
 export function tokens(query: string): Token[] {

@@ -44,6 +44,7 @@ export function Player() {
           {folder && <bdi class="folder">{w.inFolder(folder)}</bdi>}
           {what.hit && <Confidence hit={what.hit} />}
         </div>
+        <Notes />
         <Steps />
         <Moments />
         <div class="tools">
@@ -54,6 +55,21 @@ export function Player() {
         <Why />
       </div>
     </>
+  );
+}
+
+/** What is odd about the file: how it is shown, and what of its subtitles could not be read. */
+function Notes() {
+  const notes = player.video.value?.notes ?? [];
+  if (!notes.length) return null;
+  return (
+    <ul class="odd" aria-label={words.value.fileNotes}>
+      {notes.map((note) => (
+        <li key={note}>
+          <bdi>{note}</bdi>
+        </li>
+      ))}
+    </ul>
   );
 }
 
