@@ -213,13 +213,17 @@ class Desk:
             self._busy -= 1
 
     def _look_for_engine(self) -> None:
-        """Open the index if there is one by now."""
+        """Open the index if there is one by now, or another one."""
+        if self._engine is not None and self._engine.replaced:
+            self._engine, self._holdings = None, (0.0, None)
+            self._answers.clear()
         if self._engine is not None or time.monotonic() - self._tried < RETRY_S:
             return
-        self._tried = time.monotonic()
         if is_index(self.folder):
             self._engine = SearchEngine.open(self.folder, encoder=self._encoder, device=self._device)
             self._current(self._engine)
+        else:
+            self._tried = time.monotonic()
 
     def _need_engine(self) -> SearchEngine:
         self._look_for_engine()
