@@ -19,7 +19,9 @@ from prvr.cli import build_parser, main
 from prvr.cli.screen import Parser, Piped
 from prvr.core.types import EncoderSpec
 from prvr.features.store import FeatureStore
+from prvr.search.folders import note_read, recall
 from prvr.search.indexing import build_index
+from prvr.search.keeping import read_into
 from tests.features.make import ColourEncoder
 from tests.features.test_extract import paint
 from tests.video.make import cut_short
@@ -156,7 +158,7 @@ def test_videos_are_taken_out_when_the_user_agrees(
         code, _, err = run("remove", "videos/sea", "--index", "idx")
         assert "Take 2 videos out of idx? The files stay. [y/N]" in err
         assert len(listed(run)) == left
-    assert f"To take back: prvr index {tmp_path / 'videos' / 'sea'} --index idx" in err
+    assert f"`prvr index {tmp_path / 'videos' / 'sea'} --index idx` takes them in again" in err
     assert (tmp_path / "videos" / "sea" / "blue.mp4").exists()
     assert FeatureStore.open(shelf / "features").entry("sea/blue.mp4") is None
     code, _, err = run("remove", "fire.mp4", "water.mp4", "--index", "idx", "--yes")
@@ -165,6 +167,12 @@ def test_videos_are_taken_out_when_the_user_agrees(
     shutil.copy(tmp_path / "videos" / "fire.mp4", tmp_path / "videos" / "fire.part.mp4")
     assert run(*words)[0] == 0
     assert listed(run).keys() == {"fire.mp4"}
+    assert recall(shelf)[tmp_path / "videos"].exclude == ("sea", "*.part.mp4")
+    read_into([tmp_path / "videos"], shelf, encoder="colours")
+    assert listed(run).keys() == {"fire.mp4"}, "what a server reads again leaves the same out"
+    note_read(shelf, [tmp_path / "videos" / "sea"])
+    assert run("remove", "videos", "--index", "idx", "--yes")[0] == 0
+    assert recall(shelf) == {}, "a folder that was taken out is none of the library's, nor is one in it"
 
 
 def test_a_tag_can_be_taken_away(run: Run, shelf: Path) -> None:

@@ -317,7 +317,7 @@ def run_search(args: argparse.Namespace) -> int:
     answers = _answers(engine, args)
     _say_unknown(engine, args.query)
     for note in dict.fromkeys(note for query in args.query for note in notes_of(query)):
-        say(note[:1].upper() + note[1:])
+        say(note)
     for problem in engine.problems:
         say(problem)
     if args.json:

@@ -28,7 +28,7 @@ from prvr.features.store import Entry, FeatureStore, StoreHeader
 from prvr.features.threads import one_thread_each
 from prvr.subtitles.tracks import read_tracks
 from prvr.video.decode import FrameReader, sample_frames
-from prvr.video.find import find_videos
+from prvr.video.find import find_videos, looked_at
 from prvr.video.probe import READING, reads_otherwise
 from prvr.video.promise import cut_short
 from prvr.video.source import NoFrame, check_file, shown
@@ -270,15 +270,15 @@ def _found(
         todo.failed[text_of(path)] = line
         failures.add(failure(path, root, stage, line))
 
+    if not must and not os.path.lexists(start):
+        failures.drop(start)
+        return
     try:
-        found = find_videos(start, exclude=exclude)
+        found = find_videos(start, exclude=exclude) if must or start.is_dir() else looked_at(start)
     except VideoError as error:
         if must:
             raise
-        if os.path.lexists(start):
-            note(start, "find" if start.is_dir() else "open", str(error))
-        else:
-            failures.drop(start)
+        note(start, "find", str(error))
         return
     if start.is_dir():
         failures.mend(start, [path for path, _ in found.problems])

@@ -114,7 +114,7 @@ def build_index(
             _take_out(index, read.store, paths, missing)
         added = refresh(index, read.store, trained, read.entries, tags=tags, moved=read.moved, notes=read.notes)
         index.save(folder)
-        note_read(folder, paths)
+        note_read(folder, paths, exclude)
         return Indexing(
             extraction=read,
             added=tuple(added),
