@@ -119,7 +119,7 @@ def test_a_missing_file_is_marked_wherever_it_is_named(run: Run, shelf: Path, tm
     assert re.search(r"^state +missing$", out, re.MULTILINE)
     assert json.loads(run("info", "idx", "--json")[1])["missing"] == 1
     code, _, err = run("index", "videos", "--index", "idx", "--prune", "--encoder", "colours")
-    assert (code, "1 video taken out whose file is gone" in err, "is missing" in err) == (0, True, False)
+    assert (code, "1 video taken out: its file is gone" in err, "is missing" in err) == (0, True, False)
     assert listed(run).keys() == {"fire.mp4", "sea/both.mp4"}
 
 

@@ -137,9 +137,7 @@ def test_recordings_are_found_offline_without_naming_a_model(
     index = tmp_path / "index"
     assert main(["index", str(shared / "videos"), "--index", str(index), "--rate", "0.2"]) == 0
     said = capsys.readouterr().err
-    assert (
-        f"Encoder {encoder.spec.fingerprint}: no default model is chosen. It knows a thousand kinds of things" in said
-    )
+    assert f"Encoder {encoder.spec.fingerprint}: it knows a thousand kinds of things; not people" in said
     assert "`prvr models get siglip2-b16`" in said
     engine = SearchEngine.open(index)
     asked = {

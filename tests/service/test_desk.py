@@ -275,7 +275,7 @@ def test_closing_drops_who_waits(library: Path) -> None:
 
 
 def test_an_index_that_is_made_anew_is_noticed(own: Path) -> None:
-    """What was known of the old one, answers too, is not told of the new one, and a question that waits loses nothing."""
+    """What was known of the old one, answers too, is not told of the new one."""
     desk = Desk(own)
     desk.open()
 

@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. ded78e35b7a387aacf375c0ce1baad3738c02cc9ab93de75d9bf1ffd08dd8990
+// Made by `make web` from the API's objects; do not edit. 098836545633726bb3b11b20534a4303df4f4214c57d338fc9a342004b3d7e93
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -141,6 +141,8 @@ export interface components {
       /** @description Of the files that are there. */
       bytes: number;
       duration_s: number;
+      /** @description What was left out of it (`prvr index --exclude`), and is when it is read again. */
+      exclude: string[];
       id: string;
       /** @description Of them, whose files are gone. */
       num_missing: number;
@@ -463,6 +465,8 @@ export interface components {
       query: string;
       /** @description Lowest and highest relevance, the same for all hits. */
       relevance_range: [number, number];
+      /** @description False: the encoder knows no word of the query that means something. */
+      understood: boolean;
       unknown_words: string[];
       usage: components["schemas"]["Usage"];
       /** @enum {string} */

@@ -146,7 +146,8 @@ def run_default(args: argparse.Namespace) -> int:
 
     if args.name:
         model = catalogue.set_default(args.name)
-        say(f"Own videos are read by {model.name} from now on. Indexes that exist keep the model they were made with")
+        say(f"Own videos are read by {model.name} from now on. An index that exists keeps its model")
+        say(f"To make one anew with this one: prvr index --replace --encoder {model.name}")
     elif chosen := catalogue.default():
         print(chosen)
     else:

@@ -28,7 +28,8 @@ def choose_encoder(paths: Sequence[Path], folder: Path | None = None) -> Chosen:
     EncoderError with the one command to run where neither is on this machine. Looks at names of files, not into them.
     """
     if folder and (known := header_of(folder)):
-        return Chosen(known.encoder.source or known.encoder.name)
+        made = known.encoder.source or known.encoder.name
+        return Chosen(made, _rather(made))
     if paths and all(is_generated(path) for path in paths):
         return Chosen(WORLD)
     if name := catalogue.default():
@@ -36,13 +37,22 @@ def choose_encoder(paths: Sequence[Path], folder: Path | None = None) -> Chosen:
     if catalogue.on_disk(THINGS):
         return Chosen(
             THINGS,
-            f"no default model is chosen. It knows a thousand kinds of things; for people and actions "
+            "it knows a thousand kinds of things; not people, actions or counts. For those, "
             f"`prvr models get {RECOMMENDED.name}`, then `prvr models default {RECOMMENDED.name}`",
         )
     raise EncoderError(
         f"no model for real videos is on this machine; get one with `prvr models get {RECOMMENDED.name}` "
         f"({RECOMMENDED.size_bytes / 1e9:.1f} GB), then `prvr models default {RECOMMENDED.name}`"
     )
+
+
+def _rather(made: str) -> str:
+    """What to say of an index that was made with one model, now that the user wants another."""
+    wanted = catalogue.default()
+    one, other = (catalogue.find(name) if name else None for name in (made, wanted))
+    if not wanted or made in (wanted, WORLD) or (one and other and one.name == other.name):
+        return ""
+    return f"this index was made with it; to make it anew with your default: `prvr index --replace --encoder {wanted}`"
 
 
 def is_generated(path: Path) -> bool:

@@ -133,7 +133,7 @@ def test_what_was_understood_is_said_and_old_results_are_dimmed(visit: Visitor, 
     page = visit(own.url)
     search(page, "a golden moon then a red star within 30s")
     steps = page.get_by_role("list", name="In this order").first.get_by_role("listitem")
-    expect(steps).to_have_text(["1a golden moon", "2a red starwithin 30 s"])
+    expect(steps).to_have_text(["Aa golden moon", "Ba red starwithin 30 s"])
     found = page.locator(".found")
     expect(found).not_to_have_class(re.compile("outdated"))
     box(page).fill("something else")
