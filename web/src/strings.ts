@@ -84,7 +84,7 @@ const en = {
   relatedWhy: "Better than unrelated sentences would score, but other scenes of the same topic come as close.",
   guessWhy: "No better than an unrelated sentence would score.",
   uncalibratedWhy: "Plain scores: labels need at least 30 videos and a search in words.",
-  outOf: (n: string) => `Only ${n} of 100 unrelated sentences would score this high.`,
+  outOf: (n: string) => `Of 100 unrelated sentences, ${n} would score this high.`,
   outOfOwn: (n: string) => `Of 100 sentences on this library’s topics without a match, ${n} would score this high.`,
   lessThanOne: "fewer than 1",
   // no match
@@ -254,8 +254,8 @@ const en = {
   exportGives: (name: string) => `You get ${name}.`,
   exportFilm: (n: number, total: string) =>
     n > 1
-      ? `${n} clips, ${total} in all, cut anew from the originals.`
-      : `A clip of ${total}, cut anew from the original.`,
+      ? `${n} clips, ${total} in all, cut from the originals, encoded again only where needed.`
+      : `A clip of ${total}, cut from the original, encoded again only where needed.`,
   exportReady: (name: string, size: string) => `${name}, ${size}`,
   download: "Download",
   close: "Close",
@@ -521,8 +521,8 @@ const de: Strings = {
   relatedWhy: "Besser als Sätze über etwas anderes, aber andere Szenen desselben Themas kommen ebenso nah.",
   guessWhy: "Nicht besser als ein Satz über etwas anderes.",
   uncalibratedWhy: "Nur Punktwerte: Eine Einstufung braucht mindestens 30 Videos und eine Suche in Worten.",
-  outOf: (n) => `Nur ${n} von 100 Sätzen über anderes kämen so hoch.`,
-  outOfOwn: (n) => `Von 100 Sätzen zu den Themen der Sammlung ohne Treffer kämen ${n} so hoch.`,
+  outOf: (n) => `So hoch kämen von 100 Sätzen über etwas anderes: ${n}.`,
+  outOfOwn: (n) => `So hoch kämen von 100 Sätzen zu den Themen der Sammlung, die auf nichts darin passen: ${n}.`,
   lessThanOne: "weniger als 1",
   nothingTitle: "Kein guter Treffer",
   nothingText: (n) =>
@@ -684,8 +684,8 @@ const de: Strings = {
   exportGives: (name) => `Du bekommst ${name}.`,
   exportFilm: (n, total) =>
     n > 1
-      ? `${n} Clips, zusammen ${total}, neu geschnitten aus den Originalen.`
-      : `Ein Clip von ${total}, neu geschnitten aus dem Original.`,
+      ? `${n} Clips, zusammen ${total}, geschnitten aus den Originalen, neu kodiert nur wo nötig.`
+      : `Ein Clip von ${total}, geschnitten aus dem Original, neu kodiert nur wo nötig.`,
   exportReady: (name, size) => `${name}, ${size}`,
   download: "Herunterladen",
   close: "Schließen",

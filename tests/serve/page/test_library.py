@@ -186,7 +186,7 @@ def test_an_export_says_what_it_gives_and_never_gives_what_was_before(
     page.keyboard.press("e")
     dialog = page.get_by_role("dialog", name="Export")
     expect(dialog.get_by_role("radio").first).to_be_focused()
-    expect(dialog).to_contain_text("A clip of 0:06, cut anew from the original.")
+    expect(dialog).to_contain_text("A clip of 0:06, cut from the original, encoded again only where needed.")
     dialog.get_by_label("Format").select_option("json")
     dialog.get_by_label("The best moment of each").check()
     expect(dialog).to_contain_text(re.compile(r"You get there-is-a-golden-moon.*\.json\."))
