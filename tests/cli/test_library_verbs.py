@@ -326,3 +326,14 @@ def test_every_verb_explains_itself_with_commands_that_work(verb: Parser) -> Non
         assert line in verb.format_help()
     groups = [group for group in verb._action_groups if group._group_actions]
     assert all(len(group._group_actions) <= 12 for group in groups), "a heap of options is not read"
+
+
+def test_an_index_keeps_its_model_and_says_how_to_have_another(
+    run: Run, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("index", "videos", "--index", "idx")
+    assert "prvr index --replace" not in run(*words)[2]
+    monkeypatch.setattr("prvr.search.choosing.catalogue.default", lambda: "siglip2-b16")
+    assert "to make it anew with your default: `prvr index --replace --encoder siglip2-b16`" in run(*words)[2]
+    code, _, err = run("index", "vidoes", "--index", "idx")
+    assert (code, err) == (1, "prvr index: vidoes: no such file; check the path\n"), "no model is loaded for it"

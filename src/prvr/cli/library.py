@@ -317,7 +317,7 @@ def run_search(args: argparse.Namespace) -> int:
         )
     engine = SearchEngine.open(args.index or index_folder(), encoder=args.encoder, device=args.device)
     answers = _answers(engine, args)
-    _say_what_the_model_lacks(engine, args.query, answers)
+    say_what_the_model_lacks(engine, args.query, answers)
     for note in dict.fromkeys(note for query in args.query for note in notes_of(query)):
         say(note)
     for problem in engine.problems:
@@ -350,7 +350,7 @@ def _answers(engine: SearchEngine, args: argparse.Namespace) -> list[tuple[str, 
     return list(zip(args.query, found, strict=True))
 
 
-def _say_what_the_model_lacks(
+def say_what_the_model_lacks(
     engine: SearchEngine, queries: Sequence[str], answers: Sequence[tuple[str, Sequence[SearchHit]]]
 ) -> None:
     """Words that it does not know; else, where nothing says how good the hits are, what it is made for."""

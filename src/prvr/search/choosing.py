@@ -34,15 +34,18 @@ def choose_encoder(paths: Sequence[Path], folder: Path | None = None) -> Chosen:
         return Chosen(WORLD)
     if name := catalogue.default():
         return Chosen(name, "your default model")
-    if catalogue.on_disk(THINGS):
-        return Chosen(
-            THINGS,
-            "it knows a thousand kinds of things; not people, actions or counts. For those, "
-            f"`prvr models get {RECOMMENDED.name}`, then `prvr models default {RECOMMENDED.name}`",
-        )
+    here = [model.name for model in catalogue.known() if catalogue.on_disk(model.name)]
+    better = [name for name in here if name not in (WORLD, THINGS)]
+    choose = f"`prvr models default {(better or [RECOMMENDED.name])[0]}`"
+    if THINGS in here:
+        get = "" if better else f"`prvr models get {RECOMMENDED.name}`, then "
+        known = "it knows a thousand kinds of things; not people, actions or counts. For those, "
+        return Chosen(THINGS, known + get + choose)
+    if better:
+        raise EncoderError(f"no model is chosen for your videos, and {', '.join(better)} can read them: {choose}")
     raise EncoderError(
         f"no model for real videos is on this machine; get one with `prvr models get {RECOMMENDED.name}` "
-        f"({RECOMMENDED.size_bytes / 1e9:.1f} GB), then `prvr models default {RECOMMENDED.name}`"
+        f"({RECOMMENDED.size_bytes / 1e9:.1f} GB), then {choose}"
     )
 
 

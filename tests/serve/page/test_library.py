@@ -230,6 +230,12 @@ def test_the_first_folder_needs_a_model(
     field.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text(str(tmp_path))
     judged(page)
+    button(page, "Settings").click()
+    page.get_by_role("radio", name="Deutsch").check(force=True)
+    page.keyboard.press("Escape")
+    models = page.get_by_role("region", name="Wähle ein Modell").get_by_role("listitem")
+    expect(models.first).to_contain_text("Menschen, Dinge, Handlungen")
+    expect(models.first).to_contain_text(re.compile(r"109 Sprachen · 1,5 GB · Apache"))
 
 
 def test_a_server_of_two_libraries_has_a_switch(visit: Visitor, home: Path, tmp_path: Path) -> None:
