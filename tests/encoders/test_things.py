@@ -142,9 +142,7 @@ def test_recordings_are_found_offline_without_naming_a_model(
     assert "`prvr models get siglip2-b16`" in said
     engine = SearchEngine.open(index)
     say_what_the_model_lacks(engine, ["somebody waves"], [("", engine.search("somebody waves"))])
-    assert capsys.readouterr().err == (
-        "The model things knows a thousand kinds of things; not people, actions or counts (`prvr models` names others)\n"
-    )
+    assert capsys.readouterr().err.startswith("The model things knows a thousand kinds of things; not people, actions")
     asked = {
         "plastic bottles": "bottle-detection.mp4",
         "a car drives on the road": "car-detection.mp4",
