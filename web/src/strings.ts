@@ -836,7 +836,7 @@ const de: Strings = {
   modelOwnHint: "Ein Ordner mit einem CLIP- oder SigLIP-Modell. Er wird kopiert.",
   modelKnows: {
     "siglip2-b16": "Menschen, Dinge, Handlungen, Szenen und Wörter im Bild, gefragt in 109 Sprachen.",
-    "siglip2-so400m": "Dasselbe mit feineren Einzelheiten; ohne GPU langsam.",
+    "siglip2-so400m": "Wie siglip2-b16, mit feineren Einzelheiten; ohne GPU langsam.",
     "clip-b32": "Menschen, Dinge, Handlungen und Szenen; grob, und das schnellste von diesen.",
     "clip-l14": "Menschen, Dinge, Handlungen und Szenen mit feineren Einzelheiten; ohne GPU langsam.",
     things: "Tausend Arten von Dingen; keine Menschen, Handlungen oder Anzahlen.",
