@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from prvr.core.errors import EncoderError
+from prvr.core.errors import ConfigError, EncoderError
 from prvr.data.world import MANIFEST
 from prvr.encoders import catalogue
 from prvr.encoders.catalogue import RECOMMENDED, THINGS, WORLD
@@ -27,8 +27,8 @@ def choose_encoder(paths: Sequence[Path], folder: Path | None = None) -> Chosen:
     That is `world` for the generated world alone; for all others the user's default model, else `things`. Raises
     EncoderError with the one command to run where neither is on this machine. Looks at names of files, not into them.
     """
-    if folder and (known := header_of(folder)):
-        made = known.encoder.source or known.encoder.name
+    if folder and (ours := header_of(folder)):
+        made = ours.encoder.source or ours.encoder.name
         return Chosen(made, _rather(made))
     if paths and all(is_generated(path) for path in paths):
         return Chosen(WORLD)
@@ -51,7 +51,10 @@ def choose_encoder(paths: Sequence[Path], folder: Path | None = None) -> Chosen:
 
 def _rather(made: str) -> str:
     """What to say of an index that was made with one model, now that the user wants another."""
-    wanted = catalogue.default()
+    try:
+        wanted = catalogue.default()
+    except ConfigError:  # it is not needed here; who needs it is told
+        return ""
     one, other = (catalogue.find(name) if name else None for name in (made, wanted))
     if not wanted or made in (wanted, WORLD) or (one and other and one.name == other.name):
         return ""
