@@ -62,7 +62,7 @@ def make_set(size: Size, settings: MSCSettings) -> RetrievalSet:
             sentence=whole.queries.sentence,
         ),
         video_of_query=whole.video_of_query,
-        digest="random",
+        digest="random", content="",
     )
 
 

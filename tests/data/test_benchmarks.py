@@ -31,6 +31,7 @@ RELEASES = [pytest.param(known, one, id=f"{known.name}-{one.split}") for known i
 
 CUT = {"qid": 1, "query": "a  dog", "duration": 100, "vid": "abc_60.0_210.0", "relevant_windows": [[2, 10], [90, 100]]}
 CHARADES = {"qid": 0, "query": "a door", "duration": 30.5, "vid": "AO8RW", "relevant_windows": [[0.0, 6.9]]}
+UNSEEN = {key: value for key, value in CHARADES.items() if key != "relevant_windows"}
 TVR = {"vid_name": "s01", "duration": 61.46, "ts": [0, 3.87], "desc": " a door ", "type": "v", "desc_id": 7}
 ACTIVITYNET = {
     "v_a": {"duration": 9.99, "timestamps": [[0, 10], [8, 2.5]], "sentences": [" A\nman.", "He runs."]},
@@ -132,22 +133,23 @@ def test_queries_from_elsewhere_get_the_next_free_number() -> None:
     ("name", "content", "says"),
     [
         ("charades", lines(CHARADES)[:40], r"a:1: is not JSON .* expected an object with qid, query"),
-        ("charades", lines(CHARADES, [1]), r"a:2: expected an object with qid, query, duration, vid, relevant_windows"),
+        ("charades", lines(CHARADES, [1]), r"a:2: expected an object with qid, query, duration, vid, found"),
         ("charades", lines({"qid": 1}), "a:1: has no 'query'; expected an object with"),
         ("charades", "", "a: holds no query; expected JSON lines"),
         ("charades", "\n \n", "a: holds no query"),
         ("charades", lines(CHARADES, CHARADES), "a:2: query id 0 stands already at a:1; ids must be unique"),
-        ("charades", lines({**CHARADES, "qid": "0"}), "a:1: 'qid' must be a whole number, found '0'"),
-        ("charades", lines({**CHARADES, "qid": True}), "a:1: 'qid' must be a whole number"),
+        ("charades", lines({**CHARADES, "qid": " "}), "a:1: 'qid' must be a whole number or a name, found ' '"),
+        ("charades", lines({**CHARADES, "qid": True}), "a:1: 'qid' must be a whole number or a name, found True"),
+        ("charades", lines(CHARADES, {**UNSEEN, "qid": 1}), "a:2: has no 'relevant_windows'"),
         ("charades", lines({**CHARADES, "query": " "}), "a:1: 'query' must be text that is not empty"),
-        ("charades", lines({**CHARADES, "vid": "a#b"}), "a:1: 'vid' is a video id, without '#' and spaces"),
+        ("charades", lines({**CHARADES, "vid": "a\nb"}), "a:1: 'vid' is a video id, one line without spaces around it"),
         ("charades", lines({**CHARADES, "duration": 0}), "a:1: 'duration' must be a number of seconds above 0"),
         ("charades", lines({**CHARADES, "duration": float("nan")}), "'duration' must be a number of seconds above 0"),
         ("charades", lines({**CHARADES, "relevant_windows": 3}), "a:1: 'relevant_windows' must be a list"),
         ("charades", lines({**CHARADES, "relevant_windows": [[1]]}), r"a:1: a moment is \[start, end\] in seconds"),
         (
             "charades",
-            lines({**CHARADES, "relevant_windows": [[2, 31]]}),
+            lines({**CHARADES, "relevant_windows": [[31, 32]]}),
             r"<= 30.5 \(the video's length\)",
         ),
         ("charades", lines({**CHARADES, "relevant_windows": [[3, 2]]}), r"found \[3, 2\]"),
@@ -180,6 +182,12 @@ def test_queries_from_elsewhere_get_the_next_free_number() -> None:
             '{"v_a": {"duration": 3, "timestamps": [[0, 3]], "sentences": ["x"], "fps": 2}}',
             "unknown field 'fps'",
         ),
+        (
+            "charades_sta",
+            "AB1CD 0.0 6.9##a door.\nAB1CD 0.0 -1##b",
+            "a:2: expected '<video> <start> <end>##<sentence>'",
+        ),
+        ("charades_sta", " ", "a: holds no query"),
         ("captions", "v#0 a man\nv#1", r"a:2: expected '<video id>#<n> <sentence>', found 'v#1'"),
         ("captions", "v a man", r"a:1: expected"),
         ("captions", "#1 a man", r"a:1: expected"),
@@ -233,8 +241,66 @@ def test_captions_know_the_first_space_and_the_first_hash() -> None:
     ]
     foreign = [Query(query_id=name, video_id="b", text="t\nu") for name in ("q 1", "b#enc#0", "w#2")]
     assert captions.render(foreign) == "b#enc#1 t u\nb#enc#0 t u\nb#enc#2 t u\n"
-    with pytest.raises(DataError, match="video id 'a b' cannot stand in a caption file"):
-        captions.render([Query(query_id="q", video_id="a b", text="t")])
+    with pytest.raises(DataError, match="video id 'a#enc#7 b' cannot stand in a caption file"):
+        captions.render([Query(query_id="q", video_id="a#enc#7 b", text="t")])
+
+
+def test_videos_may_be_called_by_their_titles() -> None:
+    text = "My film #2 (final)#enc#0 a man\nvid#1#enc#3 says #4 and goes\nb#4 x\n"
+    queries = captions.parse(text, where="a")
+    assert [(query.query_id, query.video_id, query.text) for query in queries] == [
+        ("My film #2 (final)#enc#0", "My film #2 (final)", "a man"),
+        ("vid#1#enc#3", "vid#1", "says #4 and goes"),
+        ("b#4", "b", "x"),
+    ]
+    assert captions.render(queries) == text
+    foreign = Query(query_id="vid#1#0", video_id="vid#1", text="t")  # would be read as one of the video `vid`
+    assert captions.render([foreign]) == "vid#1#enc#0 t\n"
+    (query,) = charades.parse(lines({**CHARADES, "vid": "My film #2"}), where="a")
+    assert (query.query_id, query.video_id) == ("My film #2#0", "My film #2")
+
+
+def test_a_moment_that_ends_after_its_video_is_clipped_and_written_as_it_was() -> None:
+    row = {**CHARADES, "relevant_windows": [[24.3, 31.4], [1, 2]]}
+    (query,) = charades.parse(lines(row), where="train")
+    assert query.windows == ((24.3, 30.5), (1.0, 2.0))
+    assert json.loads(charades.render([query])) == row
+    changed = replace(query, windows=((2.0, 3.0),))
+    assert json.loads(charades.render([changed])) == {**row, "relevant_windows": [[2.0, 3.0]]}
+
+
+def test_queries_may_have_names_and_no_moments() -> None:
+    named = {**CHARADES, "qid": "s1-d2_0", "vid": "s1-d2"}
+    (query,) = charades.parse(lines(named), where="train")
+    assert (query.query_id, query.windows) == ("s1-d2#s1-d2_0", ((0.0, 6.9),))
+    assert json.loads(charades.render([query])) == named
+    unseen = {**UNSEEN, "qid": 3158, "duration": 150, "vid": "abcdefghijk_360.0_510.0"}
+    (query,) = qvhighlights.parse(lines(unseen), where="test")
+    assert (query.query_id, query.video_id, query.windows) == ("abcdefghijk#3158", "abcdefghijk", ())
+    assert json.loads(qvhighlights.render([query])) == unseen
+
+
+def test_charades_as_its_authors_write_it(tmp_path: Path) -> None:
+    text = "AB1CD 0 6.9##a person puts a plate.\nXY9ZZ 3.1 2##person sits down.\nAB1CD 24.3 31.4##person closes it.\n"
+    for split in ("train", "test"):
+        (tmp_path / f"charades_sta_{split}.txt").write_text(text)
+    found = open_annotations(tmp_path)
+    assert (found.benchmark, found.splits) == (benchmark("charades"), ("train", "val", "test"))
+    queries = found.queries("test")
+    assert [(query.query_id, query.text, query.windows, query.duration_s) for query in queries] == [
+        ("AB1CD#0", "a person puts a plate.", ((0.0, 6.9),), None),
+        ("XY9ZZ#1", "person sits down.", ((2.0, 3.1),), None),
+        ("AB1CD#2", "person closes it.", ((24.3, 31.4),), None),
+    ]
+    assert form_of(tmp_path / "charades_sta_test.txt").render(queries) == text
+    (tmp_path / "charades_test_release.jsonl").write_text(lines(CHARADES))
+    assert open_annotations(tmp_path).queries("test")[0].duration_s == 30.5, "the form that says more comes first"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_id(tmp_path: Path) -> None:
+    for name, text in (("a.txt", "v#0 a man\n"), ("b.jsonl", lines(CHARADES)), ("c.json", json.dumps(ACTIVITYNET))):
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")
+        assert form_of(tmp_path / name).read(tmp_path / name)[0].video_id in ("v", "AO8RW", "v_a")
 
 
 def test_a_benchmark_is_found_by_name() -> None:

@@ -47,14 +47,15 @@ def test_a_whole_folder_is_whole(root: Path) -> None:
     found = {line.name: line.found for line in checked.checks}
     assert list(found) == [
         "annotations of train", "annotations of val, test", "video pack", "text pack", "videos of train",
-        "queries of train", "videos of val, test", "queries of val, test", "video sample", "text sample", "durations",
+        "queries of train", "videos of val, test", "queries of val, test", "video features", "text features",
+        "durations",
     ]  # fmt: skip
     assert found["annotations of train"].startswith("3 videos, 6 queries in ")
     assert "published are 2,214 and 7,218" in found["annotations of train"]
     assert "5 keys, 2816 wide, float32" in found["video pack"]
     assert "as published (SlowFast and CLIP (MSC))" in found["text pack"]
     assert found["queries of val, test"] == "all 4 have features"
-    assert found["video sample"].startswith("5 read: 75 to 75 rows, 2816 wide, rows of length ")
+    assert found["video features"].startswith("5 read: 75 to 75 rows, 2816 wide, rows of length ")
     assert found["durations"] == "a row every 2 s in the middle of 5 videos, 2 to 2 s"
 
 
@@ -109,11 +110,15 @@ SPOILED = (
         "queries of train",
         "6 of 6 have no features in .*: aa#0, aa#1, bb#10, …",
     ),
-    (video_pack(bb=spoiled(np.nan)), "video sample", "1 of 5 looked at hold NaN or infinity: bb"),
-    (video_pack(ee=spoiled(np.inf)), "video sample", "1 of 5 looked at hold NaN or infinity: ee"),
-    (video_pack(cc=torch.zeros(0, 2816)), "video sample", "'cc' has no frames"),
-    (text_pack({"aa#0": torch.zeros(0, 512)}), "text sample", "hold no rows: aa#0"),
-    (video_pack(**all_videos(torch.zeros(75, 2816))), "video sample", "all of them are zero"),
+    (video_pack(bb=spoiled(np.nan)), "video features", "4 read: .*; 1 hold NaN or infinity: bb$"),
+    (video_pack(ee=spoiled(np.inf)), "video features", "1 hold NaN or infinity: ee$"),
+    (video_pack(cc=torch.zeros(0, 2816)), "video features", "4 read: .*; 1 hold no rows: cc$"),
+    (text_pack({"aa#0": torch.zeros(0, 512)}), "text features", "none can be read; 1 hold no rows: aa#0$"),
+    (
+        video_pack(**all_videos(torch.zeros(75, 2816))),
+        "video features",
+        "none can be read; 5 are zero throughout: aa, bb, cc, dd, ee$",
+    ),
     (video_pack(aa=torch.randn(4, 2816), bb=torch.randn(2, 2816)), "durations", "2 lie far off, such as aa"),
     (lambda root: (root / "highlight_val_release.jsonl").write_text("{"), "annotations of val, test", "is not JSON"),
 )
@@ -148,7 +153,7 @@ def test_our_own_layout(tmp_path: Path) -> None:
     store_with(tmp_path / "features", {v: some_features() for v in "abc"})
     checked = check(tmp_path)
     assert checked.ok
-    assert {line.name for line in checked.checks} >= {"feature store", "videos of train", "video sample"}
+    assert {line.name for line in checked.checks} >= {"feature store", "videos of train", "video features"}
     store_with(tmp_path / "features", {}).remove("c")
     assert "1 of 1 have no features" in wrong(tmp_path)["videos of val"].found
     assert "prvr extract PATH --out" in wrong(tmp_path)["videos of val"].fix

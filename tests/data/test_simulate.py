@@ -18,7 +18,7 @@ from prvr.data.check import check
 from prvr.data.simulate import Scene, SimulateConfig, TextEncoder, hashed_words, simulate, simulate_video
 from prvr.data.simulate.frames import covered
 from prvr.data.simulate.texts import show, words_of
-from prvr.features.packs import PackFolder, open_packs
+from prvr.features.packs import PackFolder, open_packs, read_words
 
 SMALL = SimulateConfig(video_width=48, text_width=32, distractors=50)
 PLAIN = replace(SMALL, legibility=1.0, style=0.0, drift=0.0, noise=0.0)
@@ -71,7 +71,7 @@ def test_a_pack_of_the_published_layout_is_read_back(tmp_path: Path) -> None:
     video = packs.read_video("v_street", duration_s=100.0)
     assert video.features.shape == (50, 48)  # one every 2 s
     assert packs.read_video("v_street").times[1] == 2.0
-    words = packs.read_words("v_kitchen#0")
+    words = read_words(packs.text, "v_kitchen#0")
     assert words.shape == (6, 32)  # five words and the sentence
     assert check(out).ok
     assert check(out).checks[2].name == "simulated"
@@ -94,7 +94,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_else_is_in_the_file(tmp_pat
     other = made(tmp_path / "e", replace(SMALL, seed=1))
     for packs in (again, turned, alone):
         assert torch.equal(packs.read_video("v_street").features, first.read_video("v_street").features)
-        assert torch.equal(packs.read_words("v_street#1"), first.read_words("v_street#1"))
+        assert torch.equal(read_words(packs.text, "v_street#1"), read_words(first.text, "v_street#1"))
     assert first.spec == again.spec
     assert not torch.allclose(other.read_video("v_street").features, first.read_video("v_street").features, atol=0.1)
 
@@ -175,7 +175,7 @@ def test_any_sentence_encoder_can_be_brought(tmp_path: Path) -> None:
     simulate(given, tmp_path / "out", config=SimulateConfig(video_width=8, distractors=5), encoder=encoder)
     packs = open_packs(tmp_path / "out")
     assert packs is not None
-    assert packs.read_words("v_stage#0").tolist() == [[35.0] * 4, [35.0] * 4, [36.0] * 4]  # the sentence comes last
+    assert read_words(packs.text, "v_stage#0").tolist() == [[35.0] * 4, [35.0] * 4, [36.0] * 4]  # sentence last
     ended = TextEncoder(
         name="[EOS]", width=4, encode=lambda texts: encode(texts)._replace(sentence=encode(texts)[0][:, 1])
     )
@@ -244,7 +244,7 @@ def test_the_frames_of_a_window_are_the_nearest_to_its_sentence(tmp_path: Path) 
     built = Scene.build(knobs, torch.zeros(0, 256), video_width=512)
     frames = packs.read_video("v_street").features
     for i in range(3):
-        sims = frames @ (packs.read_words(f"v_street#{i}")[-1] @ built.to_video)
+        sims = frames @ (read_words(packs.text, f"v_street#{i}")[-1] @ built.to_video)
         inside = torch.zeros(50, dtype=torch.bool)
         inside[10 * i : 10 * i + 10] = True
         assert sims[inside].min() > sims[~inside].max()

@@ -79,6 +79,7 @@ def split() -> RetrievalSet:
         queries=QueryTable(words=torch.zeros(Q, E), start=torch.arange(Q + 1), sentence=sentence),
         video_of_query=video,
         digest="0f0f",
+        content="0f0f",
     )
 
 

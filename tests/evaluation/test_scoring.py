@@ -235,6 +235,7 @@ def test_moments_lie_where_the_model_says_that_its_tokens_do() -> None:
         queries=table,
         video_of_query=torch.zeros(3, dtype=torch.int64),
         digest="",
+        content="",
     )
     found = measure(Halves(), split, split="by hand", device="cpu").moments
     assert found is not None

@@ -89,6 +89,18 @@ def test_a_second_run_does_only_what_is_missing_or_changed(library: Path, tmp_pa
     torch.testing.assert_close(third.store.read("a.mp4").features[0], torch.tensor([0.0, 1, 0]), atol=0.05, rtol=0)
 
 
+def test_an_encoder_that_makes_no_numbers_names_the_video(library: Path, tmp_path: Path) -> None:
+    class Broken(ColourEncoder):
+        def encode_images(self, images: torch.Tensor) -> torch.Tensor:
+            made = super().encode_images(images)
+            return made / (made[:, :1] < 0.5)  # what is red becomes infinite
+
+    found = extract([library], Broken(), tmp_path / "out")
+    assert {Path(path).name for path in found.failed} == {"a.mp4", "bad.mp4"}
+    assert "a.mp4: the encoder made NaN or infinity of it" in found.failed[str(library / "a.mp4")]
+    assert list(found.made) == ["deep/b.mp4"]
+
+
 def test_number_of_workers_changes_nothing(library: Path, tmp_path: Path) -> None:
     for workers in (1, 3):
         extract([library], ColourEncoder(), tmp_path / str(workers), workers=workers, rate=2.5)

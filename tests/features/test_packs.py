@@ -19,7 +19,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from prvr.core.errors import FeatureError
-from prvr.features.packs import BigFilePack, Hdf5Pack, NpzPack, open_pack, open_packs, packs_at, write_hdf5
+from prvr.core.types import Query
+from prvr.features.packs import (
+    BigFilePack,
+    Hdf5Pack,
+    NpzPack,
+    match,
+    open_pack,
+    open_packs,
+    packs_at,
+    read_words,
+    write_hdf5,
+)
 from prvr.features.packs.bigfile import parse_dict
 from tests.fresh import Fresh
 
@@ -34,6 +45,10 @@ def bigfile(folder: Path, frames: dict[str, list[str]], rows: dict[str, list[flo
     (folder / "feature.bin").write_bytes(b"".join(struct.pack("<f", value) for row in rows.values() for value in row))
     (folder / "video2frames.txt").write_text(repr(frames))
     return folder
+
+
+def query(query_id: str, text: str = "", **source: object) -> Query:
+    return Query(query_id=query_id, video_id=query_id.partition("#")[0], text=text, source=source or None)
 
 
 def msc(root: Path, videos: dict[str, Tensor], texts: dict[str, Tensor], *, name: str = "activitynet_clip_L14") -> Path:
@@ -205,7 +220,7 @@ def test_npz_folders_stand_side_by_side_cut_to_the_shorter(tmp_path: Path) -> No
     packs = open_packs(tmp_path)
     assert packs is not None
     assert (packs.video.name, packs.spec.video_width) == ("slowfast_features+clip_features", 3)
-    assert packs.read_words("abc#7").tolist() == [[1, 2], [3, 4]]
+    assert read_words(packs.text, match(packs.text, [query("abc#7")]).of["abc#7"]).tolist() == [[1, 2], [3, 4]]
     for content in (b"PK\x03\x04 cut off", b"\x93NUMPY\x01\x00", b"", _bare_array()):
         (clip / "v.npz").write_bytes(content)
         with pytest.raises(FeatureError, match="not a whole npz"):
@@ -230,11 +245,11 @@ def test_ids_with_and_without_their_quirks(tmp_path: Path) -> None:
     assert packs is not None
     assert packs.video_keys("v_x") == ["x"]  # ActivityNet's packs leave the v_ out
     assert packs.video_keys("y") == ["v_y"]
-    assert packs.query_key("v_x#0") == packs.query_key("x#enc#0") == "v_x#enc#0"
-    assert packs.query_key("y#enc#1") == "y#1"
-    assert packs.read_words("y#enc#1").tolist() == [[1, 1]]
-    assert packs.missing_videos(["v_x", "z", "y"]) == ["z"]
-    assert packs.missing_queries(["v_x#enc#2", "v_x#enc#0"]) == ["v_x#enc#2"]
+    found = match(packs.text, map(query, ("v_x#0", "x#enc#0", "y#enc#1", "v_x#enc#2")))
+    assert found.of == {"v_x#0": "v_x#enc#0", "x#enc#0": "v_x#enc#0", "y#enc#1": "y#1"}
+    assert found.missing == ["v_x#enc#2"]
+    assert read_words(packs.text, "y#1").tolist() == [[1, 1]]
+    assert packs.video_keys("z") == []
     with pytest.raises(FeatureError, match=r"FeatureData.*no key 'z' among its 2"):
         packs.read_video("z")
 
@@ -256,7 +271,7 @@ def test_cuts_of_one_video_lie_end_to_end_in_order_of_start(tmp_path: Path) -> N
     assert (video.times.tolist(), video.duration_s) == ([0, 2, 4, 6, 8], 10)  # a feature every 2 s
     assert packs.read_video("a_b", duration_s=20).times.tolist() == [0, 4, 8, 12, 16]
     assert packs.read_video("a_b_60.0_210.0").duration_s == 2  # asked for by its own key: no quirk
-    assert not packs.has_video("a")
+    assert packs.video_keys("a") == []
 
 
 def test_the_bundle_of_ms_sl_is_two_pairs(tmp_path: Path) -> None:

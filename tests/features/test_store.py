@@ -55,6 +55,17 @@ def test_encoders_are_never_mixed(tmp_path: Path) -> None:
         FeatureStore.create(tmp_path / "typed", header(revision="2" * 12))
 
 
+def test_features_that_are_no_numbers_name_their_video(tmp_path: Path) -> None:
+    video = some_features(3)
+    video.features[1, 2] = torch.nan
+    store = store_with(tmp_path, {"a.mp4": video, "b.mp4": some_features()})
+    with pytest.raises(
+        FeatureError, match=r"video 'a.mp4' holds NaN or infinity in 1 of 3 rows \(first: row 1\); delete th"
+    ):
+        store.read("a.mp4")
+    assert len(store.read("b.mp4").features) == 5
+
+
 def test_a_wrong_width_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FeatureError, match=r"a.mp4: features are \(2, 4\), but encoder 'colour' makes \(T, 3\)"):
         store_with(tmp_path, {"a.mp4": VideoFeatures(torch.zeros(2, 4), torch.zeros(2), 1.0)})

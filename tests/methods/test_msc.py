@@ -10,10 +10,12 @@ from torch import Tensor
 
 from prvr.core.errors import CheckpointError, ConfigError
 from prvr.core.types import QueryBatch, RetrievalModel
-from prvr.methods.msc.loss import MSCSeen
+from prvr.methods.msc.loss import LossConfig, MSCSeen, MSCSettings, objective
 from prvr.methods.msc.network import MSC, MSCConfig
 from prvr.methods.msc.official import OFFICIAL, official_names, undecayed
+from prvr.methods.msc.prepare import PrepareConfig
 from prvr.methods.official import stack_depth
+from prvr.parts.towers import cut_sentence
 from tests.methods.family import padded
 from tests.methods.make import SMALL, batch, network, query_batch, seen, video_batch
 from tests.parts.slow import LoopMixture
@@ -166,6 +168,26 @@ def test_long_queries_are_cut_and_long_videos_refused() -> None:
     torch.testing.assert_close(model.encode_queries(long), model.encode_queries(cut))
     with pytest.raises(ConfigError, match=r"13 frames, but model.frames=12"):
         model.encode_videos(video_batch(config=replace(SMALL, frames=13)))
+
+
+def test_the_teacher_of_a_long_query_is_the_last_word_that_is_read() -> None:
+    model, given = network(), replace(batch(), queries=query_batch(words=9))
+    cut = QueryBatch(
+        words=given.queries.words[:, :7],
+        valid=given.queries.valid[:, :7],
+        sentence=torch.where(
+            given.queries.valid[:, 7:8], given.queries.words[:, 6], given.queries.sentence
+        ),  # of longer ones the seventh word, as the authors' code has it
+    )
+    assert (cut.sentence != given.queries.sentence).any(1).sum() == 2
+    settings = MSCSettings(model=SMALL, prepare=PrepareConfig(), loss=LossConfig(cbva=0.0))
+    learn = objective(settings)
+    of_long = learn(model.embed(given), given, 0).terms
+    of_cut = learn(model.embed(replace(given, queries=cut)), replace(given, queries=cut), 0).terms
+    for name in ("tcpl_distance", "tcpl_angle"):
+        torch.testing.assert_close(of_long[name], of_cut[name])
+    own = replace(given.queries, sentence=F.normalize(torch.randn_like(given.queries.sentence), dim=1))
+    assert torch.equal(cut_sentence(own, 7), own.sentence), "a vector of the whole query is no word, and stays"
 
 
 def test_dropout_is_for_training_and_follows_the_seed() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from prvr.core.types import VideoFeatures
 from prvr.core.vectors import unit_rows
 from prvr.methods.msc.merging import LevelRule, connected_share, direct_share, merge_ladder, segment_clips
 from prvr.methods.msc.prepare import MSCVideos, PrepareConfig, prepare_videos
-from prvr.parts.sampling import average_positions
+from prvr.parts.sampling import average_positions, position_edges
 from prvr.parts.videos import cat_videos
 from tests.parts.make import video_features
 
@@ -34,6 +35,27 @@ def test_shapes_and_invariants(num_frames: int, clips: Any) -> None:
     assert batch.segment.shape == (1, 6)
     assert batch.frame_spans.shape == (1, 16, 2)
     assert batch.frame_spans.max() <= num_frames
+
+
+def test_half_precision_is_that_of_the_published_packs() -> None:
+    """Means, dot products and merged tokens are rounded to float16, as torch rounds them; what follows is not."""
+    half = replace(SMALL, precision="fp16")
+    torch.manual_seed(3)
+    videos = [(10 + 0.2 * torch.randn(40, 64)).half() for _ in range(20)]  # much alike, so that roundings decide
+    differ = 0
+    for x in videos:
+        batch, full = (prepared(video_features(x.float()), config) for config in (half, SMALL))
+        edges = position_edges(len(x), 16).tolist()
+        means = torch.stack([x[a:b].mean(0) if a < b else x[a] for a, b in pairwise(edges)])  # torch's own, in float16
+        assert torch.equal(batch.frames[0], unit_rows(means).float())
+        want = merge_ladder(means[None], SMALL.schedule)
+        assert torch.equal(batch.slot, want.slot)
+        assert torch.equal(batch.clips, unit_rows(want.tokens).float())
+        assert {batch.frames.dtype, batch.clips.dtype, batch.clip_size.dtype} == {torch.float32}
+        differ += not torch.equal(batch.slot, full.slot)
+    assert differ
+    with pytest.raises(ConfigError, match=r"prepare\.precision"):
+        replace(SMALL, precision="fp8")  # type: ignore[arg-type]
 
 
 def test_a_still_video_is_one_that_is_wholly_alike() -> None:

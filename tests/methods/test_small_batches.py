@@ -69,6 +69,7 @@ def split(recipe: Recipe, frames: Sequence[int], words: Sequence[int], video_of_
         queries=query_table(texts),
         video_of_query=torch.tensor(video_of_query),
         digest="made up",
+        content="",
     )
 
 

@@ -101,6 +101,12 @@ def test_dropout_keeps_its_rate_and_its_mean(rate: float) -> None:
     assert columns.sub(kept).abs().max() < 0.006
 
 
+@pytest.mark.parametrize(("rate", "applied"), [(0.31, 79), (0.25, 64), (0.999, 255)])
+def test_a_rate_is_applied_in_steps_of_a_byte_and_says_so(rate: float, applied: int) -> None:
+    assert repr(Dropout(rate)) == f"Dropout(rate={rate}, applied as {applied / 256:.6g})"
+    assert keep_scale(rate) == 256 / (256 - applied)
+
+
 def test_dropout_follows_the_seed_and_the_mode() -> None:
     layer, x = Dropout(0.4), torch.randn(50)
     torch.manual_seed(3)

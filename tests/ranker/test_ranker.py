@@ -21,7 +21,8 @@ from prvr.core.weights import WEIGHTS, load_weights, save_weights
 from prvr.methods.msc import runs as msc_runs
 from prvr.methods.msc.network import METHOD
 from prvr.ranker.names import TRUST, find_method, trusting
-from prvr.ranker.ranker import CONFIG, Ranker, open_run
+from prvr.ranker.ranker import CONFIG, Ranker, open_run, read_about
+from prvr.runs.train import note
 from tests.ranker.make import SAID, change, config_of, make_old, scores, write_run
 
 METHODS = ("amdnet", "arl_style", "bgmnet", "dldkd", "gmmformer", "gmmformer_v2", "msc", "mssl", "protoprvr_style")
@@ -54,6 +55,18 @@ def test_a_folder_ranks_as_what_was_saved_in_it(method: str, tmp_path: Path) -> 
     assert (found.title, found.recipe, found.settings) == (before.title, before.recipe, before.settings)
     assert (found.features, found.selected_on, found.selected_by) == (before.features, "val", "abc")
     assert (before.fingerprint, len(found.fingerprint)) == ("", len(fingerprint({})))
+
+
+def test_a_name_and_notes_are_no_part_of_what_a_run_is(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    before = open_run(tmp_path)
+    note(tmp_path, name="ours, λ = 15", notes="first")
+    note(tmp_path, name=None, notes="second")
+    named = open_run(tmp_path)
+    assert (named.title, named.fingerprint) == ("ours, λ = 15", before.fingerprint)
+    assert read_about(tmp_path) == {"name": "ours, λ = 15", "notes": "second"}
+    (tmp_path / "about.json").write_text("{")
+    assert open_run(tmp_path).title == before.title
 
 
 @pytest.mark.parametrize("method", METHODS)

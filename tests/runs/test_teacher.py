@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from prvr.cli import main
-from prvr.core.errors import ConfigError, DataError
+from prvr.core.errors import ConfigError, DataError, FeatureError
 from prvr.core.vectors import unit_rows
 from prvr.core.weights import load_weights
 from prvr.data.folder import DataFolder
@@ -151,7 +151,7 @@ def test_what_is_missing_is_named_with_the_way_to_get_it(pack: Path, teacher: Pa
         recipe.trainable(recipe.settings, DataFolder(pack, teacher=text).spec)
     other = tmp_path / "text.h5"
     write_hdf5(other, [("nobody", torch.randn(1, WIDTH))])
-    with pytest.raises(DataError, match=r"has no text features of 30 of 30 queries \(first: "):
+    with pytest.raises(FeatureError, match=r"has no text features of 30 of 30 queries \(first: "):
         _ = Splits(recipe, DataFolder(pack, teacher=other)).train
 
 

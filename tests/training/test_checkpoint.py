@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prvr.core.errors import CheckpointError
-from prvr.core.weights import load_weights, put_weights, read_metadata, save_weights
+from prvr.core.weights import load_weights, put_weights, read_metadata, save_weights, tensor_bytes
 from prvr.parts.bert_adam import BertAdam
 from prvr.training.checkpoint import load_state, read_notes, restore, save_state
 from tests.fresh import Fresh
@@ -49,6 +49,18 @@ def test_weights_and_metadata_come_back(tmp_path: Path) -> None:
     other = Tied()
     put_weights(other, weights, where="m")
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_the_same_makes_the_same_bytes() -> None:
+    """safetensors itself writes the texts of its header in another order each time."""
+    tensors = {"b": torch.arange(3), "a": torch.ones(2, 2), "ü": torch.zeros(0)}
+    texts = {name: name * 3 for name in ("recipe", "epoch", "settings", "Ü", "features", "notes")}
+    made = {tensor_bytes(dict(tensors), dict(reversed(texts.items()))) for _ in range(8)} | {
+        tensor_bytes(tensors, texts)
+    }
+    (content,) = made
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in load(content).items())
+    assert int.from_bytes(content[:8], "little") % 8 == 0
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

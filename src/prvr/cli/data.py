@@ -49,7 +49,7 @@ def _add_making(inner: argparse._SubParsersAction[Parser]) -> None:
     convert.add_argument(
         "--to",
         default="jsonl",
-        choices=["jsonl", "captions", "qvhighlights", "tvr", "activitynet", "charades"],
+        choices=["jsonl", "captions", "qvhighlights", "tvr", "activitynet", "charades", "charades_sta"],
         help="the form to write (default: %(default)s)",
     )
     convert.set_defaults(run=run_convert)
@@ -127,7 +127,8 @@ def run_check(args: argparse.Namespace) -> int:
     """What is there and what is missing."""
     from prvr.data.check import check
 
-    found = check(args.folder)
+    with count_bar("Reading") as on_progress:
+        found = check(args.folder, on_progress=on_progress)
     if args.json:
         emit([one._asdict() for one in found.checks])
     else:

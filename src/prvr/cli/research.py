@@ -34,6 +34,8 @@ def _add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
     train.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE)")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
     train.add_argument("--seed", type=int, help="short for --set train.seed=SEED")
+    train.add_argument("--name", help="how tables call the run (default: the recipe's title); may be changed later")
+    train.add_argument("--notes", help="what you want to remember of it, kept in about.json of its folder")
     _protocol(train)
     train.add_argument("--json", action="store_true", help="print the result as JSON")
     device_option(train)
@@ -183,7 +185,7 @@ def run_train(args: argparse.Namespace) -> int:
     """Train a recipe."""
     from prvr.data.folder import DataFolder
     from prvr.methods.recipe import load_recipe
-    from prvr.runs.train import train_run
+    from prvr.runs.train import note, train_run
     from prvr.training.distributed import is_first
 
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]
@@ -193,6 +195,8 @@ def run_train(args: argparse.Namespace) -> int:
     speaks = is_first()  # one of the processes that torchrun starts
     if speaks:
         _say_simulated(data)
+        _say_rounded(recipe.settings.model)
+        note(out, name=args.name, notes=args.notes)
     with training_bar(recipe.title) if speaks else nullcontext() as on_progress:
         result = train_run(
             recipe, data, out, clean=args.protocol == "clean", device=args.device, on_progress=on_progress
@@ -205,6 +209,18 @@ def run_train(args: argparse.Namespace) -> int:
         print(f"{out}  best SumR {result.best:.1f} at epoch {result.best_epoch} of {result.epochs} (validation)")
     say(f"Next: prvr evaluate {out} --data {args.data}")
     return DONE
+
+
+def _say_rounded(model: object) -> None:
+    """Random bytes know multiples of 1/256: a rate that is none of them is applied as the nearest."""
+    from prvr.kernels.dropout import applied_rate
+
+    rates = {name: rate for name, rate in vars(model).items() if "dropout" in name and isinstance(rate, float)}
+    rounded = [
+        f"{name} {rate:g} as {applied_rate(rate):.4g}" for name, rate in rates.items() if applied_rate(rate) != rate
+    ]
+    if rounded:
+        say(f"Dropout is applied in steps of 1/256: {', '.join(rounded)}")
 
 
 def _folder_of(target: str) -> Path:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -51,10 +52,25 @@ def put_weights(model: nn.Module, weights: Mapping[str, Tensor], *, where: str) 
     model.load_state_dict(dict(weights))
 
 
+def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file of tensors and texts; the same ones make the same bytes.
+
+    safetensors writes its texts in an order that differs from call to call. Places of tensors count from the end of the
+    header, so that it can be written again, in order.
+    """
+    content = save(dict(tensors), dict(metadata))
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight
+    return len(text).to_bytes(8, "little") + text + content[start:]
+
+
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], kind: str) -> None:
     """Tensors and texts -> one file of some `kind`, which it says. Raises CheckpointError when it cannot be written."""
     # Copies, since safetensors refuses tensors that share memory (tied weights).
-    content = save({name: _plain(tensor) for name, tensor in tensors.items()}, {**metadata, _MARK: kind})
+    content = tensor_bytes({name: _plain(tensor) for name, tensor in tensors.items()}, {**metadata, _MARK: kind})
     try:
         write_whole(path, content)
     except OSError as error:

@@ -60,7 +60,7 @@ def render_queries(queries: Iterable[Query]) -> str:
 def read_text(path: Path, *, expected: str) -> str:
     """What an annotation file says. Raises DataError with what was expected when it cannot be read as text."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as annotations ({error}); expected {expected}") from error
 

@@ -12,6 +12,7 @@ from prvr.core.errors import DataError
 from prvr.core.files import write_whole
 from prvr.core.types import Query
 from prvr.data.annotations import group_by_video
+from prvr.data.benchmarks import charades, charades_text
 from prvr.data.benchmarks.catalogue import BENCHMARKS
 from prvr.data.benchmarks.forms import CAPTIONS, JSONL, AnnotationForm, form, form_of
 from prvr.data.benchmarks.opening import Annotations, open_annotations
@@ -71,7 +72,8 @@ def convert(source: Path, target: Path, *, to: str) -> Converted:
 
 def _targets(annotations: Annotations, target: Path, wanted: AnnotationForm) -> dict[Path, str]:
     """File to write -> the split that goes into it."""
-    known = next((one for one in BENCHMARKS if one.name == wanted.name), None)
+    as_text = wanted.name == charades_text.NAME
+    known = next((one for one in BENCHMARKS if one.name == (charades.NAME if as_text else wanted.name)), None)
     if known is None:
         collection = annotations.benchmark.collection if annotations.benchmark else annotations.root.resolve().name
         name = {JSONL.name: "annotations/{split}.jsonl", CAPTIONS.name: f"TextData/{collection}{{split}}.caption.txt"}
@@ -82,7 +84,8 @@ def _targets(annotations: Annotations, target: Path, wanted: AnnotationForm) -> 
             f"{annotations.root}: has a val and a test split, and {known.title} has one evaluated split; "
             "convert one file at a time"
         )
-    return {target / release.file: split for split in annotations.splits if (release := known.release(split))}
+    releases = {split: release for split in annotations.splits if (release := known.release(split))}
+    return {target / (one.text_file if as_text else one.file): split for split, one in releases.items()}
 
 
 def _rendered(queries: Sequence[Query], wanted: AnnotationForm, source: Path) -> tuple[str, list[Query]]:

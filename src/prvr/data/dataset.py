@@ -29,7 +29,8 @@ class RetrievalSet:
     videos: Videos
     queries: QueryTable
     video_of_query: Tensor  # (Q,) int64
-    digest: str  # of the queries and the features; the same data, the same digest
+    digest: str  # of the queries and what features they have: one split under two names has one
+    content: str  # the same, and of what the features hold: the same data, the same content
     teacher: Teacher | None = None  # of all videos and queries, where training has one
 
     @classmethod
@@ -49,7 +50,9 @@ class RetrievalSet:
             )
         videos, stamp = list(groups), source.stamp(list(groups))
         of_videos = fingerprint([prepared.key, videos, stamp], length=24)
-        of_queries = fingerprint([[item.query_id, item.text] for item in items] + [[source.spec.revision]], length=24)
+        said = [[item.query_id, item.text] for item in items]
+        of_queries = fingerprint([*said, [source.text_stamp(items)]], length=24)
+        revision = source.spec.revision
         position = {video_id: v for v, video_id in enumerate(groups)}
         return cls(
             name=name,
@@ -58,7 +61,8 @@ class RetrievalSet:
             videos=prepared_videos(cache / f"videos-{of_videos}", videos, source.read, prepared),
             queries=prepared_queries(cache / f"queries-{of_queries}", lambda: source.texts(items)),
             video_of_query=torch.tensor([position[item.video_id] for item in items]),
-            digest=fingerprint([of_queries, videos, source.spec.revision]),
+            digest=fingerprint([fingerprint([*said, [revision]], length=24), videos, revision]),
+            content=fingerprint([said, videos, source.content]),
         )
 
     def __len__(self) -> int:

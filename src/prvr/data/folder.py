@@ -9,11 +9,12 @@ DIR/prepared/                                         made by `prvr`, may be del
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from prvr.core.config import fingerprint
 from prvr.core.errors import FeatureError
 from prvr.core.method import Prepared
 from prvr.core.types import Encoder, EncoderSpec, FeatureSpec, Query
@@ -55,7 +56,7 @@ class DataFolder:
         """The features. Raises FeatureError when there are none."""
         folder = self.features or self.root / "features"
         if not (folder / HEADER).exists() and (packs := packs_at(self.features or self.root)):
-            return PackSource(packs, self._durations)
+            return PackSource(packs, self._annotated, memory=self._memory)
         return StoreSource(FeatureStore.open(folder), self.encoder)
 
     @property
@@ -70,15 +71,25 @@ class DataFolder:
         """What the features have in common."""
         return replace(self.source.spec, teacher=self._teacher.spec if self._teacher else None)
 
-    @cached_property
-    def _teacher(self) -> TeacherSource | None:
-        return open_teacher(self.teacher, self._durations, self.encoder) if self.teacher else None
+    @property
+    def content(self) -> str:
+        """What the features hold, and those of the teacher: other bytes, another run."""
+        return fingerprint([self.source.content, self._teacher.content]) if self._teacher else self.source.content
 
     @cached_property
-    def _durations(self) -> Mapping[str, float]:
-        """Seconds of every annotated video whose length is known: what a pack does not say."""
-        queries = [query for split in self.annotations.splits for query in self.annotations.queries(split)]
-        return {query.video_id: query.duration_s for query in queries if query.duration_s}
+    def _teacher(self) -> TeacherSource | None:
+        if self.teacher is None:
+            return None
+        return open_teacher(self.teacher, self._annotated, self.encoder, memory=self._memory)
+
+    @cached_property
+    def _annotated(self) -> Sequence[Query]:
+        """The queries of all splits: what a pack does not say of its videos and queries."""
+        return self.annotations.all_queries()
+
+    @property
+    def _memory(self) -> Path:
+        return self.root / "prepared" / "contents.json"
 
     def queries(self, split: str) -> list[Query]:
         """Queries of `train`, `val` or `test`. Raises DataError naming the file that is missing or wrong."""

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from prvr.core.config import fingerprint
-from prvr.core.errors import FeatureError
 from prvr.core.types import Encoder, EncoderSpec, FeatureSpec, Query, QueryBatch, TextFeatures, VideoFeatures
 from prvr.core.vectors import unit_rows
-from prvr.features.packs import PackFolder
+from prvr.features.packs import PackFolder, content_of, match, words_of
 from prvr.features.store import FeatureStore
 from prvr.features.texts import text_features
+
+_READING = 2
+"""How words of a pack are read; another number makes what was kept of them anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +59,17 @@ class FeatureSource(Protocol):
         """Whether there are features of a video."""
         ...
 
+    @property
+    def content(self) -> str:
+        """What they are: of one encoder, or of the bytes that others published."""
+        ...
+
     def stamp(self, video_ids: Sequence[str]) -> str:
         """Changes when the features of these videos do."""
+        ...
+
+    def text_stamp(self, items: Sequence[Query]) -> str:
+        """Changes when the features of these queries do, their sentences aside."""
         ...
 
     def read(self, video_id: str) -> VideoFeatures:
@@ -84,6 +97,15 @@ class StoreSource:
     def __contains__(self, video_id: str) -> bool:
         return video_id in self.store
 
+    @property
+    def content(self) -> str:
+        """The encoder's weights: all features follow from them."""
+        return self.spec.revision
+
+    def text_stamp(self, _: Sequence[Query]) -> str:
+        """The encoder's weights."""
+        return self.spec.revision
+
     def stamp(self, video_ids: Sequence[str]) -> str:
         """Changes when the features of these videos do."""
         found = [self.store.path_of(video_id).stat() for video_id in video_ids]
@@ -107,24 +129,50 @@ class StoreSource:
 
 
 class PackSource:
-    """Feature packs as their authors published them; ids of queries are the keys of the text pack."""
+    """Feature packs as their authors published them, of all the queries of a folder.
 
-    def __init__(self, packs: PackFolder, durations: Mapping[str, float]) -> None:
+    `annotated` says how long videos are, what cuts they are joined of, and by what numbers the authors call queries.
+    """
+
+    def __init__(self, packs: PackFolder, annotated: Sequence[Query], *, memory: Path) -> None:
         self.packs = packs
-        self.durations = durations  # seconds, by video id
+        self.durations = {query.video_id: query.duration_s for query in annotated if query.duration_s}  # seconds
+        self.cuts = cuts_of(annotated)
+        self.videos = tuple(dict.fromkeys(query.video_id for query in annotated))
         self.spec = packs.spec
         self.place = f"{packs.video.path}"
+        self._annotated = tuple(annotated)
+        self._memory = memory  # a file: what the packs' bytes came to
 
     def __contains__(self, video_id: str) -> bool:
-        return self.packs.has_video(video_id)
+        return bool(self.keys(video_id))
+
+    def keys(self, video_id: str) -> list[str]:
+        """What the rows of a video are called in the pack, in order; none where it is missing."""
+        return self.packs.video_keys(video_id, self.cuts.get(video_id))
+
+    @cached_property
+    def _contents(self) -> tuple[str, str]:
+        return content_of(self.packs.video, self._memory), content_of(self.packs.text, self._memory)
+
+    @property
+    def content(self) -> str:
+        """All that both packs hold."""
+        return fingerprint(self._contents, length=24)
 
     def stamp(self, video_ids: Sequence[str]) -> str:
-        """Changes when the pack does."""
-        return fingerprint([self.spec.revision, [self.durations.get(video_id) for video_id in video_ids]])
+        """Changes when the pack does, or what the annotations say of these videos' lengths."""
+        lengths = [[self.durations.get(one), list(self.cuts.get(one, {}).items())] for one in video_ids]
+        return fingerprint([self._contents[0], lengths])
+
+    def text_stamp(self, items: Sequence[Query]) -> str:
+        """Changes when the pack does, or what belongs to which query."""
+        keys = match(self.packs.text, items).of
+        return fingerprint([self._contents[1], _READING, [keys.get(item.query_id) for item in items]])
 
     def read(self, video_id: str) -> VideoFeatures:
         """The features of one video."""
-        return self.packs.read_video(video_id, duration_s=self.durations.get(video_id))
+        return self.packs.read_video(video_id, duration_s=self.durations.get(video_id), cuts=self.cuts.get(video_id))
 
     def texts(self, items: Sequence[Query]) -> QueryTable:
         """Token rows of every query; its last row is the sentence ([EOS]), as MSC reads it."""
@@ -136,15 +184,20 @@ class PackSource:
         return torch.stack([rows[-1] for rows in self._words(items)])
 
     def _words(self, items: Sequence[Query]) -> list[Tensor]:
-        if not items:
-            raise FeatureError("there is no query to read text features of; the split is empty")
-        missing = self.packs.missing_queries([item.query_id for item in items])
-        if missing:
-            raise FeatureError(
-                f"{self.packs.text.path}: has no text features of {len(missing)} of {len(items)} queries (first: "
-                f"{missing[0]!r}); put the caption files that belong to the pack beside it, or run `prvr data check`"
-            )
-        return [self.packs.read_words(item.query_id) for item in items]
+        return words_of(self.packs.text, items, self._annotated)
+
+
+def cuts_of(queries: Sequence[Query]) -> dict[str, dict[str, float]]:
+    """Video id -> the cuts that annotations join to it, in order, with their seconds; no entry where they say none."""
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for query in queries:
+        match query.source:
+            case {"vid": str() as cut, "duration": int() | float() as length, "offset_s": int() | float() as offset}:
+                found.setdefault(query.video_id, {})[cut] = float(offset), float(length)
+    return {
+        video: {cut: length for cut, (_, length) in sorted(cuts.items(), key=lambda item: item[1])}
+        for video, cuts in found.items()
+    }
 
 
 def query_table(texts: TextFeatures) -> QueryTable:

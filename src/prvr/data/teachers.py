@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from prvr.core.types import Encoder, EncoderSpec, FeatureSpec, Query, Teacher
 from prvr.data.dataset import RetrievalSet
 from prvr.data.prepared import prepared_frames
 from prvr.data.sources import FeatureSource, PackSource, StoreSource
-from prvr.features.packs import FeaturePack, open_pack, packs_at
+from prvr.features.packs import FeaturePack, content_of, open_pack, packs_at, words_of
 from prvr.features.store import HEADER, FeatureStore
 
 Resample = Callable[[Tensor, int], Tensor]
@@ -29,12 +29,13 @@ class TeacherSource:
     """Where a teacher's features come from."""
 
     spec: FeatureSpec  # frames 0 wide where there are none
+    content: str  # what its features hold
     videos: FeatureSource | None  # None: it has seen no video
     sentences: Callable[[Sequence[Query]], Tensor]  # (Q, E); raises FeatureError or DataError naming what is missing
 
 
 def open_teacher(
-    path: Path, durations: Mapping[str, float], encoder: Callable[[EncoderSpec], Encoder]
+    path: Path, annotated: Sequence[Query], encoder: Callable[[EncoderSpec], Encoder], *, memory: Path
 ) -> TeacherSource:
     """What lies at a path: a feature store, published packs (or one of several, by its video file), a text pack.
 
@@ -42,23 +43,19 @@ def open_teacher(
     """
     packs = None if (path / HEADER).exists() else packs_at(path)
     if (path / HEADER).exists() or packs:
-        found = PackSource(packs, durations) if packs else StoreSource(FeatureStore.open(path), encoder)
-        return TeacherSource(spec=found.spec, videos=found, sentences=found.sentences)
+        found = PackSource(packs, annotated, memory=memory) if packs else StoreSource(FeatureStore.open(path), encoder)
+        return TeacherSource(spec=found.spec, content=found.content, videos=found, sentences=found.sentences)
     pack = open_pack(path)
     identity = fingerprint([pack.name, len(pack), pack.width], length=24)
     spec = FeatureSpec(name=pack.name, revision=identity, video_width=0, text_width=pack.width)
-    return TeacherSource(spec=spec, videos=None, sentences=partial(last_rows, pack))
+    return TeacherSource(
+        spec=spec, content=content_of(pack, memory), videos=None, sentences=partial(last_rows, pack, annotated)
+    )
 
 
-def last_rows(pack: FeaturePack, items: Sequence[Query]) -> Tensor:
-    """What a text pack has for the whole of each query, (Q, E). Raises DataError for a query that it does not know."""
-    missing = [item.query_id for item in items if item.query_id not in pack]
-    if missing:
-        raise DataError(
-            f"{pack.path}: has no text features of {len(missing)} of {len(items)} queries (first: {missing[0]!r}); "
-            "a teacher needs one entry a query, by query id"
-        )
-    return torch.stack([pack.read(item.query_id)[-1] for item in items])
+def last_rows(pack: FeaturePack, annotated: Sequence[Query], items: Sequence[Query]) -> Tensor:
+    """What a text pack has for the whole of each query, (Q, E). Raises FeatureError for a query that it lacks."""
+    return torch.stack([rows[-1] for rows in words_of(pack, items, annotated)])
 
 
 def taught(items: RetrievalSet, teacher: TeacherSource, resample: Resample, *, cache: Path) -> RetrievalSet:

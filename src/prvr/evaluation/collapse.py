@@ -27,7 +27,8 @@ class Similarity:
     @property
     def difference(self) -> float:
         """(intra - total) / (intra + total): 0 when videos do not matter, 1 when each is a single point."""
-        return (self.intra - self.total) / (self.intra + self.total)
+        both = self.intra + self.total
+        return (self.intra - self.total) / both if both else 0.0  # of zero vectors, which are alike in nothing
 
 
 class VideoSums(NamedTuple):

@@ -27,7 +27,8 @@ def ranks(scores: Tensor, truth: Tensor) -> Tensor:
     if broken.any():
         raise PrvrError(
             f"scores of {int(broken.sum())} of {len(scores)} queries are not numbers (first: row "
-            f"{int(broken.nonzero()[0])}); the model's weights have diverged: train again with a smaller learning rate"
+            f"{int(broken.nonzero()[0])}); its weights are damaged, or have diverged in training: "
+            "choose an earlier checkpoint, or train again into another folder"
         )
     own = scores.gather(1, truth[:, None])
     parts = zip(torch.split(scores, _ROWS), torch.split(own, _ROWS), strict=True)

@@ -357,6 +357,9 @@ def _read(job: FileToRead, encoder: Encoder, store: FeatureStore, stop: threadin
         cut = cut_short(job.path, duration_s=video.duration_s, damaged=reader.damaged_packets)
     except VideoError as error:
         return ReadFile(None, Refused("decode" if isinstance(error, NoFrame) else "open", str(error)))
+    if not video.features.isfinite().all():
+        line = f"{shown(job.path)}: the encoder made NaN or infinity of it; read it with another encoder"
+        return ReadFile(None, Refused("decode", line))
     refused = None
     if cut:
         part = "what could be read can be searched" if cut.frames > 1 else "it was left out"

@@ -18,7 +18,6 @@ from typing import Self
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, FeatureError
@@ -26,6 +25,8 @@ from prvr.core.facts import Cue
 from prvr.core.files import only_writer, write_whole
 from prvr.core.text import path_of, text_of
 from prvr.core.types import EncoderSpec, VideoFeatures
+from prvr.core.vectors import check_finite
+from prvr.core.weights import tensor_bytes
 from prvr.subtitles.tracks import TextTrack
 
 HEADER = "store.json"
@@ -160,9 +161,8 @@ class FeatureStore:
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata()
-                return VideoFeatures(
-                    file.get_tensor("features"), file.get_tensor("times"), float(metadata["duration_s"])
-                )
+                features, times = file.get_tensor("features"), file.get_tensor("times")
+                duration_s = float(metadata["duration_s"])
         except FileNotFoundError as error:
             raise FeatureError(
                 f"{self.folder}: no features of video {video_id!r}; add it with `prvr extract PATH --out {self.folder}`"
@@ -171,6 +171,10 @@ class FeatureStore:
             raise FeatureError(
                 f"{path}: features of video {video_id!r} are damaged ({error}); run the same `prvr extract` again"
             ) from error
+        check_finite(
+            features, f"{path}: the features of video {video_id!r}", "delete this file and run the same command again"
+        )
+        return VideoFeatures(features, times, duration_s)
 
     def confirm(self, entry: Entry, reading: int) -> Entry:
         """Note that a newer way of reading reads this file just so. Raises FeatureError as `write`."""
@@ -234,7 +238,7 @@ class FeatureStore:
         metadata = {name: str(value) for name, value in asdict(entry).items()}
         metadata["encoder"] = self.header.encoder.fingerprint
         try:
-            write_whole(self.path_of(entry.video_id), save(tensors, metadata))
+            write_whole(self.path_of(entry.video_id), tensor_bytes(tensors, metadata))
         except OSError as error:
             raise FeatureError(
                 f"{self.folder}: cannot write the features of {entry.video_id!r} ({error.strerror}); free some space "

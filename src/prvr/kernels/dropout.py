@@ -32,6 +32,11 @@ def keep_scale(rate: float) -> float:
     return _LEVELS / (_LEVELS - _threshold(rate))
 
 
+def applied_rate(rate: float) -> float:
+    """The multiple of 1/256 that a rate is rounded to."""
+    return _threshold(rate) / _LEVELS
+
+
 def drop(x: Tensor, rate: float) -> Tensor:
     """x with a share `rate` of its elements set to zero and the rest scaled up; any shape."""
     dropped: Tensor = _Drop.apply(x, rate) if rate else x  # type: ignore[no-untyped-call]

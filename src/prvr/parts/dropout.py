@@ -31,7 +31,7 @@ class Dropout(nn.Module):
 
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
-        return f"rate={self.rate}"
+        return f"rate={self.rate}, applied as {kernels.applied_rate(self.rate):.6g}"
 
 
 def check_rate(rate: float, name: str) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
@@ -145,6 +146,19 @@ class ClipTower(FrameTower):
 def cut_words(queries: QueryBatch, most: int) -> tuple[Tensor, Tensor]:
     """The first `most` words of each query and which are there, (Q, W, E) and (Q, W)."""
     return queries.words[:, :most], queries.valid[:, :most]
+
+
+def cut_sentence(queries: QueryBatch, most: int) -> Tensor:
+    """The sentence of each query (Q, E); of one that is cut, the last word that is left, where its sentence is a word.
+
+    With published packs the sentence is the last word ([EOS]), and authors take the last one after the cut. An
+    encoder's own sentence vector is of the whole query, and stays.
+    """
+    if queries.valid.shape[1] <= most:
+        return queries.sentence
+    last = queries.valid.sum(1) - 1
+    ends = (queries.words[torch.arange(len(last), device=last.device), last] == queries.sentence).all(1)
+    return torch.where((ends & (last >= most))[:, None], queries.words[:, most - 1], queries.sentence)
 
 
 class TwiceRead(NamedTuple):

@@ -31,6 +31,7 @@ from prvr.core.weights import WEIGHTS, load_weights, put_weights
 from prvr.ranker.names import find_method, named_in, unsettled
 
 CONFIG = "config.json"
+ABOUT = "about.json"
 BARE = "prvr.methods.zero_shot.network:METHOD"
 
 
@@ -156,10 +157,19 @@ def open_run(folder: Path, *, trust: Collection[str] = (), method: Method[Any, A
         settings,
         features,
         model,
-        title=config.get("title", ""),
+        title=read_about(folder).get("name") or config.get("title", ""),
         fingerprint=fingerprint({**config, "metadata": metadata, "weights": _digest(weights)}),
         **about,
     )
+
+
+def read_about(folder: Path) -> dict[str, str]:
+    """The `name` and the `notes` that somebody gave a run; nothing where nobody did, or the file is damaged."""
+    try:
+        said = json.loads((folder / ABOUT).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return {key: value for key, value in said.items() if isinstance(value, str)} if isinstance(said, dict) else {}
 
 
 def _digest(weights: Mapping[str, Tensor]) -> str:

@@ -92,7 +92,7 @@ class Lab:
         Raises DataError for a file that is damaged or cannot be written.
         """
         trained = self.run(recipe, data)
-        made_of = fingerprint([trained.fingerprint, data.spec.revision], length=8)
+        made_of = fingerprint([trained.fingerprint, data.source.content], length=8)
         path = self.root / what / f"{_name(recipe, data, clean=self.clean)}-{made_of}.json"
         if path.exists():
             try:
@@ -110,7 +110,7 @@ class Lab:
     def _measured(self, recipe: Recipe, data: DataFolder) -> Measured:
         trained, split = self.run(recipe, data), data.reported
         queries = [[query.query_id, query.text] for query in data.queries(split)]
-        made_of = fingerprint([trained.fingerprint, data.spec.revision, queries], length=8)
+        made_of = fingerprint([trained.fingerprint, data.source.content, queries], length=8)
         path = self.root / "reports" / f"{_name(recipe, data, clean=self.clean)}-{split}-{made_of}.json"
         if path.exists():
             return Measured.load(path)
@@ -141,6 +141,7 @@ def _name(recipe: Recipe, data: DataFolder, *, clean: bool) -> str:
     values = to_dict(recipe.settings)
     lasting = {**values, "train": {k: v for k, v in values.get("train", {}).items() if k not in ("epochs", "patience")}}
     features = {k: v for k, v in to_dict(data.spec).items() if k not in data.spec.REMARKS}
+    features["revision"] = data.content
     identity = fingerprint([recipe.target, lasting, features, str(data.teacher), clean], length=8)
     plain = unicodedata.normalize("NFKD", recipe.title.lower()).encode("ascii", "ignore").decode()
     title = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")

@@ -147,7 +147,7 @@ def measured(
         recipe=about.recipe,
         settings=about.settings,
         features=about.features.name if about.features else None,
-        data=items.digest,
+        data=items.content,
         simulated=about.features.simulated if about.features else False,
         device=device,
         versions=versions(),

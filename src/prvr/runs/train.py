@@ -20,7 +20,7 @@ from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
 from prvr.methods.recipe import Recipe
 from prvr.parts.sampling import average_positions
-from prvr.ranker.ranker import CONFIG
+from prvr.ranker.ranker import ABOUT, CONFIG, read_about
 from prvr.runs.measure import recalls
 from prvr.training.distributed import joined
 from prvr.training.loop import TrainProgress, TrainResult, train
@@ -67,7 +67,10 @@ def train_run(
             config=settings.train,
             metadata={
                 "recipe": recipe.target,
-                "features": " taught by ".join(f"{x.name} {x.revision}" for x in (data.spec, data.spec.teacher) if x),
+                "features": " taught by ".join(
+                    [data.spec.name, *([data.spec.teacher.name] if data.spec.teacher else [])]
+                )
+                + f" {data.content}",
                 "settings": json.dumps(_lasting(settings)),
                 "selected_on": splits.selected_on,
             },
@@ -124,6 +127,21 @@ def described(recipe: Recipe, features: FeatureSpec, *, selected_on: str, select
         "selected_on": selected_on,
         "selected_by": selected_by,
     }
+
+
+def note(folder: Path, *, name: str | None, notes: str | None) -> None:
+    """Write down how people call a run and what they say of it, in place of what stood there; None leaves that.
+
+    No part of the run itself, so that it may change at any time. Raises CheckpointError where it cannot be written.
+    """
+    said = {key: value for key, value in (("name", name), ("notes", notes)) if value is not None}
+    if not said:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / ABOUT, json.dumps(read_about(folder) | said, indent=1, ensure_ascii=False).encode())
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
 
 
 def describe(folder: Path, config: Mapping[str, Any]) -> None:

@@ -44,7 +44,7 @@ def save_state(path: Path, model: nn.Module, optimizer: Optimizer, notes: Mappin
         for group in optimizer.param_groups
     ]
     texts = {"notes": dict(notes), "plain": plain, "groups": groups}
-    write_tensors(path, tensors, {name: json.dumps(value) for name, value in texts.items()}, _STATE)
+    write_tensors(path, tensors, {name: json.dumps(value, sort_keys=True) for name, value in texts.items()}, _STATE)
 
 
 def load_state(path: Path) -> RunState:

@@ -1,7 +1,12 @@
-"""What a run says about itself: a line of JSON an epoch, and the same numbers for TensorBoard if it is installed."""
+"""What a run says about itself: a line of JSON an epoch, and the same numbers as a table (CSV) and for TensorBoard.
+
+The table is of what the lines say; TensorBoard's part is written where that is installed.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 import warnings
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 METRICS = "metrics.jsonl"
+TABLE = "metrics.csv"
 TENSORBOARD = "tensorboard"
 
 
@@ -54,6 +60,7 @@ class RunLog:
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self.path.with_name(TABLE).write_bytes(table_of(self.path.read_bytes()))
         except OSError as error:
             raise _unwritable(self.path, error) from error
         if self._board is None:
@@ -84,6 +91,22 @@ class RunLog:
     ) -> None:
         if self._board is not None:
             self._board.close()
+
+
+def table_of(lines: bytes) -> bytes:
+    """The content of `metrics.jsonl` -> a CSV table, a row an epoch, terms and validation under names of their own."""
+    rows = [json.loads(line) for line in lines.splitlines()]
+    parts = {"terms": "train", "validation": "validation"}
+    flat = [
+        {name: value for name, value in row.items() if name not in parts}
+        | {f"{parts[part]}/{name}": value for part in parts for name, value in row[part].items()}
+        for row in rows
+    ]
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(dict.fromkeys(name for row in flat for name in row)), lineterminator="\n")
+    table.writeheader()
+    table.writerows(flat)
+    return text.getvalue().encode()
 
 
 def _epoch_of(line: bytes) -> float:

@@ -2,11 +2,13 @@
 
     castle_s01e01_seg02_clip_20#enc#0 Beckett opens the door.
 
-Numbers may have gaps. Such files know no moments and no lengths.
+Numbers may have gaps. Such files know no moments and no lengths. A video called by its title, with a `#` or a space in
+it, ends where `#enc#` and a number begin.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -15,6 +17,7 @@ from prvr.core.types import Query
 from prvr.data.benchmarks.rows import one_line, unique
 
 _EXPECTED = "'<video id>#<n> <sentence>'"
+_TITLED = re.compile(r"(?P<id>(?P<video>.*?\S)#enc#\d+)\s+(?P<text>.+)")
 
 
 def parse(text: str, *, where: str) -> list[Query]:
@@ -28,19 +31,19 @@ def parse(text: str, *, where: str) -> list[Query]:
 
 
 def render(queries: Sequence[Query]) -> str:
-    """Queries -> the content of such a file; an id that is not of the field's form becomes `<video id>#enc#<n>`.
+    """Queries -> the content of such a file; an id that would not be read again becomes `<video id>#enc#<n>`.
 
-    Raises DataError for a video id that cannot be written: a `#` or a space would end it.
+    Raises DataError for a video id that cannot be written: one that has a line break, or `#enc#` and a number, in it.
     """
     count: Counter[str] = Counter()
     taken = {query.query_id for query in queries}
     lines = []
     for query in queries:
         video = query.video_id
-        if "#" in video or video.split() != [video]:
-            raise DataError(f"video id {video!r} cannot stand in a caption file: a '#' or a space would end it")
+        if len(video.splitlines()) != 1 or video != video.strip() or not _reads(f"{video}#enc#0", video):
+            raise DataError(f"video id {video!r} cannot stand in a caption file: something in it would end it")
         query_id = query.query_id
-        if not query_id.startswith(f"{video}#") or query_id.split() != [query_id]:
+        if not _reads(query_id, video):
             while (query_id := f"{video}#enc#{count[video]}") in taken:
                 count[video] += 1
             taken.add(query_id)
@@ -49,7 +52,27 @@ def render(queries: Sequence[Query]) -> str:
     return "".join(lines)
 
 
+def is_line(line: str) -> bool:
+    """Whether a line is of this form."""
+    try:
+        return bool(_query(line, where="").video_id)
+    except DataError:
+        return False
+
+
+def _reads(query_id: str, video: str) -> bool:
+    """Whether a line that begins so is read as a query of that name, of that video."""
+    try:
+        query = _query(f"{query_id} x", where="")
+    except DataError:
+        return False
+    return (query.query_id, query.video_id) == (query_id, video)
+
+
 def _query(line: str, *, where: str) -> Query:
+    titled = _TITLED.match(line)
+    if titled:
+        return Query(query_id=titled["id"], video_id=titled["video"], text=titled["text"])
     query_id, _, text = line.partition(" ")
     video_id, hash_mark, _ = query_id.partition("#")
     if not (video_id and hash_mark and text):

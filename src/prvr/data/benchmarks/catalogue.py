@@ -13,8 +13,14 @@ class Release:
 
     split: str  # the authors' own name
     file: str
+    text_file: str = ""  # the same in an older form, where the authors have one
     videos: int  # as partially relevant video retrieval counts them
     queries: int
+
+    @property
+    def files(self) -> list[str]:
+        """What the authors call it, in each form that they have."""
+        return [self.file, self.text_file] if self.text_file else [self.file]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +148,20 @@ BENCHMARKS: tuple[Benchmark, ...] = (
         folder="charades_sta",
         collection="charades",
         releases=(
-            Release(split="train", file="charades_train_release.jsonl", videos=5_336, queries=12_404),
-            Release(split="test", file="charades_test_release.jsonl", videos=1_334, queries=3_720),
+            Release(
+                split="train",
+                file="charades_train_release.jsonl",
+                text_file="charades_sta_train.txt",
+                videos=5_336,
+                queries=12_404,
+            ),
+            Release(
+                split="test",
+                file="charades_test_release.jsonl",
+                text_file="charades_sta_test.txt",
+                videos=1_334,
+                queries=3_720,
+            ),
         ),
         evaluated="test",
         packs=_packs("charades", i3d="i3d_rgb_lgi", i3d_width=1024, roberta_width=1024),

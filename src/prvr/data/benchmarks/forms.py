@@ -12,7 +12,7 @@ from prvr.core.config import closest
 from prvr.core.errors import DataError
 from prvr.core.types import Query
 from prvr.data.annotations import parse_queries, read_text, render_queries
-from prvr.data.benchmarks import activitynet, captions, charades, qvhighlights, tvr
+from prvr.data.benchmarks import activitynet, captions, charades, charades_text, qvhighlights, tvr
 
 
 class Parse(Protocol):
@@ -62,6 +62,12 @@ FORMS: tuple[AnnotationForm, ...] = (
     AnnotationForm(
         name=charades.NAME, expected="Charades-STA's JSON lines", parse=charades.parse, render=charades.render
     ),
+    AnnotationForm(
+        name=charades_text.NAME,
+        expected="Charades-STA's lines of '<video> <start> <end>##<sentence>'",
+        parse=charades_text.parse,
+        render=charades_text.render,
+    ),
 )
 
 
@@ -74,11 +80,13 @@ def form(name: str) -> AnnotationForm:
 def form_of(path: Path) -> AnnotationForm:
     """The form of one file, told by its first query. Raises DataError when it is none of them."""
     text = read_text(path, expected=f"one of the forms {', '.join(known.name for known in FORMS)}")
-    first = next((line for line in text.split("\n") if line.strip()), "")
+    first = next((line.strip() for line in text.split("\n") if line.strip()), "")
     try:
         row = json.loads(text if path.suffix == ".json" else first)
     except json.JSONDecodeError:
-        if not first.startswith("{") and "#" in first.partition(" ")[0]:
+        if charades_text.is_line(first):
+            return form(charades_text.NAME)
+        if not first.startswith("{") and captions.is_line(first):
             return CAPTIONS
         raise DataError(
             f"{path}: is of no form that is known ({', '.join(known.name for known in FORMS)}); found {first[:60]!r}"
@@ -93,8 +101,9 @@ def _name_of(row: object, path: Path) -> str:
         return JSONL.name
     if "vid_name" in keys:
         return tvr.NAME
-    if "vid" in keys:
-        return qvhighlights.NAME if "saliency_scores" in keys else charades.NAME
+    if isinstance(row, dict) and "vid" in keys:  # the split that is sent in to be scored has no moments
+        cut = "relevant_windows" not in keys and qvhighlights.is_cut(row["vid"])
+        return qvhighlights.NAME if cut or "saliency_scores" in keys else charades.NAME
     if isinstance(row, dict) and all(isinstance(value, dict) and "sentences" in value for value in row.values()):
         return activitynet.NAME
     raise DataError(

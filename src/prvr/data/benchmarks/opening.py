@@ -12,6 +12,7 @@ from pathlib import Path
 
 from prvr.core.errors import DataError
 from prvr.core.types import Query
+from prvr.data.benchmarks import charades_text
 from prvr.data.benchmarks.catalogue import BENCHMARKS, Benchmark, benchmark
 from prvr.data.benchmarks.forms import CAPTIONS, JSONL, AnnotationForm, form
 from prvr.data.benchmarks.rows import one_line
@@ -59,6 +60,11 @@ class Annotations:
             return with_moments(queries, self.moments.queries(split))
         return queries
 
+    def all_queries(self) -> list[Query]:
+        """Those of every split, each file once."""
+        files = {self.files[split]: split for split in reversed(self.splits)}
+        return [query for split in sorted(files.values(), key=SPLITS.index) for query in self.queries(split)]
+
     def _expected(self, split: str) -> Path:
         folder = next(iter(self.files.values())).parent
         release = self.benchmark.release(split) if self.benchmark else None
@@ -87,7 +93,9 @@ def open_annotations(root: Path, *, name: str | None = None) -> Annotations:
         if found:
             return found[0]
     chosen = (wanted,) if wanted else BENCHMARKS
-    files = "; ".join(f"{one.title}: {', '.join(release.file for release in one.releases)}" for one in chosen)
+    files = "; ".join(
+        f"{one.title}: {', '.join(file for release in one.releases for file in release.files)}" for one in chosen
+    )
     raise DataError(
         f"{root}: no annotations here; looked for annotations/train.jsonl, val.jsonl, test.jsonl, for "
         f"TextData/<collection>train.caption.txt, and for the authors' files ({files})"
@@ -123,7 +131,10 @@ def _own(root: Path, wanted: Benchmark | None) -> list[Annotations]:
 
 def _said(path: Path) -> Benchmark | None:
     """The benchmark that the first query of one of our files came from, if it says so."""
-    with contextlib.suppress(OSError, ValueError), path.open(encoding="utf-8") as file:  # told when the file is read
+    with (
+        contextlib.suppress(OSError, ValueError),
+        path.open(encoding="utf-8-sig") as file,
+    ):  # told when the file is read
         match json.loads(file.readline()):
             case {"source": {"benchmark": str() as name}}:
                 return next((known for known in BENCHMARKS if known.name == name), None)
@@ -152,9 +163,13 @@ def _authors(root: Path, wanted: Benchmark | None) -> list[Annotations]:
     for known in (wanted,) if wanted else BENCHMARKS:
         for folder in dict.fromkeys((root, root / known.folder, root / known.name)):
             names = dict.fromkeys((*SPLITS, *(release.split for release in known.releases)))
-            pairs = ((split, known.release(split)) for split in names)
-            files = {split: path for split, one in pairs if one and (path := folder / one.file).is_file()}
-            if files:
-                found.append(Annotations(root=root, form=form(known.name), benchmark=known, files=files))
+            pairs = [(split, one) for split in names if (one := known.release(split))]
+            files = {split: path for split, one in pairs if (path := folder / one.file).is_file()}
+            texts = {
+                split: path for split, one in pairs if one.text_file and (path := folder / one.text_file).is_file()
+            }
+            if files or texts:
+                written = form(known.name if files else charades_text.NAME)
+                found.append(Annotations(root=root, form=written, benchmark=known, files=files or texts))
                 break
     return found

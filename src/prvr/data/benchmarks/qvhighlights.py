@@ -23,36 +23,35 @@ from prvr.data.benchmarks.rows import (
     beyond,
     duration_of,
     id_of,
-    json_rows,
-    list_of,
-    number_of,
+    moment_rows,
     numbers,
     one_line,
     render_rows,
+    said_otherwise,
     seconds_of,
     source_of,
     span_of,
     spelling,
     text_of,
-    unique,
+    windows_again,
+    windows_of,
 )
 
 NAME = "qvhighlights"
-KEYS = ("qid", "query", "duration", "vid", "relevant_windows")
+KEYS = ("qid", "query", "duration", "vid")
 _CUT = re.compile(r"(?P<youtube>.+)_(?P<start>\d+(\.\d+)?)_(?P<end>\d+(\.\d+)?)")
 
 
 def parse(text: str, *, where: str) -> list[Query]:
     """The content of one split -> its queries, in file order. Raises DataError naming file and line."""
-    rows = list(json_rows(text, where=where, keys=KEYS))
-    unique([number_of(row, "qid", where=place) for place, row in rows], [place for place, _ in rows])
+    rows = moment_rows(text, where=where, keys=KEYS)
     lengths = _lengths(rows)
     offsets, totals = join_cuts(lengths)
     queries = []
     for place, row in rows:
         cut = str(row["vid"])
         youtube, _ = _cut(cut, where=place)
-        windows = list_of(row, "relevant_windows", where=place)
+        windows = windows_of(row, where=place)
         spans = [span_of(window, duration_s=lengths[cut], where=place) for window in windows]
         queries.append(
             Query(
@@ -62,7 +61,8 @@ def parse(text: str, *, where: str) -> list[Query]:
                 windows=tuple(_shift(span, offsets[cut]) for span in spans),
                 duration_s=totals[youtube],
                 source=beyond(NAME, row, says=("query", "relevant_windows"), sentence="query")
-                | {"offset_s": offsets[cut]},
+                | {"offset_s": offsets[cut]}
+                | said_otherwise(row, spans),
             )
         )
     return queries
@@ -85,7 +85,7 @@ def render(queries: Sequence[Query]) -> str:
             "query": spelling(query, said, "query"),
             "duration": length,
             "vid": said.get("vid", f"{query.video_id}_0.0_{length}"),
-            "relevant_windows": [list(_shift(window, -offset)) for window in query.windows],
+            **windows_again(said, [_shift(window, -offset) for window in query.windows], _seconds(length)),
         }
         rows.append(said | row)
     return render_rows(rows)
@@ -100,6 +100,15 @@ def join_cuts(lengths: dict[str, float]) -> tuple[dict[str, float], dict[str, fl
         offsets[cut] = totals.get(youtube, 0.0)
         totals[youtube] = offsets[cut] + lengths[cut]
     return offsets, totals
+
+
+def is_cut(vid: object) -> bool:
+    """Whether a video is called as QVHighlights calls its cuts."""
+    return isinstance(vid, str) and _CUT.fullmatch(vid) is not None
+
+
+def _seconds(length: object) -> float:
+    return float(length) if isinstance(length, (int, float)) else 0.0
 
 
 def _lengths(rows: Iterable[tuple[str, Row]]) -> dict[str, float]:

@@ -50,21 +50,23 @@ def text_of(row: Mapping[str, object], key: str, *, where: str) -> str:
 
 
 def id_of(row: Mapping[str, object], key: str, *, where: str) -> str:
-    """A video id: text in which neither `#` nor a space would end it. Raises DataError."""
+    """A video id: one line of text without spaces around it. Raises DataError."""
     text = text_of(row, key, where=where)
-    if "#" in text or text.split() != [text]:
-        raise DataError(f"{where}: {key!r} is a video id, without '#' and spaces, found {text!r}")
+    if text != text.strip() or len(text.splitlines()) > 1:
+        raise DataError(f"{where}: {key!r} is a video id, one line without spaces around it, found {text!r}")
     return text
 
 
-def number_of(row: Mapping[str, object], key: str, *, where: str) -> int:
-    """The authors' number of a query. Raises DataError."""
+def number_of(row: Mapping[str, object], key: str, *, where: str) -> int | str:
+    """The authors' number of a query, or (TACoS, Ego4D) the name that they give it. Raises DataError."""
     match row[key]:
         case bool():
             pass
         case int() as number:
             return number
-    raise DataError(f"{where}: {key!r} must be a whole number, found {row[key]!r}")
+        case str() as name if name.strip() == name and name:
+            return name
+    raise DataError(f"{where}: {key!r} must be a whole number or a name, found {row[key]!r}")
 
 
 def seconds_of(row: Mapping[str, object], key: str, *, where: str) -> float:
@@ -83,11 +85,16 @@ def list_of(row: Mapping[str, object], key: str, *, where: str) -> list[object]:
     raise DataError(f"{where}: {key!r} must be a list, found {row[key]!r}")
 
 
-def span_of(value: object, *, duration_s: float, where: str, reversible: bool = False) -> Span:
-    """[start, end] within a video, seconds; `reversible` puts a pair that runs backwards in order. Raises DataError."""
+def span_of(value: object, *, duration_s: float, where: str, reversible: bool = False, clipped: bool = False) -> Span:
+    """[start, end] within a video, seconds. Raises DataError.
+
+    `reversible` puts a pair that runs backwards in order; `clipped` ends one that began in time where the video ends.
+    """
     match value:
         case [int() | float() as start, int() | float() as end] if is_number(start) and is_number(end):
             low, high = (min(start, end), max(start, end)) if reversible else (start, end)
+            if clipped and low < duration_s + ROUNDING_S < high:
+                high = duration_s
             if 0 <= low <= high <= duration_s + ROUNDING_S:
                 return float(low), float(high)
     raise DataError(
@@ -133,12 +140,12 @@ def spelling(query: Query, said: Row, sentence: str) -> str:
     return known if isinstance(known, str) and one_line(known) == query.text else query.text
 
 
-def numbers(queries: Sequence[Query], name: str, key: str) -> list[int]:
-    """The authors' number of each query; a query that has none gets the next that is free."""
+def numbers(queries: Sequence[Query], name: str, key: str) -> list[int | str]:
+    """The authors' number or name of each query; a query that has none gets the next number that is free."""
     known = [source_of(query, name).get(key) for query in queries]
     taken = {number for number in known if isinstance(number, int)}
     free = (number for number in itertools.count() if number not in taken)
-    return [number if isinstance(number, int) else next(free) for number in known]
+    return [number if isinstance(number, (int, str)) else next(free) for number in known]
 
 
 def duration_of(query: Query, *, form: str) -> float:
@@ -158,6 +165,47 @@ def only_window(query: Query, *, form: str) -> Span:
             f"query {query.query_id!r}: its moment is not known, and {form} cannot be written without; add windows"
         )
     return query.windows[0]
+
+
+WINDOWS = "relevant_windows"
+
+
+def moment_rows(text: str, *, where: str, keys: Sequence[str]) -> list[tuple[str, Row]]:
+    """JSON lines of the Moment-DETR family -> place and object, each with a `qid` of its own.
+
+    All have `relevant_windows` or, as in a split that is sent in to be scored, none has. Raises DataError.
+    """
+    rows = list(json_rows(text, where=where, keys=keys))
+    unique([number_of(row, "qid", where=place) for place, row in rows], [place for place, _ in rows])
+    if any(WINDOWS in row for _, row in rows):
+        rows = [(place, with_keys(row, [*keys, WINDOWS], where=place)) for place, row in rows]
+    return rows
+
+
+def windows_of(row: Row, *, where: str) -> list[object]:
+    """The moments of a row; none where it does not say. Raises DataError."""
+    return list_of(row, WINDOWS, where=where) if WINDOWS in row else []
+
+
+def said_otherwise(row: Row, windows: Sequence[Span]) -> Row:
+    """The moments as the authors have them, for `Query.source`, where the query's are others, or the field is absent.
+
+    `windows` are those of the query, on the authors' own clock.
+    """
+    said = row.get(WINDOWS)
+    return {} if said == [list(window) for window in windows] else {WINDOWS: said}
+
+
+def windows_again(said: Row, windows: Sequence[Span], duration_s: float) -> Row:
+    """What to write of the moments: what the authors have, which is taken out of `said`, unless they were changed."""
+    ours = [list(window) for window in windows]
+    if WINDOWS not in said:
+        return {WINDOWS: ours}
+    known = said.pop(WINDOWS)
+    if not isinstance(known, list):
+        return {WINDOWS: ours} if ours else {}
+    spans = [span_of(one, duration_s=duration_s, where=WINDOWS, clipped=True) for one in known]
+    return {WINDOWS: known if spans == list(windows) else ours}
 
 
 def render_rows(rows: Sequence[Mapping[str, object]]) -> str:

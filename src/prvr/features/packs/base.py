@@ -37,6 +37,11 @@ class FeaturePack(Protocol):
         """What its values are stored as, such as `float16`."""
         ...
 
+    @property
+    def files(self) -> Sequence[Path]:
+        """All that it is made of: where these hold the same bytes, it holds the same features."""
+        ...
+
     def __len__(self) -> int:
         """How many keys it has."""
         ...
@@ -66,12 +71,18 @@ def rows_of(array: NDArray[np.generic], width: int, *, where: str) -> Tensor:
             f"{where}: expected (n, {width}) floats, found {array.shape} of {array.dtype}; "
             "the pack is damaged or holds something else: get it again"
         )
-    # a copy: memory maps are read-only, which torch has no word for
-    return torch.from_numpy(np.array(array, dtype=np.float32, order="C"))
+    rows = np.asarray(array, dtype=np.float32, order="C")
+    return torch.from_numpy(rows if rows.flags.writeable else rows.copy())  # torch has no word for what is read-only
 
 
 def no_such_key(pack: FeaturePack, key: str) -> FeatureError:
     """The error for a key that is not there."""
+    parts = sorted(name for name in list(pack.keys()) if name.startswith(f"{key}/"))[:3]
+    if parts:
+        return FeatureError(
+            f"{pack.path}: key {key!r} is a group of several arrays ({', '.join(parts)}), and none is said to be the "
+            f"features; write the one that is meant under {key!r}"
+        )
     return FeatureError(
         f"{pack.path}: has no key {key!r} among its {len(pack)}; "
         "`prvr data check DIR` says how many are missing and what they would need"

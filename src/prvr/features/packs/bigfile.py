@@ -43,6 +43,11 @@ class BigFilePack:
         self._matrix = np.memmap(path / "feature.bin", dtype="<f4", mode="r", shape=(num_rows, self.width))
         self._rows = _rows(path, num_rows)
 
+    @property
+    def files(self) -> Sequence[Path]:
+        """The four of them."""
+        return [self.path / name for name in FILES]
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -74,7 +79,7 @@ def parse_dict(text: str) -> object:
 
 def _shape(path: Path) -> tuple[int, int]:
     try:
-        rows, width = map(int, path.read_text(encoding="ascii").split())
+        rows, width = map(int, path.read_text(encoding="utf-8-sig").split())
     except ValueError as error:
         raise FeatureError(f"{path}: expected two whole numbers, 'rows width' ({error}); get the pack again") from error
     if rows < 1 or width < 1:
@@ -84,13 +89,13 @@ def _shape(path: Path) -> tuple[int, int]:
 
 def _rows(path: Path, num_rows: int) -> dict[str, NDArray[np.int64]]:
     """Video id -> the rows of its frames."""
-    ids = (path / "id.txt").read_text(encoding="iso-8859-1").split()
+    ids = (path / "id.txt").read_text(encoding="iso-8859-1").removeprefix("ï»¿").split()  # a byte order mark
     if len(ids) != num_rows:
         raise FeatureError(f"{path / 'id.txt'}: has {len(ids)} ids for {num_rows} rows of feature.bin; get it again")
     place = {frame_id: row for row, frame_id in enumerate(ids)}
     source = path / "video2frames.txt"
     try:
-        frames_of = parse_dict(source.read_text(encoding="utf-8"))
+        frames_of = parse_dict(source.read_text(encoding="utf-8-sig"))
     except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
         raise FeatureError(f"{source}: is not a Python dict of lists ({error}); get it again") from error
     if not isinstance(frames_of, dict) or not all(isinstance(frames, list) for frames in frames_of.values()):

@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from prvr.core.config import fingerprint
 from prvr.core.errors import FeatureError
 from prvr.core.types import FeatureSpec, VideoFeatures
+from prvr.core.vectors import check_finite
 from prvr.features.packs.base import FeaturePack, no_such_key
 from prvr.features.packs.bigfile import FILES, BigFilePack
 from prvr.features.packs.hdf5 import SUFFIXES, Hdf5Pack
 from prvr.features.packs.npz import NpzPack
+from prvr.features.packs.words import AGAIN, spellings
 
 VIDEOS, TEXTS, SIMULATED = "FeatureData", "TextData", "simulated.json"
 _CUT = re.compile(r"(?P<video>.+)_(?P<start>\d+(?:\.\d+)?)_(?P<end>\d+(?:\.\d+)?)")
@@ -68,67 +69,48 @@ class PackFolder:
             return False
         return True if self.simulated or _CLIP.search(self.text.name) else None
 
-    def has_video(self, video_id: str) -> bool:
-        """Whether there are features of a video."""
-        return bool(self.video_keys(video_id))
-
-    def has_query(self, query_id: str) -> bool:
-        """Whether there are features of a query."""
-        return self.query_key(query_id) is not None
-
-    def missing_videos(self, video_ids: Sequence[str]) -> list[str]:
-        """Those without features, in order."""
-        return [video_id for video_id in video_ids if not self.has_video(video_id)]
-
-    def missing_queries(self, query_ids: Sequence[str]) -> list[str]:
-        """Those without features, in order."""
-        return [query_id for query_id in query_ids if not self.has_query(query_id)]
-
-    def read_video(self, video_id: str, *, duration_s: float | None = None) -> VideoFeatures:
+    def read_video(
+        self, video_id: str, *, duration_s: float | None = None, cuts: Mapping[str, float] | None = None
+    ) -> VideoFeatures:
         """The frames of a video, spread evenly over `duration_s`.
 
-        Without it they stand as far apart as the pack says, 2 s in cuts of QVHighlights, else 1 s, so that times are
-        no seconds but places. Raises FeatureError naming the pack and the key that is missing or damaged.
+        `cuts` are those that the annotations join to this video, in order, with their seconds: where the pack has them
+        apart, the rows of each are spread over its own. Without any length rows stand as far apart as the pack says,
+        2 s in cuts of QVHighlights, else 1 s, so that times are no seconds but places. Raises FeatureError naming the
+        pack and the video that is missing, damaged or holds numbers that are not finite.
         """
-        keys = self.video_keys(video_id)
+        keys = self.video_keys(video_id, cuts)
         if not keys:
             raise no_such_key(self.video, video_id)
-        features = torch.cat([self.video.read(key) for key in keys])
+        rows = [self.video.read(key) for key in keys]
+        features = torch.cat(rows)
         if not len(features):
             raise FeatureError(f"{self.video.path}: video {video_id!r} has no frames; get the pack again")
-        step = self.seconds_per_frame or (1.0 if keys[0] in self._forms(video_id) else _CUT_STEP_S)
-        length = duration_s or len(features) * step
-        times = torch.arange(len(features), dtype=torch.float64) * (length / len(features))
-        return VideoFeatures(features, times, length)
+        check_finite(features, f"{self.video.path}: video {video_id!r}", AGAIN)
+        whole = keys[0] in spellings(video_id)
+        if cuts and not whole:
+            lengths = list(cuts.values())
+        else:
+            step = self.seconds_per_frame or (1.0 if whole else _CUT_STEP_S)
+            rows, lengths = [features], [duration_s or len(features) * step]
+        starts = torch.tensor([0.0, *lengths], dtype=torch.float64).cumsum(0)
+        times = [
+            start + torch.arange(len(part), dtype=torch.float64) * (length / max(len(part), 1))
+            for start, part, length in zip(starts[:-1], rows, lengths, strict=True)
+        ]
+        return VideoFeatures(features, torch.cat(times), duration_s or float(starts[-1]))
 
-    def read_words(self, query_id: str) -> Tensor:
-        """(l, E) token rows, the last one the sentence where the pack has tokens; a lone sentence vector is one row.
+    def video_keys(self, video_id: str, cuts: Iterable[str] | None = None) -> list[str]:
+        """The keys whose rows, end to end, are the video: one, or its cuts in order of start.
 
-        Raises FeatureError naming the pack and the key.
+        Where annotations say which `cuts` those are, all of them and no other. None if the video, or one of these, is
+        missing.
         """
-        key = self.query_key(query_id)
-        if key is None:
-            raise no_such_key(self.text, query_id)
-        return self.text.read(key)
-
-    def video_keys(self, video_id: str) -> list[str]:
-        """The keys whose rows, end to end, are the video: one, or its cuts in order of start; none if it is missing."""
-        whole = [key for key in self._forms(video_id) if key in self.video]
-        return whole[:1] or self._cuts.get(video_id, [])
-
-    def query_key(self, query_id: str) -> str | None:
-        """The key of a query, or None.
-
-        `#enc#` is `#` in some packs; Moment-DETR writes `qid` before the authors' number, where ours is `<video>#<n>`.
-        """
-        plain = query_id.replace("#enc#", "#")
-        forms = [query_id, plain, plain.replace("#", "#enc#")]
-        forms = [same for form in forms for same in self._forms(form)] + [f"qid{query_id.rpartition('#')[2]}"]
-        return next((form for form in forms if form in self.text), None)
-
-    def _forms(self, key: str) -> tuple[str, ...]:
-        """ActivityNet's ids have a `v_` in front that some packs leave out."""
-        return key, key.removeprefix("v_"), f"v_{key}"
+        whole = [key for key in spellings(video_id) if key in self.video]
+        if whole or cuts is None:
+            return whole[:1] or self._cuts.get(video_id, [])
+        named = list(cuts)
+        return named if all(cut in self.video for cut in named) else []
 
     @cached_property
     def _cuts(self) -> dict[str, list[str]]:

@@ -39,6 +39,11 @@ class NpzPack:
         self._widths = [int(array.shape[-1]) if array.ndim else 1 for array in first]
         self.width, self.dtype = sum(self._widths), str(first[0].dtype)
 
+    @property
+    def files(self) -> Sequence[Path]:
+        """Every npz file that is read."""
+        return [folder / f"{key}.npz" for folder in self.folders for key in self._keys]
+
     def __len__(self) -> int:
         return len(self._keys)
 

@@ -22,6 +22,7 @@ from prvr.methods.msc.tcpl import Over, mean_relation, tcpl_angle, tcpl_distance
 from prvr.methods.msc.vcpl import retrieved_segments, spread_segments
 from prvr.methods.recipe import RunSettings
 from prvr.parts.objective import Objective, Term, weighted
+from prvr.parts.towers import cut_sentence
 
 Relation = Callable[["LossConfig", Tensor, Tensor], Tensor]
 """(settings, student (Q, D), teacher (Q, E)) -> how far their relations differ, a scalar."""
@@ -79,8 +80,8 @@ def objective(settings: MSCSettings) -> Objective[Made[Tensor, Aligned], MSCSeen
     loss, prepare = settings.loss, settings.prepare
     terms: dict[str, Term[MSCSeen]] = {
         **retrieval_terms(loss, nce=loss.nce_similarity),
-        "tcpl_distance": partial(_tcpl, loss, _distances),
-        "tcpl_angle": partial(_tcpl, loss, _angles),
+        "tcpl_distance": partial(_tcpl, settings, _distances),
+        "tcpl_angle": partial(_tcpl, settings, _angles),
         "cbva": partial(_cbva, loss, prepare),
     }
     if loss.vcpl != "none":
@@ -88,10 +89,10 @@ def objective(settings: MSCSettings) -> Objective[Made[Tensor, Aligned], MSCSeen
     return weighted(see, terms, loss)
 
 
-def _tcpl(loss: LossConfig, relation: Relation, seen: MSCSeen, batch: Batch[MSCVideos], _: int) -> Tensor:
+def _tcpl(settings: MSCSettings, relation: Relation, seen: MSCSeen, batch: Batch[MSCVideos], _: int) -> Tensor:
     """The teacher is the encoder that made the features, or another one where the batch has it."""
-    taught = batch.queries.sentence if batch.teacher is None else unit_rows(batch.teacher.sentence)
-    return relation(loss, seen.query, taught)
+    own = cut_sentence(batch.queries, settings.model.max_words)
+    return relation(settings.loss, seen.query, own if batch.teacher is None else unit_rows(batch.teacher.sentence))
 
 
 def _vcpl(loss: LossConfig, relation: Relation, seen: MSCSeen, batch: Batch[MSCVideos], _: int) -> Tensor:

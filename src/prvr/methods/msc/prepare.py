@@ -52,6 +52,7 @@ class PrepareConfig:
     levels: tuple[int, ...] = (32, 20, 12, 8, 5)  # segments, the more alike a video's clips the fewer; one = no merging
     level_rule: LevelRule = "monotone"  # how ω chooses a level; both literal readings of the paper are inconsistent
     pairing: Pairing = "one_to_one"  # of clips that become one segment; paper (ToMe): many to one
+    precision: Literal["fp32", "fp16"] = "fp32"  # of averaging and merging; fp16: as released for packs stored so
 
     def __post_init__(self) -> None:
         for name in ("schedule", "levels"):
@@ -73,6 +74,8 @@ class PrepareConfig:
                 raise ConfigError(
                     f"prepare.levels: {before} -> {after} is impossible; one step removes 1 to {before // 2}"
                 )
+        if self.precision not in ("fp32", "fp16"):
+            raise ConfigError(f"prepare.precision={self.precision}: choose fp32 or fp16")
         if not -1 <= self.similarity_threshold <= 1:
             raise ConfigError(f"prepare.similarity_threshold={self.similarity_threshold}: is a cosine, from -1 to 1")
 
@@ -84,21 +87,23 @@ def prepare_videos(videos: Sequence[VideoFeatures], config: PrepareConfig) -> MS
 
 def _prepared(video: VideoFeatures, config: PrepareConfig) -> MSCVideos:
     check_frames(video)
-    positions = average_positions(video.features.float(), config.frames)[None]  # (1, T, E)
+    kind = torch.float16 if config.precision == "fp16" else torch.float32
+    features = video.features.float()
+    positions = average_positions(features, config.frames)[None].to(kind)  # (1, T, E), each mean rounded once
     if config.clips == "uniform":
-        merged = _uniform(video.features.float(), config)
+        merged = _uniform(features, config)
     else:  # merged before it is normalised, as published: long vectors weigh more in the means
         merged = merge_ladder(positions, config.schedule, alike=config.merge_by)
-    clips = unit_rows(merged.tokens)
+    clips = unit_rows(merged.tokens.to(kind)).float()
     share = connected_share if config.omega == "connected" else direct_share
     num_segments = level_of(share(clips, config.similarity_threshold), config.levels, rule=config.level_rule)
     return MSCVideos(
-        frames=unit_rows(positions),
+        frames=unit_rows(positions).float(),
         frame_valid=torch.ones(positions.shape[:2], dtype=torch.bool),
         clips=clips,
-        clip_size=merged.size,
+        clip_size=merged.size.float(),
         slot=merged.slot,
-        segment=segment_clips(clips, merged.size, num_segments, config.levels, pairing=config.pairing),
+        segment=segment_clips(clips, merged.size.float(), num_segments, config.levels, pairing=config.pairing),
         frame_spans=position_spans(video.times, video.duration_s, config.frames)[None],
     )
 
