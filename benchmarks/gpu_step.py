@@ -62,7 +62,8 @@ def make_set(size: Size, settings: MSCSettings) -> RetrievalSet:
             sentence=whole.queries.sentence,
         ),
         video_of_query=whole.video_of_query,
-        digest="random", content="",
+        digest="random",
+        content="",
     )
 
 

@@ -213,7 +213,9 @@ def test_help_is_quick_and_the_version_is_told(capsys: pytest.CaptureFixture[str
     assert all(verb in out for verb in ("demo", "extract", "train", "evaluate", "index", "search", "doctor"))
 
 
-def test_doctor_has_a_fix_for_whatever_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_has_a_fix_for_whatever_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert main(["doctor", "--index", str(tmp_path), "--json"]) == 0
     checks = json.loads(capsys.readouterr().out)
     assert {check["name"] for check in checks} >= {"python", "torch", "device", "video", "world", "index"}
@@ -221,6 +223,12 @@ def test_doctor_has_a_fix_for_whatever_is_wrong(tmp_path: Path, capsys: pytest.C
     (tmp_path / "index.json").write_text("{")
     assert main(["doctor", "--index", str(tmp_path)]) == 1
     assert "!!  index" in capsys.readouterr().out
+    monkeypatch.setattr("prvr.encoders.things.installed", lambda: None)
+    assert main(["doctor", "--index", str(tmp_path / "none")]) == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("!!")]
+    assert line.startswith(
+        "!!  own videos   no model on this machine sees real footage  -> prvr models get siglip2-b16"
+    )
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00.0"), (75.25, "1:15.2"), (3723.99, "1:02:03.9")])

@@ -19,7 +19,9 @@ from prvr.cli import build_parser, main
 from prvr.cli.screen import Parser, Piped
 from prvr.core.types import EncoderSpec
 from prvr.features.store import FeatureStore
+from prvr.search.folders import note_read, recall
 from prvr.search.indexing import build_index
+from prvr.search.keeping import read_into
 from tests.features.make import ColourEncoder
 from tests.features.test_extract import paint
 from tests.video.make import cut_short
@@ -117,7 +119,7 @@ def test_a_missing_file_is_marked_wherever_it_is_named(run: Run, shelf: Path, tm
     assert re.search(r"^state +missing$", out, re.MULTILINE)
     assert json.loads(run("info", "idx", "--json")[1])["missing"] == 1
     code, _, err = run("index", "videos", "--index", "idx", "--prune", "--encoder", "colours")
-    assert (code, "1 video taken out whose file is gone" in err, "is missing" in err) == (0, True, False)
+    assert (code, "1 video taken out: its file is gone" in err, "is missing" in err) == (0, True, False)
     assert listed(run).keys() == {"fire.mp4", "sea/both.mp4"}
 
 
@@ -156,7 +158,7 @@ def test_videos_are_taken_out_when_the_user_agrees(
         code, _, err = run("remove", "videos/sea", "--index", "idx")
         assert "Take 2 videos out of idx? The files stay. [y/N]" in err
         assert len(listed(run)) == left
-    assert f"To take back: prvr index {tmp_path / 'videos' / 'sea'} --index idx" in err
+    assert f"`prvr index {tmp_path / 'videos' / 'sea'} --index idx` takes them in again" in err
     assert (tmp_path / "videos" / "sea" / "blue.mp4").exists()
     assert FeatureStore.open(shelf / "features").entry("sea/blue.mp4") is None
     code, _, err = run("remove", "fire.mp4", "water.mp4", "--index", "idx", "--yes")
@@ -165,6 +167,12 @@ def test_videos_are_taken_out_when_the_user_agrees(
     shutil.copy(tmp_path / "videos" / "fire.mp4", tmp_path / "videos" / "fire.part.mp4")
     assert run(*words)[0] == 0
     assert listed(run).keys() == {"fire.mp4"}
+    assert recall(shelf)[tmp_path / "videos"].exclude == ("sea", "*.part.mp4")
+    read_into([tmp_path / "videos"], shelf, encoder="colours")
+    assert listed(run).keys() == {"fire.mp4"}, "what a server reads again leaves the same out"
+    note_read(shelf, [tmp_path / "videos" / "sea"])
+    assert run("remove", "videos", "--index", "idx", "--yes")[0] == 0
+    assert recall(shelf) == {}, "a folder that was taken out is none of the library's, nor is one in it"
 
 
 def test_a_tag_can_be_taken_away(run: Run, shelf: Path) -> None:
@@ -318,3 +326,14 @@ def test_every_verb_explains_itself_with_commands_that_work(verb: Parser) -> Non
         assert line in verb.format_help()
     groups = [group for group in verb._action_groups if group._group_actions]
     assert all(len(group._group_actions) <= 12 for group in groups), "a heap of options is not read"
+
+
+def test_an_index_keeps_its_model_and_says_how_to_have_another(
+    run: Run, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("index", "videos", "--index", "idx")
+    assert "prvr index --replace" not in run(*words)[2]
+    monkeypatch.setattr("prvr.search.choosing.catalogue.default", lambda: "siglip2-b16")
+    assert "to make it anew with your default: `prvr index --replace --encoder siglip2-b16`" in run(*words)[2]
+    code, _, err = run("index", "vidoes", "--index", "idx")
+    assert (code, err) == (1, "prvr index: vidoes: no such file; check the path\n"), "no model is loaded for it"

@@ -15,6 +15,7 @@ from prvr.core.errors import DownloadStopped, EncoderError
 from prvr.core.places import models_folder
 from prvr.encoders import catalogue
 from prvr.encoders.loading import load_encoder
+from prvr.search.choosing import choose_encoder
 from tests.encoders import make_models
 from tests.encoders.hub import NOBODY, LocalHub, ask, local_hub
 
@@ -219,7 +220,7 @@ def test_a_folder_of_ones_own(clip_folder: Path, tmp_path: Path) -> None:
     assert [model.name for model in catalogue.known()][-1] == "mine"
 
 
-def test_the_default_is_a_model_that_is_here(clip_folder: Path) -> None:
+def test_the_default_is_a_model_that_is_here(clip_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert catalogue.default() is None
     with pytest.raises(EncoderError, match=f"{NAME}: is not on this machine; get it with `prvr models get {NAME}`"):
         catalogue.set_default(NAME)
@@ -228,4 +229,10 @@ def test_the_default_is_a_model_that_is_here(clip_folder: Path) -> None:
     with pytest.raises(EncoderError, match="world: knows the generated videos only"):
         catalogue.set_default("world")
     catalogue.import_folder(clip_folder, "mine")
+    with monkeypatch.context() as bare:
+        bare.setattr("prvr.encoders.things.installed", lambda: None)
+        with pytest.raises(EncoderError, match="mine can read them: `prvr models default mine`"):
+            choose_encoder([clip_folder])
+    if catalogue.on_disk("things"):
+        assert choose_encoder([clip_folder]).why.endswith("For those, `prvr models default mine`")
     assert catalogue.set_default("mine").name == catalogue.default() == "mine"

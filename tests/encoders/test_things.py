@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from prvr.cli import main
+from prvr.cli.library import say_what_the_model_lacks
 from prvr.core.errors import EncoderError
 from prvr.encoders import catalogue, things
 from prvr.encoders.loading import load_encoder
@@ -137,11 +138,11 @@ def test_recordings_are_found_offline_without_naming_a_model(
     index = tmp_path / "index"
     assert main(["index", str(shared / "videos"), "--index", str(index), "--rate", "0.2"]) == 0
     said = capsys.readouterr().err
-    assert (
-        f"Encoder {encoder.spec.fingerprint}: no default model is chosen. It knows a thousand kinds of things" in said
-    )
+    assert f"Encoder {encoder.spec.fingerprint}: it knows a thousand kinds of things; not people" in said
     assert "`prvr models get siglip2-b16`" in said
     engine = SearchEngine.open(index)
+    say_what_the_model_lacks(engine, ["somebody waves"], [("", engine.search("somebody waves"))])
+    assert capsys.readouterr().err.startswith("The model things knows a thousand kinds of things; not people, actions")
     asked = {
         "plastic bottles": "bottle-detection.mp4",
         "a car drives on the road": "car-detection.mp4",

@@ -79,6 +79,17 @@ def test_what_is_ignored_is_left_alone_until_it_changes_or_is_named(root: Path, 
     assert sorted(again.failed) == [str(root / name) for name in STAGES]
 
 
+def test_what_fails_again_in_the_same_way_is_nothing_new(root: Path, tmp_path: Path) -> None:
+    """However it was looked for: below its folder, or by name because it was to be tried again."""
+    out = tmp_path / "out"
+    (root / "empty.mp4").touch()
+    first = extract([root], ColourEncoder(), out)
+    assert not first.known
+    again = extract([], ColourEncoder(), out, retry=())
+    assert again.failed == first.failed
+    assert extract([root], ColourEncoder(), out).known == first.failed.keys()
+
+
 def test_one_is_tried_again_under_the_id_it_would_have_had(root: Path, tmp_path: Path) -> None:
     out, bad = tmp_path / "out", root / "deep" / "bad.mp4"
     bad.write_bytes(b"")

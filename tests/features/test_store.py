@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,11 @@ def test_encoders_are_never_mixed(tmp_path: Path) -> None:
         FeatureStore.create(tmp_path, header(revision="2" * 12))
     with pytest.raises(FeatureError, match="at 1 frames/s .* not at 2 .* use `--rate 1`"):
         FeatureStore.create(tmp_path, header(rate=2))
+    first = header()
+    typed = replace(first, encoder=replace(first.encoder, source="/models/mine"))  # what brings it again
+    FeatureStore.create(tmp_path / "typed", typed)
+    with pytest.raises(FeatureError, match="use `--encoder /models/mine`"):
+        FeatureStore.create(tmp_path / "typed", header(revision="2" * 12))
 
 
 def test_features_that_are_no_numbers_name_their_video(tmp_path: Path) -> None:

@@ -97,7 +97,9 @@ def test_systems_side_by_side_and_a_second_call_only_reads(
     assert " epochs, best " not in said
     for suffix in ("md", "tex", "json"):
         assert "GMMFormer v2" in (tmp_path / f"compare-qvhighlights-costs.{suffix}").read_text()
-    assert (tmp_path / "compare-qvhighlights.png").read_bytes().startswith(b"\x89PNG")
+    drawn = (tmp_path / "compare-qvhighlights.png").read_bytes()
+    assert drawn.startswith(b"\x89PNG")
+    assert b"SIMULATED features" in drawn, "its title says what it is of"
 
 
 def test_what_needs_a_common_space_is_a_line_that_says_why(

@@ -123,6 +123,7 @@ def test_figures_are_drawn_of_what_was_trained(
         content = (mine / "out" / f"{figure}.png").read_bytes()
         assert content.startswith(b"\x89PNG")
         assert len(content) > 20_000, "an empty plot is smaller"
+        assert b"SIMULATED" not in content, "these are measured on films"
     words = ["reproduce", "figure3", "--data", str(mine), "--out", str(mine / "out"), *small, "--query", "nobody"]
     assert main(words) == 1
     assert "no such query" in capsys.readouterr().err

@@ -17,9 +17,9 @@ def hit(confidence: str, *, name: str = "a.mp4", p: float | None = 0.41, **more:
 def test_a_table_by_hand() -> None:
     rows = hit_table([hit(CONFIDENT), hit(NOTHING, name="b.mp4", moments=((0.0, 1.0),))]).splitlines()
     assert rows == [
-        " #  sure       score   moment               video",
-        " 1  confident   0.312  1:15.2 - 1:20.0      a.mp4  (+1 more)",
-        " 2  a guess     0.312  0:00.0 - 0:01.0      b.mp4",
+        " #  match     score   moment               video",
+        " 1  good       0.312  1:15.2 - 1:20.0      a.mp4  (+1 more)",
+        " 2  weak       0.312  0:00.0 - 0:01.0      b.mp4",
     ]
 
 
@@ -36,15 +36,15 @@ def test_an_answer_stops_where_guessing_begins() -> None:
     both = [hit(RELATED), hit(NOTHING, name="b.mp4"), hit(NOTHING, name="c.mp4")]
     shown = answer(both).splitlines()
     assert len(shown) == 3
-    assert shown[-1] == "2 more are no better than guesses; show them: --all"
+    assert shown[-1] == "Show 2 weak matches too: --all"
     assert answer(both, everything=True) == hit_table(both)
 
 
 def test_nothing_found_is_said_honestly() -> None:
     said = answer([hit(NOTHING), hit(NOTHING, p=0.2)])
-    assert said.startswith("No confident match: of 100 sentences about other things, 20 do as well in this library.")
+    assert said.startswith("No good match: of 100 unrelated sentences, 20 would score this high in this library.")
     assert said.endswith("--all")
-    assert "no video that is meant" in answer([])
+    assert "none that fits these filters" in answer([])
 
 
 def test_steps_and_what_is_said_stand_behind() -> None:
@@ -69,7 +69,10 @@ def test_a_score_that_rises_and_a_file_that_is_gone_are_said(tmp_path: Path) -> 
     )
     rows = hit_table([low, high]).splitlines()
     assert "b.mp4 (missing)" in rows[2]
-    assert rows[3] == "Names, subtitles and what videos score for anything count too, so that scores need not fall"
+    assert (
+        rows[3]
+        == "The order also counts names, subtitles and how high a video scores for anything, so scores need not fall"
+    )
 
 
 def test_times_of_people() -> None:

@@ -95,6 +95,8 @@ def test_gibberish_is_said_to_find_nothing(client: TestClient) -> None:
     assert found["num_confident"] == 0
     assert {hit["confidence"] for hit in found["data"]} == {"nothing found"}
     assert found["unknown_words"] == ["xqzvk", "wplmt"]
+    asked = ("xqzvk wplmt", "people dancing at a wedding", "people dancing in a red circle")
+    assert [ask(client, query_text=text)["understood"] for text in asked] == [False, False, True]
 
 
 def test_a_caption_of_the_library_is_found_at_its_moment(client: TestClient, library: Path) -> None:

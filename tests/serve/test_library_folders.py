@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from prvr.search.folders import note_read, recall, set_watched, sources
+from prvr.search.folders import drop, note_read, recall, set_watched, sources
 from prvr.serve.app import create_app
 from prvr.serve.security import digest_of
 from prvr.serve.settings import ServeConfig
@@ -158,6 +158,13 @@ def test_ten_thousand_files_are_one_reading_and_a_folder_that_vanishes_is_waited
         (folder / "later.mp4").touch()
         await asyncio.sleep(1)
         assert len(reading.seen) == 4
+        set_watched(index, folder, True)
+        await watch.follow()
+        await reading.next()
+        drop(index, folder)  # in a terminal, which the server is not told of
+        (folder / "more.mp4").touch()
+        await asyncio.sleep(1)
+        assert len(reading.seen) == 5
         await watch.close()
 
     asyncio.run(watched())

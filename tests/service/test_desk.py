@@ -16,11 +16,15 @@ from torch import Tensor
 from prvr.core.errors import QueryError
 from prvr.core.grammar import parse
 from prvr.core.types import Hit
+from prvr.encoders.world import load_world_encoder
 from prvr.index.opening import open_index
+from prvr.index.segments import VectorForm
 from prvr.search.engine import SearchEngine
 from prvr.search.ranking import Ranking
+from prvr.search.replacing import replace_index
 from prvr.service import desk as module
 from prvr.service.desk import Answer, Desk, LineFull, Question, pooled, step_s
+from tests.conftest import FEATURES_ONLY, FILES
 
 SENTENCES = ["a red circle", "a blue star bounces", "a green ring", "a heart -tree", "a square"]
 
@@ -268,3 +272,26 @@ def test_closing_drops_who_waits(library: Path) -> None:
     threading.Timer(0.2, let_go.set).start()
     desk.close()
     assert waits.cancelled()
+
+
+def test_an_index_that_is_made_anew_is_noticed(own: Path) -> None:
+    """What was known of the old one, answers too, is not told of the new one."""
+    desk = Desk(own)
+    desk.open()
+
+    async def go() -> tuple[Answer, Answer, Answer]:
+        before = await desk.search(ask(SENTENCES[0]))
+        assert (await desk.search(ask(SENTENCES[0]))).hits == before.hits
+        await asyncio.to_thread(replace_index, [], own, load_world_encoder(), form=VectorForm(tokens="int8"))
+        return before, await desk.search(ask(SENTENCES[0])), await desk.search(ask(SENTENCES[1], start=5, stop=10))
+
+    before, after, later = asyncio.run(go())
+    assert (before.num_asked, after.num_asked) == (FILES + FEATURES_ONLY, FILES)
+    assert {hit.video_id for hit in after.hits} == set(after.holdings.facts)
+    assert before.holdings.generation != after.holdings.generation
+    assert [hit.score for hit in after.hits] == [
+        hit.score for hit in SearchEngine.open(own).search(SENTENCES[0], k=FILES)
+    ]
+    assert len(later.hits) == 5
+    assert desk.num_videos == FILES
+    desk.close()

@@ -141,6 +141,8 @@ export interface components {
       /** @description Of the files that are there. */
       bytes: number;
       duration_s: number;
+      /** @description What was left out of it (`prvr index --exclude`), and is when it is read again. */
+      exclude: string[];
       id: string;
       /** @description Of them, whose files are gone. */
       num_missing: number;
@@ -463,6 +465,8 @@ export interface components {
       query: string;
       /** @description Lowest and highest relevance, the same for all hits. */
       relevance_range: [number, number];
+      /** @description False: the encoder knows no word of the query that means something. */
+      understood: boolean;
       unknown_words: string[];
       usage: components["schemas"]["Usage"];
       /** @enum {string} */

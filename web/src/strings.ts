@@ -1,6 +1,11 @@
 // Every word of the page, in English and in German. A missing or superfluous one is a type error.
 
-const count = (n: number, one: string, many: string): string => `${n.toLocaleString()} ${n === 1 ? one : many}`;
+const counted =
+  (locale: string) =>
+  (n: number, one: string, many: string): string =>
+    `${n.toLocaleString(locale)} ${n === 1 ? one : many}`;
+const count = counted("en-GB");
+const zahl = counted("de-DE");
 
 const en = {
   // header
@@ -40,7 +45,7 @@ const en = {
   asked: (asked: number, all: number) =>
     asked === all
       ? `in ${count(all, "video", "videos")}`
-      : `in ${asked.toLocaleString()} of ${count(all, "video", "videos")}`,
+      : `in ${asked.toLocaleString("en-GB")} of ${count(all, "video", "videos")}`,
   unknownWords: (words: string) => `The model does not know ${words}. It searched for the other words.`,
   allUnknown: (words: string) => `The model does not know ${words}. Try other words for the same thing.`,
   // results
@@ -48,14 +53,15 @@ const en = {
   player: "Player",
   numConfident: (n: number) => count(n, "good match", "good matches"),
   numRelated: (n: number) => count(n, "possible match", "possible matches"),
-  numResults: (n: number, more: boolean) => `${n.toLocaleString()}${more ? "+" : ""} ${n === 1 ? "match" : "matches"}`,
+  numResults: (n: number, more: boolean) =>
+    `${n.toLocaleString("en-GB")}${more ? "+" : ""} ${n === 1 ? "match" : "matches"}`,
   soFar: "so far",
   moreReady: "More videos are searchable now.",
   searchAgain: "Search again",
   showWeaker: (n: number) => `Show ${count(n, "weak match", "weak matches")}`,
   hideWeaker: "Hide weak matches",
   moreMoments: (n: number) => `+${count(n, "moment", "moments")}`,
-  similar: (n: number) => `+${n.toLocaleString()} similar`,
+  similar: (n: number) => `+${n.toLocaleString("en-GB")} similar`,
   similarTo: (name: string) => ` to ${name}`,
   momentsText: (spans: string) => `Moments: ${spans}`,
   grid: "Grid",
@@ -77,14 +83,14 @@ const en = {
   confidentWhy: "Far better than unrelated sentences would score, and better than other scenes of the same topic.",
   relatedWhy: "Better than unrelated sentences would score, but other scenes of the same topic come as close.",
   guessWhy: "No better than an unrelated sentence would score.",
-  uncalibratedWhy: "Labels need at least 30 videos. Until then you see plain scores.",
-  outOf: (n: string) => `Only ${n} of 100 unrelated sentences would score this high.`,
+  uncalibratedWhy: "Plain scores: labels need at least 30 videos and a search in words.",
+  outOf: (n: string) => `Of 100 unrelated sentences, ${n} would score this high.`,
   outOfOwn: (n: string) => `Of 100 sentences on this library’s topics without a match, ${n} would score this high.`,
   lessThanOne: "fewer than 1",
   // no match
   nothingTitle: "No good match",
   nothingText: (n: number) =>
-    `Nothing in ${n === 1 ? "this video" : `these ${n.toLocaleString()} videos`} clearly matches.`,
+    `Nothing in ${n === 1 ? "this video" : `these ${n.toLocaleString("en-GB")} videos`} clearly matches.`,
   tryCaption: (example: string) =>
     example
       ? `Describe what can be seen in one sentence, such as “${example}”`
@@ -119,7 +125,7 @@ const en = {
   // indexing
   indexing: "Reading videos",
   indexStarting: "looking for videos…",
-  indexingOf: (done: number, total: number) => `${done.toLocaleString()} of ${count(total, "video", "videos")}`,
+  indexingOf: (done: number, total: number) => `${done.toLocaleString("en-GB")} of ${count(total, "video", "videos")}`,
   eta: (wait: string) => `${wait} left`,
   speed: (x: string) => `${x}× realtime`,
   pause: "Pause",
@@ -248,8 +254,8 @@ const en = {
   exportGives: (name: string) => `You get ${name}.`,
   exportFilm: (n: number, total: string) =>
     n > 1
-      ? `${n} clips, ${total} in all, cut anew from the originals.`
-      : `A clip of ${total}, cut anew from the original.`,
+      ? `${n} clips, ${total} in all, cut from the originals, encoded again only where needed.`
+      : `A clip of ${total}, cut from the original, encoded again only where needed.`,
   exportReady: (name: string, size: string) => `${name}, ${size}`,
   download: "Download",
   close: "Close",
@@ -334,7 +340,7 @@ const en = {
   tryAllAgain: "Try all again",
   tryingAgain: "Reading…",
   downloadTable: "Download as a table (CSV)",
-  moreInTable: (n: number) => `${n.toLocaleString()} more are in the table that can be downloaded.`,
+  moreInTable: (n: number) => `${n.toLocaleString("en-GB")} more are in the table that can be downloaded.`,
   numIgnored: (n: number) =>
     `${count(n, "file is", "files are")} ignored until changed. To try again: \`prvr index --retry\`.`,
   allRead: "Every file could be read.",
@@ -367,6 +373,7 @@ const en = {
   readEarlier: "read earlier",
   numMissing: (n: number) => `${count(n, "file is", "files are")} missing`,
   dropMissing: (n: number) => `Remove ${count(n, "missing video", "missing videos")}`,
+  leftOut: (what: string) => `without ${what}`,
   folderAway: "This folder is not there. Is its drive connected? Its videos stay in the library.",
   showVideos: "Show videos",
   showVideosOf: (name: string) => `Show the videos of ${name}`,
@@ -405,6 +412,11 @@ const en = {
   modelOwn: "Use a model from a folder…",
   modelOwnLabel: "Folder of the model",
   modelOwnHint: "A folder with a CLIP or SigLIP checkpoint. It is copied.",
+  modelKnows: {} as Record<string, string>, // by name, where it is not what the server says
+  modelLanguages: (said: string) => said,
+  modelLimits: (_name: string, said: string) => said,
+  modelOther:
+    "Another model may know them: in a terminal, choose one of `prvr models`, then run `prvr index --replace`.",
   ofBytes: (done: string, total: string) => `${done} of ${total}`,
   // filters
   filters: "Filters",
@@ -425,7 +437,7 @@ const en = {
   filterShorter: "At most",
   filterTag: "Tag",
   filterWithout: "Without",
-  filterWithoutHint: "what must not be seen",
+  filterWithoutHint: "such as rain",
   filterApply: "Apply",
   filterClear: "Clear filters",
   anyTag: "any tag",
@@ -469,34 +481,34 @@ const de: Strings = {
   thisSearch: "Diese Suche",
   chips: "Filter dieser Suche",
   removeChip: (what) => `${what} entfernen`,
-  notThis: (n) => count(n, "Treffer ausgeschlossen", "Treffer ausgeschlossen"),
+  notThis: (n) => zahl(n, "Treffer ausgeschlossen", "Treffer ausgeschlossen"),
   likeChip: (name, span) => `wie ${name}, ${span}`,
   imageChip: (name) => `Bild ${name}`,
   asked: (asked, all) =>
     asked === all
-      ? `in ${count(all, "Video", "Videos")}`
-      : `in ${asked.toLocaleString()} von ${count(all, "Video", "Videos")}`,
+      ? `in ${zahl(all, "Video", "Videos")}`
+      : `in ${asked.toLocaleString("de-DE")} von ${zahl(all, "Video", "Videos")}`,
   unknownWords: (words) => `Das Modell kennt ${words} nicht. Gesucht wurde mit den übrigen Wörtern.`,
   allUnknown: (words) => `Das Modell kennt ${words} nicht. Versuche es mit anderen Wörtern.`,
   results: "Treffer",
   player: "Player",
-  numConfident: (n) => count(n, "guter Treffer", "gute Treffer"),
-  numRelated: (n) => count(n, "möglicher Treffer", "mögliche Treffer"),
-  numResults: (n, more) => `${n.toLocaleString()}${more ? "+" : ""} Treffer`,
+  numConfident: (n) => zahl(n, "guter Treffer", "gute Treffer"),
+  numRelated: (n) => zahl(n, "möglicher Treffer", "mögliche Treffer"),
+  numResults: (n, more) => `${n.toLocaleString("de-DE")}${more ? "+" : ""} Treffer`,
   soFar: "bis jetzt",
   moreReady: "Weitere Videos sind jetzt durchsuchbar.",
   searchAgain: "Neu suchen",
-  showWeaker: (n) => `${count(n, "schwachen Treffer", "schwache Treffer")} zeigen`,
+  showWeaker: (n) => `${zahl(n, "schwachen Treffer", "schwache Treffer")} zeigen`,
   hideWeaker: "Schwache Treffer ausblenden",
-  moreMoments: (n) => `+${count(n, "Moment", "Momente")}`,
-  similar: (n) => `+${n.toLocaleString()} ähnliche`,
+  moreMoments: (n) => `+${zahl(n, "Moment", "Momente")}`,
+  similar: (n) => `+${n.toLocaleString("de-DE")} ähnliche`,
   similarTo: (name) => ` zu ${name}`,
   momentsText: (spans) => `Momente: ${spans}`,
   grid: "Raster",
   list: "Liste",
   viewAs: "Treffer zeigen als",
   searching: "Suche …",
-  stillSearching: (n) => `Suche noch in ${count(n, "Video", "Videos")} …`,
+  stillSearching: (n) => `Suche noch in ${zahl(n, "Video", "Videos")} …`,
   cancel: "Abbrechen",
   loadingMore: "Weitere Treffer laden …",
   endOfList: "Ende der Treffer",
@@ -510,24 +522,25 @@ const de: Strings = {
   confidentWhy: "Viel besser als Sätze über etwas anderes und besser als andere Szenen desselben Themas.",
   relatedWhy: "Besser als Sätze über etwas anderes, aber andere Szenen desselben Themas kommen ebenso nah.",
   guessWhy: "Nicht besser als ein Satz über etwas anderes.",
-  uncalibratedWhy: "Für die Einstufung braucht es mindestens 30 Videos. Bis dahin siehst du nur Punktwerte.",
-  outOf: (n) => `Nur ${n} von 100 Sätzen über anderes kämen so hoch.`,
-  outOfOwn: (n) => `Von 100 Sätzen zu den Themen der Sammlung ohne Treffer kämen ${n} so hoch.`,
+  uncalibratedWhy: "Nur Punktwerte: Eine Einstufung braucht mindestens 30 Videos und eine Suche in Worten.",
+  outOf: (n) => `So hoch kämen von 100 Sätzen über etwas anderes: ${n}.`,
+  outOfOwn: (n) => `So hoch kämen von 100 Sätzen zu den Themen der Sammlung, die auf nichts darin passen: ${n}.`,
   lessThanOne: "weniger als 1",
   nothingTitle: "Kein guter Treffer",
-  nothingText: (n) => `Nichts in ${n === 1 ? "diesem Video" : `diesen ${n.toLocaleString()} Videos`} passt eindeutig.`,
+  nothingText: (n) =>
+    `Nichts in ${n === 1 ? "diesem Video" : `diesen ${n.toLocaleString("de-DE")} Videos`} passt eindeutig.`,
   tryCaption: (example) =>
     `Beschreibe in einem Satz, was zu sehen ist, etwa „${example || "Jemand öffnet einen Regenschirm"}“`,
   tryWithout: (what) => `Ohne ${what} suchen`,
   filteredTitle: "Kein Video passt zu diesen Filtern",
-  filteredText: (all, what) => `Keines von ${count(all, "Video", "Videos")} passt zu ${what}.`,
+  filteredText: (all, what) => `Keines von ${zahl(all, "Video", "Videos")} passt zu ${what}.`,
   failedTitle: "Diese Suche hat nicht geklappt",
   tryAgain: "Noch einmal",
   tryOne: "Zum Beispiel",
   newest: "Neueste",
   longest: "Längste",
   describe: "Beschreibe einen Moment. Finde ihn.",
-  describeText: (n, hours) => `${count(n, "Video", "Videos")}, ${hours}, auf diesem Computer durchsucht.`,
+  describeText: (n, hours) => `${zahl(n, "Video", "Videos")}, ${hours}, auf diesem Computer durchsucht.`,
   openVideo: (name) => `${name} öffnen`,
   firstTitle: "Durchsuche deine Videos",
   firstText:
@@ -545,7 +558,7 @@ const de: Strings = {
   readingText: "Die ersten kannst du gleich durchsuchen. Diese Seite aktualisiert sich von selbst.",
   indexing: "Videos werden gelesen",
   indexStarting: "sucht nach Videos …",
-  indexingOf: (done, total) => `${done.toLocaleString()} von ${count(total, "Video", "Videos")}`,
+  indexingOf: (done, total) => `${done.toLocaleString("de-DE")} von ${zahl(total, "Video", "Videos")}`,
   eta: (wait) => `noch ${wait}`,
   speed: (x) => `${x}× Echtzeit`,
   pause: "Pause",
@@ -554,7 +567,7 @@ const de: Strings = {
   indexFailed: (why) => `Das Lesen wurde abgebrochen: ${why}`,
   indexDone: "Alle Videos sind durchsuchbar.",
   indexDoneBut: (n) =>
-    `Fertig. ${count(n, "Datei konnte", "Dateien konnten")} nicht gelesen werden. Siehe unten auf der Seite.`,
+    `Fertig. ${zahl(n, "Datei konnte", "Dateien konnten")} nicht gelesen werden. Siehe unten auf der Seite.`,
   playMoment: (name, span) => `${name}, ${span} abspielen`,
   more: (name) => `Mehr zu ${name}`,
   moreLike: "Mehr davon",
@@ -601,7 +614,7 @@ const de: Strings = {
     [time, share === null ? "" : `Relevanz ${share} von 100`, inside].filter(Boolean).join(", "),
   inside: (n, of) => `in Moment ${n} von ${of}`,
   spoken: (h, m, s) =>
-    [h ? count(h, "Stunde", "Stunden") : "", m ? count(m, "Minute", "Minuten") : "", count(s, "Sekunde", "Sekunden")]
+    [h ? zahl(h, "Stunde", "Stunden") : "", m ? zahl(m, "Minute", "Minuten") : "", zahl(s, "Sekunde", "Sekunden")]
       .filter(Boolean)
       .join(" "),
   stretch: "Eigener Maßstab",
@@ -673,8 +686,8 @@ const de: Strings = {
   exportGives: (name) => `Du bekommst ${name}.`,
   exportFilm: (n, total) =>
     n > 1
-      ? `${n} Clips, zusammen ${total}, neu geschnitten aus den Originalen.`
-      : `Ein Clip von ${total}, neu geschnitten aus dem Original.`,
+      ? `${n} Clips, zusammen ${total}, geschnitten aus den Originalen, neu kodiert nur wo nötig.`
+      : `Ein Clip von ${total}, geschnitten aus dem Original, neu kodiert nur wo nötig.`,
   exportReady: (name, size) => `${name}, ${size}`,
   download: "Herunterladen",
   close: "Schließen",
@@ -734,8 +747,8 @@ const de: Strings = {
     ["?", "Diese Hilfe"],
   ],
   status: "Zustand",
-  inLibrary: (n) => count(n, "Video", "Videos"),
-  problems: (n) => `${count(n, "Datei konnte", "Dateien konnten")} nicht gelesen werden`,
+  inLibrary: (n) => zahl(n, "Video", "Videos"),
+  problems: (n) => `${zahl(n, "Datei konnte", "Dateien konnten")} nicht gelesen werden`,
   modelIs: (name) => `Modell: ${name}.`,
   private: "Nichts verlässt diesen Computer",
   privateRemote: "Nur dieser Server wird benutzt",
@@ -756,9 +769,9 @@ const de: Strings = {
   tryAllAgain: "Alle noch einmal",
   tryingAgain: "Wird gelesen …",
   downloadTable: "Als Tabelle herunterladen (CSV)",
-  moreInTable: (n) => `${n.toLocaleString()} weitere stehen in der Tabelle zum Herunterladen.`,
+  moreInTable: (n) => `${n.toLocaleString("de-DE")} weitere stehen in der Tabelle zum Herunterladen.`,
   numIgnored: (n) =>
-    `${count(n, "Datei wird", "Dateien werden")} ignoriert, bis sie sich ändern. Noch einmal versuchen: \`prvr index --retry\`.`,
+    `${zahl(n, "Datei wird", "Dateien werden")} ignoriert, bis sie sich ändern. Noch einmal versuchen: \`prvr index --retry\`.`,
   allRead: "Jede Datei konnte gelesen werden.",
   gone: "Verbindung verloren. Läuft prvr noch? Sonst starte es wieder: prvr serve",
   goneRetry: (seconds) => `Neuer Versuch in ${seconds} s …`,
@@ -775,17 +788,18 @@ const de: Strings = {
   skip: "Zu den Treffern springen",
   library: "Sammlung",
   switchLibrary: "Sammlung wechseln",
-  libraryText: (n, hours, size) => `${count(n, "Video", "Videos")}, ${hours}. Die Sammlung belegt ${size}.`,
+  libraryText: (n, hours, size) => `${zahl(n, "Video", "Videos")}, ${hours}. Die Sammlung belegt ${size}.`,
   noFolders: "Noch keine Ordner.",
   folder: "Ordner",
   allFolders: "alle Ordner",
   inFolder: (name) => `in ${name}`,
   fileNotes: "Zu dieser Datei",
-  folderText: (n, hours, size) => `${count(n, "Video", "Videos")} · ${hours} · ${size}`,
+  folderText: (n, hours, size) => `${zahl(n, "Video", "Videos")} · ${hours} · ${size}`,
   readAgo: (when) => `zuletzt gelesen ${when}`,
   readEarlier: "früher gelesen",
-  numMissing: (n) => `${count(n, "Datei fehlt", "Dateien fehlen")}`,
-  dropMissing: (n) => `${count(n, "fehlendes Video", "fehlende Videos")} entfernen`,
+  numMissing: (n) => `${zahl(n, "Datei fehlt", "Dateien fehlen")}`,
+  dropMissing: (n) => `${zahl(n, "fehlendes Video", "fehlende Videos")} entfernen`,
+  leftOut: (what) => `ohne ${what}`,
   folderAway: "Dieser Ordner ist nicht da. Ist das Laufwerk angeschlossen? Seine Videos bleiben in der Sammlung.",
   showVideos: "Videos zeigen",
   showVideosOf: (name) => `Videos in ${name} zeigen`,
@@ -800,7 +814,7 @@ const de: Strings = {
   removeFolderLabel: (name) => `${name} aus der Sammlung entfernen`,
   removeFolderTitle: (name) => `${name} aus der Sammlung entfernen?`,
   removeFolderText: (n) =>
-    `Die Suche findet ${count(n, "sein Video", "seine Videos")} dann nicht mehr. Die Dateien bleiben, wo sie sind.`,
+    `Die Suche findet ${zahl(n, "sein Video", "seine Videos")} dann nicht mehr. Die Dateien bleiben, wo sie sind.`,
   folderRemoved: (name) => `${name} ist nicht mehr in der Sammlung. Die Dateien bleiben, wo sie sind.`,
   allVideos: "Alle Videos",
   browseAll: "Alle Videos ansehen",
@@ -811,7 +825,7 @@ const de: Strings = {
   folderUp: (name) => `Hinauf zu ${name}`,
   noFoldersHere: "Es sind keine Ordner darin.",
   moreFolders: "Es gibt noch mehr. Tippe den Pfad oben ein.",
-  videosHere: (n) => `${count(n, "Video", "Videos")} direkt in diesem Ordner. Ordner darin werden auch gelesen.`,
+  videosHere: (n) => `${zahl(n, "Video", "Videos")} direkt in diesem Ordner. Ordner darin werden auch gelesen.`,
   modelTitle: "Wähle ein Modell",
   modelText:
     "Das Modell versteht deine Videos. Es läuft auf diesem Computer. Nur für einen Download braucht es einmal das Netz.",
@@ -824,6 +838,22 @@ const de: Strings = {
   modelOwn: "Ein Modell aus einem Ordner verwenden …",
   modelOwnLabel: "Ordner des Modells",
   modelOwnHint: "Ein Ordner mit einem CLIP- oder SigLIP-Modell. Er wird kopiert.",
+  modelKnows: {
+    "siglip2-b16": "Menschen, Dinge, Handlungen, Szenen und Wörter im Bild, gefragt in 109 Sprachen.",
+    "siglip2-so400m": "Wie siglip2-b16, mit feineren Einzelheiten; ohne GPU langsam.",
+    "clip-b32": "Menschen, Dinge, Handlungen und Szenen; grob, und das schnellste von diesen.",
+    "clip-l14": "Menschen, Dinge, Handlungen und Szenen mit feineren Einzelheiten; ohne GPU langsam.",
+    things: "Tausend Arten von Dingen; keine Menschen, Handlungen oder Anzahlen.",
+  },
+  modelLanguages: (said) => said.replace(/languages$/, "Sprachen").replace(/^English$/, "Englisch"),
+  modelLimits: (name, said) =>
+    ({
+      things: "Dieses Modell kennt tausend Arten von Dingen; keine Menschen, Handlungen oder Anzahlen.",
+      world:
+        "Dieses Demo-Modell versteht nur die erzeugten Demo-Videos. Lies deine eigenen mit einem allgemeinen Modell ein.",
+    })[name] ?? said,
+  modelOther:
+    "Ein anderes Modell kennt sie vielleicht: Wähle im Terminal eines aus `prvr models`, dann `prvr index --replace`.",
   ofBytes: (done, total) => `${done} von ${total}`,
   filters: "Filter",
   limit: (key, value) =>
@@ -843,7 +873,7 @@ const de: Strings = {
   filterShorter: "Höchstens",
   filterTag: "Schlagwort",
   filterWithout: "Ohne",
-  filterWithoutHint: "was nicht zu sehen sein soll",
+  filterWithoutHint: "etwa Regen",
   filterApply: "Anwenden",
   filterClear: "Filter löschen",
   anyTag: "jedes Schlagwort",

@@ -63,8 +63,8 @@ def _add_search(search: Parser) -> None:
     search.add_argument("--json", action="store_true", help="print JSON: for each query what was asked, and the hits")
     ranking = search.add_argument_group("what is ranked and shown")
     ranking.add_argument("-k", "--top-k", type=int, default=5, help="videos to show (default: %(default)s)")
-    ranking.add_argument("--all", action="store_true", help="show what is no better than a guess, too")
-    ranking.add_argument("--fail-if-none", action="store_true", help="exit with 4 when no hit is better than a guess")
+    ranking.add_argument("--all", action="store_true", help="show weak matches too")
+    ranking.add_argument("--fail-if-none", action="store_true", help="exit with 4 when there are only weak matches")
     ranking.add_argument("--no-words", action="store_true", help="leave names and subtitles out")
     ranking.add_argument("--uncalibrated", action="store_true", help="do not say how sure hits are")
     export = search.add_argument_group("export")
@@ -78,7 +78,7 @@ def _add_search(search: Parser) -> None:
     export.add_argument("--before", type=float, default=0.0, help="start exported moments so many seconds earlier")
     export.add_argument("--after", type=float, default=0.0, help="end exported moments so many seconds later")
     machine = search.add_argument_group("model and machine")
-    machine.add_argument("--encoder", help="where the index's encoder lies now, if it was moved")
+    machine.add_argument("--encoder", help="where the encoder of the index is now, if it was moved")
     device_option(machine)
     trust_option(machine)
     search.set_defaults(run=run_search, wrong=search.error)
@@ -129,7 +129,7 @@ def _add_index(index: Parser) -> None:
         "prvr index ~/Videos",
         "prvr index ~/Videos --exclude private --exclude '*.part.mp4' --prune",
         "prvr index ~/Videos/2024 --tag family",
-        "prvr index --replace --encoder openai/clip-vit-base-patch32   # another model, the same videos",
+        "prvr index --replace --encoder siglip2-b16   # another model, the same videos",
         "prvr index --ignore ~/Videos/broken.mp4",
     )
 
@@ -201,6 +201,8 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
 
 def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated: bool) -> int:
     """Say what was made, and what comes next; -> the exit code."""
+    from prvr.search.confidence import FEWEST_VIDEOS
+
     if args.json:
         emit(
             {
@@ -216,8 +218,8 @@ def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated:
             }
         )
     if done.removed:
-        whose = "file is" if len(done.removed) == 1 else "files are"
-        say(f"{count(len(done.removed), 'video')} taken out whose {whose} gone")
+        files = "its file is" if len(done.removed) == 1 else "their files are"
+        say(f"{count(len(done.removed), 'video')} taken out: {files} gone")
         say("When they are there again, the same command takes that back and reads nothing anew")
     for note in done.notes:
         say(f"note     {note}")
@@ -233,9 +235,9 @@ def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated:
         say(f"{count(len(done.missing), 'video')} {is_} missing; --prune takes {it} out (`prvr list --missing{here}`)")
     if code != FAILED:
         if done.bytes_per_hour:
-            say(f"{done.bytes_per_hour / 1e6:.1f} MB an hour of video")
+            say(f"The index takes {done.bytes_per_hour / 1e6:.1f} MB for an hour of video")
         if not calibrated:
-            say("Too few videos to say how sure a hit is: confidence is not calibrated")
+            say(f"Fewer than {FEWEST_VIDEOS} videos: searches show scores, and not yet how good a match is")
         say(f'Next: prvr search "what happens in it"{here}')
     return PARTIAL if done.spared and code == DONE else code
 
@@ -321,7 +323,7 @@ def run_search(args: argparse.Namespace) -> int:
         )
     engine = SearchEngine.open(args.index or index_folder(), encoder=args.encoder, device=args.device)
     answers = _answers(engine, args)
-    _say_unknown(engine, args.query)
+    say_what_the_model_lacks(engine, args.query, answers)
     for note in dict.fromkeys(note for query in args.query for note in notes_of(query)):
         say(note)
     for problem in engine.problems:
@@ -354,14 +356,20 @@ def _answers(engine: SearchEngine, args: argparse.Namespace) -> list[tuple[str, 
     return list(zip(args.query, found, strict=True))
 
 
-def _say_unknown(engine: SearchEngine, queries: Sequence[str]) -> None:
+def say_what_the_model_lacks(
+    engine: SearchEngine, queries: Sequence[str], answers: Sequence[tuple[str, Sequence[SearchHit]]]
+) -> None:
+    """Words that it does not know; else, where nothing says how good the hits are, what it is made for."""
     from prvr.core.grammar import parse
+    from prvr.search.confidence import NOTHING, UNCALIBRATED, verdict
 
+    spec = engine.encoder.spec
     requests = [parse(query) for query in queries]
     unknown = {word for one in requests for text in one.steps for word in engine.encoder.unknown_words(text)}
     if unknown:
-        spec = engine.encoder.spec
-        say(f"Encoder {spec.fingerprint} does not know: {', '.join(sorted(unknown))}{limits(spec)}")
+        say(f"The model {spec.name} does not know: {', '.join(sorted(unknown))}{limits(spec)}")
+    elif queries and limits(spec) and all(verdict(hits) in (NOTHING, UNCALIBRATED) for _, hits in answers):
+        say(f"The model {spec.name}{limits(spec).replace('; it', '')}")
 
 
 def _moment(text: str) -> tuple[str, tuple[float, float]]:

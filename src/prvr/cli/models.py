@@ -83,7 +83,7 @@ def run_table(args: argparse.Namespace) -> int:
         ]
         emit(rows)
         return DONE
-    head = ["", "name", "MB", "languages", "licence", "images/s", "here"]
+    head = ["", "name", "width", "MB", "languages", "licence", "images/s", "here"]
     cells = [_row(model, chosen, speeds.get(model.name)) for model in models]
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     for row, model in zip([head, *cells], [None, *models], strict=True):
@@ -105,6 +105,7 @@ def _row(model: KnownModel, chosen: str | None, speed: float | None) -> list[str
     return [
         "*" * (model.name == chosen),
         model.name,
+        f"{model.width or '?'}",
         f"{model.size_bytes / 1e6:,.0f}",
         model.languages or "?",
         model.licence or "?",
@@ -146,7 +147,8 @@ def run_default(args: argparse.Namespace) -> int:
 
     if args.name:
         model = catalogue.set_default(args.name)
-        say(f"Own videos are read by {model.name} from now on. Indexes that exist keep the model they were made with")
+        say(f"Own videos are read by {model.name} from now on. An index that exists keeps its model")
+        say(f"To make one anew with this one: prvr index --replace --encoder {model.name}")
     elif chosen := catalogue.default():
         print(chosen)
     else:

@@ -45,7 +45,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     address.add_argument("--root-path", default="", help="below this path of a proxy, such as /prvr")
     address.add_argument("--new-token", action="store_true", help="make another token, the old one ends")
     machine = serve.add_argument_group("model and machine")
-    machine.add_argument("--encoder", help="where the index's encoder lies now, if it was moved")
+    machine.add_argument("--encoder", help="where the encoder of the index is now, if it was moved")
     device_option(machine)
     trust_option(machine)
     serve.set_defaults(run=run_serve)
@@ -139,7 +139,7 @@ def library_line(desk: Desk, *, named: bool = False) -> str:
         )
     minutes = sum(facts.duration_s for facts in holdings.facts.values()) / 60
     how = f"model {holdings.model}, encoder {holdings.encoder.fingerprint}"
-    sure = "" if holdings.calibrated else "; too few videos for confidence"
+    sure = "" if holdings.calibrated else "; searches show scores, not how good a match is"
     return f"{len(holdings.facts)} videos, {minutes:.0f} min      {how}{sure}"
 
 

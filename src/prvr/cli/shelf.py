@@ -129,13 +129,12 @@ def run_remove(args: argparse.Namespace) -> int:
     if not agreed(f"Take {many} out of {folder}? The files stay.", yes=args.yes, otherwise=f"{many} to remove"):
         say("Nothing was taken out")
         return FAILED
-    below = [place for what in args.what if (place := Path(what).expanduser().resolve()).is_dir()]
+    places = [Path(what).expanduser().resolve() for what in args.what]
+    below = [place for place in places if any(one.path and place in one.path.resolve().parents for one in videos)]
     forget(folder, *(one.video_id for one in videos), below=below)
     if args.json:
         emit([one.video_id for one in videos])
-    say(
-        f"{many} taken out. To take back: prvr index {_roots(videos, below)}{_here(args)}; to keep out: --exclude there"
-    )
+    say(f"{many} taken out. `prvr index {_roots(videos, below)}{_here(args)}` takes them in again")
     return DONE
 
 

@@ -21,6 +21,7 @@ from prvr.cli.screen import (
     say,
     training_bar,
 )
+from prvr.core.files import there
 from prvr.core.text import count
 
 if TYPE_CHECKING:
@@ -193,9 +194,13 @@ def closing(done: Extraction, place: str, paths: Sequence[Path], *, known: str =
 
 
 def bring_encoder(name: str, args: argparse.Namespace, why: str = "") -> Encoder:
-    """The encoder of a name, announced, with the reason where it was not named."""
+    """The encoder of a name, announced, with the reason where it was not named. VideoError where no video can be."""
     from prvr.encoders.loading import load_encoder
+    from prvr.video.source import check_file
 
+    for path in args.paths:
+        if not there(path):  # before a model is loaded for it
+            check_file(path)
     encoder = load_encoder(name, device=args.device, dtype=args.dtype)
     say(f"Encoder {encoder.spec.fingerprint}" + (f": {why}" if why else limits(encoder.spec)))
     return encoder

@@ -119,7 +119,7 @@ def notes_of(text: str) -> list[str]:
     """
     keys = (re.match(r"([A-Za-z]{2,}):(?!//)\S", token.raw) for token in tokens_of(typed(text)) if token.kind == "word")
     known = ", ".join(f"{name}:" for name in FILTERS)
-    return [f"{key[1]}: is no filter ({known}), so it is searched as a word" for key in keys if key]
+    return [f"There is no filter {key[1]}: (there are {known}), so it is searched as a word" for key in keys if key]
 
 
 def typed(text: str) -> str:

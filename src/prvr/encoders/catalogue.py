@@ -56,7 +56,7 @@ CATALOGUE = (
     ),
     KnownModel(
         name="siglip2-so400m",
-        understands="The same in finer detail; slow without a GPU.",
+        understands="As siglip2-b16, in finer detail; slow without a GPU.",
         source="google/siglip2-so400m-patch14-384",
         width=1152,
         size_bytes=4_580_000_000,

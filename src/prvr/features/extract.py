@@ -29,7 +29,7 @@ from prvr.features.suspects import Suspects
 from prvr.features.threads import one_thread_each
 from prvr.video.apart import ask
 from prvr.video.decode import check_sampling
-from prvr.video.find import find_videos
+from prvr.video.find import find_videos, looked_at
 from prvr.video.probe import READING, reads_otherwise
 from prvr.video.source import check_file, shown
 
@@ -246,15 +246,15 @@ def _found(
         todo.failed[text_of(path)] = line
         failures.add(failure(path, root, stage, line))
 
+    if not must and not os.path.lexists(start):
+        failures.drop(start)
+        return
     try:
-        found = find_videos(start, exclude=exclude)
+        found = find_videos(start, exclude=exclude) if must or start.is_dir() else looked_at(start)
     except VideoError as error:
         if must:
             raise
-        if os.path.lexists(start):
-            note(start, "find" if start.is_dir() else "open", str(error))
-        else:
-            failures.drop(start)
+        note(start, "find", str(error))
         return
     if start.is_dir():
         failures.mend(start, [path for path, _ in found.problems])

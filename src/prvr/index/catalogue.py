@@ -6,6 +6,7 @@ Readers never wait for the writer (write-ahead log); a commit is on the disk whe
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -62,7 +63,8 @@ class Catalogue:
         part = folder / PART
         with closing(empty(part)) as connection:
             values = {"header": json.dumps(to_dict(header)), "form": json.dumps(to_dict(form))}
-            values |= {"generation": "0", "nearest": ""}
+            first = secrets.randbits(40)  # not what an index that lay here before has counted up to
+            values |= {"generation": str(first), "nearest": ""}
             connection.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
             connection.execute("COMMIT")
         put_in_place(part, folder / FILE)

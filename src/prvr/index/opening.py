@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
@@ -39,6 +39,15 @@ class OpenIndex(Index, Protocol):
 def exists(folder: Path) -> bool:
     """Whether an index lies in a folder, of whatever state."""
     return any((folder / name).exists() for name in (FILE, ENGINE, OLD))
+
+
+def identity(folder: Path) -> tuple[int, int] | None:
+    """Another one when another index has taken the place of that in a folder; None where there is none."""
+    for name in (FILE, ENGINE):
+        with suppress(OSError):
+            found = (folder / name).stat()
+            return found.st_dev, found.st_ino
+    return None
 
 
 def open_index(place: Path | str, *, write: bool = False) -> OpenIndex:

@@ -119,7 +119,8 @@ def draw(comparison: ComparedTables, path: Path) -> None:
     shown = [outcome for outcome in comparison.outcomes if outcome.reports]
     if not shown:
         raise PrvrError(f"{path}: no system could be measured, so there is nothing to draw")
-    figure, axes = panels(1, 2, comparison.recalls.caption)
+    simulated = any(report.simulated for outcome in shown for report in outcome.reports)
+    figure, axes = panels(1, 2, comparison.recalls.caption, simulated=simulated)
     figure.set_size_inches(11, 4.5)
     for axis, column, label in zip(
         axes[0], ("query, ms", "bytes/video"), ("one query, ms", "stored bytes a video (fp16)"), strict=True

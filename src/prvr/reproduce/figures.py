@@ -29,6 +29,7 @@ from prvr.reproduce.tables import base_recipe
 from prvr.runs.measure import load_split, queries_of
 from prvr.video.decode import sample_frames
 
+STAMP = "SIMULATED features: says nothing about real videos"
 _PAIRS_OF = 150  # videos whose tokens are compared pair by pair in figure 1
 _BINS = 12
 _PICTURES = 5  # of each moment in figure 3
@@ -59,7 +60,7 @@ def figure1(lab: Lab, path: Path, _: Wanted) -> str:
     Were nothing lost, pairs of one video and pairs of two videos would lie on one rising line.
     """
     systems = _systems(lab)
-    figure, axes = panels(2, len(systems), "Figure 1")
+    figure, axes = panels(2, len(systems), "Figure 1", simulated=lab.only()[1].spec.simulated)
     lines = []
     for column, seen in enumerate(systems):
         texts = _pairs(seen.items.queries.sentence, seen.queries, seen.items.video_of_query)
@@ -80,7 +81,7 @@ def figure3(lab: Lab, path: Path, wanted: Wanted) -> str:
     systems = _systems(lab)
     q = _chosen(systems, wanted)
     query = systems[0].items.items[q]
-    figure, axes = panels(len(systems), _PICTURES + 1, f"“{query.text}”")
+    figure, axes = panels(len(systems), _PICTURES + 1, f"“{query.text}”", simulated=data.spec.simulated)
     lines = []
     for row, seen in enumerate(systems):
         v = int(seen.scores[q].argmax())
@@ -224,20 +225,23 @@ def _file(data: DataFolder, wanted: Wanted, video_id: str) -> Path | None:
     return next((file for file in sorted(folder.glob(f"{video_id}.*")) if file.is_file()), None)
 
 
-def panels(rows: int, columns: int, title: str) -> tuple[Any, Any]:
-    """-> a figure and its axes, (rows, columns). Raises PrvrError where matplotlib is missing."""
+def panels(rows: int, columns: int, title: str, *, simulated: bool) -> tuple[Any, Any]:
+    """-> a figure and its axes, (rows, columns); of `simulated` features it says so.
+
+    Raises PrvrError where matplotlib is missing.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise PrvrError("figures need matplotlib; install it with: pip install 'prvr[plot]'") from error
     figure = Figure(figsize=(3 * columns, 2.4 * rows), layout="constrained")
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(f"{title}\n{STAMP}" if simulated else title, fontsize=10)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def save(figure: Any, path: Path) -> None:
-    """A whole file, or none."""
+    """A whole file, or none; its title is in the file as text, too."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.tmp")
-    figure.savefig(part, dpi=150, format=path.suffix[1:])
+    figure.savefig(part, dpi=150, format=path.suffix[1:], metadata={"Title": figure.get_suptitle()})
     part.replace(path)

@@ -63,14 +63,15 @@ def table3(lab: Lab) -> Sheet:
         ("(e) N", msc_tables.table3e(base), published.TABLE3E),
         ("(f) τ", msc_tables.table3f(base), published.TABLE3F),
     ]
-    lines = []
+    lines, same = [], []
     for part, rows, printed in parts:
+        same += one_run(lab, {f"{part} {title}": recipe for title, recipe in rows.items()})
         for title, recipe in rows.items():
             folder = _taught_by(lab, data, title) if part.startswith("(c)") else data
             reports = lab.reports(recipe, folder) if folder else []
             lines.append(Line(f"{part} {title}", recall_cells(reports, _printed(printed, title, benchmark), ("SumR",))))
     teachers = "(c) needs the text features of each teacher: --teacher NAME=PATH; CLIP-B is the benchmark's own."
-    return _sheet("table3", "Table 3: settings", ("SumR",), lines, [*notes_of(lab, benchmark, data), teachers])
+    return _sheet("table3", "Table 3: settings", ("SumR",), lines, [*notes_of(lab, benchmark, data), teachers, *same])
 
 
 def table4(lab: Lab) -> Sheet:
@@ -259,11 +260,31 @@ def _ablation(
     printed: Mapping[str, PrintedRow],
 ) -> Sheet:
     benchmark, data = lab.only()
+    recipes = rows(base_recipe(benchmark, data))
+    same = one_run(lab, recipes)
     lines = [
         Line(title, recall_cells(lab.reports(recipe, data), _printed(printed, title, benchmark)))
-        for title, recipe in rows(base_recipe(benchmark, data)).items()
+        for title, recipe in recipes.items()
     ]
-    return _sheet(name, caption, RECALLS, lines, notes_of(lab, benchmark, data))
+    return _sheet(name, caption, RECALLS, lines, [*notes_of(lab, benchmark, data), *same])
+
+
+def one_run(lab: Lab, recipes: Mapping[str, Recipe]) -> list[str]:
+    """A line for all rows that the user's settings make the same run, said before anything is trained for them."""
+    groups: dict[str, list[str]] = {}
+    for title, recipe in recipes.items():
+        if recipe.objective is not None:
+            changed = recipe.with_settings(lab.settings)
+            groups.setdefault(repr((changed.target, changed.settings)), []).append(title)
+    differ = [titles for titles in groups.values() if len({repr(recipes[title].settings) for title in titles}) > 1]
+    lines = [
+        f"Rows {' and '.join(f'“{title}”' for title in titles)} are one run under --set {' '.join(lab.settings)}: "
+        "they differ in what that sets, so their numbers are the same and compare nothing."
+        for titles in differ
+    ]
+    for line in lines:
+        lab.say(line)
+    return lines
 
 
 def _systems(

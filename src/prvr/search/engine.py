@@ -20,7 +20,7 @@ from prvr.core.grammar import Feedback, Request, parse
 from prvr.core.types import Encoder, Query, Span
 from prvr.encoders.loading import load_encoder
 from prvr.index.base import ZERO_SHOT, Index, IndexHeader, WordHit, unit
-from prvr.index.opening import open_index
+from prvr.index.opening import identity, open_index
 from prvr.ranker.ranker import Ranker, open_run, zero_shot
 from prvr.search import similar
 from prvr.search.calibration import Calibrated, calibrate, outdated
@@ -59,6 +59,7 @@ class SearchEngine:
     def __init__(self, index: Index, folder: Path, encoder: Encoder, trained: Ranker) -> None:
         self.index = index
         self.folder = folder  # that the paths of the videos are relative to
+        self._identity = identity(folder)
         self.encoder = encoder
         self.trained = trained
         self._judged: tuple[str, Judge | None] = ("", None)  # the generation, and what was known of it
@@ -71,6 +72,7 @@ class SearchEngine:
         Raises IndexFolderError when there is no index, or when the encoder or the model is not the one it was made
         with; EncoderError when the encoder cannot be had.
         """
+        lies = identity(folder)  # before it is opened: what takes its place in between is noticed
         index = open_index(folder)
         spec = index.header.encoder
         loaded = load_encoder(encoder or spec.source or spec.name, device=device)
@@ -79,7 +81,9 @@ class SearchEngine:
                 f"{folder}: was made with encoder {spec.fingerprint}, not {loaded.spec.fingerprint}, so that scores "
                 f"would mean nothing; use `--encoder {spec.source or spec.name}`, or index into another folder"
             )
-        return cls(index, folder, loaded, _model_of(folder, index.header))
+        opened = cls(index, folder, loaded, _model_of(folder, index.header))
+        opened._identity = lies
+        return opened
 
     def search(
         self,
@@ -267,6 +271,12 @@ class SearchEngine:
     def generation(self) -> str:
         """Another one when the index has changed."""
         return self.index.generation
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another index lies in the folder by now (see `replacing`): this one answers no longer for it."""
+        now = identity(self.folder)
+        return now is not None and now != self._identity
 
     def _answer(
         self,

@@ -24,6 +24,7 @@ class SourceFolder:
     path: Path  # absolute
     read_at: float | None = None  # unix seconds, when a reading of it ended; None: by a version that kept no time
     watched: bool = False  # what is new or changed in it is read without being asked for
+    exclude: tuple[str, ...] = ()  # what was left out when it was read, and is when a server reads it again
 
 
 def recall(folder: Path) -> dict[Path, SourceFolder]:
@@ -31,16 +32,16 @@ def recall(folder: Path) -> dict[Path, SourceFolder]:
     found: dict[Path, SourceFolder] = {}
     with suppress(OSError, ValueError, TypeError, AttributeError):
         for row in json.loads((folder / FILE).read_text(encoding="utf-8")):
-            one = SourceFolder(**{**row, "path": Path(os.path.normpath(folder.absolute().parent / row["path"]))})
-            found[one.path] = one
+            path = Path(os.path.normpath(folder.absolute().parent / row["path"]))
+            found[path] = SourceFolder(**{**row, "path": path, "exclude": tuple(row.get("exclude", ()))})
     return found
 
 
-def note_read(folder: Path, paths: Iterable[Path]) -> None:
-    """The folders among `paths` were read into the index at `folder` just now."""
-    known = recall(folder)
+def note_read(folder: Path, paths: Iterable[Path], exclude: Iterable[str] = ()) -> None:
+    """The folders among `paths` were read into the index at `folder` just now, but for what fits `exclude`."""
+    known, left_out = recall(folder), tuple(exclude)
     for path in (path.resolve() for path in paths if path.is_dir()):
-        known[path] = replace(known.get(path, SourceFolder(path=path)), read_at=time.time())
+        known[path] = replace(known.get(path, SourceFolder(path=path)), read_at=time.time(), exclude=left_out)
     _keep(folder, known)
 
 
@@ -65,9 +66,12 @@ def sources(folder: Path, files: Mapping[str, Path]) -> dict[Path, list[str]]:
     return dict(sorted(found.items()))
 
 
-def drop(folder: Path, path: Path) -> None:
-    """Keep a folder of the index at `folder` no longer. Raises IndexFolderError where that cannot be kept."""
-    _keep(folder, {place: one for place, one in recall(folder).items() if place != path})
+def drop(folder: Path, *paths: Path, below: bool = False) -> None:
+    """Keep folders of the index at `folder` no longer, with `below` those in them either. Raises IndexFolderError."""
+    known = recall(folder)
+    left = {one: kept for one, kept in known.items() if not {one, *(one.parents if below else ())} & set(paths)}
+    if left != known:
+        _keep(folder, left)
 
 
 def _keep(folder: Path, known: Mapping[Path, SourceFolder]) -> None:

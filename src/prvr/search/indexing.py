@@ -6,7 +6,7 @@ import filecmp
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -121,7 +121,7 @@ def build_index(
             index, read.store, trained, read.entries, tags=tags, moved=read.moved, before=back, notes=read.notes
         )
         index.save(folder)
-        note_read(folder, paths)
+        note_read(folder, paths, exclude)
         return Indexing(
             extraction=read,
             added=tuple(added),

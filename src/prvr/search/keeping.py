@@ -20,7 +20,7 @@ from prvr.index.opening import open_index
 from prvr.ranker.ranker import Ranker
 from prvr.search.calibration import Calibrated
 from prvr.search.choosing import choose_encoder
-from prvr.search.folders import drop
+from prvr.search.folders import drop, recall
 from prvr.search.indexing import Indexing, build_index, refresh
 from prvr.search.places import locate
 from prvr.video.apart import ready
@@ -41,11 +41,24 @@ def read_into(
     """Every video below `paths` into the index at `folder`, with the encoder that it was made with, then calibrate it.
 
     `encoder` names the one of a new index (else see `choosing`), or says where that of an old one lies now. Videos
-    can be searched a few seconds after they were read. Raises as `build_index`.
+    can be searched a few seconds after they were read. What was left out of a folder when it was read before is left
+    out again. Raises as `build_index`.
     """
     ready()
+    known = recall(folder)
+    exclude = [one for path in paths if (before := known.get(path.resolve())) for one in before.exclude]
     loaded = load_encoder(encoder or choose_encoder(paths, folder).encoder, device=device)
-    done = build_index(paths, folder, loaded, prune=prune, tags=tags, retry=retry, home=(), on_progress=on_progress)
+    done = build_index(
+        paths,
+        folder,
+        loaded,
+        prune=prune,
+        tags=tags,
+        retry=retry,
+        exclude=exclude,
+        home=(),
+        on_progress=on_progress,
+    )
     assert done.calibrated is not None
     return done, done.calibrated
 
@@ -53,12 +66,13 @@ def read_into(
 def forget(folder: Path, *video_ids: str, below: Sequence[Path] = ()) -> None:
     """Take videos out of the index at `folder` and out of the features beside it; their files stay.
 
-    What could not be read `below` some paths is forgotten too. Raises IndexFolderError when one of the videos is not
-    there, and then takes none, or when another process is writing.
+    What could not be read `below` some paths is forgotten too, and that these folders were read or watched. Raises
+    IndexFolderError when one of the videos is not there, and then takes none, or when another process is writing.
     """
     with _writing(folder) as store, open_index(folder, write=True) as index:
         _need(index, video_ids)
         _take_out(index, folder, store, video_ids, below)
+    drop(folder, *below, below=True)
 
 
 def forget_folder(folder: Path, path: Path, video_ids: Sequence[str]) -> None:

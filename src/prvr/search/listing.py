@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from prvr.core.text import clock
+from prvr.core.text import clock, count
 from prvr.core.types import Hit
-from prvr.search.confidence import NOTHING, UNCALIBRATED, verdict
+from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, UNCALIBRATED, verdict
 
-MARKS = {NOTHING: "a guess", UNCALIBRATED: ""}
+MARKS = {CONFIDENT: "good", RELATED: "possible", NOTHING: "weak", UNCALIBRATED: ""}  # the page says "good match"
 
 
 def answer(hits: Sequence[Hit], *, everything: bool = False) -> str:
-    """The table of what stands out, or one line that says that nothing does; `everything` shows the guesses too."""
+    """The table of what stands out, or one line that says that nothing does; `everything` shows the weak ones too."""
     if not hits or everything or verdict(hits) == UNCALIBRATED:
         return hit_table(hits)
     if verdict(hits) == NOTHING:
         best = min(hit.p_topic for hit in hits if hit.p_topic is not None)
         return (
-            f"No confident match: of 100 sentences about other things, {100 * best:.0f} do as well in this library.\n"
-            "Show the guesses all the same: --all"
+            f"No good match: of 100 unrelated sentences, {100 * best:.0f} would score this high in this library.\n"
+            "Show the weak matches: --all"
         )
     shown = [hit for hit in hits if hit.confidence != NOTHING]
     left = len(hits) - len(shown)
-    return hit_table(shown) + (f"\n{left} more are no better than guesses; show them: --all" if left else "")
+    return hit_table(shown) + (f"\nShow {count(left, 'weak match', 'weak matches')} too: --all" if left else "")
 
 
 def hit_table(hits: Sequence[Hit]) -> str:
@@ -33,19 +33,21 @@ def hit_table(hits: Sequence[Hit]) -> str:
     A hit that repeats one before it stands under that one by its name only; ranks count it.
     """
     if not hits:
-        return "The index holds no video that is meant."
+        return "There is no video to search, or none that fits these filters."
     sure = any(hit.confidence != UNCALIBRATED for hit in hits)
-    head = f"{'sure':<9}  " if sure else ""
+    head = f"{'match':<8}  " if sure else ""
     rows = [f" #  {head}score   moment               video"]
     for (rank, hit), *similar in folds(hits):
-        mark = f"{MARKS.get(hit.confidence, hit.confidence):<9}  " if sure else ""
+        mark = f"{MARKS[hit.confidence]:<8}  " if sure else ""
         span = f"{clock(hit.start)} - {clock(hit.end)}"
         rows.append(f"{rank:2}  {mark}{hit.score:6.3f}  {span:<19}  {_name(hit)}{_more(hit)}")
         if similar:
             names = ", ".join(f"#{place} {_name(one)}" for place, one in similar)
             rows.append(f"    +{len(similar)} similar: {names}")
     if any(before.score < after.score for before, after in pairwise(hits)):
-        rows.append("Names, subtitles and what videos score for anything count too, so that scores need not fall")
+        rows.append(
+            "The order also counts names, subtitles and how high a video scores for anything, so scores need not fall"
+        )
     return "\n".join(rows)
 
 

@@ -120,7 +120,7 @@ def replace_index(
     if not model:
         shutil.rmtree(folder / "model", ignore_errors=True)
     settle(folder, header)
-    note_read(folder, paths)
+    note_read(folder, paths, exclude)
     return Indexing(
         extraction=replace(extraction, store=FeatureStore.open(folder / "features")),
         added=tuple(sorted(there_now)),

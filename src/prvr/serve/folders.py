@@ -90,5 +90,6 @@ def _folder(one: HeldFolder, *, open_: bool) -> Folder:
         bytes=one.bytes,
         read_at=one.source.read_at,
         watched=one.source.watched,
+        exclude=list(one.source.exclude),
         there=one.there,
     )

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import HTMLResponse, Response
 
 from prvr.core.errors import QueryError
-from prvr.core.text import clock
+from prvr.core.text import clock, count
 from prvr.serve.errors import ApiError
 from prvr.serve.requests import SearchRequest
 from prvr.serve.schema import Hit, Search
@@ -26,6 +26,7 @@ FORM = (
     '<main><form method="get" action="plain" role="search"><label for="q">Describe what happens</label> '
     '<input id="q" name="q" type="search" maxlength="2000" required value="{query}"> <button>Search</button></form>'
 )
+SURE = {"confident": "good match", "related": "possible match"}
 END = '<p class="foot"><a href="./">The page</a> · <a href="openapi.json">The API</a></p></main></body></html>'
 
 
@@ -55,9 +56,11 @@ def listing(found: Search) -> str:
     if not found.data:
         parts.append("<p>No videos match these filters.</p>")
     elif found.verdict == "nothing found":
-        parts.append(f"<p>Nothing in these {found.num_asked} videos clearly matches. The closest guesses:</p>")
+        parts.append(f"<p>Nothing in these {found.num_asked} videos clearly matches. These are weak matches:</p>")
     else:
-        parts.append(f"<p>{found.num_asked} videos, {found.num_confident} confident.</p>")
+        parts.append(
+            f"<p>{count(found.num_asked, 'video')}, {count(found.num_confident, 'good match', 'good matches')}.</p>"
+        )
     if found.unknown_words:
         parts.append(f"<p>Not known to this model: {escape(', '.join(found.unknown_words))}.</p>")
     parts.append(f'<ol start="{found.data[0].rank if found.data else 1}">')
@@ -75,7 +78,7 @@ def item(hit: Hit) -> str:
         f'<a href="{escape(hit.stream_url)}#t={one.start:g},{one.end:g}">{clock(one.start)}–{clock(one.end)}</a>'
         for one in hit.moments
     )
-    sure = f" <em>{hit.confidence}</em>" if hit.confidence in ("confident", "related") else ""
+    sure = f" <em>{SURE[hit.confidence]}</em>" if hit.confidence in SURE else ""
     quote = f"<blockquote>{escape(hit.quote)}</blockquote>" if hit.quote else ""
     return (
         f'<li><a href="{escape(hit.stream_url)}#t={hit.start:g},{hit.end:g}"><img src="{escape(hit.thumbnail_url)}" '

@@ -158,6 +158,9 @@ class Folder(Told):
     bytes: int = Field(description="Of the files that are there.")
     read_at: float | None = Field(description="When it was last read to its end, unix seconds.")
     watched: bool = Field(description="New and changed files in it are read by themselves.")
+    exclude: list[str] = Field(
+        description="What was left out of it (`prvr index --exclude`), and is when it is read again."
+    )
     there: bool = Field(description="False: it is gone, or its drive is not plugged in.")
 
 
@@ -307,6 +310,7 @@ class Search(Page):
     verdict: Confidence
     num_confident: int
     unknown_words: list[str]
+    understood: bool = Field(description="False: the encoder knows no word of the query that means something.")
     notes: list[str] = Field(
         description="What else is to be said of the query, a line each: a `key:` that is no filter."
     )

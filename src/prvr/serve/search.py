@@ -141,6 +141,7 @@ def listed(server: Parts, answer: Answer, question: Question, text: str, began: 
         verdict=answer.verdict,  # type: ignore[arg-type]
         num_confident=answer.num_confident,
         unknown_words=list(answer.unknown_words),
+        understood=answer.understood,
         notes=notes_of(text) if text else [],
         model=answer.holdings.model,
         num_videos=len(answer.holdings.facts),

@@ -28,6 +28,7 @@ from prvr.search.confidence import CONFIDENT, LABELS, NOTHING
 from prvr.search.engine import SearchEngine
 from prvr.search.places import is_index
 from prvr.search.ranking import Ranking
+from prvr.search.words import NONE, kind_of
 from prvr.service.holdings import Holdings, holdings
 
 LEVELS = (50, 200, 1000)  # how deep an answer is looked for; the order of one level is the beginning of the next
@@ -91,6 +92,7 @@ class Answer(NamedTuple):
     num_confident: int
     verdict: str
     unknown_words: tuple[str, ...]
+    understood: bool  # the encoder knows a word that means something, or nothing was asked in words
     scale: tuple[float, float]  # lowest and highest score of an instant
     holdings: Holdings
     batch: int  # questions answered together with this
@@ -213,13 +215,17 @@ class Desk:
             self._busy -= 1
 
     def _look_for_engine(self) -> None:
-        """Open the index if there is one by now."""
+        """Open the index if there is one by now, or another one."""
+        if self._engine is not None and self._engine.replaced:
+            self._engine, self._holdings = None, (0.0, None)
+            self._answers.clear()
         if self._engine is not None or time.monotonic() - self._tried < RETRY_S:
             return
-        self._tried = time.monotonic()
         if is_index(self.folder):
             self._engine = SearchEngine.open(self.folder, encoder=self._encoder, device=self._device)
             self._current(self._engine)
+        else:
+            self._tried = time.monotonic()
 
     def _need_engine(self) -> SearchEngine:
         self._look_for_engine()
@@ -340,7 +346,8 @@ def _answered(
     request, rows = question.request, ranking.rows
     asked = now.meant(question.where)
     labels = [judgement.confidence for judgement in ranking.judgements]
-    unknown = [word for text in (request.steps if request else ()) for word in engine.encoder.unknown_words(text)]
+    unknown_words, steps = engine.encoder.unknown_words, request.steps if request else ()
+    unknown = [word for text in steps for word in unknown_words(text)]
     return Answer(
         hits=tuple(pooled(hit) for hit in hits),
         total=len(rows) if len(rows) < question.levels[-1] else min(asked, LEVELS[-1]),
@@ -348,6 +355,7 @@ def _answered(
         num_confident=labels.count(CONFIDENT),
         verdict=min(labels, key=LABELS.index, default=NOTHING),
         unknown_words=tuple(dict.fromkeys(unknown)),
+        understood=not steps or any(kind_of(text, unknown_words).knows != NONE for text in steps),
         scale=ranking.scale(LEVELS[0]),
         holdings=now,
         batch=batch,

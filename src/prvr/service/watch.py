@@ -99,6 +99,11 @@ class Watch:
     async def _again(self, path: Path) -> None:
         """One reading; what is wrong with it is said by the job, or in the log."""
         async with self._turn:
+            known = (await asyncio.to_thread(recall, self._folder)).get(path)
+            if known is None or not known.watched:  # taken out meanwhile by somebody else: `prvr remove`
+                if task := self._tasks.pop(path, None):
+                    task.cancel()
+                return
             try:
                 await self._read(path)
             except PrvrError as error:

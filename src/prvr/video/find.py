@@ -98,6 +98,13 @@ def find_videos(root: Path, *, exclude: Sequence[str] = ()) -> Found:
     return found
 
 
+def looked_at(path: Path) -> Found:
+    """One file, as `find_videos` finds it on its way through the folder that it is in."""
+    found = Found([], [])
+    _sort_in(path, found)
+    return found
+
+
 def is_named_like_a_video(path: Path) -> bool:
     """By its suffix alone."""
     return path.suffix.lower() in VIDEO_SUFFIXES or path.suffix.lower() in PROGRAMS

@@ -133,7 +133,7 @@ def test_what_was_understood_is_said_and_old_results_are_dimmed(visit: Visitor, 
     page = visit(own.url)
     search(page, "a golden moon then a red star within 30s")
     steps = page.get_by_role("list", name="In this order").first.get_by_role("listitem")
-    expect(steps).to_have_text(["1a golden moon", "2a red starwithin 30 s"])
+    expect(steps).to_have_text(["Aa golden moon", "Ba red starwithin 30 s"])
     found = page.locator(".found")
     expect(found).not_to_have_class(re.compile("outdated"))
     box(page).fill("something else")
@@ -186,7 +186,7 @@ def test_an_export_says_what_it_gives_and_never_gives_what_was_before(
     page.keyboard.press("e")
     dialog = page.get_by_role("dialog", name="Export")
     expect(dialog.get_by_role("radio").first).to_be_focused()
-    expect(dialog).to_contain_text("A clip of 0:06, cut anew from the original.")
+    expect(dialog).to_contain_text("A clip of 0:06, cut from the original, encoded again only where needed.")
     dialog.get_by_label("Format").select_option("json")
     dialog.get_by_label("The best moment of each").check()
     expect(dialog).to_contain_text(re.compile(r"You get there-is-a-golden-moon.*\.json\."))
@@ -230,6 +230,12 @@ def test_the_first_folder_needs_a_model(
     field.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text(str(tmp_path))
     judged(page)
+    button(page, "Settings").click()
+    page.get_by_role("radio", name="Deutsch").check(force=True)
+    page.keyboard.press("Escape")
+    models = page.get_by_role("region", name="Wähle ein Modell").get_by_role("listitem")
+    expect(models.first).to_contain_text("Menschen, Dinge, Handlungen")
+    expect(models.first).to_contain_text(re.compile(r"109 Sprachen · 1,5 GB · Apache"))
 
 
 def test_a_server_of_two_libraries_has_a_switch(visit: Visitor, home: Path, tmp_path: Path) -> None:

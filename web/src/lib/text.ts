@@ -9,12 +9,19 @@ export function splitName(name: string, tail = 12): [string, string] {
 /** "a/b/c.mp4" -> "a/b" */
 export const folderOf = (path: string): string => path.split("/").slice(0, -1).join("/");
 
+/** What a step of "A then B" is called, from 0. */
+export const stepName = (index: number): string => String.fromCharCode(65 + index);
+
+/** 0.4812 -> "0.48", or "0,48" */
+export const decimal = (value: number, digits: number, locale: string): string =>
+  value.toLocaleString(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+
 /** 12_400_000 -> "12 MB" */
-export function bytes(count: number): string {
+export function bytes(count: number, locale = "en-GB"): string {
   const names = ["B", "KB", "MB", "GB", "TB"];
   const power = count < 1 ? 0 : Math.min(names.length - 1, Math.floor(Math.log10(count) / 3));
   const value = count / 1000 ** power;
-  return `${value < 10 && power ? value.toFixed(1) : Math.round(value)} ${names[power]}`;
+  return `${decimal(value, value < 10 && power ? 1 : 0, locale)} ${names[power]}`;
 }
 
 /** The name that the server gives an export of what was asked; several films are one archive. */

@@ -1,5 +1,6 @@
 // Below the box: what limits the search, each part removable, and how many videos are asked.
 import { chips, without } from "../lib/query";
+import { stepName } from "../lib/text";
 import { length } from "../lib/time";
 import { spanName, forgetAside, goHome, searchText } from "../state/actions";
 import * as search from "../state/search";
@@ -46,7 +47,6 @@ export function ChipBar() {
     shown.push(<Chip key="other" text={text} name={text} remove={goHome} />);
   }
   const steps = question?.kind === "text" ? (answer?.parsed.steps ?? []) : [];
-  const known = steps.join(" ").split(/\s+/).length > unknown.length;
   const notes = search.settled.value ? (answer?.notes ?? []) : [];
   const doubts = unknown.length > 0 && search.settled.value;
   if (!shown.length && steps.length < 2 && !doubts && !notes.length) return null;
@@ -58,7 +58,7 @@ export function ChipBar() {
       </ul>
       {doubts && (
         <p class="unknown" role="status">
-          {(known ? w.unknownWords : w.allUnknown)(unknown.map((word) => `“${word}”`).join(", "))}
+          {(answer?.understood ? w.unknownWords : w.allUnknown)(unknown.map((word) => `“${word}”`).join(", "))}
         </p>
       )}
       {notes.map((note) => (
@@ -79,7 +79,7 @@ function Steps({ steps, within }: { steps: readonly string[]; within: readonly (
         const soon = index ? within[index - 1] : null;
         return (
           <li key={step} class="chip">
-            <span class="nth">{index + 1}</span>
+            <span class="nth">{stepName(index)}</span>
             <bdi>{step}</bdi>
             {soon != null && <small>{w.withinS(length(soon))}</small>}
           </li>

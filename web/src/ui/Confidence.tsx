@@ -1,6 +1,7 @@
 // How sure a hit is: a shape, a word and, on asking, what the word means.
 import type { Confidence as Sure, Hit } from "../api";
 import type { Strings } from "../strings";
+import { decimal } from "../lib/text";
 import { words } from "../state/settings";
 
 export const SHAPES: Record<Sure, string> = {
@@ -45,7 +46,7 @@ export function Confidence({ hit }: { hit: Hit }) {
   if (hit.confidence === "not calibrated") {
     return (
       <span class="sure" title={w.uncalibratedWhy}>
-        {w.score(hit.score.toFixed(2))}
+        {w.score(decimal(hit.score, 2, w.locale))}
       </span>
     );
   }

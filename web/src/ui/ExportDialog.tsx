@@ -199,7 +199,7 @@ function Made({ job }: { job: Job | null }) {
       <a ref={link} class="go" href={url} download={String(name)}>
         {w.download}
       </a>{" "}
-      <bdi>{w.exportReady(String(name), bytes(Number(size)))}</bdi>
+      <bdi>{w.exportReady(String(name), bytes(Number(size), w.locale))}</bdi>
     </p>
   );
 }

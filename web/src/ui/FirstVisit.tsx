@@ -1,5 +1,6 @@
 // No library yet: choose a folder. And what is seen while it is read.
 import { share } from "../jobs";
+import { decimal } from "../lib/text";
 import { length } from "../lib/time";
 import { canAdd, indexing, isRunning, needsModel, pauseIndexing, resume } from "../state/library";
 import { copy, sayFailure } from "../state/messages";
@@ -99,7 +100,7 @@ export function IndexingBar() {
         <strong>{w.indexing}</strong>
         {total === null && <span>{w.indexStarting}</span>}
         {total !== null && <span>{w.indexingOf(done, total)}</span>}
-        {speed !== null && <span>{w.speed(speed < 10 ? speed.toFixed(1) : String(Math.round(speed)))}</span>}
+        {speed !== null && <span>{w.speed(decimal(speed, speed < 10 ? 1 : 0, w.locale))}</span>}
         {eta !== null && <span>{w.eta(length(eta))}</span>}
         {current && (
           <bdi class="current" title={current}>

@@ -52,7 +52,7 @@ export function LibraryView() {
         </div>
         {shown && (
           <p class="hint">
-            {w.libraryText(shown.num_videos, length(shown.duration_s), bytes(shown.bytes))}{" "}
+            {w.libraryText(shown.num_videos, length(shown.duration_s), bytes(shown.bytes, w.locale))}{" "}
             {w.modelIs(shown.encoder.name)}
           </p>
         )}
@@ -93,9 +93,10 @@ function FolderRow({ folder, busy, only }: { folder: Folder; busy: boolean; only
           {folder.path}
         </bdi>
         <p class="hint">
-          {w.folderText(folder.num_videos, length(folder.duration_s), bytes(folder.bytes))}
+          {w.folderText(folder.num_videos, length(folder.duration_s), bytes(folder.bytes, w.locale))}
           {" · "}
           {folder.read_at ? w.readAgo(ago(folder.read_at, w)) : w.readEarlier}
+          {folder.exclude.length > 0 && ` · ${w.leftOut(folder.exclude.join(", "))}`}
           {folder.num_missing > 0 && ` · ${w.numMissing(folder.num_missing)}`}
         </p>
         {!folder.there && <p class="wrong">{w.folderAway}</p>}
@@ -229,7 +230,7 @@ function AllVideos({ chosen, choose }: { chosen: string; choose: (id: string) =>
     <section aria-labelledby="all-videos">
       <div class="row between">
         <h2 id="all-videos">
-          {w.allVideos} <span class="hint">{total.toLocaleString()}</span>
+          {w.allVideos} <span class="hint">{total.toLocaleString(w.locale)}</span>
         </h2>
         <div class="row">
           <label class="row">

@@ -61,8 +61,10 @@ function OneModel({ model }: { model: Model }) {
           {model.recommended && <span class="tag">{w.recommended}</span>}
           {model.chosen && model.here && <span class="tag good">{w.modelChosen}</span>}
         </h3>
-        <p>{model.understands}</p>
-        <p class="hint">{[model.languages, bytes(model.bytes), model.licence].filter(Boolean).join(" · ")}</p>
+        <p>{w.modelKnows[model.name] ?? model.understands}</p>
+        <p class="hint">
+          {[w.modelLanguages(model.languages), bytes(model.bytes, w.locale), model.licence].filter(Boolean).join(" · ")}
+        </p>
         {command && (
           <p class="hint">
             {w.modelInstall} <code>{model.install}</code>
@@ -71,7 +73,7 @@ function OneModel({ model }: { model: Model }) {
       </div>
       {!command && !(model.chosen && model.here) && (
         <button type="button" class={model.recommended ? "go" : ""} disabled={coming.value !== null} onClick={use}>
-          {model.here ? w.modelUse : w.modelGet(bytes(model.bytes))}
+          {model.here ? w.modelUse : w.modelGet(bytes(model.bytes, w.locale))}
           <span class="unseen"> {model.name}</span>
         </button>
       )}
@@ -88,7 +90,7 @@ function Coming() {
     <div class="coming" role="status">
       <p>
         {w.modelComing}
-        {total ? ` · ${w.ofBytes(bytes(done), bytes(total))}` : ""}
+        {total ? ` · ${w.ofBytes(bytes(done, w.locale), bytes(total, w.locale))}` : ""}
         {eta !== null && ` · ${w.eta(length(eta))}`}
       </p>
       <progress value={share(job) ?? undefined} max={1} aria-label={w.modelComing} />

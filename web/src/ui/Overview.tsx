@@ -8,7 +8,7 @@ import { forget, recent, words } from "../state/settings";
 import { Thumb } from "./Card";
 import { Icon } from "./Icon";
 import { Name } from "./Name";
-import { Prose } from "./Prose";
+import { Limits } from "./Limits";
 import { box } from "./SearchBox";
 
 const SHOWN = 6;
@@ -53,11 +53,7 @@ export function Overview() {
       )}
       <Shelf id="newest" title={w.newest} videos={newest} />
       <Shelf id="longest" title={w.longest} videos={longest} />
-      {shown.encoder.limits && (
-        <p class="hint">
-          <Prose text={shown.encoder.limits} />
-        </p>
-      )}
+      <Limits more />
     </div>
   );
 }

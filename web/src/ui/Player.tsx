@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Moment } from "../api";
 import { clock, clockSpan } from "../lib/time";
-import { folderOf } from "../lib/text";
+import { folderOf, stepName } from "../lib/text";
 import { copyLink, moreLikeTarget, notThisTarget, step } from "../state/actions";
 import { dialog } from "../state/messages";
 import * as player from "../state/player";
@@ -173,7 +173,7 @@ function Steps() {
       {steps.map((moment, index) => (
         <li key={index}>
           <button type="button" onClick={() => goTo(moment)}>
-            <span class="nth">{String.fromCharCode(65 + index)}</span>
+            <span class="nth">{stepName(index)}</span>
             <bdi class="step">{names[index]}</bdi> {clockSpan(moment.start, moment.end)}
           </button>
         </li>

@@ -1,4 +1,5 @@
 // What could not be read: which file, where it broke off, why, and what can be done about it.
+import { Fragment } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { api, type Failure, type Failures, type Problem } from "../api";
 import { canAdd, indexing, isRunning, library, numFailures, refreshLibrary, retryFailures } from "../state/library";
@@ -116,7 +117,17 @@ function Row({ problem, stage, children }: { problem: Problem; stage: string; ch
         <bdi>{nameOf(problem.file)}</bdi>
         {folderOf(problem.file) && (
           <small>
-            <bdi>{folderOf(problem.file)}</bdi>
+            <bdi>
+              {folderOf(problem.file)
+                .split("/")
+                .map((part, index) => (
+                  <Fragment key={index}>
+                    {index > 0 && "/"}
+                    {index > 0 && <wbr />}
+                    {part}
+                  </Fragment>
+                ))}
+            </bdi>
           </small>
         )}
       </th>

@@ -10,6 +10,7 @@ import { focused, stripWidth } from "./Card";
 import { Cards } from "./Cards";
 import { useAfter } from "./hooks";
 import { Icon } from "./Icon";
+import { Limits } from "./Limits";
 import { Prose } from "./Prose";
 
 export function Results() {
@@ -80,7 +81,8 @@ function Summary() {
     if (related) parts.push(w.numRelated(related));
   }
   if (answer) parts.push(w.asked(answer.num_asked, answer.num_videos));
-  const aside = search.asked.value?.kind === "text" && search.asked.value.aside.length > 0;
+  const question = search.asked.value;
+  const aside = question?.kind === "text" && question.aside.length > 0;
   const stale = answer !== null && library.value !== null && answer.generation !== library.value.generation;
   return (
     <div class="summary">
@@ -89,26 +91,35 @@ function Summary() {
         {search.outdated.value && <strong class="enter">{w.pressEnter}</strong>}
         {answer?.indexing && <span class="tag">{w.soFar}</span>}
       </p>
+      {answer?.verdict === "not calibrated" && question?.kind === "text" && <Limits />}
       {aside && answer?.verdict === "not calibrated" && <p class="hint wide">{w.asideNote}</p>}
       {stale && (
         <button type="button" class="small" onClick={searchAgain}>
           {w.moreReady} {w.searchAgain}
         </button>
       )}
-      <div class="views" role="group" aria-label={w.viewAs}>
-        {(["list", "grid"] as const).map((view) => (
-          <button
-            key={view}
-            type="button"
-            class="quiet"
-            aria-label={view === "list" ? w.list : w.grid}
-            aria-pressed={settings.value.view === view}
-            onClick={() => change({ view })}
-          >
-            <Icon name={view} />
-          </button>
-        ))}
-      </div>
+      {(above.length > 0 || search.weakerOpen.value) && <Views />}
+    </div>
+  );
+}
+
+/** As a list, or as a grid. */
+function Views() {
+  const w = words.value;
+  return (
+    <div class="views" role="group" aria-label={w.viewAs}>
+      {(["list", "grid"] as const).map((view) => (
+        <button
+          key={view}
+          type="button"
+          class="quiet"
+          aria-label={view === "list" ? w.list : w.grid}
+          aria-pressed={settings.value.view === view}
+          onClick={() => change({ view })}
+        >
+          <Icon name={view} />
+        </button>
+      ))}
     </div>
   );
 }
@@ -127,7 +138,7 @@ function Below() {
       {above.length > 0 && <hr class="line" />}
       <button
         type="button"
-        class="weaker"
+        class={above.length ? "weaker" : "weaker alone"}
         aria-expanded={open}
         onClick={() => {
           search.weakerOpen.value = !open;
@@ -201,6 +212,7 @@ function NoMatch() {
       <h2 id="no-match">{w.nothingTitle}</h2>
       <p>{w.nothingText(answer.num_asked)}</p>
       <Suggestions />
+      <Limits more />
     </section>
   );
 }

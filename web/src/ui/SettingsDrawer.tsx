@@ -99,7 +99,7 @@ function About() {
         <dt>{w.calibration}</dt>
         <dd>{shown.calibrated ? w.calibrated : w.uncalibratedWhy}</dd>
         <dt>{w.indexSize}</dt>
-        <dd>{bytes(shown.bytes)}</dd>
+        <dd>{bytes(shown.bytes, w.locale)}</dd>
       </dl>
       {shown.encoder.limits && (
         <p class="hint">

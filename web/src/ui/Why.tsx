@@ -1,5 +1,6 @@
 // Why a video stands where it stands, in sentences and numbers, and word by word.
 import type { Hit, Why as Parts, Word } from "../api";
+import { decimal } from "../lib/text";
 import { clock } from "../lib/time";
 import * as player from "../state/player";
 import { words } from "../state/settings";
@@ -30,7 +31,7 @@ function Numbers({ hit }: { hit: Hit }) {
       ))}
       <dl>
         <dt>{w.whyScore}</dt>
-        <dd>{hit.score.toFixed(3)}</dd>
+        <dd>{decimal(hit.score, 3, w.locale)}</dd>
         {here !== null && (
           <>
             <dt>{w.whyHere}</dt>
@@ -50,8 +51,8 @@ function Numbers({ hit }: { hit: Hit }) {
 
 /** 0.1394 -> "+0.139"; what rounds to nothing has no sign. */
 function signed(value: number): string {
-  const size = Math.abs(value).toFixed(3);
-  return Number(size) ? `${value < 0 ? "−" : "+"}${size}` : size;
+  const size = decimal(Math.abs(value), 3, words.value.locale);
+  return Math.abs(value) >= 0.0005 ? `${value < 0 ? "−" : "+"}${size}` : size;
 }
 
 function EachWord({ parts }: { parts: Parts }) {
