@@ -34,10 +34,15 @@ class OptimConfig:
     warmup: float = 0.01  # share of all steps
     schedule_epochs: int = 100  # the rate falls to 0 over so many epochs
     weight_decay: float = 0.01
+    ema: float = (
+        0.0  # how slowly the running mean of the weights follows them, which then ranks; 0: they rank themselves
+    )
 
     def __post_init__(self) -> None:
         if not self.lr > 0:
             raise ConfigError(f"optim.lr={self.lr}: must be positive")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"optim.ema={self.ema}: must be from 0 to below 1, such as 0.995")
 
 
 @dataclass(frozen=True, kw_only=True)
