@@ -248,7 +248,7 @@ def test_scores(case: Case) -> None:
     close(seen.dot.clip, file["train/s_c"], atol=DOT)
     close(seen.dot.frame, file["train/s_f"], atol=DOT)
     bare = objective(replace(case.settings, loss=replace(case.settings.loss, padding="none"))).see(made, batch, 0)
-    padded = not_below_zero(bare, bare.cosine, model.config.frames)
+    padded = not_below_zero(bare.cosine, ~batch.videos.frame_valid.all(1))
     queries, videos = file_order(file)
     for scores, theirs in ((padded.clip, "S_c"), (padded.frame, "S_f")):
         close(scores, file[f"infer/{theirs}"])

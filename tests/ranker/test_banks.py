@@ -12,7 +12,7 @@ from prvr.methods.recipe import load_recipe
 from prvr.runs.measure import untrained
 from tests.methods.names import named
 
-SYSTEMS = ("msc", "gmmformer", "gmmformer_v2", "dldkd", "protoprvr_style", "arl_style")
+SYSTEMS = ("msc", "gmmformer", "gmmformer_v2", "curvspec", "dldkd", "protoprvr_style", "arl_style")
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

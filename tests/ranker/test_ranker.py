@@ -24,7 +24,8 @@ from prvr.ranker.names import TRUST, find_method, trusting
 from prvr.ranker.ranker import CONFIG, Ranker, open_run
 from tests.ranker.make import SAID, change, config_of, make_old, scores, write_run
 
-METHODS = ("amdnet", "arl_style", "bgmnet", "dldkd", "gmmformer", "gmmformer_v2", "msc", "mssl", "protoprvr_style")
+OLD = ("amdnet", "arl_style", "bgmnet", "dldkd", "gmmformer", "gmmformer_v2", "msc", "mssl", "protoprvr_style")
+METHODS = (*OLD, "curvspec")
 
 
 def same(found: Ranker, before: Ranker) -> None:
@@ -56,7 +57,7 @@ def test_a_folder_ranks_as_what_was_saved_in_it(method: str, tmp_path: Path) -> 
     assert (before.fingerprint, len(found.fingerprint)) == ("", len(fingerprint({})))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OLD)
 def test_a_run_that_named_its_recipe_alone_opens_as_it_did(method: str, tmp_path: Path) -> None:
     """And is the same to an index that was made with it: the fingerprint stays."""
     before = write_run(tmp_path, f"{method}:tvr")

@@ -95,15 +95,15 @@ def objective(settings: Settings) -> Objective[CurvMade, CurvSeen]:
         seen = compared(made, made.queries.query, made.videos.tokens)
         if loss.padding == "none":
             return seen
-        return seen._replace(cosine=not_below_zero(seen, seen.cosine, most), dot=not_below_zero(seen, seen.dot, most))
+        short = seen.video.tokens.frame_valid.sum(1) < most
+        return seen._replace(cosine=not_below_zero(seen.cosine, short), dot=not_below_zero(seen.dot, short))
 
     made = weighted(see, retrieval_terms(loss) | _terms(loss), loss)
     return LearnedWeights(**vars(made)) if settings.model.learned_weights else made
 
 
-def not_below_zero(seen: CurvSeen, scores: BranchScores, places: int) -> BranchScores:
-    """Scores (Q, V), those of frames 0 at least where a video does not fill all places: zero vectors stand there."""
-    short = seen.video.tokens.frame_valid.sum(1) < places
+def not_below_zero(scores: BranchScores, short: Tensor) -> BranchScores:
+    """Scores (Q, V), those of frames 0 at least where a video is short (V,): zero vectors stand behind its last."""
     return scores._replace(frame=torch.where(short, scores.frame.clamp(min=0), scores.frame))
 
 
