@@ -175,6 +175,7 @@ def test_where_the_authors_formulas_are_nan_ours_are_not() -> None:
     origin = F.pad(torch.zeros(4, 3), (1, 0), value=1.0)
     for function, x in (
         (lambda y: with_time(y, far, flat), rows),
+        (lambda y: with_time(y, torch.tensor(20.0), K), rows),
         (log_origin, origin),
         (lambda y: distances(y, same), same),
         (lambda y: distances(y, torch.zeros(2, 3)), torch.zeros(4, 3)),
@@ -187,12 +188,17 @@ def test_where_the_authors_formulas_are_nan_ours_are_not() -> None:
 
 def test_dead_projections_and_great_curvature_are_borne() -> None:
     """All points at the origin, and k where a point's time can be too short for it: a step is finite all the same."""
+    for reach in (-3.0, 2.3):
+        check_dead_step(reach)
+
+
+def check_dead_step(reach: float) -> None:
     config = replace(SMALL, curvature=9.9, dropout=0.5)
     model, given = CurvSpec(config).train(), batch()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("reach"):
-                parameter.fill_(-3.0)
+                parameter.fill_(reach)
             if "tangent" in name and name.endswith("linear.bias"):
                 parameter.fill_(-100.0)
     total, _ = make_step(model, loss(config))(given, 0, 0)

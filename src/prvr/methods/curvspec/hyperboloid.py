@@ -21,6 +21,7 @@ _FARTHEST_POINT = math.asinh(2.0**15)  # the same on the hyperboloid of the loss
 _LONGEST = 5.0  # length that a tangent of the losses is cut to
 _TINY = 1e-8
 _LEAST_SPACE = 1e-6  # of τ² - k
+_NO_SPACE = 1e-24  # squared length below which there is no direction
 
 
 def held(value: Tensor, least: float, most: float) -> Tensor:
@@ -67,9 +68,9 @@ def with_time(point: Tensor, reach: Tensor, k: Tensor) -> Tensor:
     """
     time = point[..., :1].sigmoid() * reach.exp() + 1.1
     space = point[..., 1:]
-    length = space.square().sum(-1, keepdim=True).clamp(min=torch.finfo(space.dtype).tiny)
-    wanted = (time.square() - k).clamp(min=_LEAST_SPACE)
-    return torch.cat([time, space * (wanted / length).sqrt()], dim=-1)
+    length = space.square().sum(-1, keepdim=True).clamp(min=_NO_SPACE).sqrt()
+    wanted = (time.square() - k).clamp(min=_LEAST_SPACE).sqrt()
+    return torch.cat([time, space * (wanted / length)], dim=-1)
 
 
 def midpoint(mean: Tensor) -> Tensor:
