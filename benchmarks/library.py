@@ -32,7 +32,18 @@ from prvr.methods.recipe import Recipe, load_recipe
 from prvr.parts import proposals
 from prvr.runs.measure import QUERIES, VIDEOS
 
-SYSTEMS = ("mssl", "bgmnet", "dldkd", "amdnet", "gmmformer", "gmmformer_v2", "protoprvr_style", "arl_style", "msc")
+SYSTEMS = (
+    "mssl",
+    "bgmnet",
+    "dldkd",
+    "amdnet",
+    "gmmformer",
+    "gmmformer_v2",
+    "curvspec",
+    "protoprvr_style",
+    "arl_style",
+    "msc",
+)
 EVERYTHING = 1 << 40  # products at a time
 
 T = TypeVar("T")

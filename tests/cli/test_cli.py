@@ -52,6 +52,25 @@ def test_from_a_folder_to_an_answer(mine: Path, capsys: pytest.CaptureFixture[st
     assert Path(hits[0]["path"]).name in out.splitlines()[1]
 
 
+def test_recipes_are_listed_with_what_can_be_set(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 50
+    assert "prvr.methods.zero_shot.runs:max_over_frames" in {line.split()[0] for line in lines}
+    assert main(["recipes", "curvspec", "i3d", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    names = ("tvr_i3d", "activitynet_i3d", "charades_i3d")
+    assert [x["recipe"] for x in found] == [f"prvr.methods.curvspec.runs:{name}" for name in names]
+    assert found[0]["settings"]["model"]["video_width"] == 3072
+    assert main(["recipes", "prvr.methods.curvspec.runs:activitynet", "--show"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("prvr.methods.curvspec.runs:activitynet  CurvSpec\n")
+    assert "    model.widths=none,2.0,4.0,8.0\n    model.tangent_width=127\n" in shown
+    assert "    model.learned_weights=true\n" in shown
+    assert main(["recipes", "no-such"]) == 1
+    assert "no recipe is called by no-such" in capsys.readouterr().err
+
+
 def test_runs_without_a_folder_lie_where_their_method_says(
     mine: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

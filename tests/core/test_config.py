@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from prvr.core.config import fingerprint, from_dict, override, to_dict
+from prvr.core.config import assignments, fingerprint, from_dict, override, to_dict
 from prvr.core.errors import ConfigError
 
 
@@ -22,6 +22,7 @@ class Run:
     optim: Optim = field(default_factory=Optim)
     clips: Literal["merged", "uniform"] = "merged"
     fast: bool = False
+    draws: Literal[1, 2] = 1
 
     def __post_init__(self) -> None:
         if self.optim.lr <= 0:
@@ -34,9 +35,18 @@ def test_there_and_back() -> None:
 
 
 def test_override_reaches_every_type() -> None:
-    texts = ["optim.lr=3e-4", "optim.warmup=0.1", "optim.steps=9,8,7", "clips=uniform", "fast=true", "name=b"]
+    texts = [
+        "optim.lr=3e-4",
+        "optim.warmup=0.1",
+        "optim.steps=9,8,7",
+        "clips=uniform",
+        "fast=true",
+        "name=b",
+        "draws=2",
+    ]
     run = override(Run(name="a"), texts)
-    assert run == Run(name="b", optim=Optim(lr=3e-4, warmup=0.1, steps=(9, 8, 7)), clips="uniform", fast=True)
+    assert run == Run(name="b", optim=Optim(lr=3e-4, warmup=0.1, steps=(9, 8, 7)), clips="uniform", fast=True, draws=2)
+    assert override(Run(name="a"), list(assignments(run))) == run
     assert override(run, ["optim.warmup=none"]).optim.warmup is None
 
 
@@ -62,10 +72,11 @@ def test_settings_that_only_fit_together_can_be_set_together() -> None:
     [
         ("optim.lrr=1", "did you mean 'lr'"),
         ("optin.lr=1", "did you mean 'optim'"),
-        ("zzz=1", "there are name, optim, clips, fast"),
+        ("zzz=1", "there are name, optim, clips, fast, draws"),
         ("optim.lr=fast", "optim.lr=fast: expected a value of type float"),
         ("fast=1", "expected true or false"),
         ("clips=both", "choose one of merged, uniform"),
+        ("draws=3", "choose one of 1, 2"),
         ("optim.lr", "expected NAME=VALUE"),
         ("optim.lr.x=1", "nothing below 'optim.lr'"),
         ("optim.lr=-1", "must be positive"),

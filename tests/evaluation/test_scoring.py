@@ -156,7 +156,18 @@ def test_a_model_that_needs_the_query_at_the_video_is_asked_in_pieces(video_batc
 SMALL = ("model.video_width=12", "model.text_width=12", "model.hidden=16")
 BARE = ("zero_shot:max_over_frames", "tfprvr:moments", "trace:max_over_frames")
 TRAINED = (
-    *("mssl", "bgmnet", "dldkd", "gmmformer", "gmmformer_v2", "amdnet", "protoprvr_style", "arl_style", "msc"),
+    *(
+        "mssl",
+        "bgmnet",
+        "dldkd",
+        "gmmformer",
+        "gmmformer_v2",
+        "amdnet",
+        "curvspec",
+        "protoprvr_style",
+        "arl_style",
+        "msc",
+    ),
     *("dldkd:tvr_plus", "arl_style:tvr model.clip_weight=0.5"),
 )
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-import prvr.methods
+from prvr.core.config import assignments
 from prvr.core.types import Query, QueryAtVideo, RetrievalModel, TextFeatures
 from prvr.data.dataset import RetrievalSet
 from prvr.data.sources import query_table
-from prvr.methods.recipe import Recipe, load_recipe
+from prvr.methods.recipe import Recipe, load_recipe, own_recipes
 from prvr.reproduce.systems import SYSTEMS
 from prvr.runs.measure import About, measured, recalls
 from prvr.training.step import make_step
@@ -26,20 +23,7 @@ WIDTH = 8  # of frames and words
 SMALL = {"model.hidden": 16, "model.heads": 2, "model.video_width": WIDTH, "model.text_width": WIDTH}
 
 
-def every_recipe() -> Iterator[str]:
-    """All functions without arguments that return a Recipe."""
-    for method in pkgutil.iter_modules(prvr.methods.__path__, "prvr.methods."):
-        if not method.ispkg:
-            continue
-        module = importlib.import_module(f"{method.name}.runs")
-        for name, function in vars(module).items():
-            if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
-                signature = inspect.signature(function)
-                if not signature.parameters and signature.return_annotation == "Recipe":
-                    yield f"{module.__name__}:{name}"
-
-
-RECIPES = tuple(every_recipe())
+RECIPES = tuple(own_recipes())
 
 
 def small(target: str) -> Recipe:
@@ -77,6 +61,14 @@ def test_every_system_of_the_comparison_is_among_them() -> None:
     assert len(RECIPES) > 50
     for system in SYSTEMS:
         assert {system.target.format("tvr"), system.target.format("activitynet")} <= set(RECIPES), system.name
+
+
+def test_what_is_shown_of_a_recipe_can_be_set() -> None:
+    for target in RECIPES:
+        recipe = load_recipe(target)
+        shown = list(assignments(recipe.settings))
+        assert any(line.startswith("model.") for line in shown) or not recipe.objective
+        assert recipe.with_settings(shown).settings == recipe.settings, target
 
 
 @pytest.mark.parametrize("target", [target for target in RECIPES if load_recipe(target).objective])

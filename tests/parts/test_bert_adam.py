@@ -34,6 +34,28 @@ def test_two_steps_by_hand() -> None:
         assert value == pytest.approx(start - 0.05 * (first / (math.sqrt(second) + 1e-6) + 0.01 * start), abs=1e-6)
 
 
+def test_the_running_mean_by_hand() -> None:
+    """It begins at the first weights, follows fast at first, and stands in their place only where it is asked to."""
+    parameter, still = nn.Parameter(torch.tensor([1.0])), nn.Parameter(torch.tensor([7.0]))
+    optimizer = BertAdam([parameter, still], lr=0.1, total_steps=50, warmup=0.0, ema=0.15)
+    mean = 1.0
+    for step in range(4):
+        parameter.grad = torch.tensor([0.5])
+        optimizer.step()
+        decay = min(0.15, (1 + step) / (10 + step))
+        mean = decay * mean + (1 - decay) * parameter.item()
+    learned = parameter.item()
+    with optimizer.averaged():
+        assert parameter.item() == pytest.approx(mean)
+        assert still.item() == 7
+    assert parameter.item() == learned != pytest.approx(mean)
+    plain = BertAdam([parameter], lr=0.1, total_steps=1)
+    plain.step()
+    with plain.averaged():
+        assert parameter.item() == learned
+    assert "mean" not in plain.state[parameter]
+
+
 class Slow:
     """One tensor at a time, one line a step of the formula."""
 

@@ -35,7 +35,7 @@ from tests.reproduce.make import WIDTHS, qvhighlights
 OTHER = replace(SMALL, video_width=1, text_width=1, hidden=2, max_words=1, frames=1, clips=1)
 BASE = msc.recipe(msc.world, MSCSettings(model=OTHER, prepare=PrepareConfig(), loss=LossConfig()))
 SYSTEMS = ("mssl:tvr", "bgmnet:tvr", "dldkd:tvr", "dldkd:tvr_plus", "gmmformer:tvr", "gmmformer_v2:tvr", "amdnet:tvr",
-           "msc:tvr")  # fmt: skip
+           "curvspec:tvr", "msc:tvr")  # fmt: skip
 WIDE = ["model.video_width=10", "model.text_width=6", "model.hidden=16", "model.heads=2"]
 
 

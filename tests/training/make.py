@@ -108,6 +108,7 @@ def run(
     steps: Callable[[int], Iterator[Batch[ClipVideos]]] = batches,
     on_progress: Callable[[TrainProgress], None] | None = None,
     config: TrainConfig | None = None,
+    ema: float = 0.0,
 ) -> TrainResult:
     """One call of `train`, from a model that always begins with the same weights."""
     torch.manual_seed(1)
@@ -116,7 +117,7 @@ def run(
         model,
         learn=learn,
         batches=steps,
-        optimizer=BertAdam(model.parameters(), lr=0.05, total_steps=30, warmup=0.1, weight_decay=0.01),
+        optimizer=BertAdam(model.parameters(), lr=0.05, total_steps=30, warmup=0.1, weight_decay=0.01, ema=ema),
         validate=check,
         folder=folder,
         config=config or TrainConfig(epochs=epochs, patience=patience, seed=seed),

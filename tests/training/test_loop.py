@@ -49,6 +49,27 @@ def test_going_on_equals_never_having_stopped(tmp_path: Path) -> None:
         same_bits(tmp_path / "whole", tmp_path / f"{k}")
 
 
+def test_running_means_are_judged_and_kept_and_weights_learn_on(tmp_path: Path) -> None:
+    """Also where the run was interrupted: the state has both."""
+    judged: list[Tensor] = []
+
+    def check(model: nn.Module) -> dict[str, float]:
+        judged.append(torch.cat([x.detach().flatten() for x in model.parameters()]))
+        return {"SumR": float(len(judged))}
+
+    whole = run(tmp_path / "whole", epochs=3, check=check, ema=0.9)
+    assert whole.best_epoch == 2
+    kept = load_weights(tmp_path / "whole" / "model.safetensors")[0]
+    learned = load_state(tmp_path / "whole" / "last.safetensors")
+    assert torch.equal(judged[-1], torch.cat([kept[name].flatten() for name, _ in TwoLines().named_parameters()]))
+    assert torch.equal(kept["query.weight"], learned.moments["query.weight"]["mean"])
+    assert not torch.equal(kept["query.weight"], learned.weights["query.weight"])
+    run(tmp_path / "twice", epochs=1, check=check, ema=0.9)
+    run(tmp_path / "twice", epochs=3, check=check, ema=0.9)
+    again = load_weights(tmp_path / "twice" / "model.safetensors")[0]
+    assert all(torch.equal(again[name], value) for name, value in kept.items())
+
+
 @pytest.mark.parametrize("place", ["step", "validation", "log", "state", "weights"])
 def test_killed_anywhere_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     """Validation rises, so that each epoch writes all files; epoch 2 is hit at one place after another."""

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -63,6 +63,22 @@ def override(config: T, assignments: Sequence[str]) -> T:
     return _replace(config, tree, where="")
 
 
+def assignments(config: Any, *, where: str = "") -> Iterator[str]:
+    """A tree of dataclasses -> `optim.lr=0.0003` and so on, each as `override` reads it."""
+    for field in dataclasses.fields(config):
+        value, path = getattr(config, field.name), f"{where}{field.name}"
+        if dataclasses.is_dataclass(value):
+            yield from assignments(value, where=f"{path}.")
+        else:
+            yield f"{path}={_as_text(value)}"
+
+
+def _as_text(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(_as_text, value)) if isinstance(value, tuple) else str(value)
+
+
 def fingerprint(value: Any, *, length: int = 12) -> str:
     """The first `length` hex digits of the SHA-256 of a dataclass or of plain JSON values."""
     plain = to_dict(value) if dataclasses.is_dataclass(value) else value
@@ -93,8 +109,9 @@ def convert(value: Any, hint: Any, *, where: str) -> Any:
             return None
         return convert(value, next(arg for arg in args if arg is not type(None)), where=where)
     if origin is Literal:
-        if value in args:
-            return value
+        for arg in args:
+            if value == arg or (isinstance(value, str) and value.strip() == str(arg)):  # a number is typed as text
+                return arg
         raise ConfigError(f"{where}={value}: choose one of {', '.join(map(str, args))}")
     if origin is tuple:
         items = value.strip("()[]").split(",") if isinstance(value, str) else value

@@ -137,6 +137,7 @@ def bert_adam(
         total_steps=optim.schedule_epochs * steps_an_epoch,
         warmup=optim.warmup,
         schedule=schedule,
+        ema=optim.ema,
     )
 
 

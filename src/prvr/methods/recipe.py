@@ -8,7 +8,10 @@ registry, so a private method stands on equal footing::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +19,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+import prvr.methods
 from prvr.core.config import override
 from prvr.core.errors import ConfigError
 from prvr.core.lookup import look_up
@@ -34,10 +38,15 @@ class OptimConfig:
     warmup: float = 0.01  # share of all steps
     schedule_epochs: int = 100  # the rate falls to 0 over so many epochs
     weight_decay: float = 0.01
+    ema: float = (
+        0.0  # how slowly the running mean of the weights follows them, which then ranks; 0: they rank themselves
+    )
 
     def __post_init__(self) -> None:
         if not self.lr > 0:
             raise ConfigError(f"optim.lr={self.lr}: must be positive")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"optim.ema={self.ema}: must be from 0 to below 1, such as 0.995")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +108,19 @@ def load_recipe(target: str) -> Recipe:
     if not isinstance(recipe, Recipe):
         raise ConfigError(f"{target}: returns {type(recipe).__name__}, not a Recipe; name a function that returns one")
     return recipe
+
+
+def own_recipes() -> Iterator[str]:
+    """`package.module:function` of every recipe of prvr, method by method."""
+    for method in pkgutil.iter_modules(prvr.methods.__path__, "prvr.methods."):
+        if not method.ispkg:
+            continue
+        module = importlib.import_module(f"{method.name}.runs")
+        for name, function in vars(module).items():
+            if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_"):
+                signature = inspect.signature(function)
+                if not signature.parameters and signature.return_annotation in ("Recipe", Recipe):
+                    yield f"{module.__name__}:{name}"
 
 
 def untrained(

@@ -6,6 +6,7 @@ learning rate warms up from 0, so that the very first step changes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, overload
@@ -72,6 +73,9 @@ class BertAdam(Optimizer):
     that belong apart), scaled down to norm `max_norm` where it is longer. k is `schedule`, and t counts
     the steps of a tensor from 0, so that the first of them has k = 0. A tensor without a gradient is left alone: no
     step, no decay. `group["rate"]` is lr · k(t) of the latest step.
+
+    With `ema` a running mean follows each tensor from its first value on: mean ← d · mean + (1-d) · p after each step,
+    d = min(ema, (1+t) / (10+t)). `averaged` puts the means in the place of the weights for a while.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class BertAdam(Optimizer):
         eps: float = 1e-6,
         max_norm: float = 1.0,
         weight_decay: float = 0.0,
+        ema: float = 0.0,
     ) -> None:
         if not 0 <= lr < math.inf:
             raise ConfigError(f"lr={lr}: the learning rate must be a number that is not negative, such as 2.5e-4")
@@ -97,7 +102,7 @@ class BertAdam(Optimizer):
             raise ConfigError(f"betas={betas}: each must be from 0 to below 1")
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "rate": 0.0, "stacked": 0})
         self.total_steps, self.warmup, self.schedule = total_steps, warmup, schedule
-        self.betas, self.eps, self.max_norm = betas, eps, max_norm
+        self.betas, self.eps, self.max_norm, self.ema = betas, eps, max_norm, ema
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -122,8 +127,26 @@ class BertAdam(Optimizer):
             for step, parameters in by_step.items():
                 group["rate"] = group["lr"] * self.schedule(step / self.total_steps, self.warmup)
                 for piece in _pieces(parameters):
+                    means = [self._mean(parameter) for parameter in piece] if self.ema else []
                     self._update(piece, group["rate"], group["weight_decay"], group["stacked"])
+                    if means:
+                        torch._foreach_lerp_(means, piece, 1 - min(self.ema, (1 + step) / (10 + step)))
         return loss
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The running means in the place of the weights, for as long as the block lasts."""
+        moved = [p for group in self.param_groups for p in group["params"] if "mean" in self.state.get(p, {})]
+        kept = [p.detach().clone() for p in moved]
+        with torch.no_grad():
+            for parameter in moved:
+                parameter.copy_(self.state[parameter]["mean"])
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, value in zip(moved, kept, strict=True):
+                    parameter.copy_(value)
 
     def _update(self, parameters: list[Tensor], rate: float, weight_decay: float, stacked: int) -> None:
         """Many tensors at a time: a handful of fused calls in place of some ten a tensor."""
@@ -156,6 +179,13 @@ class BertAdam(Optimizer):
         torch._foreach_mul_(shrink, self.max_norm)
         torch._foreach_clamp_max_(shrink, 1.0)
         return torch._foreach_mul(gradients, shrink)
+
+    def _mean(self, parameter: Tensor) -> Tensor:
+        state = self.state[parameter]
+        if "mean" not in state:
+            state["mean"] = parameter.detach().clone()
+        mean: Tensor = state["mean"]
+        return mean
 
     def _moment(self, parameter: Tensor, name: str) -> Tensor:
         state = self.state[parameter]

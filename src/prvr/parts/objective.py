@@ -39,10 +39,15 @@ class Objective(Generic[From, Seen]):
         """The sum of weight x term, with its gradient, and each term by name, unweighted and without."""
         seen = self.see(made, batch, epoch)
         parts = {name: term(seen, batch, epoch) for name, term in self.terms.items()}
-        total = torch.stack([self.weights[name] * part for name, part in parts.items()]).sum()
+        weights = self.weigh(seen)
+        total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
         with torch.no_grad():
             parts |= {name: watch(seen, batch, epoch) for name, watch in self.watched.items()}
         return Loss(total, {name: part.detach() for name, part in parts.items()})
+
+    def weigh(self, _: Seen) -> Mapping[str, float | Tensor]:
+        """The weights of this step, by name: those of the settings, unless a method learns them."""
+        return self.weights
 
 
 def weighted(

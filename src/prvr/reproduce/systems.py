@@ -48,6 +48,7 @@ SYSTEMS = (
     System(name="amdnet", title="AMDNet", target="prvr.methods.amdnet.runs:{}"),
     System(name="bgm-net", title="BGM-Net", target="prvr.methods.bgmnet.runs:{}"),
     System(name="gmmformer-v2", title="GMMFormer v2", target="prvr.methods.gmmformer_v2.runs:{}"),
+    System(name="curvspec", title="CurvSpec", target="prvr.methods.curvspec.runs:{}"),
     System(name="protoprvr", title="ProtoPRVR", target="prvr.methods.protoprvr_style.runs:{}", reconstructed=True),
     System(name="arl", title="ARL", target="prvr.methods.arl_style.runs:{}", reconstructed=True),
     System(name="msc", title="MSC", target="prvr.methods.msc.runs:{}"),

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -113,6 +113,15 @@ def train(
         while not standing.finished(epochs=config.epochs, patience=config.patience):
             standing = _one_epoch(run, standing, show)
     return _result(standing, new_epochs=standing.epochs - begun.epochs)
+
+
+@runtime_checkable
+class Averages(Protocol):
+    """An optimiser that knows better weights than those it works on: a running mean of them."""
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Those in the place of the model's, for as long as the block lasts: they are judged and kept."""
+        ...
 
 
 class _Run(NamedTuple):
@@ -255,9 +264,14 @@ def _check_losses(table: Tensor, names: tuple[str, ...], run: _Run, epoch: int) 
         raise _diverged(run, f"epoch {epoch}, step {len(table) - 1}: the weights are no longer finite", epoch)
 
 
+def _ranking(run: _Run) -> contextlib.AbstractContextManager[None]:
+    """The weights that rank in the place of those that learn."""
+    return run.optimizer.averaged() if isinstance(run.optimizer, Averages) else contextlib.nullcontext()
+
+
 def _validation(run: _Run, epoch: int) -> dict[str, float]:
     run.model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), _ranking(run):
         metrics = {name: float(value) for name, value in run.validate(run.model).items()}
     primary = run.config.primary
     if primary not in metrics:
@@ -274,7 +288,8 @@ def _diverged(run: _Run, what: str, epoch: int) -> CheckpointError:
 
 def _save_best(run: _Run, standing: Standing) -> None:
     about = {**run.settings["metadata"], "epoch": str(standing.best_epoch), run.config.primary: repr(standing.best)}
-    save_weights(run.folder / WEIGHTS, run.model.state_dict(), about)
+    with _ranking(run):
+        save_weights(run.folder / WEIGHTS, run.model.state_dict(), about)
 
 
 def _mend_best(run: _Run, standing: Standing) -> None:

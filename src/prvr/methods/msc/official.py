@@ -17,7 +17,7 @@ from prvr.methods.official import (
 )
 
 _NUM_BLOCKS = 8
-_BLOCK = (("output.layer1", "up"), ("output.layer2", "down"), ("norm1", "norm1"), ("norm2", "norm2"))
+BLOCK = (("output.layer1", "up"), ("output.layer2", "down"), ("norm1", "norm1"), ("norm2", "norm2"))
 
 
 def official_names() -> dict[str, Place]:
@@ -26,14 +26,14 @@ def official_names() -> dict[str, Place]:
         "weight_token": ("weight_token", ()),
         "modular_vector_mapping.weight": ("query_pooling.score.weight", ()),
         **linear_places("vproj_clip", "alignment"),
-        **layer_places("query_encoder", "query_block", after=_BLOCK),
+        **layer_places("query_encoder", "query_block", after=BLOCK),
     }
     for branch in ("query", "frame", "clip"):
         places |= position_places(f"{branch}_pos_embed", f"{branch}_positions")
         places |= projection_places(f"{branch}_input_proj", f"{branch}_input")
     for theirs, ours in (("clip_encoder", "clip_mixture"), ("frame_encoder_1", "frame_mixture")):
         for k in range(_NUM_BLOCKS):
-            places |= layer_places(f"{theirs}.attn{k}", f"{ours}.blocks", k, after=_BLOCK)
+            places |= layer_places(f"{theirs}.attn{k}", f"{ours}.blocks", k, after=BLOCK)
         places |= _reader(theirs, ours)
     return places
 
@@ -48,7 +48,7 @@ def undecayed(name: str) -> bool:
 
 def _reader(theirs: str, ours: str) -> dict[str, Place]:
     names = {f"{theirs}.ca.self.{part}": f"{ours}.reader.{part}" for part in ("query", "key", "value")}
-    names |= {f"{theirs}.ca.{a}": f"{ours}.reader.{b}" for a, b in _BLOCK}
+    names |= {f"{theirs}.ca.{a}": f"{ours}.reader.{b}" for a, b in BLOCK}
     names |= {f"{theirs}.layer1": f"{ours}.mix_hidden", f"{theirs}.layer2": f"{ours}.mix_out"}
     return {a: place for key, value in names.items() for a, place in linear_places(key, value).items()}
 

@@ -1,0 +1,1 @@
+"""CurvSpec (ACM MM 2026)."""
