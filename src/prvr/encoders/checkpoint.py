@@ -25,7 +25,14 @@ WEIGHTS = (  # in the order in which they are preferred: one file, or an index o
     ("model.safetensors", "model.safetensors.index.json"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
-TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))  # any one of them will do
+TOKENIZERS = (  # any one of them will do
+    ("tokenizer.json",),
+    ("vocab.json", "merges.txt"),
+    ("vocab.txt",),
+    ("spiece.model",),
+    ("sentencepiece.bpe.model",),
+    ("tokenizer.model",),
+)
 INSTALL = "install it with `pip install 'prvr[hf]'`"
 UNREADABLE = (  # what transformers raises for files that are damaged or do not fit; it has no base class of its own
     OSError,
@@ -97,18 +104,20 @@ def load_model(folder: Path, name: str, dtype: torch.dtype, *, safe: bool) -> An
     return model.eval()
 
 
-def load_tokenizer(folder: Path, kind: str) -> Any:
-    """CLIP's own class, which also reads vocab.json + merges.txt; for all others what tokenizer.json says.
+def load_tokenizer(folder: Path, own: str) -> Any:
+    """A family's `own` class, as CLIP's, which also reads vocab.json + merges.txt; else what tokenizer.json says.
 
-    SigLIP's own class needs sentencepiece and is asked only where there is no tokenizer.json.
+    Other classes need sentencepiece, as SigLIP's, and are asked only where there is no tokenizer.json.
     """
     if not has_tokenizer(folder):
         wanted = " or ".join(" + ".join(names) for names in TOKENIZERS)
         raise EncoderError(f"{folder}: holds no tokenizer ({wanted}); copy it from the checkpoint")
-    if kind == "clip" and tokenizer_class(folder) in ("", "CLIPTokenizer"):
-        name = "CLIPTokenizer"
+    if own and tokenizer_class(folder) in ("", own):
+        name = own
     elif (folder / "tokenizer.json").is_file():
         name = "PreTrainedTokenizerFast"
+    elif (folder / "vocab.txt").is_file():
+        name = "BertTokenizer"
     else:
         name = "AutoTokenizer"
     library = import_transformers(name)
@@ -117,7 +126,7 @@ def load_tokenizer(folder: Path, kind: str) -> Any:
             return getattr(library, name).from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except UNREADABLE as error:
         hint = "copy tokenizer.json from the checkpoint"
-        if (folder / "spiece.model").is_file():
+        if any(folder.glob("*.model")):
             hint += ", or `pip install sentencepiece protobuf`"
         raise EncoderError(f"{folder}: the tokenizer cannot be loaded ({first_line(error)}); {hint}") from error
 

@@ -1,12 +1,13 @@
-"""CLIP- and SigLIP-type models of the `transformers` library as frozen encoders."""
+"""Models of the `transformers` library as frozen encoders; what differs between families is in `families`."""
 
 from __future__ import annotations
 
+import re
 import string
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,16 +26,23 @@ from prvr.encoders.checkpoint import (
     tokenizer_class,
     weight_files,
 )
-from prvr.encoders.images import ImageSettings, normalise_images, read_image_settings, resize_images
+from prvr.encoders.families import FAMILIES, REFUSED, TIMM, family_of
+from prvr.encoders.families.base import Family
+from prvr.encoders.images import read_image_settings
+
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"  # scripts without spaces
+PIECE = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
+INSTEAD = "choose another checkpoint, or give an ONNX folder of it"
 
 
 class HuggingFaceEncoder:
-    """A CLIP- or SigLIP-type checkpoint as a frozen encoder.
+    """A checkpoint folder of any family as a frozen encoder.
 
-    Words are the text tower's last hidden states after its final layer norm and the projection (the head, in SigLIP).
-    In every sentence the last valid row is the one that the checkpoint reads its sentence embedding from, so that
-    `words[i, valid[i]][-1] == sentence[i]`: [EOS] for CLIP; for SigLIP, which always sees padding up to its limit and
-    reads the very last position, the tokens of the sentence followed by that position.
+    Words are the text tower's last hidden states after its final layer norm and the projection, where there is one.
+    In every sentence the last valid row is the sentence, `words[i, valid[i]][-1] == sentence[i]`, whatever the family
+    reads it from: [EOS], the first token, a place of padding, or the mean of the words, which is a row of its own then.
+
+    `family` is that of a checkpoint whose type is not in `families.FAMILIES`.
     """
 
     def __init__(
@@ -46,11 +54,13 @@ class HuggingFaceEncoder:
         device: str = "cpu",
         dtype: torch.dtype = torch.float32,
         batch_size: int = 64,
+        family: type[Family] | None = None,
     ) -> None:
-        kind = _kind(folder)
+        family = family or _family(folder)
         files = weight_files(folder)
-        self._tower = _open_tower(folder, TOWERS[kind], files, device, dtype)
-        self._tokenizer = load_tokenizer(folder, kind)
+        self._tower = _open_tower(folder, family, files, device, dtype)
+        self._tokenizer = load_tokenizer(folder, family.tokenizer)
+        self._end = _end_of(self._tokenizer) if family.has_end else None
         self._lock = threading.Lock()  # a tokenizer is changed by its own truncation setting while it works
         self._device, self._dtype, self._batch_size = device, dtype, batch_size
         self._images = read_image_settings(folder, self._tower.images_default)
@@ -64,7 +74,7 @@ class HuggingFaceEncoder:
             mean=self._images.mean,
             std=self._images.std,
             crop=self._images.crop,
-            token_limit=self._limit,
+            token_limit=self._limit + family.adds_row,
             source=source or str(folder.resolve()),
         )
         self._check(folder)
@@ -76,11 +86,7 @@ class HuggingFaceEncoder:
 
     def prepare(self, frames: Tensor) -> Tensor:
         """frames (B, 3, h, w) uint8 of any size -> images (B, 3, H, W) float32 on the CPU, as the checkpoint wants."""
-        wanted = self._images
-        resized = resize_images(
-            frames.cpu(), wanted.size, wanted.crop, shortest=wanted.shortest, interpolation=wanted.interpolation
-        )
-        return normalise_images(resized, wanted.mean, wanted.std)
+        return self._tower.prepare(frames.cpu(), self._images)
 
     def encode_images(self, images: Tensor) -> Tensor:
         """images (B, 3, H, W) as `prepare` gives them -> (B, E) float32 on the CPU, not normalised."""
@@ -116,27 +122,32 @@ class HuggingFaceEncoder:
         return TextFeatures(words, valid, sentence)
 
     def unknown_words(self, text: str) -> list[str]:
-        """The words that the tokenizer has no token for, each once; byte-level ones, as CLIP's, know every word."""
+        """The words that the tokenizer has no token for, each once; byte-level ones, as CLIP's, know every word.
+
+        Where a script has no spaces between words, its letters are asked one by one.
+        """
         unknown = self._tokenizer.unk_token_id
         with self._lock:
             return [
                 word
-                for word in dict.fromkeys(text.split())
+                for word in dict.fromkeys(PIECE.findall(text))
                 if unknown in self._tokenizer(self._clean(word), add_special_tokens=False)["input_ids"]
             ]
 
     def _tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        """Q sentences -> token ids of each, at most the limit, [EOS] last and nowhere else.
+        """Q sentences -> token ids of each, at most the limit, the end token last and nowhere else.
 
-        A sentence may spell out the [EOS] token, and CLIP's tokenizer writes it for a symbol it does not know; left in
+        A sentence may spell out the end token, and CLIP's tokenizer writes it for a symbol it does not know; left in
         the middle it would end the sentence there. Tokens added after training, which have no embedding, are left out.
         """
-        eos, known = self._tokenizer.eos_token_id, self._tower.vocabulary
+        end, known = self._end, self._tower.vocabulary
         with self._lock:
             found: list[list[int]] = self._tokenizer(
                 [self._clean(text) for text in texts], truncation=True, max_length=self._limit, padding=False
             )["input_ids"]
-        return [[*[id_ for id_ in ids if id_ != eos and id_ < known][: self._limit - 1], eos] for ids in found]
+        ends = [] if end is None else [end]
+        room = self._limit - len(ends)
+        return [[*[id_ for id_ in ids if id_ != end and id_ < known][:room], *ends] for ids in found]
 
     def _clean(self, text: str) -> str:
         """SigLIP was trained on lower case (and version 1 without punctuation); CLIP's tokenizer sees to it itself."""
@@ -148,30 +159,26 @@ class HuggingFaceEncoder:
     def _encode_ids(self, sentences: list[list[int]]) -> TextFeatures:
         """Token ids of one batch -> their features, float32 on the CPU."""
         lengths = torch.tensor([len(ids) for ids in sentences])  # (Q,)
-        longest = int(lengths.max())
-        padded = self._limit if self._tower.reads_last else longest
+        padded = self._limit if self._tower.padded else max(int(lengths.max()), 1)
         pad = self._tokenizer.pad_token_id
-        filler = self._tokenizer.eos_token_id if pad is None else pad
+        filler = next(one for one in (pad, self._end, 0) if one is not None)
         ids = torch.tensor([[*row, *[filler] * (padded - len(row))] for row in sentences])
-        words = self._tower.words(ids.to(self._device)).float().cpu()  # (Q, padded, E)
-        place = torch.arange(min(longest + self._tower.reads_last, padded)).expand(len(ids), -1)  # (Q, W)
-        if self._tower.reads_last:
-            place = torch.where(place < lengths[:, None], place, padded - 1)
-            lengths = (lengths + 1).clamp(max=padded)
-        valid = torch.arange(place.shape[1]) < lengths[:, None]  # (Q, W)
-        words = words.take_along_dim(place[..., None], 1).masked_fill(~valid[..., None], 0.0)  # (Q, W, E)
-        return TextFeatures(words, valid, words[torch.arange(len(words)), lengths - 1])
+        valid = torch.arange(padded) < lengths[:, None]  # (Q, padded)
+        made = self._tower.words(ids.to(self._device), valid.to(self._device))
+        valid = made.valid.cpu()  # (Q, W)
+        words = made.rows.float().cpu().masked_fill(~valid[..., None], 0.0)  # (Q, W, E)
+        return TextFeatures(words, valid, words[torch.arange(len(words)), valid.sum(dim=1) - 1])
 
     def _check(self, folder: Path) -> None:
         """Files that do not belong together are found now, not in the middle of a video."""
-        if self._images.size != self._tower.image_size:
+        if self._tower.image_size not in (None, self._images.size):
             raise EncoderError(
                 f"{folder}: preprocessor_config.json makes images of {self._images.size} pixels, but the model of "
                 f"config.json wants {self._tower.image_size}; copy both files from the same checkpoint"
             )
-        if self._tokenizer.eos_token_id is None:
+        if self._end is None and self._tower.has_end:
             raise EncoderError(f"{folder}: the tokenizer has no [EOS] token; copy tokenizer_config.json beside it")
-        if self._tokenizer.vocab_size > self._tower.vocabulary:
+        if self._tokenizer.vocab_size > self._tower.vocabulary + self._tower.spare_tokens:
             raise EncoderError(
                 f"{folder}: the tokenizer has {self._tokenizer.vocab_size} tokens, but the model knows only "
                 f"{self._tower.vocabulary}; copy the tokenizer files and the weights from the same checkpoint"
@@ -183,8 +190,7 @@ def check_folder(folder: Path) -> int:
 
     Raises EncoderError saying what is missing or damaged.
     """
-    kind = _kind(folder)
-    config = read_json(folder / "config.json", folder)
+    family, config = _family(folder), read_json(folder / "config.json", folder)
     for file in weight_files(folder):
         if file.suffix == ".safetensors":
             try:
@@ -197,119 +203,41 @@ def check_folder(folder: Path) -> int:
     if not has_tokenizer(folder):
         raise EncoderError(f"{folder}: holds no tokenizer; a folder must hold {NEEDED}")
     try:
-        return int(config["projection_dim"] if kind == "clip" else config["vision_config"]["hidden_size"])
-    except (KeyError, TypeError, ValueError):  # which the library fills in with 512 and 768
-        return 512 if kind == "clip" else 768
+        return family.width_of(config)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise EncoderError(f"{folder / 'config.json'}: does not say how wide its vectors are ({error!r})") from error
 
 
-def _kind(folder: Path) -> str:
-    """The type of model that a folder holds. Raises EncoderError unless it is one that we read."""
-    kind = str(read_json(folder / "config.json", folder).get("model_type"))
-    if kind not in TOWERS:
-        raise EncoderError(
-            f"{folder}: is a model of type {kind!r}, which prvr cannot read; supported types are "
-            f"{', '.join(TOWERS)} (fixed-size SigLIP 2 checkpoints are of type siglip, NaFlex ones are not)"
-        )
-    return kind
+def _family(folder: Path) -> type[Family]:
+    """The family of what a folder holds. Raises EncoderError, saying why, unless it is one that we read."""
+    if not (folder / "config.json").is_file() and (folder / "open_clip_config.json").is_file():
+        raise EncoderError(f"{folder}: is a checkpoint of open_clip, which {TIMM}; {INSTEAD}")
+    config = read_json(folder / "config.json", folder)
+    kind = str(config.get("model_type"))
+    if kind in FAMILIES:
+        return family_of(kind)
+    why = "which prvr cannot read"
+    if kind in REFUSED:
+        why = f"which {REFUSED[kind]}"
+    elif "auto_map" in config:
+        why = "which comes with code of its own, and prvr does not run that"
+    raise EncoderError(
+        f"{folder}: is a model of type {kind!r}, {why}; {INSTEAD} (types that can be read: {', '.join(FAMILIES)})"
+    )
 
 
-class _Tower(Protocol):
-    """A checkpoint's two towers in one space; what differs between CLIP and SigLIP."""
-
-    width: int  # E
-    positions: int  # tokens at most
-    vocabulary: int
-    image_size: tuple[int, int]  # height, width
-    images_default: ImageSettings  # where the folder has no preprocessing file
-    reads_last: bool  # the sentence is read at the last position of a fixed length, not at [EOS]
-    lower_case: bool  # sentences have to be written in lower case
-
-    def __init__(self, model: Any) -> None: ...
-
-    def images(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, E)."""
-        ...
-
-    def words(self, ids: Tensor) -> Tensor:
-        """(Q, W) -> (Q, W, E)."""
-        ...
+def _end_of(tokenizer: Any) -> int | None:
+    """The token that ends a sentence; BERT's separates sentences, too."""
+    found = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    return None if found is None else int(found)
 
 
-class _Clip:
-    """Projections beside the towers; text attends backwards only, so that what follows [EOS] changes nothing."""
-
-    library_name = "CLIPModel"
-    reads_last = False
-    lower_case = False
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-        self.width = int(model.config.projection_dim)
-        self.positions, self.vocabulary, self.image_size = _sizes(model.config)
-        self.images_default = ImageSettings(
-            size=self.image_size,
-            crop=True,
-            mean=(0.48145466, 0.4578275, 0.40821073),
-            std=(0.26862954, 0.26130258, 0.27577711),
-        )
-
-    def images(self, pixels: Tensor) -> Tensor:
-        pooled = self._model.vision_model(pixel_values=pixels).pooler_output
-        return _tensor(self._model.visual_projection(pooled))
-
-    def words(self, ids: Tensor) -> Tensor:
-        hidden = self._model.text_model(input_ids=ids).last_hidden_state  # after the final layer norm
-        return _tensor(self._model.text_projection(hidden))
-
-
-class _Siglip:
-    """Heads inside the towers; text sees its padding, as in training, and no mask."""
-
-    library_name = "SiglipModel"
-    reads_last = True
-    lower_case = True
-
-    def __init__(self, model: Any) -> None:
-        if not getattr(model.vision_model, "use_head", True):
-            raise ValueError("its vision tower has no pooling head (vision_use_head is false)")
-        if model.config.text_config.projection_size != model.config.vision_config.hidden_size:
-            raise ValueError("its text and image embeddings differ in width")
-        self._model = model
-        self.width = int(model.config.vision_config.hidden_size)
-        self.positions, self.vocabulary, self.image_size = _sizes(model.config)
-        self.images_default = ImageSettings(size=self.image_size, crop=False, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-
-    def images(self, pixels: Tensor) -> Tensor:
-        return _tensor(self._model.vision_model(pixel_values=pixels).pooler_output)
-
-    def words(self, ids: Tensor) -> Tensor:
-        hidden = self._model.text_model(input_ids=ids).last_hidden_state
-        return _tensor(self._model.text_model.head(hidden))
-
-
-TOWERS: dict[str, type[_Clip] | type[_Siglip]] = {"clip": _Clip, "siglip": _Siglip}
-
-
-def _open_tower(
-    folder: Path, tower: type[_Clip] | type[_Siglip], files: Sequence[Path], device: str, dtype: torch.dtype
-) -> _Tower:
+def _open_tower(folder: Path, family: type[Family], files: Sequence[Path], device: str, dtype: torch.dtype) -> Family:
     """The folder's model on its device. Raises EncoderError when it cannot be read, used or held there."""
-    model = load_model(folder, tower.library_name, dtype, safe=files[0].suffix == ".safetensors")
+    model = load_model(folder, family.library, dtype, safe=files[0].suffix == ".safetensors")
     try:
-        return tower(model.to(device))
+        return family(model.to(device), folder)
     except torch.OutOfMemoryError as error:
         raise EncoderError(f"{folder}: does not fit into the memory of {device}; use `--device cpu`") from error
     except ValueError as error:
         raise EncoderError(f"{folder}: cannot be used, {first_line(error)}; choose another checkpoint") from error
-
-
-def _sizes(config: Any) -> tuple[int, int, tuple[int, int]]:
-    """A model's configuration -> most tokens, vocabulary, image height and width."""
-    image = config.vision_config.image_size
-    height, width = (image, image) if isinstance(image, int) else image
-    return int(config.text_config.max_position_embeddings), int(config.text_config.vocab_size), (height, width)
-
-
-def _tensor(value: Any) -> Tensor:
-    assert isinstance(value, Tensor)
-    return value
