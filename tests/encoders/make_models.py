@@ -125,6 +125,9 @@ def word_tokenizer(*, before: str = "", after: str = "", unknown: str = "<unk>",
     )
 
 
+LIBRARY = {"VideoPrism": "VideoPrismClipModel"}
+
+
 def save_model(
     folder: Path, tokenizer: Any, images: Any, name: str, text: dict[str, Any], vision: dict[str, Any], **own: Any
 ) -> Path:
@@ -136,7 +139,7 @@ def save_model(
     made = getattr(transformers, f"{name}Config")(
         text_config=TOWER | config | text, vision_config=TOWER | {"image_size": IMAGE, "patch_size": 8} | vision, **own
     )
-    model = getattr(transformers, f"{name}Model")(made)
+    model = getattr(transformers, LIBRARY.get(name, f"{name}Model"))(made)
     for weight in model.parameters():
         if weight.ndim > 1:  # else sentences differ by hardly more than rounding
             torch.nn.init.normal_(weight, std=0.2)
@@ -214,6 +217,33 @@ def make_align(folder: Path) -> Path:
         "expand_ratios": [1, 2],
     }
     return save_model(folder, bert_tokenizer(), images, "Align", {}, vision, projection_dim=24)
+
+
+def make_xclip(folder: Path) -> Path:
+    """A random X-CLIP that reads 4 frames at a time."""
+    from transformers import VideoMAEImageProcessorPil
+
+    tokenizer = clip_tokenizer(folder)
+    images = VideoMAEImageProcessorPil(
+        size={"shortest_edge": IMAGE}, crop_size={"height": IMAGE, "width": IMAGE}, resample=2
+    )
+    text = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    vision = {"num_frames": 4, "mit_hidden_size": 24, "mit_intermediate_size": 32, "mit_num_attention_heads": 2}
+    return save_model(folder, tokenizer, images, "XCLIP", text, vision, projection_dim=24)
+
+
+def make_videoprism(folder: Path) -> Path:
+    """A random VideoPrism with a text tower, which reads 4 frames at a time."""
+    values = {"size": {"height": IMAGE, "width": IMAGE}, "do_normalize": False, "do_rescale": True}
+    (folder / "video_preprocessor_config.json").write_text(json.dumps(values), encoding="utf-8")
+    vision = {
+        "num_frames": 4,
+        "tubelet_size": [1, 8, 8],
+        "num_spatial_layers": 1,
+        "num_temporal_layers": 1,
+        "num_auxiliary_layers": 1,
+    }
+    return save_model(folder, word_tokenizer(), None, "VideoPrism", {}, vision)
 
 
 def make_tips(folder: Path) -> Path:

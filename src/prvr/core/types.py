@@ -64,6 +64,16 @@ class TextFeatures(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClipSpec:
+    """The windows of frames that a clip encoder reads, each of which becomes one vector."""
+
+    length: int  # frames of a window
+    stride: int  # frames from the start of one to the start of the next
+    rate: float  # frames a second
+    width: int  # of the vectors; the encoder's own, or its last columns where a frame encoder stands beside it
+
+
+@dataclass(frozen=True, kw_only=True)
 class EncoderSpec:
     """All that is needed to make the same features again."""
 
@@ -77,6 +87,7 @@ class EncoderSpec:
     token_limit: int  # W at most
     domain: str = "general"  # what it knows; `the generated world only` for the demo's own
     source: str = ""  # where it was loaded from (`world`, a folder, a hub name); no part of its identity
+    clips: ClipSpec | None = None  # of an encoder that reads windows of frames, alone or beside one of frames
 
     @property
     def fingerprint(self) -> str:
@@ -163,12 +174,44 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
+class ClipEncoder(Encoder, Protocol):
+    """An encoder that reads windows of frames; its spec says which. A picture is a window that stands still."""
+
+    def encode_clips(self, clips: Tensor) -> Tensor:
+        """clips (B, L, 3, H, W), windows of images as `prepare` gives them -> (B, E) float32 on the CPU."""
+        ...
+
+
+@runtime_checkable
+class PairedEncoder(Encoder, Protocol):
+    """A frame encoder and a clip encoder as one; a sentence is what both make of it, side by side."""
+
+    @property
+    def frames(self) -> Encoder:
+        """Reads frames."""
+        ...
+
+    @property
+    def windows(self) -> ClipEncoder:
+        """Reads windows of them."""
+        ...
+
+
+class ClipFeatures(NamedTuple):
+    """What a clip encoder made of the windows of one video."""
+
+    features: Tensor  # (C, E) float32, not normalised
+    spans: Tensor  # (C, 2) seconds
+
+
 class VideoFeatures(NamedTuple):
     """One video as the store keeps it."""
 
-    features: Tensor  # (T, E) float32, not normalised
+    features: Tensor  # (T, E) float32, not normalised; those of its windows where there is a clip encoder alone
     times: Tensor  # (T,) PTS, seconds from the start of the video, increasing
     duration_s: float
+    clips: ClipFeatures | None = None  # where a clip encoder took part
 
 
 class TensorRecord:

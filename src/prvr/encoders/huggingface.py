@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from prvr.core.errors import EncoderError
-from prvr.core.types import EncoderSpec, TextFeatures
+from prvr.core.types import ClipSpec, EncoderSpec, TextFeatures
 from prvr.encoders.checkpoint import (
     NEEDED,
     first_line,
@@ -76,6 +76,7 @@ class HuggingFaceEncoder:
             crop=self._images.crop,
             token_limit=self._limit + family.adds_row,
             source=source or str(folder.resolve()),
+            clips=self._windows() if family.reads_windows else None,
         )
         self._check(folder)
 
@@ -93,10 +94,20 @@ class HuggingFaceEncoder:
         with torch.inference_mode():
             made = [
                 self._tower.images(part.to(self._device, self._dtype).contiguous()).float().cpu()
-                for part in torch.split(images, self._batch_size)
+                for part in torch.split(images, max(1, self._batch_size // self._tower.length))
                 if len(part)
             ]
         # outside, so that what comes out may take part in training
+        return torch.cat(made) if made else torch.zeros(0, self._spec.width)
+
+    def encode_clips(self, clips: Tensor) -> Tensor:
+        """clips (B, L, 3, H, W), L images each, of a family that reads windows -> (B, E) float32 on the CPU."""
+        with torch.inference_mode():
+            made = [
+                self._tower.clips(part.to(self._device, self._dtype).contiguous()).float().cpu()
+                for part in torch.split(clips, max(1, self._batch_size // self._tower.length))
+                if len(part)
+            ]
         return torch.cat(made) if made else torch.zeros(0, self._spec.width)
 
     def encode_texts(self, texts: list[str]) -> TextFeatures:
@@ -168,6 +179,11 @@ class HuggingFaceEncoder:
         valid = made.valid.cpu()  # (Q, W)
         words = made.rows.float().cpu().masked_fill(~valid[..., None], 0.0)  # (Q, W, E)
         return TextFeatures(words, valid, words[torch.arange(len(words)), valid.sum(dim=1) - 1])
+
+    def _windows(self) -> ClipSpec:
+        """Windows that overlap by half, so that what one cuts in two is whole in the next."""
+        tower = self._tower
+        return ClipSpec(length=tower.length, stride=max(1, tower.length // 2), rate=tower.rate, width=tower.width)
 
     def _check(self, folder: Path) -> None:
         """Files that do not belong together are found now, not in the middle of a video."""

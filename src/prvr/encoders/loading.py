@@ -13,11 +13,13 @@ from prvr.encoders.checkpoint import NEEDED
 from prvr.encoders.devices import pick_device, pick_dtype
 from prvr.encoders.hub import HUB_NAME, fetch
 from prvr.encoders.huggingface import HuggingFaceEncoder
+from prvr.encoders.pair import AND, EncoderPair
 
 
 def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto") -> Encoder:
     """A short name of the catalogue, a checkpoint folder, or a hub name as `openai/clip-vit-base-patch32`.
 
+    `A + B` is a frame encoder and a clip encoder as one, see `pair.EncoderPair`.
     The hub is asked only for what the user names by its hub name, and only when it is not on this machine. device is
     auto, cpu, cuda or mps; dtype is auto, fp32 or bf16. Raises EncoderError, or ConfigError for the last two.
     """
@@ -34,6 +36,9 @@ def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto") -> Enc
 
         return load_world_encoder(device=where)
     folder = Path(name).expanduser()
+    one, _, other = name.partition(AND)
+    if one and other and not folder.is_dir():
+        return EncoderPair(*(load_encoder(part, device=device, dtype=dtype) for part in (one, other)))
     if name and folder.is_dir():
         return HuggingFaceEncoder(folder, device=where, dtype=precision)
     here = catalogue.on_disk(name)

@@ -16,8 +16,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-import torch
-
 from prvr.core.errors import FeatureError, VideoError
 from prvr.core.files import there
 from prvr.core.text import path_of, text_of
@@ -26,6 +24,7 @@ from prvr.features.failures import Failure, Failures, Stage, failure
 from prvr.features.listening import listen
 from prvr.features.store import Entry, FeatureStore, StoreHeader
 from prvr.features.threads import one_thread_each
+from prvr.features.windows import reading_of, sampling_rate
 from prvr.subtitles.tracks import read_tracks
 from prvr.video.decode import FrameReader, sample_frames
 from prvr.video.find import find_videos
@@ -192,21 +191,18 @@ def plan(
     return todo
 
 
-def encode_video(reader: FrameReader, encoder: Encoder, *, stop: threading.Event) -> VideoFeatures:
-    """One file, streamed: decode, resize on the way, encode.
+def encode_video(reader: FrameReader, encoder: Encoder, *, stop: threading.Event, rate: float = 1.0) -> VideoFeatures:
+    """One file, streamed: decode, resize on the way, encode. `rate` is that of frames, where windows have their own.
 
     Raises VideoError for a file that cannot be read, KeyboardInterrupt once `stop` is set.
     """
     duration = reader.duration_s
-    features: list[torch.Tensor] = []
-    times: list[torch.Tensor] = []
+    reading = reading_of(encoder, rate)
     for batch in reader:
         if stop.is_set():
             raise KeyboardInterrupt
-        features.append(encoder.encode_images(encoder.prepare(batch.frames)))
-        times.append(batch.times)
-    stamps = torch.cat(times)
-    return VideoFeatures(torch.cat(features), stamps, max(duration, float(stamps[-1])))
+        reading.add(batch.frames, batch.times)
+    return reading.finish(duration)
 
 
 def _still_right(entry: Entry, path: Path, store: FeatureStore) -> Entry | None:
@@ -352,8 +348,9 @@ def _read(job: FileToRead, encoder: Encoder, store: FeatureStore, stop: threadin
     """One file into the store, as far as it can be read, and why that is not far."""
     header = store.header
     try:
-        reader = sample_frames(job.path, rate=header.rate, max_frames=header.max_frames)
-        video = encode_video(reader, encoder, stop=stop)
+        rate = sampling_rate(encoder.spec, header.rate)
+        reader = sample_frames(job.path, rate=rate, max_frames=header.max_frames)
+        video = encode_video(reader, encoder, stop=stop, rate=header.rate)
         cut = cut_short(job.path, duration_s=video.duration_s, damaged=reader.damaged_packets)
     except VideoError as error:
         return ReadFile(None, Refused("decode" if isinstance(error, NoFrame) else "open", str(error)))

@@ -1,6 +1,7 @@
 """A folder of frame features that memory-maps, that others can read, and that never mixes encoders.
 
-One safetensors file a video (`features` (T, E) float32, `times` (T,) float64 PTS seconds, `said` the JSON of its
+One safetensors file a video (`features` (T, E) float32, `times` (T,) float64 PTS seconds, `spans` (C, 2) float32 of the
+windows of a clip encoder and `clips` (C, E) float32 where it stands beside one of frames, `said` the JSON of its
 subtitle tracks as bytes; who and from where in the metadata) beside one `store.json` that says which encoder made them
 all. Safetensors because it memory-maps, holds no code, and has readers in every language; one file a video because a
 file is renamed into place whole or not at all.
@@ -19,13 +20,14 @@ from typing import Self
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.facts import Cue
 from prvr.core.files import only_writer, write_whole
 from prvr.core.text import path_of, text_of
-from prvr.core.types import EncoderSpec, VideoFeatures
+from prvr.core.types import ClipFeatures, EncoderSpec, VideoFeatures
 from prvr.subtitles.tracks import TextTrack
 
 HEADER = "store.json"
@@ -70,6 +72,11 @@ class Entry:
 def holds_features(folder: Path) -> bool:
     """Whether there is a store in a folder, of whatever state."""
     return (folder / HEADER).exists()
+
+
+def beside_frames(video: VideoFeatures) -> Tensor | None:
+    """The vectors of windows (C, E) where frames have vectors of their own; None where there are not both."""
+    return None if video.clips is None or video.clips.features is video.features else video.clips.features
 
 
 class FeatureStore:
@@ -160,9 +167,13 @@ class FeatureStore:
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata()
-                return VideoFeatures(
-                    file.get_tensor("features"), file.get_tensor("times"), float(metadata["duration_s"])
-                )
+                held = file.keys()
+                features, times = file.get_tensor("features"), file.get_tensor("times")
+                clips = None
+                if "spans" in held:
+                    made = file.get_tensor("clips") if "clips" in held else features
+                    clips = ClipFeatures(made, file.get_tensor("spans"))
+                return VideoFeatures(features, times, float(metadata["duration_s"]), clips)
         except FileNotFoundError as error:
             raise FeatureError(
                 f"{self.folder}: no features of video {video_id!r}; add it with `prvr extract PATH --out {self.folder}`"
@@ -208,8 +219,8 @@ class FeatureStore:
 
         Raises FeatureError for a full or read-only disk.
         """
-        width = self.header.encoder.width
-        if video.features.shape[1:] != (width,):
+        width, beside = self.header.encoder.width, beside_frames(video)
+        if video.features.shape[1:] != (width - (0 if beside is None else beside.shape[1]),):
             raise FeatureError(
                 f"{video_id}: features are {tuple(video.features.shape)}, but encoder {self.header.encoder.name!r} "
                 f"makes (T, {width}); choose the store of the right encoder"
@@ -229,6 +240,10 @@ class FeatureStore:
 
     def _put(self, entry: Entry, video: VideoFeatures, tracks: Sequence[TextTrack] | None) -> Entry:
         tensors = {"features": video.features.float().contiguous(), "times": video.times.double().contiguous()}
+        if video.clips:
+            tensors["spans"] = video.clips.spans.float().contiguous()
+        if (beside := beside_frames(video)) is not None:
+            tensors["clips"] = beside.float().contiguous()
         if tracks:
             tensors["said"] = torch.tensor(bytearray(json.dumps(tracks).encode()), dtype=torch.uint8)
         metadata = {name: str(value) for name, value in asdict(entry).items()}

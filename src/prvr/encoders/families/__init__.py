@@ -15,6 +15,8 @@ FAMILIES = {  # `model_type` of config.json -> where its class is
     "altclip": "first_token:AltClip",
     "align": "first_token:Align",
     "tipsv2": "tips:Tips",
+    "xclip": "clips:XClip",
+    "videoprism": "clips:VideoPrism",
 }
 TIMM = "needs the package timm, which prvr does not use"
 REFUSED = {  # types that people ask for, and why they are not read

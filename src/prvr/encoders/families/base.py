@@ -38,6 +38,7 @@ class Family(ABC):
     spare_tokens: ClassVar[int] = 0  # that the tokenizer may have beyond the model's vocabulary
     adds_row: ClassVar[bool] = False  # the sentence is a row of its own, behind those of its tokens
 
+    reads_windows: ClassVar[bool] = False  # of `length` frames, `rate` a second, which `clips` turns into vectors
     usual: ClassVar[Mapping[str, Any]]  # what `ImageSettings` are beside their size, where no file of the folder says
 
     width: int  # E
@@ -45,6 +46,8 @@ class Family(ABC):
     vocabulary: int
     image_size: tuple[int, int] | None  # height, width; None: any
     images_default: ImageSettings  # where the folder has no preprocessing file
+    length: int = 1  # frames of a window
+    rate: float = 1.0  # frames a second in it
 
     def __init__(self, model: Any, folder: Path) -> None:
         """Raises ValueError for a model that cannot be used."""
@@ -60,9 +63,13 @@ class Family(ABC):
     def width_of(config: Mapping[str, Any]) -> int:
         """E, by config.json alone. Raises LookupError, TypeError or ValueError where it does not say."""
 
-    @abstractmethod
     def images(self, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) -> (B, E)."""
+        """(B, 3, H, W) -> (B, E); to a family that reads windows a picture is one that stands still."""
+        return self.clips(pixels[:, None].expand(-1, self.length, -1, -1, -1))
+
+    def clips(self, pixels: Tensor) -> Tensor:
+        """Windows of frames (B, length, 3, H, W) -> (B, E)."""
+        raise NotImplementedError(f"{type(self).__name__} reads single frames")
 
     @abstractmethod
     def words(self, ids: Tensor, valid: Tensor) -> Words:
@@ -100,15 +107,12 @@ def first_row_last(rows: Tensor, valid: Tensor) -> Words:
     return Words(rows.take_along_dim(place[..., None], 1), valid)
 
 
-def mean_row_last(rows: Tensor, valid: Tensor) -> Words:
-    """rows (Q, W, E), valid (Q, W) real ones first -> (Q, W + 1, E), the mean of the real ones behind their last."""
+def own_row_last(rows: Tensor, valid: Tensor, sentence: Tensor) -> Words:
+    """rows (Q, W, E), valid (Q, W) real ones first, sentence (Q, E) -> (Q, W + 1, E), it behind the real ones."""
     count = valid.sum(dim=1, keepdim=True)  # (Q, 1)
-    rows = rows.masked_fill(~valid[..., None], 0.0)
-    mean = rows.sum(dim=1, keepdim=True) / count.clamp(min=1)[..., None]  # (Q, 1, E)
     place = torch.arange(rows.shape[1] + 1, device=rows.device)  # (W + 1,)
-    longer = torch.cat([rows, mean], dim=1)
-    longer = torch.where((place == count)[..., None], mean, longer)
-    return Words(longer, place <= count)
+    longer = torch.cat([rows, sentence[:, None]], dim=1)
+    return Words(torch.where((place == count)[..., None], sentence[:, None], longer), place <= count)
 
 
 def tensor(value: Any) -> Tensor:

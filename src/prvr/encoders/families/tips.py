@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from prvr.encoders.families.base import Family, Words, mean_row_last, tensor
+from prvr.encoders.families.base import Family, Words, own_row_last, tensor
 
 
 class Tips(Family):
@@ -33,4 +33,5 @@ class Tips(Family):
     def words(self, ids: Tensor, valid: Tensor) -> Words:
         seen = valid | ~valid.any(dim=1, keepdim=True)  # attention to nothing at all is no number
         hidden = self.model.text_model(input_ids=ids, attention_mask=seen.long()).last_hidden_state
-        return mean_row_last(tensor(hidden), valid)
+        rows = tensor(hidden).masked_fill(~valid[..., None], 0.0)
+        return own_row_last(rows, valid, rows.sum(dim=1) / valid.sum(dim=1, keepdim=True).clamp(min=1))
