@@ -19,7 +19,7 @@ from prvr.core.errors import ConfigError, EncoderError
 from prvr.core.files import only_writer, write_whole
 from prvr.core.places import models_folder
 from prvr.encoders import hub
-from prvr.encoders.checkpoint import NEEDED, read_json
+from prvr.encoders.checkpoint import NEEDED, is_onnx, read_json
 
 WORLD, THINGS = "world", "things"
 CARD = "prvr.json"  # what a folder says about itself
@@ -78,6 +78,60 @@ CATALOGUE = (
         source="openai/clip-vit-large-patch14",
         width=768,
         size_bytes=1_714_000_000,
+        languages="English",
+        licence="MIT",
+    ),
+    KnownModel(
+        name="siglip2-b16-naflex",
+        understands="As siglip2-b16, and sees wide and tall pictures in their own shape.",
+        source="google/siglip2-base-patch16-naflex",
+        width=768,
+        size_bytes=1_535_000_000,
+        languages="109 languages",
+        licence="Apache-2.0",
+    ),
+    KnownModel(
+        name="metaclip2-b32",
+        understands="People, things, actions and scenes, asked in hundreds of languages; fast.",
+        source="facebook/metaclip-2-worldwide-b32",
+        width=512,
+        size_bytes=2_370_000_000,
+        languages="hundreds",
+        licence="CC-BY-NC-4.0",
+    ),
+    KnownModel(
+        name="chinese-clip-b16",
+        understands="People, things, actions and scenes, asked in Chinese.",
+        source="OFA-Sys/chinese-clip-vit-base-patch16",
+        width=512,
+        size_bytes=753_000_000,
+        languages="Chinese",
+        licence="",
+    ),
+    KnownModel(
+        name="tips2-b14",
+        understands="People, things, actions and scenes, in fine detail; slow without a GPU.",
+        source="google/tipsv2-b14",
+        width=768,
+        size_bytes=784_000_000,
+        languages="English",
+        licence="",
+    ),
+    KnownModel(
+        name="videoprism-b",
+        understands="What moves: reads 16 frames at a time, alone or as --clip-encoder; slow without a GPU.",
+        source="google/videoprism-lvt-base-f16r288",
+        width=768,
+        size_bytes=990_000_000,
+        languages="English",
+        licence="Apache-2.0",
+    ),
+    KnownModel(
+        name="xclip-b32",
+        understands="Actions: reads 8 frames at a time, alone or as --clip-encoder.",
+        source="microsoft/xclip-base-patch32",
+        width=512,
+        size_bytes=787_000_000,
         languages="English",
         licence="MIT",
     ),
@@ -326,7 +380,7 @@ def _copy(source: Path, target: Path, model: KnownModel, progress: Callable[[int
             done += (part / name).stat().st_size
             if progress:
                 progress(done, total)
-        _write_card(part, model, listed)
+        _write_card(part, model, listed, read_json(source / CARD, source).get("onnx") if is_onnx(source) else None)
     return target
 
 
@@ -393,6 +447,7 @@ def _listed(folder: Path) -> hub.Listing | None:
         return None
 
 
-def _write_card(folder: Path, model: KnownModel, fetched: hub.Listing | None) -> None:
+def _write_card(folder: Path, model: KnownModel, fetched: hub.Listing | None, graphs: object = None) -> None:
     content = {"model": asdict(model), "fetched": fetched._asdict() if fetched else None}
+    content |= {"onnx": graphs} if graphs else {}
     write_whole(folder / CARD, json.dumps(content, indent=1).encode())

@@ -33,6 +33,7 @@ TOKENIZERS = (  # any one of them will do
     ("sentencepiece.bpe.model",),
     ("tokenizer.model",),
 )
+GRAPHS = ("image.onnx", "text.onnx")  # of a folder that onnxruntime reads
 INSTALL = "install it with `pip install 'prvr[hf]'`"
 UNREADABLE = (  # what transformers raises for files that are damaged or do not fit; it has no base class of its own
     OSError,
@@ -164,6 +165,11 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def is_onnx(folder: Path) -> bool:
+    """Whether a folder holds ONNX graphs."""
+    return any((folder / name).is_file() for name in GRAPHS)
 
 
 def has_tokenizer(folder: Path) -> bool:

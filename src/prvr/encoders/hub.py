@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from prvr.core.errors import DownloadStopped, EncoderError
-from prvr.encoders.checkpoint import INSTALL, NEEDED, WEIGHTS, first_line, has_tokenizer, weight_files
+from prvr.encoders.checkpoint import GRAPHS, INSTALL, NEEDED, WEIGHTS, first_line, has_tokenizer, weight_files
 from prvr.encoders.images import PREPROCESSING
 
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
@@ -37,6 +37,7 @@ SMALL_FILES = (  # all that is read of a checkpoint beside its weights
     "sentencepiece.bpe.model",
     "tokenizer.model",
     "video_preprocessor_config.json",
+    *GRAPHS,
 )
 BRING = f"bring a folder instead: `--encoder FOLDER` holding {NEEDED}"
 CARRY = (

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import re
-import string
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from prvr.core.errors import EncoderError
-from prvr.core.types import ClipSpec, EncoderSpec, TextFeatures
+from prvr.core.types import ClipSpec, EncoderSpec
 from prvr.encoders.checkpoint import (
     NEEDED,
     first_line,
     has_tokenizer,
     hash_files,
+    is_onnx,
     load_model,
     load_tokenizer,
     read_json,
@@ -28,20 +25,16 @@ from prvr.encoders.checkpoint import (
 )
 from prvr.encoders.families import FAMILIES, REFUSED, TIMM, family_of
 from prvr.encoders.families.base import Family
-from prvr.encoders.images import read_image_settings
+from prvr.encoders.images import ImageSettings, read_image_settings
+from prvr.encoders.towers import TowerEncoder
 
-UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"  # scripts without spaces
-PIECE = re.compile(f"[{UNSPACED}]|[^\\s{UNSPACED}]+")
 INSTEAD = "choose another checkpoint, or give an ONNX folder of it"
 
 
-class HuggingFaceEncoder:
+class HuggingFaceEncoder(TowerEncoder):
     """A checkpoint folder of any family as a frozen encoder.
 
     Words are the text tower's last hidden states after its final layer norm and the projection, where there is one.
-    In every sentence the last valid row is the sentence, `words[i, valid[i]][-1] == sentence[i]`, whatever the family
-    reads it from: [EOS], the first token, a place of padding, or the mean of the words, which is a row of its own then.
-
     `family` is that of a checkpoint whose type is not in `families.FAMILIES`.
     """
 
@@ -58,147 +51,79 @@ class HuggingFaceEncoder:
     ) -> None:
         family = family or _family(folder)
         files = weight_files(folder)
-        self._tower = _open_tower(folder, family, files, device, dtype)
-        self._tokenizer = load_tokenizer(folder, family.tokenizer)
-        self._end = _end_of(self._tokenizer) if family.has_end else None
-        self._lock = threading.Lock()  # a tokenizer is changed by its own truncation setting while it works
-        self._device, self._dtype, self._batch_size = device, dtype, batch_size
-        self._images = read_image_settings(folder, self._tower.images_default)
-        self._limit = int(min(self._tower.positions, self._tokenizer.model_max_length))
-        self._strip = string.punctuation if tokenizer_class(folder) == "SiglipTokenizer" else ""
-        self._spec = EncoderSpec(
-            name=name or folder.resolve().name,
-            revision=hash_files(files),
-            width=self._tower.width,
-            image_size=self._images.size,
-            mean=self._images.mean,
-            std=self._images.std,
-            crop=self._images.crop,
-            token_limit=self._limit + family.adds_row,
-            source=source or str(folder.resolve()),
-            clips=self._windows() if family.reads_windows else None,
+        tower = _open_tower(folder, family, files, device, dtype)
+        tokenizer = load_tokenizer(folder, family.tokenizer)
+        images = read_image_settings(folder, tower.images_default)
+        _check(folder, tower, tokenizer, images)
+        limit = int(min(tower.positions, tokenizer.model_max_length)) + family.adds_row
+        super().__init__(
+            tower,
+            _LibraryTokens(tokenizer),
+            images,
+            EncoderSpec(
+                name=name or folder.resolve().name,
+                revision=hash_files(files),
+                width=tower.width,
+                image_size=images.size,
+                mean=images.mean,
+                std=images.std,
+                crop=images.crop,
+                token_limit=limit,
+                source=source or str(folder.resolve()),
+                clips=_windows(tower) if family.reads_windows else None,
+            ),
+            strip=tokenizer_class(folder) == "SiglipTokenizer",
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
         )
-        self._check(folder)
 
-    @property
-    def spec(self) -> EncoderSpec:
-        """What the features need to be reproduced; `revision` is the SHA-256 of the weights."""
-        return self._spec
+    def save_tokenizer(self, path: Path) -> None:
+        """Its tokenizer as one file, which the package tokenizers reads alone."""
+        assert isinstance(self.tokens, _LibraryTokens)
+        self.tokens.save(path)
 
-    def prepare(self, frames: Tensor) -> Tensor:
-        """frames (B, 3, h, w) uint8 of any size -> images (B, 3, H, W) float32 on the CPU, as the checkpoint wants."""
-        return self._tower.prepare(frames.cpu(), self._images)
 
-    def encode_images(self, images: Tensor) -> Tensor:
-        """images (B, 3, H, W) as `prepare` gives them -> (B, E) float32 on the CPU, not normalised."""
-        with torch.inference_mode():
-            made = [
-                self._tower.images(part.to(self._device, self._dtype).contiguous()).float().cpu()
-                for part in torch.split(images, max(1, self._batch_size // self._tower.length))
-                if len(part)
-            ]
-        # outside, so that what comes out may take part in training
-        return torch.cat(made) if made else torch.zeros(0, self._spec.width)
+class _LibraryTokens:
+    """A tokenizer of the library; BERT's token that separates sentences ends one, too."""
 
-    def encode_clips(self, clips: Tensor) -> Tensor:
-        """clips (B, L, 3, H, W), L images each, of a family that reads windows -> (B, E) float32 on the CPU."""
-        with torch.inference_mode():
-            made = [
-                self._tower.clips(part.to(self._device, self._dtype).contiguous()).float().cpu()
-                for part in torch.split(clips, max(1, self._batch_size // self._tower.length))
-                if len(part)
-            ]
-        return torch.cat(made) if made else torch.zeros(0, self._spec.width)
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.pad, self.unknown = tokenizer.pad_token_id, tokenizer.unk_token_id
+        self.end = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
 
-    def encode_texts(self, texts: list[str]) -> TextFeatures:
-        """Q sentences -> words (Q, W, E), valid (Q, W), sentence (Q, E); zero where not valid, W the longest of them.
+    def ids(self, texts: list[str], *, most: int | None = None) -> list[list[int]]:
+        if not texts:
+            return []
+        around = most is not None
+        found = self._tokenizer(texts, truncation=around, max_length=most, padding=False, add_special_tokens=around)
+        ids: list[list[int]] = found["input_ids"]
+        return ids
 
-        A sentence longer than the token limit loses its end, never its [EOS].
-        """
-        with torch.inference_mode():
-            parts = [
-                self._encode_ids(self._tokenise(texts[first : first + self._batch_size]))
-                for first in range(0, len(texts), self._batch_size)
-            ]
-        longest = max((part.words.shape[1] for part in parts), default=1)
-        words = torch.zeros(len(texts), longest, self._spec.width)
-        valid = torch.zeros(len(texts), longest, dtype=torch.bool)
-        sentence = torch.zeros(len(texts), self._spec.width)
-        row = 0
-        for part in parts:
-            rows = slice(row, row := row + len(part.words))
-            words[rows, : part.words.shape[1]] = part.words
-            valid[rows, : part.valid.shape[1]] = part.valid
-            sentence[rows] = part.sentence
-        return TextFeatures(words, valid, sentence)
+    def save(self, path: Path) -> None:
+        """As tokenizer.json."""
+        self._tokenizer.backend_tokenizer.save(str(path))
 
-    def unknown_words(self, text: str) -> list[str]:
-        """The words that the tokenizer has no token for, each once; byte-level ones, as CLIP's, know every word.
 
-        Where a script has no spaces between words, its letters are asked one by one.
-        """
-        unknown = self._tokenizer.unk_token_id
-        with self._lock:
-            return [
-                word
-                for word in dict.fromkeys(PIECE.findall(text))
-                if unknown in self._tokenizer(self._clean(word), add_special_tokens=False)["input_ids"]
-            ]
+def _windows(tower: Family) -> ClipSpec:
+    """Windows that overlap by half, so that what one cuts in two is whole in the next."""
+    return ClipSpec(length=tower.length, stride=max(1, tower.length // 2), rate=tower.rate, width=tower.width)
 
-    def _tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        """Q sentences -> token ids of each, at most the limit, the end token last and nowhere else.
 
-        A sentence may spell out the end token, and CLIP's tokenizer writes it for a symbol it does not know; left in
-        the middle it would end the sentence there. Tokens added after training, which have no embedding, are left out.
-        """
-        end, known = self._end, self._tower.vocabulary
-        with self._lock:
-            found: list[list[int]] = self._tokenizer(
-                [self._clean(text) for text in texts], truncation=True, max_length=self._limit, padding=False
-            )["input_ids"]
-        ends = [] if end is None else [end]
-        room = self._limit - len(ends)
-        return [[*[id_ for id_ in ids if id_ != end and id_ < known][:room], *ends] for ids in found]
-
-    def _clean(self, text: str) -> str:
-        """SigLIP was trained on lower case (and version 1 without punctuation); CLIP's tokenizer sees to it itself."""
-        text = text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no text
-        if self._tower.lower_case:
-            text = " ".join(text.lower().translate(str.maketrans("", "", self._strip)).split())
-        return text
-
-    def _encode_ids(self, sentences: list[list[int]]) -> TextFeatures:
-        """Token ids of one batch -> their features, float32 on the CPU."""
-        lengths = torch.tensor([len(ids) for ids in sentences])  # (Q,)
-        padded = self._limit if self._tower.padded else max(int(lengths.max()), 1)
-        pad = self._tokenizer.pad_token_id
-        filler = next(one for one in (pad, self._end, 0) if one is not None)
-        ids = torch.tensor([[*row, *[filler] * (padded - len(row))] for row in sentences])
-        valid = torch.arange(padded) < lengths[:, None]  # (Q, padded)
-        made = self._tower.words(ids.to(self._device), valid.to(self._device))
-        valid = made.valid.cpu()  # (Q, W)
-        words = made.rows.float().cpu().masked_fill(~valid[..., None], 0.0)  # (Q, W, E)
-        return TextFeatures(words, valid, words[torch.arange(len(words)), valid.sum(dim=1) - 1])
-
-    def _windows(self) -> ClipSpec:
-        """Windows that overlap by half, so that what one cuts in two is whole in the next."""
-        tower = self._tower
-        return ClipSpec(length=tower.length, stride=max(1, tower.length // 2), rate=tower.rate, width=tower.width)
-
-    def _check(self, folder: Path) -> None:
-        """Files that do not belong together are found now, not in the middle of a video."""
-        if self._tower.image_size not in (None, self._images.size):
-            raise EncoderError(
-                f"{folder}: preprocessor_config.json makes images of {self._images.size} pixels, but the model of "
-                f"config.json wants {self._tower.image_size}; copy both files from the same checkpoint"
-            )
-        if self._end is None and self._tower.has_end:
-            raise EncoderError(f"{folder}: the tokenizer has no [EOS] token; copy tokenizer_config.json beside it")
-        if self._tokenizer.vocab_size > self._tower.vocabulary + self._tower.spare_tokens:
-            raise EncoderError(
-                f"{folder}: the tokenizer has {self._tokenizer.vocab_size} tokens, but the model knows only "
-                f"{self._tower.vocabulary}; copy the tokenizer files and the weights from the same checkpoint"
-            )
+def _check(folder: Path, tower: Family, tokenizer: Any, images: ImageSettings) -> None:
+    """Files that do not belong together are found now, not in the middle of a video."""
+    if tower.image_size not in (None, images.size):
+        raise EncoderError(
+            f"{folder}: preprocessor_config.json makes images of {images.size} pixels, but the model of "
+            f"config.json wants {tower.image_size}; copy both files from the same checkpoint"
+        )
+    if tower.has_end and _LibraryTokens(tokenizer).end is None:
+        raise EncoderError(f"{folder}: the tokenizer has no [EOS] token; copy tokenizer_config.json beside it")
+    if tokenizer.vocab_size > tower.vocabulary + tower.spare_tokens:
+        raise EncoderError(
+            f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, but the model knows only "
+            f"{tower.vocabulary}; copy the tokenizer files and the weights from the same checkpoint"
+        )
 
 
 def check_folder(folder: Path) -> int:
@@ -206,6 +131,10 @@ def check_folder(folder: Path) -> int:
 
     Raises EncoderError saying what is missing or damaged.
     """
+    if is_onnx(folder):
+        from prvr.encoders.onnx import layout_of
+
+        return layout_of(folder).width
     family, config = _family(folder), read_json(folder / "config.json", folder)
     for file in weight_files(folder):
         if file.suffix == ".safetensors":
@@ -240,12 +169,6 @@ def _family(folder: Path) -> type[Family]:
     raise EncoderError(
         f"{folder}: is a model of type {kind!r}, {why}; {INSTEAD} (types that can be read: {', '.join(FAMILIES)})"
     )
-
-
-def _end_of(tokenizer: Any) -> int | None:
-    """The token that ends a sentence; BERT's separates sentences, too."""
-    found = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-    return None if found is None else int(found)
 
 
 def _open_tower(folder: Path, family: type[Family], files: Sequence[Path], device: str, dtype: torch.dtype) -> Family:

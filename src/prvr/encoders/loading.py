@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
+import torch
+
 from prvr.core.errors import ConfigError, EncoderError
 from prvr.core.types import Encoder
 from prvr.encoders import catalogue
 from prvr.encoders.catalogue import THINGS, WORLD
-from prvr.encoders.checkpoint import NEEDED
+from prvr.encoders.checkpoint import NEEDED, is_onnx
 from prvr.encoders.devices import pick_device, pick_dtype
 from prvr.encoders.hub import HUB_NAME, fetch
 from prvr.encoders.huggingface import HuggingFaceEncoder
@@ -40,13 +42,24 @@ def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto") -> Enc
     if one and other and not folder.is_dir():
         return EncoderPair(*(load_encoder(part, device=device, dtype=dtype) for part in (one, other)))
     if name and folder.is_dir():
-        return HuggingFaceEncoder(folder, device=where, dtype=precision)
+        return _opened(folder, None, where, precision)
     here = catalogue.on_disk(name)
     if here is None and HUB_NAME.fullmatch(name) and not folder.exists():
         here = fetch(name)
     if here is None:
         raise _nothing_there(name, folder)
-    return HuggingFaceEncoder(here, name=name, source=name, device=where, dtype=precision)
+    return _opened(here, name, where, precision)
+
+
+def _opened(folder: Path, name: str | None, device: str, dtype: torch.dtype) -> Encoder:
+    """The encoder of a folder, whichever kind it is."""
+    if not is_onnx(folder):
+        return HuggingFaceEncoder(folder, name=name, source=name, device=device, dtype=dtype)
+    if dtype != torch.float32:
+        raise ConfigError("--dtype: the graphs of an ONNX folder have a precision of their own; leave the option out")
+    from prvr.encoders.onnx import OnnxEncoder
+
+    return OnnxEncoder(folder, name=name, source=name)
 
 
 def _nothing_there(name: str, folder: Path) -> EncoderError:

@@ -104,7 +104,7 @@ def first_row_last(rows: Tensor, valid: Tensor) -> Words:
     count = valid.sum(dim=1, keepdim=True)  # (Q, 1)
     place = torch.arange(rows.shape[1], device=rows.device) + 1  # (W,)
     place = torch.where(place < count, place, 0)  # (Q, W)
-    return Words(rows.take_along_dim(place[..., None], 1), valid)
+    return Words(rows_at(rows, place), valid)
 
 
 def own_row_last(rows: Tensor, valid: Tensor, sentence: Tensor) -> Words:
@@ -113,6 +113,11 @@ def own_row_last(rows: Tensor, valid: Tensor, sentence: Tensor) -> Words:
     place = torch.arange(rows.shape[1] + 1, device=rows.device)  # (W + 1,)
     longer = torch.cat([rows, sentence[:, None]], dim=1)
     return Words(torch.where((place == count)[..., None], sentence[:, None], longer), place <= count)
+
+
+def rows_at(rows: Tensor, place: Tensor) -> Tensor:
+    """rows (Q, W, E), place (Q, W') -> (Q, W', E), in a form that can be exported."""
+    return rows.gather(1, place[..., None].expand(-1, -1, rows.shape[2]))
 
 
 def tensor(value: Any) -> Tensor:

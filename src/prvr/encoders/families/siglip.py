@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from prvr.encoders.families.base import HALF, Family, Words, tensor
+from prvr.encoders.families.base import HALF, Family, Words, rows_at, tensor
 
 
 class Siglip(Family):
@@ -38,8 +38,6 @@ class Siglip(Family):
         """The words of each sentence, then the last of the places that are always filled."""
         hidden = self.model.text_model(input_ids=ids).last_hidden_state
         count, places = valid.sum(dim=1, keepdim=True), ids.shape[1]  # (Q, 1)
-        longest = min(int(count.max()) + 1, places)
-        place = torch.arange(longest, device=ids.device)  # (W,)
+        place = torch.arange(places, device=ids.device)  # (W,)
         own = torch.where(place < count, place, places - 1)  # (Q, W)
-        rows = tensor(self.model.text_model.head(hidden)).take_along_dim(own[..., None], 1)
-        return Words(rows, place < (count + 1).clamp(max=places))
+        return Words(rows_at(tensor(self.model.text_model.head(hidden)), own), place < (count + 1).clamp(max=places))
