@@ -219,6 +219,18 @@ def make_align(folder: Path) -> Path:
     return save_model(folder, bert_tokenizer(), images, "Align", {}, vision, projection_dim=24)
 
 
+def make_groupvit(folder: Path) -> Path:
+    """A random GroupViT, which is no family of ours."""
+    from transformers import CLIPImageProcessorPil
+
+    tokenizer = clip_tokenizer(folder)
+    images = CLIPImageProcessorPil(size={"shortest_edge": IMAGE}, crop_size={"height": IMAGE, "width": IMAGE})
+    text = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    vision = {"depths": [1, 1], "num_group_tokens": [4, 0], "num_output_groups": [4, 4], "image_size": IMAGE}
+    own = {"projection_dim": 24, "projection_intermediate_dim": 24}
+    return save_model(folder, tokenizer, images, "GroupViT", text, vision, **own)
+
+
 def make_xclip(folder: Path) -> Path:
     """A random X-CLIP that reads 4 frames at a time."""
     from transformers import VideoMAEImageProcessorPil

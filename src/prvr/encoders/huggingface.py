@@ -23,7 +23,7 @@ from prvr.encoders.checkpoint import (
     tokenizer_class,
     weight_files,
 )
-from prvr.encoders.families import FAMILIES, REFUSED, TIMM, family_of
+from prvr.encoders.families import FAMILIES, REFUSED, TIMM, family_of, is_sentences
 from prvr.encoders.families.base import Family
 from prvr.encoders.images import ImageSettings, read_image_settings
 from prvr.encoders.towers import TowerEncoder
@@ -131,6 +131,8 @@ def check_folder(folder: Path) -> int:
 
     Raises EncoderError saying what is missing or damaged.
     """
+    if is_sentences(folder):
+        raise EncoderError(f"{folder}: is a model of sentence-transformers; give the folder itself as --encoder")
     if is_onnx(folder):
         from prvr.encoders.onnx import layout_of
 

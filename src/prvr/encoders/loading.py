@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 
 import torch
@@ -13,9 +14,12 @@ from prvr.encoders import catalogue
 from prvr.encoders.catalogue import THINGS, WORLD
 from prvr.encoders.checkpoint import NEEDED, is_onnx
 from prvr.encoders.devices import pick_device, pick_dtype
+from prvr.encoders.families import is_sentences
 from prvr.encoders.hub import HUB_NAME, fetch
 from prvr.encoders.huggingface import HuggingFaceEncoder
 from prvr.encoders.pair import AND, EncoderPair
+
+CUT = re.compile(r"(.+)@(\d+)")  # a folder, and how many columns of its vectors are kept
 
 
 def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto") -> Encoder:
@@ -41,6 +45,11 @@ def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto") -> Enc
     one, _, other = name.partition(AND)
     if one and other and not folder.is_dir():
         return EncoderPair(*(load_encoder(part, device=device, dtype=dtype) for part in (one, other)))
+    cut = CUT.fullmatch(name)
+    if cut and is_sentences(Path(cut[1]).expanduser()) and not folder.is_dir():
+        from prvr.encoders.sentences import SentencesEncoder
+
+        return SentencesEncoder(Path(cut[1]).expanduser(), device=where, dtype=precision, width=int(cut[2]))
     if name and folder.is_dir():
         return _opened(folder, None, where, precision)
     here = catalogue.on_disk(name)
@@ -53,6 +62,10 @@ def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto") -> Enc
 
 def _opened(folder: Path, name: str | None, device: str, dtype: torch.dtype) -> Encoder:
     """The encoder of a folder, whichever kind it is."""
+    if is_sentences(folder):
+        from prvr.encoders.sentences import SentencesEncoder
+
+        return SentencesEncoder(folder, name=name, source=name, device=device, dtype=dtype)
     if not is_onnx(folder):
         return HuggingFaceEncoder(folder, name=name, source=name, device=device, dtype=dtype)
     if dtype != torch.float32:

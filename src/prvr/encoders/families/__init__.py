@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from pkgutil import resolve_name
 
+from prvr.encoders.checkpoint import read_json
 from prvr.encoders.families.base import Family
 
 FAMILIES = {  # `model_type` of config.json -> where its class is
@@ -26,6 +28,14 @@ REFUSED = {  # types that people ask for, and why they are not read
     "pe_audio_video": TIMM,
     "fgclip2": "comes with code of its own, which prvr does not run",
 }
+
+
+def is_sentences(folder: Path) -> bool:
+    """Whether a folder holds a model of sentence-transformers that is of none of these families."""
+    if not (folder / "modules.json").is_file():
+        return False
+    config = folder / "config.json"
+    return not config.is_file() or read_json(config, folder).get("model_type") not in FAMILIES
 
 
 def family_of(kind: str) -> type[Family]:
