@@ -100,7 +100,9 @@ def siglip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 FOREIGN = "красный круг прыгает по траве 一个红色的圆在草地上弹跳 دائرة حمراء تقفز"  # a red circle bounces on the grass
 
 
-def word_tokenizer(*, before: str = "", after: str = "", unknown: str = "<unk>", **about: Any) -> Any:
+def word_tokenizer(
+    *, before: str = "", after: str = "", unknown: str = "<unk>", more: tuple[str, ...] = (), **about: Any
+) -> Any:
     """Whole words of several languages, single letters where a script has no spaces, and the tokens around them."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -108,7 +110,7 @@ def word_tokenizer(*, before: str = "", after: str = "", unknown: str = "<unk>",
     around = [token for token in (before, after) if token]
     words = [word for word in FOREIGN.split() if not "\u3400" <= word[0] <= "\u9fff"]
     letters = [letter for letter in FOREIGN if "\u3400" <= letter <= "\u9fff"]
-    tokens = dict.fromkeys(["<pad>", *around, unknown, *WORDS.split(), *words, *letters])
+    tokens = dict.fromkeys(["<pad>", *around, unknown, *more, *WORDS.split(), *words, *letters])
     backend = Tokenizer(models.WordLevel({token: number for number, token in enumerate(tokens)}, unk_token=unknown))
     backend.normalizer = normalizers.BertNormalizer(strip_accents=False, lowercase=False)  # spaces around each letter
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
@@ -256,6 +258,57 @@ def make_videoprism(folder: Path) -> Path:
         "num_auxiliary_layers": 1,
     }
     return save_model(folder, word_tokenizer(), None, "VideoPrism", {}, vision)
+
+
+PROMPT = "a red "  # of the tiny EmbeddingGemma's queries
+
+
+def make_gemma(folder: Path) -> Path:
+    """A random EmbeddingGemma 2 without ears, 70 cells of 2 x 2 patches of 4 pixels a picture at most."""
+    from transformers import EmbeddingGemma2Config, EmbeddingGemma2Model
+    from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
+
+    kinds = {"boi_token_id": "<boi>", "eoi_token_id": "<eoi>", "image_token_id": "<image>"}
+    kinds |= {"boa_token_id": "<boa>", "eoa_token_index": "<eoa>", "audio_token_id": "<audio>", "video_token_id": "<v>"}
+    tokenizer = word_tokenizer(
+        before="<bos>", after="<eos>", more=tuple(kinds.values()), bos_token="<bos>", eos_token="<eos>"
+    )
+    ids = {name: tokenizer.convert_tokens_to_ids(token) for name, token in kinds.items()}
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "global_head_dim": 16,
+        "hidden_size_per_layer_input": 8,
+        "embedding_dim": 24,
+        "max_position_embeddings": TOKEN_LIMIT,
+        "pad_token_id": 0,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    vision = {
+        "model_type": "gemma4_vision",
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "patch_size": 4,
+        "pooling_kernel_size": 2,
+        "position_embedding_size": 128,
+    }
+    torch.manual_seed(4)
+    EmbeddingGemma2Model(EmbeddingGemma2Config(text_config=text, vision_config=vision, **ids)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    Gemma4ImageProcessorPil(patch_size=4, pooling_kernel_size=2, max_soft_tokens=70).save_pretrained(folder)
+    said = {"prompts": {"query": PROMPT, "document": ""}}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(said), encoding="utf-8")
+    return folder
 
 
 def make_tips(folder: Path) -> Path:

@@ -57,8 +57,9 @@ def read(
     """A video whose frame number i is all of shade i."""
     reading = reading_of(encoder, rate)
     frames = torch.arange(len(times), dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 2, 2)
-    for part, stamps in zip(frames.split(batch), torch.tensor(times, dtype=torch.float64).split(batch), strict=True):
-        reading.add(part, stamps)
+    stamps = torch.tensor(times, dtype=torch.float64)
+    for part, shown in zip(torch.split(frames, batch), torch.split(stamps, batch), strict=True):
+        reading.add(part, shown)
     return reading.finish(duration_s)
 
 

@@ -90,8 +90,8 @@ def test_beside_frames_scores_are_fused(frames: Path, clips: Path, videos: Path,
     assert done.extraction.made == ()  # nothing is read twice
     assert header_of(index).clip_weight == 0.6  # type: ignore[union-attr]
     picture = sorted(videos.iterdir())[0]
-    best = SearchEngine.open(index, device="cpu").search_image(picture, k=1)[0]
-    assert best.video == str(picture.resolve())
+    seen = SearchEngine.open(index, device="cpu").search_image(picture, k=1)[0]
+    assert seen.video == str(picture.resolve())
 
 
 def test_weights_and_encoders_that_do_not_fit_say_so(frames: Path, clips: Path, videos: Path, tmp_path: Path) -> None:

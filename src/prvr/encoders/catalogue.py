@@ -448,6 +448,6 @@ def _listed(folder: Path) -> hub.Listing | None:
 
 
 def _write_card(folder: Path, model: KnownModel, fetched: hub.Listing | None, graphs: object = None) -> None:
-    content = {"model": asdict(model), "fetched": fetched._asdict() if fetched else None}
+    content: dict[str, object] = {"model": asdict(model), "fetched": fetched._asdict() if fetched else None}
     content |= {"onnx": graphs} if graphs else {}
     write_whole(folder / CARD, json.dumps(content, indent=1).encode())

@@ -37,6 +37,7 @@ SMALL_FILES = (  # all that is read of a checkpoint beside its weights
     "sentencepiece.bpe.model",
     "tokenizer.model",
     "video_preprocessor_config.json",
+    "config_sentence_transformers.json",
     *GRAPHS,
 )
 BRING = f"bring a folder instead: `--encoder FOLDER` holding {NEEDED}"

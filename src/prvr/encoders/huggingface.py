@@ -48,28 +48,34 @@ class HuggingFaceEncoder(TowerEncoder):
         dtype: torch.dtype = torch.float32,
         batch_size: int = 64,
         family: type[Family] | None = None,
+        width: int | None = None,
     ) -> None:
+        """`width` cuts vectors to their first columns. Raises EncoderError for a folder that cannot be used."""
         family = family or _family(folder)
         files = weight_files(folder)
         tower = _open_tower(folder, family, files, device, dtype)
         tokenizer = load_tokenizer(folder, family.tokenizer)
         images = read_image_settings(folder, tower.images_default)
         _check(folder, tower, tokenizer, images)
+        if width is not None and not (family.may_be_cut and 0 < width <= tower.width):
+            most = f"are {tower.width} wide" if family.may_be_cut else "were not trained to be cut"
+            raise EncoderError(f"{folder}@{width}: its vectors {most}; give the folder without @{width}")
+        cut = f"@{width}" if width else ""
         limit = int(min(tower.positions, tokenizer.model_max_length)) + family.adds_row
         super().__init__(
             tower,
             _LibraryTokens(tokenizer),
             images,
             EncoderSpec(
-                name=name or folder.resolve().name,
+                name=(name or folder.resolve().name) + cut,
                 revision=hash_files(files),
-                width=tower.width,
+                width=width or tower.width,
                 image_size=images.size,
                 mean=images.mean,
                 std=images.std,
                 crop=images.crop,
                 token_limit=limit,
-                source=source or str(folder.resolve()),
+                source=(source or str(folder.resolve())) + cut,
                 clips=_windows(tower) if family.reads_windows else None,
             ),
             strip=tokenizer_class(folder) == "SiglipTokenizer",

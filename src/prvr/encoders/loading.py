@@ -46,10 +46,8 @@ def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto") -> Enc
     if one and other and not folder.is_dir():
         return EncoderPair(*(load_encoder(part, device=device, dtype=dtype) for part in (one, other)))
     cut = CUT.fullmatch(name)
-    if cut and is_sentences(Path(cut[1]).expanduser()) and not folder.is_dir():
-        from prvr.encoders.sentences import SentencesEncoder
-
-        return SentencesEncoder(Path(cut[1]).expanduser(), device=where, dtype=precision, width=int(cut[2]))
+    if cut and Path(cut[1]).expanduser().is_dir() and not folder.is_dir():
+        return _opened(Path(cut[1]).expanduser(), None, where, precision, int(cut[2]))
     if name and folder.is_dir():
         return _opened(folder, None, where, precision)
     here = catalogue.on_disk(name)
@@ -60,14 +58,16 @@ def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto") -> Enc
     return _opened(here, name, where, precision)
 
 
-def _opened(folder: Path, name: str | None, device: str, dtype: torch.dtype) -> Encoder:
-    """The encoder of a folder, whichever kind it is."""
+def _opened(folder: Path, name: str | None, device: str, dtype: torch.dtype, width: int | None = None) -> Encoder:
+    """The encoder of a folder, whichever kind it is, its vectors cut to a width if that is given."""
     if is_sentences(folder):
         from prvr.encoders.sentences import SentencesEncoder
 
-        return SentencesEncoder(folder, name=name, source=name, device=device, dtype=dtype)
+        return SentencesEncoder(folder, name=name, source=name, device=device, dtype=dtype, width=width)
     if not is_onnx(folder):
-        return HuggingFaceEncoder(folder, name=name, source=name, device=device, dtype=dtype)
+        return HuggingFaceEncoder(folder, name=name, source=name, device=device, dtype=dtype, width=width)
+    if width is not None:
+        raise ConfigError(f"{folder}@{width}: the graphs of an ONNX folder have a width of their own; give the folder")
     if dtype != torch.float32:
         raise ConfigError("--dtype: the graphs of an ONNX folder have a precision of their own; leave the option out")
     from prvr.encoders.onnx import OnnxEncoder

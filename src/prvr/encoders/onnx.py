@@ -178,7 +178,8 @@ class _JsonTokens:
             self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         except Exception as error:  # the package raises nothing narrower
             raise EncoderError(f"{folder / TOKENIZER}: cannot be read ({first_line(error)}); copy it again") from error
-        self.pad, self.end = layout.pad, layout.end
+        self.pad: int | None = layout.pad
+        self.end = layout.end
         unknown = getattr(self._tokenizer.model, "unk_token", None)
         found = None if unknown is None else self._tokenizer.token_to_id(unknown)
         self.unknown = None if found == layout.end else found

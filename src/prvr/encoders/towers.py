@@ -74,7 +74,7 @@ class TowerEncoder:
                 if len(part)
             ]
         # outside, so that what comes out may take part in training
-        return torch.cat(made) if made else torch.zeros(0, self._spec.width)
+        return torch.cat(made)[:, : self._spec.width] if made else torch.zeros(0, self._spec.width)
 
     def encode_clips(self, clips: Tensor) -> Tensor:
         """clips (B, L, 3, H, W), L images each, of a family that reads windows -> (B, E) float32 on the CPU."""
@@ -84,7 +84,7 @@ class TowerEncoder:
                 for part in torch.split(clips, max(1, self._batch_size // self.tower.length))
                 if len(part)
             ]
-        return torch.cat(made) if made else torch.zeros(0, self._spec.width)
+        return torch.cat(made)[:, : self._spec.width] if made else torch.zeros(0, self._spec.width)
 
     def encode_texts(self, texts: list[str]) -> TextFeatures:
         """Q sentences -> words (Q, W, E), valid (Q, W), sentence (Q, E); zero where not valid, W the longest of them.
@@ -126,7 +126,7 @@ class TowerEncoder:
         """
         end, known = self.tokens.end if self.tower.has_end else None, self.tower.vocabulary
         with self._lock:
-            found = self.tokens.ids([self._clean(text) for text in texts], most=self._limit)
+            found = self.tokens.ids([self.tower.before + self._clean(text) for text in texts], most=self._limit)
         ends = [] if end is None else [end]
         room = self._limit - len(ends)
         return [[*[id_ for id_ in ids if id_ != end and id_ < known][:room], *ends] for ids in found]
@@ -148,5 +148,7 @@ class TowerEncoder:
         made = self.tower.words(ids.to(self._device), valid.to(self._device))
         longest = max(int(made.valid.sum(dim=1).max()), 1)
         valid = made.valid[:, :longest].cpu()  # (Q, W)
-        words = made.rows[:, :longest].float().cpu().masked_fill(~valid[..., None], 0.0)  # (Q, W, E)
+        words = (
+            made.rows[:, :longest, : self._spec.width].float().cpu().masked_fill(~valid[..., None], 0.0)
+        )  # (Q, W, E)
         return TextFeatures(words, valid, words[torch.arange(len(words)), valid.sum(dim=1) - 1])

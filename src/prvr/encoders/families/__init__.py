@@ -19,6 +19,7 @@ FAMILIES = {  # `model_type` of config.json -> where its class is
     "tipsv2": "tips:Tips",
     "xclip": "clips:XClip",
     "videoprism": "clips:VideoPrism",
+    "embedding_gemma2": "gemma:EmbeddingGemma",
 }
 TIMM = "needs the package timm, which prvr does not use"
 REFUSED = {  # types that people ask for, and why they are not read

@@ -36,6 +36,7 @@ class Family(ABC):
     padded: ClassVar[bool] = False  # text is padded to the limit, as in training
     lower_case: ClassVar[bool] = False  # sentences are put in lower case before their tokenizer sees them
     spare_tokens: ClassVar[int] = 0  # that the tokenizer may have beyond the model's vocabulary
+    may_be_cut: ClassVar[bool] = False  # vectors were trained to be cut to their first columns (Matryoshka)
     adds_row: ClassVar[bool] = False  # the sentence is a row of its own, behind those of its tokens
 
     reads_windows: ClassVar[bool] = False  # of `length` frames, `rate` a second, which `clips` turns into vectors
@@ -48,6 +49,7 @@ class Family(ABC):
     images_default: ImageSettings  # where the folder has no preprocessing file
     length: int = 1  # frames of a window
     rate: float = 1.0  # frames a second in it
+    before: str = ""  # what stands before every sentence
 
     def __init__(self, model: Any, folder: Path) -> None:
         """Raises ValueError for a model that cannot be used."""
@@ -97,6 +99,13 @@ class Projected(Family):
 
     def images(self, pixels: Tensor) -> Tensor:
         return tensor(self.model.visual_projection(self.model.vision_model(pixel_values=pixels).pooler_output))
+
+
+def patches_of(pixels: Tensor, patch: int) -> Tensor:
+    """pixels (B, 3, H, W), of whole patches -> (B, patches, patch * patch * 3), row by row."""
+    rows, columns = pixels.shape[2] // patch, pixels.shape[3] // patch
+    cut = pixels.reshape(-1, 3, rows, patch, columns, patch).permute(0, 2, 4, 3, 5, 1)
+    return cut.reshape(len(pixels), rows * columns, -1)
 
 
 def first_row_last(rows: Tensor, valid: Tensor) -> Words:

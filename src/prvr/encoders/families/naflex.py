@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from prvr.encoders.families.base import HALF, tensor
+from prvr.encoders.families.base import HALF, patches_of, tensor
 from prvr.encoders.families.siglip import Siglip
 from prvr.encoders.images import ImageSettings, image_values, normalise_images, resize_images
 
@@ -38,8 +38,7 @@ class NaFlex(Siglip):
     def images(self, pixels: Tensor) -> Tensor:
         patch = self._patch
         rows, columns = pixels.shape[2] // patch, pixels.shape[3] // patch
-        cut = pixels.reshape(-1, 3, rows, patch, columns, patch).permute(0, 2, 4, 3, 5, 1)
-        patches = cut.reshape(len(pixels), rows * columns, -1)  # (B, rows * columns, patch * patch * 3)
+        patches = patches_of(pixels, patch)
         shape = torch.tensor([[rows, columns]], device=pixels.device).expand(len(pixels), -1)
         real = torch.ones(patches.shape[:2], dtype=torch.long, device=pixels.device)
         seen = self.model.vision_model(pixel_values=patches, pixel_attention_mask=real, spatial_shapes=shape)
