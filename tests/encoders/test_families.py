@@ -122,7 +122,8 @@ def features(model: Any, name: str, windows: Tensor) -> Tensor:
 @torch.inference_mode()
 def test_words_and_sentences_are_the_librarys(opened: Opened) -> None:
     case, folder, model, encoder = opened
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    kind = "CLIPTokenizer" if case.library == "XCLIPModel" else "PreTrainedTokenizerFast"
+    tokenizer = getattr(transformers, kind).from_pretrained(folder)
     texts = [*TEXTS, LONG]
     padding = "max_length" if case.sentence == "padding" else "longest"
     tokens = tokenizer(texts, padding=padding, truncation=True, max_length=TOKEN_LIMIT, return_tensors="pt")

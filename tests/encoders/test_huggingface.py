@@ -350,8 +350,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "config": (lambda copy: (copy / "config.json").unlink(), "holds no config.json; a folder must hold config.json"),
     "no json": (lambda copy: (copy / "config.json").write_text("[]"), "config.json: is not a JSON object"),
     "type": (
-        lambda copy: edit(copy / "config.json", lambda values: values.update(model_type="siglip2")),
-        "is a model of type 'siglip2', which prvr cannot read; supported types are clip, siglip",
+        lambda copy: edit(copy / "config.json", lambda values: values.update(model_type="bert")),
+        "is a model of type 'bert', which prvr cannot read; .*types that can be read: clip, metaclip_2, siglip",
     ),
     "weights": (lambda copy: (copy / "model.safetensors").unlink(), "holds no weights; a folder must hold config.json"),
     "truncated": (truncate, "the weights cannot be loaded .*copy the checkpoint again"),
