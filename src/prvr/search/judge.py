@@ -14,6 +14,7 @@ from prvr.search.calibration import HOME, PIECE, STRINGS, TOPIC, CalibrationStat
 from prvr.search.confidence import FEWEST_VIDEOS, Null, label
 from prvr.search.words import ALL, NONE, SIZES, SOME, Kind
 
+HALF = 0.5
 STALE = 0.1  # share of videos newer than the calibration above which nothing is said
 
 
@@ -30,7 +31,9 @@ class Judge:
 
     p_topic is that of the source of foreign sentences that does best, so that false accepts of each are kept down.
     A sentence of which the encoder knows nothing is foreign, whatever it scores. One of which it knows all, where it
-    knows all of hardly any foreign sentence, is about what the encoder was made for: p_topic is 0.
+    knows all of hardly any foreign sentence, is about what the encoder was made for: p_topic of its first hit is 0, and
+    of those that do better than half of the sentences at home (else the foreign ones of which it knows a part) do at
+    best. It is that share for the others, so that not every video is an answer.
     """
 
     def __init__(self, state: CalibrationState) -> None:
@@ -57,12 +60,12 @@ class Judge:
         return cls(state)
 
     def chances(self, kind: Kind, scores: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """scores (n,) of hits of a sentence of a kind -> p_topic and p_instance, (n,) each; None where not known."""
+        """scores (n,) of hits of a sentence of a kind, first hit first -> p_topic and p_instance; None: not known."""
         home = self._home[kind.size]
         return self._topic(kind, scores), None if home is None else home.p(scores)
 
     def judge(self, kinds: Sequence[Kind], scores: Tensor) -> list[Judgement]:
-        """The kinds of S sentences, scores (S, n) of n hits -> what is known of each.
+        """The kinds of S sentences, scores (S, n) of the n first hits -> what is known of each.
 
         Of several sentences that must all be seen, the least sure decides, which errs on the side of caution.
         """
@@ -75,8 +78,12 @@ class Judge:
         if kind.knows == NONE:
             return torch.ones_like(scores, dtype=torch.float64)
         if nulls := self._foreign[kind]:
-            return torch.stack([null.p(scores) for null in nulls]).amax(0)
-        return torch.zeros_like(scores, dtype=torch.float64) if self._foreign[kind.size, SOME] else None
+            return _most([null.p(scores) for null in nulls])
+        home, part = self._home[kind.size], self._foreign[kind.size, SOME]
+        if not part:
+            return None
+        p = home.p(scores) if home else _most([null.p(scores) for null in part])
+        return p.where(p > HALF, 0.0).index_fill(0, torch.tensor([0]), 0.0)
 
     def _null(self, sources: Sequence[str], size: int, knows: str | None = None) -> Null | None:
         """What sentences of these sources and a size score; `knows`: how much of them the encoder knows, or any."""
@@ -89,7 +96,12 @@ class Judge:
         return Null.of(torch.tensor([self._state.best[row][0] for row in rows]))
 
 
+def _most(chances: Sequence[Tensor]) -> Tensor:
+    """p (n,) of each source -> the highest."""
+    return torch.stack(list(chances)).amax(0)
+
+
 def _least_sure(chances: Sequence[Tensor | None]) -> list[float] | None:
     """p (n,) of each sentence -> the highest; None where one is not known."""
     known = [p for p in chances if p is not None]
-    return torch.stack(known).amax(0).tolist() if len(known) == len(chances) else None
+    return _most(known).tolist() if len(known) == len(chances) else None

@@ -132,6 +132,11 @@ def button(page: Page, name: str, *, exact: bool = True) -> Locator:
     return page.get_by_role("button", name=name, exact=exact)
 
 
+def weaker(page: Page) -> Locator:
+    """What shows the hits that are no better than guesses."""
+    return page.get_by_role("button", name=re.compile(r"^Show \d+ weak match(es)?$"))
+
+
 def film(page: Page) -> dict[str, Any]:
     """What the one video element of the page does."""
     return dict(

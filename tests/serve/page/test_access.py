@@ -31,6 +31,7 @@ from tests.serve.page.browser import (
     showing,
     strip,
     until,
+    weaker,
 )
 
 pytestmark = needs_chromium
@@ -45,7 +46,7 @@ def overview(page: Page) -> None:
 def results(page: Page) -> None:
     search(page, MOON)
     expect(opened(page)).to_be_visible()
-    expect(hits(page).nth(12)).to_be_visible()
+    weaker(page).click()
 
 
 def playing(page: Page) -> None:
@@ -62,7 +63,7 @@ def playing(page: Page) -> None:
 def no_match(page: Page) -> None:
     search(page, NOWHERE)
     expect(page.get_by_role("heading", name="No good match")).to_be_visible()
-    page.get_by_role("button", name=re.compile(r"Show \d+ weak matches")).click()
+    weaker(page).click()
     expect(hits(page).first).to_be_visible()
 
 
@@ -150,6 +151,7 @@ def test_nothing_has_to_be_scrolled_sideways(visit: Visitor, site: Live, state: 
 def test_a_phone_keeps_the_player_in_sight(visit: Visitor, site: Live) -> None:
     page = visit(site.url, size=PHONE, has_touch=True, is_mobile=True)
     search(page, MOON)
+    weaker(page).tap()
     hits(page).nth(4).tap()
     until(page, lambda: not film(page)["paused"])
     hits(page).nth(12).scroll_into_view_if_needed()
@@ -168,13 +170,13 @@ def test_the_landmarks_and_headings(visit: Visitor, site: Live) -> None:
         expect(page.locator(f"[role={role}]").or_(page.get_by_role(role))).to_have_count(1)
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
     results = page.get_by_role("main").get_by_role("list").filter(has=page.get_by_role("article"))
-    expect(results.get_by_role("listitem")).to_have_count(24)
+    expect(results.get_by_role("listitem")).to_have_count(hits(page).count())
 
 
 def test_what_is_found_is_said_once(visit: Visitor, site: Live) -> None:
     page = visit(site.url)
     search(page, "a golden moon")
-    live = page.locator("[aria-live=polite]").filter(has_text=re.compile(r"^36 matches, 1 of them good$"))
+    live = page.locator("[aria-live=polite]").filter(has_text=re.compile(r"^\d+ match(es)?, 1 of them good$"))
     expect(live).to_have_count(1)
     search(page, NOWHERE)
     expect(page.locator("[aria-live=polite]").filter(has_text="No good match")).to_have_count(1)

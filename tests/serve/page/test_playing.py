@@ -27,6 +27,7 @@ from tests.serve.page.browser import (
     showing,
     strip,
     until,
+    weaker,
 )
 
 pytestmark = needs_chromium
@@ -161,6 +162,7 @@ def test_there_is_one_player_and_only_what_is_opened_is_fetched(found: Page, vis
         link.hover()
         link.focus()
     assert visit.streams() == [MOON_FILM]
+    weaker(found).click()
     for number in (2, 5, 8):
         hits(found).nth(number).click()
         expect(found.locator("video")).to_have_count(1)

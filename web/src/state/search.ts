@@ -80,6 +80,14 @@ function ask(question: Asked, token: string | null, signal: AbortSignal): Promis
   return api.search(body, signal);
 }
 
+/** Half a word is one that the model does not know: where nothing is found for it, the words before it are asked. */
+async function askTyped(question: Asked, token: string | null, signal: AbortSignal): Promise<Search> {
+  const found = await ask(question, token, signal);
+  if (question.kind !== "text" || found.verdict !== "nothing found") return found;
+  const [before, last] = [question.q.replace(/\S+$/, "").trim(), question.q.split(/\s/).at(-1) ?? ""];
+  return before && found.unknown_words.includes(last.toLowerCase()) ? ask({ ...question, q: before }, token, signal) : found;
+}
+
 /** An answer without the moments that were set aside, which may still be the best of their videos. */
 function kept(found: Search, question: Asked): Search {
   const aside = question.kind === "text" ? question.aside : [];
@@ -105,7 +113,7 @@ export async function run(question: Asked, live = false): Promise<boolean> {
   phase.value = "busy";
   failure.value = null;
   try {
-    const found = kept(await ask(question, null, mine.signal), question);
+    const found = kept(await (live ? askTyped : ask)(question, null, mine.signal), question);
     if (running !== mine) return false;
     running = null;
     unanswered.value = false;
