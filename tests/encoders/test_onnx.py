@@ -15,7 +15,8 @@ from torch import Tensor
 
 from prvr.cli import main
 from prvr.core.errors import ConfigError, EncoderError
-from prvr.core.types import ClipEncoder, TextFeatures
+from prvr.core.readers import ClipEncoder
+from prvr.core.types import TextFeatures
 from prvr.encoders import catalogue
 from prvr.encoders.huggingface import HuggingFaceEncoder, check_folder
 from prvr.encoders.loading import load_encoder

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from prvr.core.clips import ClipSpec
 from prvr.core.errors import EncoderError
-from prvr.core.types import ClipSpec, EncoderSpec, TextFeatures, VideoFeatures
+from prvr.core.types import EncoderSpec, TextFeatures, VideoFeatures
 from prvr.encoders.pair import EncoderPair
 from prvr.features.windows import reading_of, sampling_rate
 

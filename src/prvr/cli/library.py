@@ -97,9 +97,7 @@ def _add_index(index: Parser) -> None:
     index.add_argument("--tag", action="append", default=[], help="give the videos below PATH a tag (`prvr untag`)")
     index.add_argument("--prune", action="store_true", help="take out the videos below PATH whose files are gone")
     made = index.add_argument_group("how an index is made")
-    made.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
-    made.add_argument("--clip-encoder", help="reads windows of frames beside --encoder, which reads frames")
-    made.add_argument("--clip-weight", type=float, help="share of the windows in the score beside frames, 0 to 1 (0.5)")
+    _ranking_options(made)
     made.add_argument("--home", type=Path, help="sentences of this domain that none of the videos shows, a line each")
     made.add_argument("--engine", metavar="URL", help="keep the vectors in a server: qdrant://host:port/collection")
     made.add_argument("--tokens", choices=["fp16", "fp32", "int8"], help="how vectors are kept (fp16)")
@@ -132,9 +130,14 @@ def _add_index(index: Parser) -> None:
         "prvr index ~/Videos --exclude private --exclude '*.part.mp4' --prune",
         "prvr index ~/Videos/2024 --tag family",
         "prvr index --replace --encoder openai/clip-vit-base-patch32   # another model, the same videos",
-        "prvr index ~/Videos --encoder siglip2-b16 --clip-encoder videoprism-b   # frames and what moves",
         "prvr index --ignore ~/Videos/broken.mp4",
     )
+
+
+def _ranking_options(made: argparse._ArgumentGroup) -> None:
+    made.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
+    made.add_argument("--clip-encoder", help="reads windows of frames beside --encoder, which reads frames")
+    made.add_argument("--clip-weight", type=float, help="share of the windows in the score beside frames, 0 to 1 (0.5)")
 
 
 def run_index(args: argparse.Namespace) -> int:
@@ -160,7 +163,6 @@ def run_index(args: argparse.Namespace) -> int:
 
 
 def _index(args: argparse.Namespace, folder: Path) -> int:
-    from prvr.encoders.pair import AND
     from prvr.index.segments import VectorForm
     from prvr.ranker.ranker import open_run
     from prvr.search.choosing import choose_encoder
@@ -173,8 +175,6 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
         name = made.source or made.name
     elif name is None:
         name, why = choose_encoder(args.paths, folder)
-    if args.clip_encoder:
-        name = f"{name}{AND}{args.clip_encoder}"
     encoder = bring_encoder(name, args, why)
     rate, most, workers = sampling(args)
     home = _lines(args.home) if args.home else []

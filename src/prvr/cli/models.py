@@ -54,13 +54,16 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     speed.description = "Measure how many images a second the models here read on this machine."
     speed.shows("prvr models speed", "prvr models speed things")
 
+    _add_rest(inner)
+
+
+def _add_rest(inner: argparse._SubParsersAction[Parser]) -> None:
     export = inner.add_parser("export", help="make an ONNX folder of a model, which CPUs read faster")
     export.add_argument("model", metavar="MODEL", help="a name of the table, a hub name, or a folder")
     export.add_argument("--to", type=Path, metavar="DIR", help="the folder to make (default: MODEL-onnx, here)")
     export.set_defaults(run=run_export)
     export.description = "Make a folder of ONNX graphs from a model, and compare their vectors with its own."
     export.shows("prvr models export siglip2-b16", "prvr models export ~/checkpoints/mine --to ~/models/mine-onnx")
-
     _add_remove(inner)
 
 

@@ -191,9 +191,12 @@ def closing(done: Extraction, place: str, paths: Sequence[Path], *, known: str =
 
 
 def bring_encoder(name: str, args: argparse.Namespace, why: str = "") -> Encoder:
-    """The encoder of a name, announced, with the reason where it was not named."""
+    """The encoder of a name, announced, with the reason where it was not named; with one of windows beside it."""
     from prvr.encoders.loading import load_encoder
+    from prvr.encoders.pair import AND
 
+    if beside := getattr(args, "clip_encoder", None):
+        name = f"{name}{AND}{beside}"
     encoder = load_encoder(name, device=args.device, dtype=args.dtype)
     say(f"Encoder {encoder.spec.fingerprint}" + (f": {why}" if why else limits(encoder.spec)))
     return encoder

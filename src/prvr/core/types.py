@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
+from prvr.core.clips import ClipFeatures, ClipSpec
 from prvr.core.files import Presence, presence
 from prvr.core.text import text_of
 
@@ -64,16 +65,6 @@ class TextFeatures(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipSpec:
-    """The windows of frames that a clip encoder reads, each of which becomes one vector."""
-
-    length: int  # frames of a window
-    stride: int  # frames from the start of one to the start of the next
-    rate: float  # frames a second
-    width: int  # of the vectors; the encoder's own, or its last columns where a frame encoder stands beside it
-
-
-@dataclass(frozen=True, kw_only=True)
 class EncoderSpec:
     """All that is needed to make the same features again."""
 
@@ -96,11 +87,7 @@ class EncoderSpec:
 
     def same_as(self, other: EncoderSpec) -> bool:
         """Whether features of the two can be compared: same weights, same pictures; a folder may be renamed."""
-
-        def identity(spec: EncoderSpec) -> EncoderSpec:
-            return replace(spec, name="", source="", domain="")
-
-        return identity(self) == identity(other)
+        return replace(self, name=other.name, source=other.source, domain=other.domain) == other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,37 +159,6 @@ class Encoder(Protocol):
     def unknown_words(self, text: str) -> list[str]:
         """The words of a sentence that mean nothing to this encoder."""
         ...
-
-
-@runtime_checkable
-class ClipEncoder(Encoder, Protocol):
-    """An encoder that reads windows of frames; its spec says which. A picture is a window that stands still."""
-
-    def encode_clips(self, clips: Tensor) -> Tensor:
-        """clips (B, L, 3, H, W), windows of images as `prepare` gives them -> (B, E) float32 on the CPU."""
-        ...
-
-
-@runtime_checkable
-class PairedEncoder(Encoder, Protocol):
-    """A frame encoder and a clip encoder as one; a sentence is what both make of it, side by side."""
-
-    @property
-    def frames(self) -> Encoder:
-        """Reads frames."""
-        ...
-
-    @property
-    def windows(self) -> ClipEncoder:
-        """Reads windows of them."""
-        ...
-
-
-class ClipFeatures(NamedTuple):
-    """What a clip encoder made of the windows of one video."""
-
-    features: Tensor  # (C, E) float32, not normalised
-    spans: Tensor  # (C, 2) seconds
 
 
 class VideoFeatures(NamedTuple):

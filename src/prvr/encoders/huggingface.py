@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from prvr.core.clips import ClipSpec
 from prvr.core.errors import EncoderError
-from prvr.core.types import ClipSpec, EncoderSpec
+from prvr.core.types import EncoderSpec
 from prvr.encoders.checkpoint import (
     NEEDED,
     first_line,

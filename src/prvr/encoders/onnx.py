@@ -22,10 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prvr.core.clips import ClipSpec
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, EncoderError
 from prvr.core.files import write_whole
-from prvr.core.types import ClipSpec, EncoderSpec
+from prvr.core.types import EncoderSpec
 from prvr.encoders.checkpoint import GRAPHS, first_line, hash_files, read_json
 from prvr.encoders.families.base import Family, Words
 from prvr.encoders.huggingface import HuggingFaceEncoder

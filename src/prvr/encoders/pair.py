@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prvr.core.errors import EncoderError
-from prvr.core.types import ClipEncoder, Encoder, EncoderSpec, TextFeatures
+from prvr.core.readers import ClipEncoder
+from prvr.core.types import Encoder, EncoderSpec, TextFeatures
 
 AND = " + "  # between two names
 

@@ -22,12 +22,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from prvr.core.clips import ClipFeatures
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.facts import Cue
 from prvr.core.files import only_writer, write_whole
 from prvr.core.text import path_of, text_of
-from prvr.core.types import ClipFeatures, EncoderSpec, VideoFeatures
+from prvr.core.types import EncoderSpec, VideoFeatures
 from prvr.subtitles.tracks import TextTrack
 
 HEADER = "store.json"

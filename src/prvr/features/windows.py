@@ -7,7 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from prvr.core.types import ClipEncoder, ClipFeatures, ClipSpec, Encoder, EncoderSpec, PairedEncoder, VideoFeatures
+from prvr.core.clips import ClipFeatures, ClipSpec
+from prvr.core.readers import ClipEncoder, PairedEncoder
+from prvr.core.types import Encoder, EncoderSpec, VideoFeatures
 
 
 class Reading(Protocol):

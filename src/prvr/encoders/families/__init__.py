@@ -9,7 +9,7 @@ from prvr.encoders.checkpoint import read_json
 from prvr.encoders.families.base import Family
 
 FAMILIES = {  # `model_type` of config.json -> where its class is
-    "clip": "clip:Clip",
+    "clip": "clip:ClipTowers",
     "metaclip_2": "clip:MetaClip2",
     "siglip": "siglip:Siglip",
     "siglip2": "naflex:NaFlex",

@@ -10,7 +10,7 @@ from torch import Tensor
 from prvr.encoders.families.base import OPENAI, Projected, Words, tensor
 
 
-class Clip(Projected):
+class ClipTowers(Projected):
     """Text attends backwards only, so that what follows [EOS] changes nothing; [EOS] is the sentence."""
 
     library = "CLIPModel"
@@ -22,7 +22,7 @@ class Clip(Projected):
         return Words(tensor(self.model.text_projection(hidden)), valid)
 
 
-class MetaClip2(Clip):
+class MetaClip2(ClipTowers):
     """The same towers over the tokens of XLM-V: sentences in hundreds of languages."""
 
     library = "MetaClip2Model"

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from prvr.encoders.families.base import Family, Words, own_row_last, tensor
-from prvr.encoders.families.clip import Clip
+from prvr.encoders.families.clip import ClipTowers
 
 SECONDS = 8  # of a window: as long as the clips that these models learned from, about
 
 
-class XClip(Clip):
+class XClip(ClipTowers):
     """CLIP with attention across a window of 8 frames.
 
     What the library adds to a sentence after it has seen the video (video-specific prompts) is left out: no index could
