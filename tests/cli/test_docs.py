@@ -49,7 +49,7 @@ def my_lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str
     """The files of docs/extending.md as a package of somebody else's, and what the page runs with them."""
     there = blocks(ROOT / "docs" / "extending.md", "python")
     files = {found[1]: block for block in there if (found := re.match(r"# (my_lab/\w+\.py)\n", block))}
-    assert len(files) == 6
+    assert len(files) == 7
     (tmp_path / "lab" / "my_lab").mkdir(parents=True)
     for name, block in files.items():
         (tmp_path / "lab" / name).write_text(block)
@@ -90,10 +90,13 @@ def test_a_new_encoder_and_a_new_index_find_what_they_should(
     my_lab: list[str], mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "groupvit-gcc-yfcc").mkdir()
+    make_models.make_groupvit(tmp_path / "groupvit-gcc-yfcc")
+    capsys.readouterr()  # what the library says of it
     for code in my_lab:
         exec(compile(code.replace("~/Videos", str(mine / "videos")), "extending.md", "exec"), {})
     *hits, share = capsys.readouterr().out.splitlines()
-    assert len(hits) == 3
+    assert len(hits) == 3 + 3  # of the encoder, and of the family
     found = re.fullmatch(r"the best video is found for (\d+) of 100 queries", share)
     assert found
     assert int(found[1]) >= 80

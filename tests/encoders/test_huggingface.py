@@ -17,6 +17,7 @@ from torch import Tensor
 
 from prvr.core.errors import EncoderError
 from prvr.core.types import Encoder, TextFeatures
+from prvr.encoders import checkpoint
 from prvr.encoders.checkpoint import hash_files, weight_files
 from prvr.encoders.huggingface import HuggingFaceEncoder
 from tests.encoders import make_models
@@ -216,6 +217,27 @@ def test_several_weight_files_are_hashed_in_order(tmp_path: Path) -> None:
         weight_files(tmp_path)
 
 
+def test_weights_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until they change, though their size and the time of their change be the same."""
+    monkeypatch.setenv("PRVR_DATA", str(tmp_path / "home"))
+    monkeypatch.setattr(checkpoint, "SETTLED_S", -1.0)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"one")
+    first, then = hash_files([file]), file.stat()
+    with monkeypatch.context() as without:
+        without.setattr(Path, "open", lambda *_: pytest.fail("it is read again"))
+        assert hash_files([file]) == first == hashlib.sha256(b"one").hexdigest()
+    file.write_bytes(b"two")
+    os.utime(file, ns=(then.st_atime_ns, then.st_mtime_ns))
+    assert hash_files([file]) == hashlib.sha256(b"two").hexdigest()
+    (tmp_path / "home" / "models" / "hashes.json").write_text("[]")  # damaged: nothing is known
+    assert hash_files([file]) == hashlib.sha256(b"two").hexdigest()
+    monkeypatch.setattr(checkpoint, "SETTLED_S", 60.0)  # it may change again within the tick of the clock
+    file.write_bytes(b"six")
+    assert hash_files([file]) == hashlib.sha256(b"six").hexdigest()
+    assert hashlib.sha256(b"six").hexdigest() not in (tmp_path / "home" / "models" / "hashes.json").read_text()
+
+
 # Forms of checkpoints
 
 
@@ -328,8 +350,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "config": (lambda copy: (copy / "config.json").unlink(), "holds no config.json; a folder must hold config.json"),
     "no json": (lambda copy: (copy / "config.json").write_text("[]"), "config.json: is not a JSON object"),
     "type": (
-        lambda copy: edit(copy / "config.json", lambda values: values.update(model_type="siglip2")),
-        "is a model of type 'siglip2', which prvr cannot read; supported types are clip, siglip",
+        lambda copy: edit(copy / "config.json", lambda values: values.update(model_type="bert")),
+        "is a model of type 'bert', which prvr cannot read; .*types that can be read: clip, metaclip_2, siglip",
     ),
     "weights": (lambda copy: (copy / "model.safetensors").unlink(), "holds no weights; a folder must hold config.json"),
     "truncated": (truncate, "the weights cannot be loaded .*copy the checkpoint again"),

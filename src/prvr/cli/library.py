@@ -97,7 +97,7 @@ def _add_index(index: Parser) -> None:
     index.add_argument("--tag", action="append", default=[], help="give the videos below PATH a tag (`prvr untag`)")
     index.add_argument("--prune", action="store_true", help="take out videos below PATH whose files are gone")
     made = index.add_argument_group("how an index is made")
-    made.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
+    _ranking_options(made)
     made.add_argument("--home", type=Path, help="sentences of this domain that none of the videos shows, a line each")
     made.add_argument("--engine", metavar="URL", help="keep the vectors in a server: qdrant://host:port/collection")
     made.add_argument("--tokens", choices=["fp16", "fp32", "int8"], help="how vectors are kept (fp16)")
@@ -132,6 +132,12 @@ def _add_index(index: Parser) -> None:
         "prvr index --replace --encoder siglip2-b16   # another model, the same videos",
         "prvr index --ignore ~/Videos/broken.mp4",
     )
+
+
+def _ranking_options(made: argparse._ArgumentGroup) -> None:
+    made.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
+    made.add_argument("--clip-encoder", help="reads windows of frames beside --encoder, which reads frames")
+    made.add_argument("--clip-weight", type=float, help="share of the windows in the score beside frames, 0 to 1 (0.5)")
 
 
 def run_index(args: argparse.Namespace) -> int:
@@ -194,6 +200,7 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             form=VectorForm(tokens=args.tokens or "fp16", alike=args.alike) if args.tokens or args.alike else None,
             exclude=args.exclude,
             home=home,
+            clip_weight=args.clip_weight,
             on_progress=show,
         )
     return _told(args, folder, done, calibrated=done.calibrated is not None and done.calibrated.enough)

@@ -1,4 +1,4 @@
-"""The verb about encoders: models, with get, import, default, speed and remove."""
+"""The verb about encoders: models, with get, import, default, speed, export and remove."""
 
 from __future__ import annotations
 
@@ -54,6 +54,16 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     speed.description = "Measure how many images a second the models here read on this machine."
     speed.shows("prvr models speed", "prvr models speed things")
 
+    _add_rest(inner)
+
+
+def _add_rest(inner: argparse._SubParsersAction[Parser]) -> None:
+    export = inner.add_parser("export", help="make an ONNX folder of a model, which CPUs read faster")
+    export.add_argument("model", metavar="MODEL", help="a name of the table, a hub name, or a folder")
+    export.add_argument("--to", type=Path, metavar="DIR", help="the folder to make (default: MODEL-onnx, here)")
+    export.set_defaults(run=run_export)
+    export.description = "Make a folder of ONNX graphs from a model, and compare their vectors with its own."
+    export.shows("prvr models export siglip2-b16", "prvr models export ~/checkpoints/mine --to ~/models/mine-onnx")
     _add_remove(inner)
 
 
@@ -167,6 +177,23 @@ def run_speed(args: argparse.Namespace) -> int:
         speed = images_per_second(load_encoder(name))
         catalogue.note_speed(name, speed)
         print(f"{name}  {speed:.0f} images/s")
+    return DONE
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Make an ONNX folder."""
+    from prvr.core.errors import EncoderError
+    from prvr.encoders.huggingface import HuggingFaceEncoder
+    from prvr.encoders.loading import load_encoder
+    from prvr.encoders.onnx import export_folder
+
+    encoder = load_encoder(args.model, device="cpu")
+    if not isinstance(encoder, HuggingFaceEncoder):
+        raise EncoderError(f"{args.model}: is no checkpoint of transformers, so there is nothing to export")
+    folder = args.to or Path(f"{Path(args.model).expanduser().resolve().name}-onnx")
+    off = export_folder(encoder, folder)
+    print(folder)
+    say(f"Its vectors are those of {encoder.spec.name} to {off:.0e} of their length. Next: prvr models import {folder}")
     return DONE
 
 

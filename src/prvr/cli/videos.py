@@ -194,13 +194,19 @@ def closing(done: Extraction, place: str, paths: Sequence[Path], *, known: str =
 
 
 def bring_encoder(name: str, args: argparse.Namespace, why: str = "") -> Encoder:
-    """The encoder of a name, announced, with the reason where it was not named. VideoError where no video can be."""
+    """The encoder of a name, announced, with the reason where it was not named; with one of windows beside it.
+
+    Raises VideoError where a path is no video.
+    """
     from prvr.encoders.loading import load_encoder
+    from prvr.encoders.pair import AND
     from prvr.video.source import check_file
 
     for path in args.paths:
         if not there(path):  # before a model is loaded for it
             check_file(path)
+    if beside := getattr(args, "clip_encoder", None):
+        name = f"{name}{AND}{beside}"
     encoder = load_encoder(name, device=args.device, dtype=args.dtype)
     say(f"Encoder {encoder.spec.fingerprint}" + (f": {why}" if why else limits(encoder.spec)))
     return encoder

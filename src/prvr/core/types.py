@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
+from prvr.core.clips import ClipFeatures, ClipSpec
 from prvr.core.files import Presence, presence
 from prvr.core.text import text_of
 
@@ -55,6 +56,7 @@ class EncoderSpec:
     token_limit: int  # W at most
     domain: str = "general"  # what it knows; `the generated world only` for the demo's own
     source: str = ""  # where it was loaded from (`world`, a folder, a hub name); no part of its identity
+    clips: ClipSpec | None = None  # of an encoder that reads windows of frames, alone or beside one of frames
 
     @property
     def fingerprint(self) -> str:
@@ -63,11 +65,7 @@ class EncoderSpec:
 
     def same_as(self, other: EncoderSpec) -> bool:
         """Whether features of the two can be compared: same weights, same pictures; a folder may be renamed."""
-
-        def identity(spec: EncoderSpec) -> EncoderSpec:
-            return replace(spec, name="", source="", domain="")
-
-        return identity(self) == identity(other)
+        return replace(self, name=other.name, source=other.source, domain=other.domain) == other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,9 +142,10 @@ class Encoder(Protocol):
 class VideoFeatures(NamedTuple):
     """One video as the store keeps it."""
 
-    features: Tensor  # (T, E) float32, not normalised
+    features: Tensor  # (T, E) float32, not normalised; those of its windows where there is a clip encoder alone
     times: Tensor  # (T,) PTS, seconds from the start of the video, increasing
     duration_s: float
+    clips: ClipFeatures | None = None  # where a clip encoder took part
 
 
 class TensorRecord:

@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -19,90 +19,17 @@ from prvr.core.errors import ConfigError, EncoderError
 from prvr.core.files import only_writer, write_whole
 from prvr.core.places import models_folder
 from prvr.encoders import hub
-from prvr.encoders.checkpoint import NEEDED, read_json
+from prvr.encoders.checkpoint import NEEDED, is_onnx, read_json
+from prvr.encoders.known import CATALOGUE as CATALOGUE
+from prvr.encoders.known import RECOMMENDED as RECOMMENDED
+from prvr.encoders.known import THINGS as THINGS
+from prvr.encoders.known import WORLD as WORLD
+from prvr.encoders.known import KnownModel as KnownModel
 
-WORLD, THINGS = "world", "things"
 CARD = "prvr.json"  # what a folder says about itself
 DEFAULT = "default.json"
 SPEEDS = "speeds.json"
 SHORT_NAME = re.compile(r"[\w][\w.-]*", re.ASCII)
-
-
-@dataclass(frozen=True, kw_only=True)
-class KnownModel:
-    """An encoder that has a short name."""
-
-    name: str  # what `--encoder` takes
-    understands: str  # in one sentence
-    source: str  # a name on the hub; empty where it comes with a package, or from a folder of the user
-    width: int  # E
-    size_bytes: int  # of what is downloaded, or lies on the disk
-    languages: str
-    licence: str
-    recommended: bool = False
-    install: str = ""  # the command that brings it, where it is no download of ours
-
-
-CATALOGUE = (
-    KnownModel(
-        name="siglip2-b16",
-        understands="People, things, actions, scenes and words in pictures, asked in any of 109 languages.",
-        source="google/siglip2-base-patch16-224",
-        width=768,
-        size_bytes=1_535_000_000,
-        languages="109 languages",
-        licence="Apache-2.0",
-        recommended=True,
-    ),
-    KnownModel(
-        name="siglip2-so400m",
-        understands="As siglip2-b16, in finer detail; slow without a GPU.",
-        source="google/siglip2-so400m-patch14-384",
-        width=1152,
-        size_bytes=4_580_000_000,
-        languages="109 languages",
-        licence="Apache-2.0",
-    ),
-    KnownModel(
-        name="clip-b32",
-        understands="People, things, actions and scenes; coarse, and the fastest of these.",
-        source="openai/clip-vit-base-patch32",
-        width=512,
-        size_bytes=609_000_000,
-        languages="English",
-        licence="MIT",
-    ),
-    KnownModel(
-        name="clip-l14",
-        understands="People, things, actions and scenes in finer detail; slow without a GPU.",
-        source="openai/clip-vit-large-patch14",
-        width=768,
-        size_bytes=1_714_000_000,
-        languages="English",
-        licence="MIT",
-    ),
-    KnownModel(
-        name=THINGS,
-        understands="A thousand kinds of things; not people, actions or counts.",
-        source="",
-        width=1000,
-        size_bytes=113_000_000,
-        languages="English",
-        licence="Apache-2.0, MIT",
-        install="pip install 'prvr[things]'",
-    ),
-    KnownModel(
-        name=WORLD,
-        understands="The generated videos of the demo, and nothing else.",
-        source="",
-        width=128,
-        size_bytes=1_500_000,
-        languages="English",
-        licence="Apache-2.0",
-        install="pip install prvr",
-    ),
-)
-RECOMMENDED = next(model for model in CATALOGUE if model.recommended)
 
 
 def known() -> tuple[KnownModel, ...]:
@@ -326,7 +253,7 @@ def _copy(source: Path, target: Path, model: KnownModel, progress: Callable[[int
             done += (part / name).stat().st_size
             if progress:
                 progress(done, total)
-        _write_card(part, model, listed)
+        _write_card(part, model, listed, read_json(source / CARD, source).get("onnx") if is_onnx(source) else None)
     return target
 
 
@@ -393,6 +320,7 @@ def _listed(folder: Path) -> hub.Listing | None:
         return None
 
 
-def _write_card(folder: Path, model: KnownModel, fetched: hub.Listing | None) -> None:
-    content = {"model": asdict(model), "fetched": fetched._asdict() if fetched else None}
+def _write_card(folder: Path, model: KnownModel, fetched: hub.Listing | None, graphs: object = None) -> None:
+    content: dict[str, object] = {"model": asdict(model), "fetched": fetched._asdict() if fetched else None}
+    content |= {"onnx": graphs} if graphs else {}
     write_whole(folder / CARD, json.dumps(content, indent=1).encode())

@@ -10,8 +10,9 @@ import hashlib
 import importlib.util
 import json
 import pickle
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,25 @@ import torch
 from safetensors import SafetensorError
 
 from prvr.core.errors import EncoderError
+from prvr.core.files import write_whole
+from prvr.core.places import models_folder
 
 NEEDED = "config.json, model.safetensors, the tokenizer files and preprocessor_config.json"
 WEIGHTS = (  # in the order in which they are preferred: one file, or an index of several
     ("model.safetensors", "model.safetensors.index.json"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
-TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))  # any one of them will do
+TOKENIZERS = (  # any one of them will do
+    ("tokenizer.json",),
+    ("vocab.json", "merges.txt"),
+    ("vocab.txt",),
+    ("spiece.model",),
+    ("sentencepiece.bpe.model",),
+    ("tokenizer.model",),
+)
+GRAPHS = ("image.onnx", "text.onnx")  # of a folder that onnxruntime reads
+HASHES, MOST_HASHES = "hashes.json", 200  # of weights that were read before
+SETTLED_S = 2.0  # after which a file that did not change can be told by its times
 INSTALL = "install it with `pip install 'prvr[hf]'`"
 UNREADABLE = (  # what transformers raises for files that are damaged or do not fit; it has no base class of its own
     OSError,
@@ -59,13 +72,38 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def hash_files(files: Sequence[Path]) -> str:
-    """SHA-256 over the contents of the files one after the other, read in pieces."""
+    """SHA-256 over the contents of the files one after the other.
+
+    They are read once, and again when the size, a time or the inode of one of them is another; what was found is kept
+    with the user's models. Files that changed a moment ago are not remembered: they may change again within the tick.
+    """
+    stats = [path.stat() for path in files]
+    key = " ".join(f"{s.st_dev}:{s.st_ino}:{s.st_size}:{s.st_mtime_ns}:{s.st_ctime_ns}" for s in stats)
+    place = models_folder() / HASHES
+    known = _hashes(place)
+    if key in known:
+        return known[key]
     digest = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
             while piece := file.read(1 << 20):
                 digest.update(piece)
-    return digest.hexdigest()
+    found = digest.hexdigest()
+    if time.time() - max(s.st_ctime for s in stats) > SETTLED_S:
+        kept = {**dict(list(known.items())[1 - MOST_HASHES :]), key: found}
+        with suppress(OSError):  # then it is read again the next time
+            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_whole(place, json.dumps(kept, indent=1).encode())
+    return found
+
+
+def _hashes(place: Path) -> dict[str, str]:
+    """What is remembered of files, by what they looked like."""
+    try:
+        found = json.loads(place.read_text(encoding="utf-8"))
+        return {str(key): str(value) for key, value in found.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def load_model(folder: Path, name: str, dtype: torch.dtype, *, safe: bool) -> Any:
@@ -97,18 +135,20 @@ def load_model(folder: Path, name: str, dtype: torch.dtype, *, safe: bool) -> An
     return model.eval()
 
 
-def load_tokenizer(folder: Path, kind: str) -> Any:
-    """CLIP's own class, which also reads vocab.json + merges.txt; for all others what tokenizer.json says.
+def load_tokenizer(folder: Path, own: str) -> Any:
+    """A family's `own` class, as CLIP's, which also reads vocab.json + merges.txt; else what tokenizer.json says.
 
-    SigLIP's own class needs sentencepiece and is asked only where there is no tokenizer.json.
+    Other classes need sentencepiece, as SigLIP's, and are asked only where there is no tokenizer.json.
     """
     if not has_tokenizer(folder):
         wanted = " or ".join(" + ".join(names) for names in TOKENIZERS)
         raise EncoderError(f"{folder}: holds no tokenizer ({wanted}); copy it from the checkpoint")
-    if kind == "clip" and tokenizer_class(folder) in ("", "CLIPTokenizer"):
-        name = "CLIPTokenizer"
+    if own and tokenizer_class(folder) in ("", own):
+        name = own
     elif (folder / "tokenizer.json").is_file():
         name = "PreTrainedTokenizerFast"
+    elif (folder / "vocab.txt").is_file():
+        name = "BertTokenizer"
     else:
         name = "AutoTokenizer"
     library = import_transformers(name)
@@ -117,7 +157,7 @@ def load_tokenizer(folder: Path, kind: str) -> Any:
             return getattr(library, name).from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except UNREADABLE as error:
         hint = "copy tokenizer.json from the checkpoint"
-        if (folder / "spiece.model").is_file():
+        if any(folder.glob("*.model")):
             hint += ", or `pip install sentencepiece protobuf`"
         raise EncoderError(f"{folder}: the tokenizer cannot be loaded ({first_line(error)}); {hint}") from error
 
@@ -155,6 +195,11 @@ def quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def is_onnx(folder: Path) -> bool:
+    """Whether a folder holds ONNX graphs."""
+    return any((folder / name).is_file() for name in GRAPHS)
 
 
 def has_tokenizer(folder: Path) -> bool:

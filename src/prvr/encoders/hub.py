@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from prvr.core.errors import DownloadStopped, EncoderError
-from prvr.encoders.checkpoint import INSTALL, NEEDED, WEIGHTS, first_line, has_tokenizer, weight_files
+from prvr.encoders.checkpoint import GRAPHS, INSTALL, NEEDED, WEIGHTS, first_line, has_tokenizer, weight_files
+from prvr.encoders.images import PREPROCESSING
 
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 SMALL_FILES = (  # all that is read of a checkpoint beside its weights
@@ -31,9 +32,14 @@ SMALL_FILES = (  # all that is read of a checkpoint beside its weights
     "added_tokens.json",
     "vocab.json",
     "merges.txt",
+    "vocab.txt",
     "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "video_preprocessor_config.json",
+    "config_sentence_transformers.json",
+    *GRAPHS,
 )
-PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
 BRING = f"bring a folder instead: `--encoder FOLDER` holding {NEEDED}"
 CARRY = (
     "carry it: `prvr models get NAME --to FOLDER` on a connected machine, then here `prvr models import FOLDER/NAME`"

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
+
+import torch
 
 from prvr.core.errors import ConfigError, EncoderError
 from prvr.core.types import Encoder
 from prvr.encoders import catalogue
 from prvr.encoders.catalogue import THINGS, WORLD
-from prvr.encoders.checkpoint import NEEDED
+from prvr.encoders.checkpoint import NEEDED, is_onnx
 from prvr.encoders.devices import pick_device, pick_dtype
+from prvr.encoders.families import is_sentences
 from prvr.encoders.hub import HUB_NAME, fetch
 from prvr.encoders.huggingface import HuggingFaceEncoder
+from prvr.encoders.pair import AND, EncoderPair
+
+CUT = re.compile(r"(.+)@(\d+)")  # a folder, and how many columns of its vectors are kept
 
 
 def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto") -> Encoder:
     """A short name of the catalogue, a checkpoint folder, or a hub name as `openai/clip-vit-base-patch32`.
 
+    `A + B` is a frame encoder and a clip encoder as one, see `pair.EncoderPair`.
     The hub is asked only for what the user names by its hub name, and only when it is not on this machine. device is
     auto, cpu, cuda or mps; dtype is auto, fp32 or bf16. Raises EncoderError, or ConfigError for the last two.
     """
@@ -34,14 +42,37 @@ def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto") -> Enc
 
         return load_world_encoder(device=where)
     folder = Path(name).expanduser()
+    one, _, other = name.partition(AND)
+    if one and other and not folder.is_dir():
+        return EncoderPair(*(load_encoder(part, device=device, dtype=dtype) for part in (one, other)))
+    cut = CUT.fullmatch(name)
+    if cut and Path(cut[1]).expanduser().is_dir() and not folder.is_dir():
+        return _opened(Path(cut[1]).expanduser(), None, where, precision, int(cut[2]))
     if name and folder.is_dir():
-        return HuggingFaceEncoder(folder, device=where, dtype=precision)
+        return _opened(folder, None, where, precision)
     here = catalogue.on_disk(name)
     if here is None and HUB_NAME.fullmatch(name) and not folder.exists():
         here = fetch(name)
     if here is None:
         raise _nothing_there(name, folder)
-    return HuggingFaceEncoder(here, name=name, source=name, device=where, dtype=precision)
+    return _opened(here, name, where, precision)
+
+
+def _opened(folder: Path, name: str | None, device: str, dtype: torch.dtype, width: int | None = None) -> Encoder:
+    """The encoder of a folder, whichever kind it is, its vectors cut to a width if that is given."""
+    if is_sentences(folder):
+        from prvr.encoders.sentences import SentencesEncoder
+
+        return SentencesEncoder(folder, name=name, source=name, device=device, dtype=dtype, width=width)
+    if not is_onnx(folder):
+        return HuggingFaceEncoder(folder, name=name, source=name, device=device, dtype=dtype, width=width)
+    if width is not None:
+        raise ConfigError(f"{folder}@{width}: the graphs of an ONNX folder have a width of their own; give the folder")
+    if dtype != torch.float32:
+        raise ConfigError("--dtype: the graphs of an ONNX folder have a precision of their own; leave the option out")
+    from prvr.encoders.onnx import OnnxEncoder
+
+    return OnnxEncoder(folder, name=name, source=name)
 
 
 def _nothing_there(name: str, folder: Path) -> EncoderError:

@@ -15,6 +15,7 @@ from prvr.features.failures import Stage
 from prvr.features.reading import Rest, Sampled, read
 from prvr.features.store import Entry, FeatureStore
 from prvr.features.suspects import Suspects
+from prvr.features.windows import reading_of, sampling_rate
 from prvr.video.apart import NoReader, ReaderEnded, ReaderFailed, ReaderProcess, lent
 from prvr.video.probe import READING
 from prvr.video.source import NoFrame, shown
@@ -91,7 +92,7 @@ class Hands:
         with lent(new=alone) as reader:
             self._lent.add(reader)
             try:
-                features, times, rest = self._encoded(reader, job.path)
+                video, rest = self._encoded(reader, job.path)
             finally:
                 self._lent.discard(reader)
         self._notes += rest.notes
@@ -102,8 +103,7 @@ class Hands:
         if cut and cut.frames <= 1:  # one picture has no moments
             store.remove(job.video_id)
             return ReadFile(None, refused)
-        video = VideoFeatures(torch.cat(features), torch.cat(times), rest.duration_s)
-        if not video.features.isfinite().all():
+        if not all(made.isfinite().all() for made in (video.features, *(video.clips or ()))):
             line = f"{shown(job.path)}: the encoder made NaN or infinity of it; read it with another encoder"
             return ReadFile(None, Refused("decode", line))
         source, size, mtime_ns = job.path.resolve(), job.size, job.mtime_ns
@@ -112,18 +112,16 @@ class Hands:
         )
         return ReadFile(entry, refused)
 
-    def _encoded(self, reader: ReaderProcess, path: Path) -> tuple[list[torch.Tensor], list[torch.Tensor], Rest]:
+    def _encoded(self, reader: ReaderProcess, path: Path) -> tuple[VideoFeatures, Rest]:
         """One file, streamed: decoded there, resized and encoded here."""
-        header, encoder = self._store.header, self._encoder
-        features, times, rest = list[torch.Tensor](), list[torch.Tensor](), None
-        for part in reader.each(READ, path, header.rate, header.max_frames):
+        header, encoder, rest = self._store.header, self._encoder, None
+        reading = reading_of(encoder, header.rate)
+        for part in reader.each(READ, path, sampling_rate(encoder.spec, header.rate), header.max_frames):
             if self._stop.is_set():
                 raise KeyboardInterrupt
             if isinstance(part, Sampled):
-                frames = torch.from_numpy(reader.shared(part.frames))
-                features.append(encoder.encode_images(encoder.prepare(frames)))
-                times.append(torch.from_numpy(part.times))
+                reading.add(torch.from_numpy(reader.shared(part.frames)), torch.from_numpy(part.times))
             elif isinstance(part, Rest):
                 rest = part
         assert rest is not None, "the rest comes last"
-        return features, times, rest
+        return reading.finish(rest.duration_s), rest

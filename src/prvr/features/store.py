@@ -1,6 +1,7 @@
 """A folder of frame features that memory-maps, that others can read, and that never mixes encoders.
 
-One safetensors file a video (`features` (T, E) float32, `times` (T,) float64 PTS seconds, `said` the JSON of its
+One safetensors file a video (`features` (T, E) float32, `times` (T,) float64 PTS seconds, `spans` (C, 2) float32 of the
+windows of a clip encoder and `clips` (C, E) float32 where it stands beside one of frames, `said` the JSON of its
 subtitle tracks as bytes; who and from where in the metadata) beside one `store.json` that says which encoder made them
 all. Safetensors because it memory-maps, holds no code, and has readers in every language; one file a video because a
 file is renamed into place whole or not at all.
@@ -18,7 +19,9 @@ from typing import Self
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
+from prvr.core.clips import ClipFeatures
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.facts import Cue
@@ -71,6 +74,11 @@ class Entry:
 def holds_features(folder: Path) -> bool:
     """Whether there is a store in a folder, of whatever state."""
     return (folder / HEADER).exists()
+
+
+def beside_frames(video: VideoFeatures) -> Tensor | None:
+    """The vectors of windows (C, E) where frames have vectors of their own; None where there are not both."""
+    return None if video.clips is None or video.clips.features is video.features else video.clips.features
 
 
 class FeatureStore:
@@ -174,6 +182,9 @@ class FeatureStore:
                 self._sound.add(video_id)
                 features, times = tensors["features"], tensors["times"]
                 duration_s = float(metadata["duration_s"])
+                clips = None
+                if "spans" in tensors:
+                    clips = ClipFeatures(tensors.get("clips", features), tensors["spans"])
         except FileNotFoundError as error:
             raise FeatureError(
                 f"{self.folder}: no features of video {video_id!r}; add it with `prvr extract PATH --out {self.folder}`"
@@ -185,7 +196,7 @@ class FeatureStore:
         check_finite(
             features, f"{path}: the features of video {video_id!r}", "delete this file and run the same command again"
         )
-        return VideoFeatures(features, times, duration_s)
+        return VideoFeatures(features, times, duration_s, clips)
 
     def damaged(self) -> dict[str, str]:
         """Id -> a line, of every video whose features are not what was written."""
@@ -234,8 +245,8 @@ class FeatureStore:
 
         Raises FeatureError for a full or read-only disk.
         """
-        width = self.header.encoder.width
-        if video.features.shape[1:] != (width,):
+        width, beside = self.header.encoder.width, beside_frames(video)
+        if video.features.shape[1:] != (width - (0 if beside is None else beside.shape[1]),):
             raise FeatureError(
                 f"{video_id}: features are {tuple(video.features.shape)}, but encoder {self.header.encoder.name!r} "
                 f"makes (T, {width}); choose the store of the right encoder"
@@ -255,6 +266,10 @@ class FeatureStore:
 
     def _put(self, entry: Entry, video: VideoFeatures, tracks: Sequence[TextTrack] | None) -> Entry:
         tensors = {"features": video.features.float().contiguous(), "times": video.times.double().contiguous()}
+        if video.clips:
+            tensors["spans"] = video.clips.spans.float().contiguous()
+        if (beside := beside_frames(video)) is not None:
+            tensors["clips"] = beside.float().contiguous()
         if tracks:
             tensors["said"] = torch.tensor(bytearray(json.dumps(tracks).encode()), dtype=torch.uint8)
         metadata = {name: str(value) for name, value in asdict(entry).items()}

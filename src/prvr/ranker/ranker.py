@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from prvr.core.config import fingerprint, from_dict, to_dict
-from prvr.core.errors import CheckpointError, FeatureError
+from prvr.core.errors import CheckpointError, ConfigError, FeatureError
 from prvr.core.method import Method, Prepared, RankSettings
 from prvr.core.types import (
     Bank,
@@ -33,6 +33,8 @@ from prvr.ranker.names import find_method, named_in, unsettled
 CONFIG = "config.json"
 ABOUT = "about.json"
 BARE = "prvr.methods.zero_shot.network:METHOD"
+WINDOWS = "prvr.methods.zero_shot.windows:METHOD"
+BOTH = 0.5  # share of windows beside frames, where nobody says
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +118,18 @@ def ranker_of(
     )
 
 
-def zero_shot(encoder: EncoderSpec) -> Ranker:
-    """The bare encoder: max over frames."""
-    method, features = find_method(BARE), FeatureSpec.of_encoder(encoder)
-    settings = RankSettings(model=method.network(), prepare=method.cut())
+def zero_shot(encoder: EncoderSpec, clip_weight: float | None = None) -> Ranker:
+    """The bare encoder: max over frames; over windows where it reads those; over both, weighted, where there are two.
+
+    Raises ConfigError for a weight outside 0..1, and for one where there is nothing to weigh.
+    """
+    features, clips = FeatureSpec.of_encoder(encoder), encoder.clips
+    both = clips is not None and clips.width < encoder.width
+    if clip_weight is not None and not both:
+        raise ConfigError("--clip-weight: weighs frames against windows; give an --encoder and a --clip-encoder")
+    method = find_method(BARE if clips is None else WINDOWS)
+    weight = (BOTH if clip_weight is None else clip_weight) if both else 1.0
+    settings = RankSettings(model=method.network(**({"clip_weight": weight} if clips else {})), prepare=method.cut())
     method.fit(settings.model, features)
     return ranker_of(method, settings, features, method.build(settings.model), settings=to_dict(settings))
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from prvr.core.errors import IndexFolderError
+from prvr.core.errors import ConfigError, IndexFolderError
 from prvr.core.facts import Facts
 from prvr.core.files import own_folder, there, write_whole
 from prvr.core.places import data_folder
@@ -76,6 +76,7 @@ def build_index(
     retry: Collection[str] | None = None,
     exclude: Sequence[str] = (),
     home: Sequence[str | Query] | None = None,
+    clip_weight: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Indexing:
     """Every video below `paths` into the index at `folder`.
@@ -84,8 +85,9 @@ def build_index(
     out the videos below `paths` whose files are gone, unless that is more than half of those below one of them and it
     is not `forced`: see `pruning`. `tags` are given to all that are there. `engine` is a server
     (`qdrant://host:port/collection`) that is to hold the vectors, `form` how a new index keeps them. What is read can
-    be searched a few seconds later, in a server when all is read. `retry` and `exclude`: as `extract`. With `home`,
-    which may be empty, hits say how sure they are from then on; see `calibration.calibrate`.
+    be searched a few seconds later, in a server when all is read. `retry` and `exclude`: as `extract`. `clip_weight`
+    is the share of windows in the score beside frames, where there are both; without it that which the index has, or a
+    half. With `home`, which may be empty, hits say how sure they are from then on; see `calibration.calibrate`.
 
     Raises IndexFolderError when the index there is of another encoder, model or form: see `replacing`. Stopped at any
     moment, it keeps the features that are finished, and the next call goes on from there.
@@ -93,7 +95,7 @@ def build_index(
     _close(folder)
     known = header_of(folder)
     model = model or _model_of(folder, known)
-    trained = fitting(model, encoder)
+    trained = fitting(model, encoder, _weight(known, encoder.spec) if clip_weight is None else clip_weight)
     opened = partial(make_index, folder, _header(folder, known, encoder, trained), engine=engine, form=form)
     step = on_progress if engine else _soon(folder, trained, tags, opened, on_progress)
     with ExitStack() as held:
@@ -155,9 +157,14 @@ def make_ready(
     return calibrated
 
 
-def fitting(model: Path | None, encoder: Encoder) -> Ranker:
-    """The model of a run folder, or the bare encoder. Raises IndexFolderError where it cannot serve this index."""
-    trained = open_run(model) if model else zero_shot(encoder.spec)
+def fitting(model: Path | None, encoder: Encoder, clip_weight: float | None = None) -> Ranker:
+    """The model of a run folder, or the bare encoder, its branches weighted where it has two.
+
+    Raises IndexFolderError where it cannot serve this index, ConfigError for a weight that cannot be.
+    """
+    if model and clip_weight is not None:
+        raise ConfigError("--clip-weight: a trained model has its own; leave it out, or index without --model")
+    trained = open_run(model) if model else zero_shot(encoder.spec, clip_weight)
     if isinstance(trained.model, QueryAtVideo):
         raise IndexFolderError(
             f"{model}: {trained.title} needs the query at the video, so no index of vectors can serve it; it "
@@ -170,6 +177,13 @@ def fitting(model: Path | None, encoder: Encoder) -> Ranker:
             f"not {encoder.spec.fingerprint}; index with `--encoder {trained.encoder.source or trained.encoder.name}`"
         )
     return trained
+
+
+def _weight(header: IndexHeader | None, encoder: EncoderSpec) -> float | None:
+    """The share of windows beside frames in an index of this bare encoder, where it reads both."""
+    if header is None or header.model != ZERO_SHOT or not header.encoder.same_as(encoder) or encoder.clips is None:
+        return None
+    return header.clip_weight if encoder.clips.width < encoder.width else None
 
 
 def refresh(
@@ -262,8 +276,13 @@ def repair(folder: Path) -> tuple[list[Damage], list[str]]:
     for entry in store.entries():
         if entry.video_id in bad and there(entry.file):  # else there is nothing better
             store.remove(entry.video_id)
-    trained = open_run(folder / "model") if (folder / "model").exists() else zero_shot(store.header.encoder)
     found = mend_catalogue(folder)
+    bare = not (folder / "model").exists()
+    trained = (
+        zero_shot(store.header.encoder, _weight(header_of(folder), store.header.encoder))
+        if bare
+        else open_run(folder / "model")
+    )
     with EmbeddedIndex.create(folder, header_for(store.header.encoder, trained)) as index:
         found += index.verify()
         everything = index.all_facts()

@@ -82,6 +82,7 @@ def replace_index(
     form: VectorForm | None = None,
     exclude: Sequence[str] = (),
     home: Sequence[str | Query] = (),
+    clip_weight: float | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Indexing:
     """As `build_index`, but whatever index lies at `folder` is replaced: its videos are read again, with those below
@@ -91,7 +92,7 @@ def replace_index(
     `removed`. Stopped at any moment, the old index is as it was, and the next call goes on from what was read. Raises
     IndexFolderError as `build_index`, and where a server holds the vectors.
     """
-    old, trained = look_at(folder), fitting(model, encoder)
+    old, trained = look_at(folder), fitting(model, encoder, clip_weight)
     header = StoreHeader(encoder=encoder.spec, rate=rate, max_frames=max_frames)
     place = features_for(folder, header)
     _remember_failures(folder, place)

@@ -1,0 +1,120 @@
+"""The models that have a short name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+WORLD, THINGS = "world", "things"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownModel:
+    """An encoder that has a short name."""
+
+    name: str  # what `--encoder` takes
+    understands: str  # in one sentence
+    source: str  # a name on the hub; empty where it comes with a package, or from a folder of the user
+    width: int  # E
+    size_bytes: int  # of what is downloaded, or lies on the disk
+    languages: str
+    licence: str
+    recommended: bool = False
+    install: str = ""  # the command that brings it, where it is no download of ours
+
+
+CATALOGUE = (
+    KnownModel(
+        name="siglip2-b16",
+        understands="People, things, actions, scenes and words in pictures, asked in any of 109 languages.",
+        source="google/siglip2-base-patch16-224",
+        width=768,
+        size_bytes=1_535_000_000,
+        languages="109 languages",
+        licence="Apache-2.0",
+        recommended=True,
+    ),
+    KnownModel(
+        name="siglip2-so400m",
+        understands="As siglip2-b16, in finer detail; slow without a GPU.",
+        source="google/siglip2-so400m-patch14-384",
+        width=1152,
+        size_bytes=4_580_000_000,
+        languages="109 languages",
+        licence="Apache-2.0",
+    ),
+    KnownModel(
+        name="clip-b32",
+        understands="People, things, actions and scenes; coarse, and the fastest of these.",
+        source="openai/clip-vit-base-patch32",
+        width=512,
+        size_bytes=609_000_000,
+        languages="English",
+        licence="MIT",
+    ),
+    KnownModel(
+        name="clip-l14",
+        understands="People, things, actions and scenes in finer detail; slow without a GPU.",
+        source="openai/clip-vit-large-patch14",
+        width=768,
+        size_bytes=1_714_000_000,
+        languages="English",
+        licence="MIT",
+    ),
+    KnownModel(
+        name="siglip2-b16-naflex",
+        understands="As siglip2-b16, and sees wide and tall pictures in their own shape.",
+        source="google/siglip2-base-patch16-naflex",
+        width=768,
+        size_bytes=1_535_000_000,
+        languages="109 languages",
+        licence="Apache-2.0",
+    ),
+    KnownModel(
+        name="metaclip2-b32",
+        understands="People, things, actions and scenes, asked in hundreds of languages; fast.",
+        source="facebook/metaclip-2-worldwide-b32",
+        width=512,
+        size_bytes=2_370_000_000,
+        languages="hundreds",
+        licence="CC-BY-NC-4.0",
+    ),
+    KnownModel(
+        name="videoprism-b",
+        understands="What moves: reads 16 frames at a time, alone or as --clip-encoder; slow without a GPU.",
+        source="google/videoprism-lvt-base-f16r288",
+        width=768,
+        size_bytes=990_000_000,
+        languages="English",
+        licence="Apache-2.0",
+    ),
+    KnownModel(
+        name="xclip-b32",
+        understands="Actions: reads 8 frames at a time, alone or as --clip-encoder.",
+        source="microsoft/xclip-base-patch32",
+        width=512,
+        size_bytes=787_000_000,
+        languages="English",
+        licence="MIT",
+    ),
+    KnownModel(
+        name=THINGS,
+        understands="A thousand kinds of things; not people, actions or counts.",
+        source="",
+        width=1000,
+        size_bytes=113_000_000,
+        languages="English",
+        licence="Apache-2.0, MIT",
+        install="pip install 'prvr[things]'",
+    ),
+    KnownModel(
+        name=WORLD,
+        understands="The generated videos of the demo, and nothing else.",
+        source="",
+        width=128,
+        size_bytes=1_500_000,
+        languages="English",
+        licence="Apache-2.0",
+        install="pip install prvr",
+    ),
+)
+RECOMMENDED = next(model for model in CATALOGUE if model.recommended)
