@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. f39447ad0dd38ffd16101e6b8530dd14ab07f3938a17050aeea26f58b206af84
+// Made by `make web` from the API's objects; do not edit. f8315e96a0e2ec2f1e1b7f7343209b3717766f991c43265fbf009912b542cb75
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
