@@ -121,10 +121,7 @@ def build_index(
             keep_model(model, folder / "model")
         gone = _gone(index, folder, paths, read.video_ids)
         away = _away(gone)
-        stay = {one for ids in away.values() for one in ids} if prune else gone
-        removed = tuple(one for one in gone if one not in stay)
-        if prune:
-            _take_out(index, read.store, paths, removed)
+        removed = _take_out(index, read.store, paths, gone, away) if prune else ()
         added = refresh(index, read.store, trained, read.entries, tags=tags, moved=read.moved, notes=read.notes)
         index.save(folder)
         note_read(folder, paths)
@@ -133,7 +130,7 @@ def build_index(
             added=tuple(added),
             num_videos=len(index),
             removed=removed,
-            missing=tuple(one for one in gone if one in stay),
+            missing=tuple(one for one in gone if one not in removed),
             away=away,
             calibrated=make_ready(index, folder, read.store, encoder, trained, home),
             bytes_per_hour=bytes_per_hour(index),
@@ -316,14 +313,19 @@ def _away(gone: Mapping[str, Path]) -> dict[Path, list[str]]:
     return found
 
 
-def _take_out(index: Index, store: FeatureStore, paths: Sequence[Path], gone: Sequence[str]) -> None:
-    """Videos, and what could not be read below `paths` and is gone."""
+def _take_out(
+    index: Index, store: FeatureStore, paths: Sequence[Path], gone: Collection[str], away: Mapping[Path, Sequence[str]]
+) -> tuple[str, ...]:
+    """Videos that are gone and not away, and what could not be read below `paths` and is gone; -> these videos."""
     failures = Failures(store.folder)
     failures.prune(paths)
     failures.save()
-    for video_id in gone:
+    stay = {video_id for ids in away.values() for video_id in ids}
+    removed = tuple(video_id for video_id in gone if video_id not in stay)
+    for video_id in removed:
         index.remove(video_id)
         store.remove(video_id)
+    return removed
 
 
 def keep_model(run: Path, copy: Path) -> None:
