@@ -130,7 +130,7 @@ def build_index(
             added=tuple(added),
             num_videos=len(index),
             removed=removed,
-            missing=tuple(one for one in gone if one not in removed),
+            missing=tuple(sorted(gone.keys() - removed)),
             away=away,
             calibrated=make_ready(index, folder, read.store, encoder, trained, home),
             bytes_per_hour=bytes_per_hour(index),
