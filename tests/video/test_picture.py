@@ -169,8 +169,9 @@ def test_interlaced_film(tmp_path: Path, name: str, codec: str, options: dict[st
     sampled = frames(path, rate=25)
     assert len(sampled) == 50
     assert max(comb(image) for image in sampled[1:]) == 0
-    alone, written = comb(sampled[0]), [opened(thumbnail(path, 0.8, width=160))]  # no field before the first picture
-    written += [frame.to_ndarray(format="rgb24") for frame in made]  # through another codec
+    alone = comb(sampled[0])  # no field before the first picture
+    written: list[Array] = [opened(thumbnail(path, 0.8, width=160))]  # through another codec, as the cut
+    written += [frame.to_ndarray(format="rgb24") for frame in made]
     assert max(alone, *(comb(image) for image in written)) < combed / 30
     for sparse, number in zip(frames(path, rate=2.5), range(0, 50, 10), strict=True):  # one in ten as one by one
         assert np.array_equal(sparse, sampled[number])
