@@ -19,6 +19,7 @@ from prvr.video.thumbnail import thumbnail
 from tests.video.make import Image, steps, write_video
 from tests.video.test_thumbnail import opened
 
+Array = NDArray[Any]
 
 
 def frames(path: Path, *, rate: float = 1.0) -> list[Array]:
