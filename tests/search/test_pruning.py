@@ -69,7 +69,7 @@ def test_a_drive_that_is_not_mounted(tmp_path: Path, capsys: pytest.CaptureFixtu
     share.rename(tmp_path / "elsewhere")
     share.mkdir()
     capsys.readouterr()
-    assert main([*run, "--prune"]) == 0
+    assert main([*run, "--prune"]) == 3
     assert f"1 of 1 video below {share} are gone: nothing was taken out; is it mounted?" in capsys.readouterr().err
     assert ids(index) == {"c.mp4", "d.mp4", "share/e.mp4"}
 

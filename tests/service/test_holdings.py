@@ -15,7 +15,9 @@ from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 from prvr.ranker.ranker import zero_shot
 from prvr.search.engine import SearchEngine
+from prvr.search.readings import NOTE
 from prvr.service.holdings import holdings
+from prvr.video.probe import READING
 
 
 def filled(folder: Path) -> SearchEngine:
@@ -27,6 +29,7 @@ def filled(folder: Path) -> SearchEngine:
         bank = Bank(tokens, torch.tensor([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]]), 3)
         facts = Facts(path=f"videos/{name}", duration_s=3.0 + number, modified=float(number), tags=("x", name))
         index.add(name, bank, version=name, facts=facts if name != "c.mp4" else Facts(duration_s=9.0))
+    index.put_note(NOTE, str(READING))
     index.save(folder)
     return SearchEngine(index, folder, encoder, zero_shot(encoder.spec))
 

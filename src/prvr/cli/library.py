@@ -179,7 +179,6 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
     ready()
     encoder = bring_encoder(name, args, why)
     rate, most, workers = sampling(args)
-    home = _lines(args.home) if args.home else []
     build: Callable[..., Indexing] = partial(
         build_index, prune=args.prune, forced=args.yes, engine=args.engine, retry=() if args.retry else None
     )
@@ -199,7 +198,7 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             tags=args.tag,
             form=VectorForm(tokens=args.tokens or "fp16", alike=args.alike) if args.tokens or args.alike else None,
             exclude=args.exclude,
-            home=home,
+            home=_lines(args.home) if args.home else [],
             clip_weight=args.clip_weight,
             on_progress=show,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import filecmp
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -129,7 +129,7 @@ def build_index(
             added=tuple(added),
             num_videos=len(index),
             **pruned._asdict(),
-            calibrated=make_ready(index, folder, read.store, encoder, trained, home),
+            calibrated=make_ready(index, folder, read, encoder, trained, home),
             bytes_per_hour=bytes_per_hour(index),
         )
 
@@ -144,7 +144,7 @@ def _close(folder: Path) -> None:
 def make_ready(
     index: Index,
     folder: Path,
-    store: FeatureStore,
+    read: Extraction,
     encoder: Encoder,
     trained: Ranker,
     home: Sequence[str | Query] | None,
@@ -153,7 +153,7 @@ def make_ready(
     asked = SearchEngine(index, folder, encoder, trained)
     calibrated = None if home is None else asked.calibrate(home)
     keep_examples(asked)
-    keep_reading(index, store)
+    keep_reading(index, read)
     return calibrated
 
 
@@ -278,12 +278,12 @@ def repair(folder: Path) -> tuple[list[Damage], list[str]]:
             store.remove(entry.video_id)
     found = mend_catalogue(folder)
     bare = not (folder / "model").exists()
-    trained = (
-        zero_shot(store.header.encoder, _weight(header_of(folder), store.header.encoder))
-        if bare
-        else open_run(folder / "model")
-    )
-    with EmbeddedIndex.create(folder, header_for(store.header.encoder, trained)) as index:
+    known = None
+    with suppress(IndexFolderError):  # of a format that is not read any more, or damaged: then as a new one
+        known = header_of(folder)
+    encoder = store.header.encoder
+    trained = zero_shot(encoder, _weight(known, encoder)) if bare else open_run(folder / "model")
+    with EmbeddedIndex.create(folder, header_for(encoder, trained)) as index:
         found += index.verify()
         everything = index.all_facts()
         before = {one.video_id: everything[one.video_id] for one in found if one.video_id in everything}

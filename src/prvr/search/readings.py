@@ -5,18 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from prvr.core.files import there
-from prvr.features.store import FeatureStore
+from prvr.features.extract import Extraction
 from prvr.index.base import Index
 from prvr.video.probe import READING
 
 NOTE = "reading"
 
 
-def keep_reading(index: Index, store: FeatureStore) -> None:
+def keep_reading(index: Index, read: Extraction) -> None:
     """Note it with the index, which must be open for writing, where it is so; nobody looks at the videos again then."""
     if index.note(NOTE) == str(READING):
         return
-    entries = (store.entry(video_id) for video_id in index.versions)
+    known = {entry.video_id: entry for entry in read.entries}
+    entries = (known.get(video_id) or read.store.entry(video_id) for video_id in index.versions)
     if all(entry is None or entry.confirmed >= READING or not there(entry.file) for entry in entries):
         index.put_note(NOTE, str(READING))
 

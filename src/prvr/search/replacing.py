@@ -114,7 +114,7 @@ def replace_index(
         anew = partial(refresh, index, store, trained, before=old.facts, notes=extraction.notes)
         anew(extraction.entries, tags=tags, moved=extraction.moved)
         anew(rest)
-        calibrated = make_ready(index, folder, store, encoder, trained, home or old.home)
+        calibrated = make_ready(index, folder, extraction, encoder, trained, home or old.home)
         if model:
             keep_model(model, folder / "model")
         there_now, per_hour, count = set(index.versions), bytes_per_hour(index), len(index)

@@ -280,5 +280,6 @@ def _recalled(path: Path) -> dict[str, tuple[Mark, Known]]:
                 reading, *row = json.loads(line)
                 if reading == READING:
                     mark = Mark(*row[:3])
-                    found[mark.path] = (mark, Known(*row[3:]))
+                    *known, notes = row[3:]
+                    found[mark.path] = (mark, Known(*known, notes=tuple(notes)))
     return found

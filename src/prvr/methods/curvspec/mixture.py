@@ -21,7 +21,7 @@ from prvr.parts.masked import key_bias
 _ROWS = 2048  # tokens at a time on a CPU, and where activations are made again
 
 
-class Rest(nn.Module):
+class AfterAttention(nn.Module):
     """What follows attention: u = norm1(x + attended), norm2(u + feed-forward(u))."""
 
     def __init__(self, width: int, inner_width: int, dropout: float) -> None:
@@ -102,7 +102,7 @@ class LorentzBlock(nn.Module):
     def __init__(self, width: int, tangent_width: int, num_heads: int, dropout: float) -> None:
         super().__init__()
         self.attention = LorentzAttention(width, tangent_width, num_heads, dropout)
-        self.rest = Rest(width, 4 * width, dropout)
+        self.rest = AfterAttention(width, 4 * width, dropout)
 
     def forward(self, x: Tensor, k: Tensor, *, table: Tensor | None, bias: Tensor) -> Tensor:
         """x (V, N, D), table (N, N) multiplies logits, bias (V, N), -inf = no key -> (V, N, D)."""
@@ -119,7 +119,7 @@ class ContentReader(nn.Module):
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
-        self.rest = Rest(width, width, dropout)
+        self.rest = AfterAttention(width, width, dropout)
         self.dropout = Dropout(dropout)
 
     def forward(self, content: Tensor, sequence: Tensor, bias: Tensor) -> Tensor:
