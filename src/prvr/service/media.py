@@ -281,5 +281,5 @@ def _recalled(path: Path) -> dict[str, tuple[Mark, Known]]:
                 if reading == READING:
                     mark = Mark(*row[:3])
                     *known, notes = row[3:]
-                    found[mark.path] = (mark, Known(*known, notes=tuple(notes)))
+                    found[mark.path] = (mark, Known(*known)._replace(notes=tuple(notes)))
     return found
