@@ -176,9 +176,9 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
         name = made.source or made.name
     elif name is None:
         name, why = choose_encoder(args.paths, folder)
-    ready()
-    encoder = bring_encoder(name, args, why)
     rate, most, workers = sampling(args)
+    ready(min(2, workers or 2))
+    encoder = bring_encoder(name, args, why)
     build: Callable[..., Indexing] = partial(
         build_index, prune=args.prune, forced=args.yes, engine=args.engine, retry=() if args.retry else None
     )

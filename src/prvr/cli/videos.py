@@ -96,9 +96,9 @@ def run_extract(args: argparse.Namespace) -> int:
         name = made.source or made.name
     elif name is None:
         name, why = choose_encoder(args.paths)
-    ready()
-    encoder = bring_encoder(name, args, why)
     rate, most, workers = sampling(args)
+    ready(min(2, workers or 2))
+    encoder = bring_encoder(name, args, why)
     with reading_bar() as show:
         done = extract(
             args.paths,

@@ -115,7 +115,11 @@ def one_clock(packets: Iterable[Packet[Any]], shifts: Shifts) -> Iterator[Packet
     """
     held: list[tuple[Packet[Any], float]] = []
     for packet in packets:
-        held.append((packet, shifts.move(packet)))
+        moved = shifts.move(packet)
+        if not held and not shifts.waits(packet, moved):
+            yield packet
+            continue
+        held.append((packet, moved))
         if len(held) > REORDER or not any(shifts.waits(*one) for one in held):
             yield from (one for one, _ in held)
             held.clear()

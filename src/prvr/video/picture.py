@@ -67,13 +67,14 @@ class Picture(NamedTuple):
 def pictures(frames: Iterable[tuple[float, VideoFrame]], stream: Any) -> Iterator[Picture]:
     """Frames of a stream in order -> the same with what stands beside them, where that is needed."""
     said, sizes = stream.sample_aspect_ratio, (stream.codec_context.width, stream.codec_context.height)
+    usual = usable_aspect(said)
     before: VideoFrame | None = None
     held: Picture | None = None
     for time, frame in frames:
         if held is not None:
             yield held._replace(after=frame)
         own = said if (frame.width, frame.height) == sizes else stream.codec_context.sample_aspect_ratio
-        picture = Picture(time, frame, usable_aspect(own))
+        picture = Picture(time, frame, usual if own is said else usable_aspect(own))
         held = picture._replace(before=before) if frame.interlaced_frame else None
         before = frame
         if held is None:
