@@ -156,6 +156,7 @@ def test_the_keyboard_skips_to_the_results_and_numbers_are_places(visit: Visitor
     expect(page.get_by_role("link", name="Skip to the results")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("main")).to_be_focused()
+    expect(opened(page)).to_be_visible()  # the results are there again
     page.keyboard.press("x")
     expect(page.get_by_text("There are no labels here")).to_be_visible()
     expect(cards(page).first.locator(".rank")).to_have_text("1")
