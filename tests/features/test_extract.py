@@ -174,9 +174,10 @@ def test_a_full_disk_ends_in_one_line_and_loses_nothing(library: Path, tmp_path:
         from pathlib import Path
         from prvr.core.errors import PrvrError
         from prvr.features.extract import extract
-        from prvr.video.apart import ready
+        from prvr.video.apart import lent
         from tests.features.make import ColourEncoder
-        ready(1)  # the memory that it shares counts as a file
+        with lent():  # the memory that a reader shares counts as a file
+            pass
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # as if no byte more than 100 would fit
         try:

@@ -9,7 +9,7 @@ from prvr.encoders.world import load_world_encoder
 from prvr.features.store import FeatureStore
 from prvr.index.opening import header_of, make_index, open_index
 from prvr.search.indexing import build_index
-from prvr.search.readings import NOTE, read_before
+from prvr.search.readings import NOTE, old_reading
 from tests.video.make import steps, write_video
 
 
@@ -22,7 +22,7 @@ def test_an_index_read_by_the_old_clock(tmp_path: Path, capsys: object) -> None:
     header = header_of(index)
     assert header is not None
     with make_index(index, header) as opened:
-        assert read_before(opened, index) == []
+        assert old_reading(opened, index) == []
         opened.put_note(NOTE, "")
     store = FeatureStore.open(index / "features")
     with store.writing():
@@ -36,7 +36,7 @@ def test_an_index_read_by_the_old_clock(tmp_path: Path, capsys: object) -> None:
     assert f"`prvr index PATH --index {index}`" in said
     build_index([films / "a.mp4"], index, load_world_encoder())
     with open_index(index) as opened:
-        assert len(read_before(opened, index)) == 1, "the other one was not looked at yet"
+        assert len(old_reading(opened, index)) == 1, "the other one was not looked at yet"
     build_index([films], index, load_world_encoder())
     assert main(["search", "a circle", "--index", str(index)]) == 0
     assert "an earlier prvr" not in capsys.readouterr().err  # type: ignore[attr-defined]

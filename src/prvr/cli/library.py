@@ -168,7 +168,6 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
     from prvr.search.choosing import choose_encoder
     from prvr.search.indexing import build_index
     from prvr.search.replacing import replace_index
-    from prvr.video.apart import ready
 
     name, why = args.encoder, ""
     if name is None and args.model:
@@ -177,7 +176,6 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
     elif name is None:
         name, why = choose_encoder(args.paths, folder)
     rate, most, workers = sampling(args)
-    ready(min(2, workers or 2))
     encoder = bring_encoder(name, args, why)
     build: Callable[..., Indexing] = partial(
         build_index, prune=args.prune, forced=args.yes, engine=args.engine, retry=() if args.retry else None

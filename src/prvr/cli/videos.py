@@ -21,7 +21,6 @@ from prvr.cli.screen import (
     say,
     training_bar,
 )
-from prvr.core.files import there
 from prvr.core.text import count
 
 if TYPE_CHECKING:
@@ -88,7 +87,6 @@ def run_extract(args: argparse.Namespace) -> int:
     from prvr.features.extract import extract
     from prvr.features.store import FeatureStore, holds_features
     from prvr.search.choosing import choose_encoder
-    from prvr.video.apart import ready
 
     name, why = args.encoder, ""
     if name is None and holds_features(args.out):
@@ -97,7 +95,6 @@ def run_extract(args: argparse.Namespace) -> int:
     elif name is None:
         name, why = choose_encoder(args.paths)
     rate, most, workers = sampling(args)
-    ready(min(2, workers or 2))
     encoder = bring_encoder(name, args, why)
     with reading_bar() as show:
         done = extract(
@@ -200,11 +197,9 @@ def bring_encoder(name: str, args: argparse.Namespace, why: str = "") -> Encoder
     """
     from prvr.encoders.loading import load_encoder
     from prvr.encoders.pair import AND
-    from prvr.video.source import check_file
+    from prvr.video.source import check_there
 
-    for path in args.paths:
-        if not there(path):  # before a model is loaded for it
-            check_file(path)
+    check_there(args.paths)  # before a model is loaded for them
     if beside := getattr(args, "clip_encoder", None):
         name = f"{name}{AND}{beside}"
     encoder = load_encoder(name, device=args.device, dtype=args.dtype)

@@ -57,14 +57,14 @@ def there(path: Path) -> bool:
     return True
 
 
-def emptied(path: Path) -> Path | None:
-    """The folder that what is gone lay in, if that shows nothing at all any more; else None.
+def emptied(folder: Path) -> Path | None:
+    """A folder, or where it is gone the nearest above it, if that shows nothing at all any more; else None.
 
     Such is the place of a drive that is not connected, or of a share that is not mounted.
     """
-    for folder in path.parents:
+    for place in (folder, *folder.parents):
         try:
-            return folder if all(one.name.startswith(".") for one in folder.iterdir()) else None
+            return place if all(one.name.startswith(".") for one in place.iterdir()) else None
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError:

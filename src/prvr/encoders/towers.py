@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -67,23 +67,21 @@ class TowerEncoder:
 
     def encode_images(self, images: Tensor) -> Tensor:
         """images (B, 3, H, W) as `prepare` gives them -> (B, E) float32 on the CPU, not normalised."""
-        with torch.inference_mode():
-            made = [
-                self.tower.images(part.to(self._device, self._dtype).contiguous()).float().cpu()
-                for part in torch.split(images, max(1, self._batch_size // self.tower.length))
-                if len(part)
-            ]
-        # outside, so that what comes out may take part in training
-        return torch.cat(made)[:, : self._spec.width] if made else torch.zeros(0, self._spec.width)
+        return self._encode(self.tower.images, images)
 
     def encode_clips(self, clips: Tensor) -> Tensor:
         """clips (B, L, 3, H, W), L images each, of a family that reads windows -> (B, E) float32 on the CPU."""
+        return self._encode(self.tower.clips, clips)
+
+    def _encode(self, read: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
+        """Pictures, or windows of them, a few at a time -> (B, E)."""
         with torch.inference_mode():
             made = [
-                self.tower.clips(part.to(self._device, self._dtype).contiguous()).float().cpu()
-                for part in torch.split(clips, max(1, self._batch_size // self.tower.length))
+                read(part.to(self._device, self._dtype).contiguous()).float().cpu()
+                for part in torch.split(pictures, max(1, self._batch_size // self.tower.length))
                 if len(part)
             ]
+        # outside, so that what comes out may take part in training
         return torch.cat(made)[:, : self._spec.width] if made else torch.zeros(0, self._spec.width)
 
     def encode_texts(self, texts: list[str]) -> TextFeatures:

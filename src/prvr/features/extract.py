@@ -31,7 +31,7 @@ from prvr.video.apart import ask
 from prvr.video.decode import check_sampling
 from prvr.video.find import find_videos, looked_at
 from prvr.video.probe import READING, reads_otherwise
-from prvr.video.source import check_file, shown
+from prvr.video.source import check_there, shown
 
 NOTHING: Mapping[Path, Path] = MappingProxyType({})
 ENDED_ALL = (
@@ -115,9 +115,7 @@ def extract(
     KeyboardInterrupt leaves what is finished in place.
     """
     check_sampling(rate, max_frames)
-    for path in paths:
-        if not there(path):  # before a store is made for it, or in it
-            check_file(path)
+    check_there(paths)  # before a store is made for them, or in one
     store = FeatureStore.create(out, StoreHeader(encoder=encoder.spec, rate=rate, max_frames=max_frames))
     with store.writing():
         failures = Failures(out)

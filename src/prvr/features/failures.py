@@ -34,7 +34,7 @@ class Failure:
 
     path: str  # absolute
     root: str  # the folder that its video id is counted from
-    stage: Stage  # see below
+    stage: Stage
     reason: str  # and what to do, in one line
     time: float = 0.0  # unix seconds, of the last attempt
     size: int | None = None  # bytes, then; None where it could not be looked at

@@ -6,12 +6,13 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import fits
+from prvr.core.files import only_writer
 from prvr.index.base import VERSION
 
 FILE = "index.db"
@@ -40,6 +41,11 @@ CREATE VIRTUAL TABLE words USING fts5 (said, tokenize="unicode61 remove_diacriti
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row);
 """
 TABLES = ("meta", "note", "segment", "video", "evidence", "tag", "passage")
+
+
+def sole_writer(folder: Path) -> AbstractContextManager[None]:
+    """Hold the only right to write an index; see `only_writer`. Raises IndexFolderError."""
+    return only_writer(folder, IndexFolderError, parts=f"{PART}*", named=MADE)
 
 
 class _Copied(sqlite3.Connection):

@@ -24,13 +24,12 @@ from torch import Tensor
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import UNKNOWN, Cue, Facts, Where
-from prvr.core.files import only_writer
 from prvr.core.ranking import best_of_branches
 from prvr.core.types import Bank, Candidate
 from prvr.index import nearest, upkeep
 from prvr.index.base import IndexHeader, Video, WordHit, check_bank, fits, unit
 from prvr.index.catalogue import Catalogue, CatalogueRow, bank_of, seal
-from prvr.index.database import FILE, MADE, PART, explained
+from prvr.index.database import FILE, explained, sole_writer
 from prvr.index.merging import merge_alike
 from prvr.index.rereading import until_sound
 from prvr.index.segments import Changed, Longs, Places, Segments, VectorForm, encode, write_segment
@@ -74,7 +73,7 @@ class EmbeddedIndex:
                 "folder"
             )
         with explained(folder, "written"), ExitStack() as held:
-            held.enter_context(only_writer(folder, IndexFolderError, parts=f"{PART}*", named=MADE))
+            held.enter_context(sole_writer(folder))
             upkeep.need_room(folder)
             (folder / "segments").mkdir(exist_ok=True)
             catalogue = Catalogue.create(folder, header, form or VectorForm())
@@ -90,7 +89,7 @@ class EmbeddedIndex:
             raise IndexFolderError(f"{folder}: no index here; make one with `prvr index PATH --index DIR`")
         with explained(folder, "written" if write else "read"), ExitStack() as held:
             if write:
-                held.enter_context(only_writer(folder, IndexFolderError, parts=f"{PART}*", named=MADE))
+                held.enter_context(sole_writer(folder))
             catalogue = Catalogue.open(folder, write=write)
             held.callback(catalogue.sql.close)
             index = cls(folder, catalogue, write=write, held=held.pop_all())

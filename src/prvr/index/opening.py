@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
 from prvr.core.errors import IndexFolderError
-from prvr.core.files import only_writer, write_whole
+from prvr.core.files import write_whole
 from prvr.index.base import Index, IndexHeader
 from prvr.index.catalogue import Catalogue
-from prvr.index.database import FILE, MADE, PART, explained
+from prvr.index.database import FILE, explained, sole_writer
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.segments import VectorForm
 from prvr.index.upkeep import take_place
@@ -95,7 +95,7 @@ def remake_index(folder: Path, header: IndexHeader, *, form: VectorForm | None =
         raise IndexFolderError(
             f"{folder}: its vectors lie in {remote}, which is not made anew; index into another folder and collection"
         )
-    with only_writer(folder, IndexFolderError, parts=f"{PART}*", named=MADE), explained(folder, "written"):
+    with sole_writer(folder), explained(folder, "written"):
         shutil.rmtree(folder / ANEW, ignore_errors=True)
         with EmbeddedIndex.create(folder / ANEW, header, form=form) as index:
             yield index

@@ -13,10 +13,9 @@ from uuid import uuid4
 import numpy as np
 
 from prvr.core.errors import IndexFolderError
-from prvr.core.files import only_writer
 from prvr.index import nearest
 from prvr.index.catalogue import Catalogue, OlderIndex, seal
-from prvr.index.database import FILE, MADE, PART, explained
+from prvr.index.database import FILE, PART, explained, sole_writer
 from prvr.index.segments import Longs, Segments, put_in_place, write_segment
 
 SMALL = 64 << 20  # bytes; segments below are joined when there are many
@@ -151,7 +150,7 @@ def mend_catalogue(folder: Path) -> list[Damage]:
     IndexFolderError for one of a newer version, or that cannot be written.
     """
     file, part = folder / FILE, folder / PART
-    with explained(folder, "written"), only_writer(folder, IndexFolderError, parts=f"{PART}*", named=MADE):
+    with explained(folder, "written"), sole_writer(folder):
         if not file.exists():
             return []
         try:

@@ -67,9 +67,7 @@ def train_run(
             config=settings.train,
             metadata={
                 "recipe": recipe.target,
-                "features": " taught by ".join(
-                    [data.spec.name, *([data.spec.teacher.name] if data.spec.teacher else [])]
-                )
+                "features": " taught by ".join(x.name for x in (data.spec, data.spec.teacher) if x)
                 + f" {data.content}",
                 "settings": json.dumps(_lasting(settings)),
                 "selected_on": splits.selected_on,

@@ -42,7 +42,7 @@ from prvr.search.ranking import (
     rocchio,
 )
 from prvr.search.reading import read
-from prvr.search.readings import read_before
+from prvr.search.readings import old_reading
 from prvr.search.sentences import embed
 from prvr.search.why import Why, explain
 from prvr.search.words import Kind, kind_of
@@ -217,7 +217,7 @@ class SearchEngine:
             )
         try:
             frames = torch.from_numpy(ask(first_picture, picture)[None])
-        except (VideoError, StopIteration) as error:
+        except VideoError as error:
             raise QueryError(f"{picture}: cannot be read as a picture ({error}); give a JPEG or PNG file") from error
         query = self.encoder.encode_images(self.encoder.prepare(frames))[0]
         return _unjudged(by_vector(self.index, query, k=k, where=where))
@@ -265,7 +265,11 @@ class SearchEngine:
             f"{self.folder}: how sure hits are was measured by another version of prvr; index again to have it said, "
             f"which reads no video twice: `prvr index PATH --index {self.folder}`"
         )
-        return [*self.index.problems, *read_before(self.index, self.folder), *([old] if outdated(self.index) else [])]
+        return [
+            *self.index.problems,
+            *old_reading(self.index, self.folder),
+            *([old] if outdated(self.index) else []),
+        ]
 
     @property
     def generation(self) -> str:

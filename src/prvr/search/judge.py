@@ -14,7 +14,7 @@ from prvr.search.calibration import HOME, PIECE, STRINGS, TOPIC, CalibrationStat
 from prvr.search.confidence import FEWEST_VIDEOS, Null, label
 from prvr.search.words import ALL, NONE, SIZES, SOME, Kind
 
-HALF = 0.5
+HALF = 0.5  # of the sentences without a target that a hit has to beat, where no foreign ones can be compared with
 STALE = 0.1  # share of videos newer than the calibration above which nothing is said
 
 

@@ -23,7 +23,6 @@ from prvr.search.choosing import choose_encoder
 from prvr.search.folders import drop, recall
 from prvr.search.indexing import Indexing, build_index, refresh
 from prvr.search.places import locate
-from prvr.video.apart import ready
 from prvr.video.source import check_file, shown
 
 
@@ -44,7 +43,6 @@ def read_into(
     can be searched a few seconds after they were read. What was left out of a folder when it was read before is left
     out again. Raises as `build_index`.
     """
-    ready()
     known = recall(folder)
     exclude = [one for path in paths if (before := known.get(path.resolve())) for one in before.exclude]
     loaded = load_encoder(encoder or choose_encoder(paths, folder).encoder, device=device)

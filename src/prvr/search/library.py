@@ -24,7 +24,6 @@ from prvr.search.engine import SearchEngine
 from prvr.search.export import SearchHit, export
 from prvr.search.indexing import Indexing, build_index
 from prvr.search.replacing import replace_index
-from prvr.video.apart import ready
 
 
 class Library:
@@ -71,7 +70,6 @@ class Library:
         there is nothing to read.
         """
         name = self.encoder or choose_encoder([self.videos], self.folder).encoder
-        ready()
         encoder = load_encoder(name, device=self.device)
         build = replace_index if replace else build_index
         self.last = build(

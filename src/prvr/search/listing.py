@@ -45,9 +45,7 @@ def hit_table(hits: Sequence[Hit]) -> str:
             names = ", ".join(f"#{place} {_name(one)}" for place, one in similar)
             rows.append(f"    +{len(similar)} similar: {names}")
     if any(before.score < after.score for before, after in pairwise(hits)):
-        rows.append(
-            "The order also counts names, subtitles and how high a video scores for anything, so scores need not fall"
-        )
+        rows.append("The order also counts names and subtitles, so scores need not fall")
     return "\n".join(rows)
 
 

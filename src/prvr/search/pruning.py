@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -71,13 +71,22 @@ def gone(index: Index, folder: Path, paths: Sequence[Path], present: Collection[
             one for one, rest in below.items() if one not in present and (not there(files[one]) or passed_over(rest))
         ]
         lost |= dict.fromkeys(missing)
-        places = Counter(place for one in missing if not there(files[one]) and (place := emptied(files[one])))
-        for place, num_gone in {root: len(missing)}.items() if len(missing) > MOST * len(below) else places.items():
+        suspects = {root: len(missing)} if len(missing) > MOST * len(below) else _emptied(files[one] for one in missing)
+        for place, num_gone in suspects.items():
             videos = count(sum(files[one].is_relative_to(place) for one in below), "video")
             lines.append(
                 f"{num_gone:,} of {videos} below {shown(place)} are gone: nothing was taken out; is it mounted?"
             )
     return list(lost), lines
+
+
+def _emptied(files: Iterable[Path]) -> Counter[Path]:
+    """The folders in which nothing at all is left -> how many of the files, which are gone, lay there."""
+    found = Counter[Path]()
+    for folder, num_gone in Counter(file.parent for file in files if not there(file)).items():
+        if place := emptied(folder):
+            found[place] += num_gone
+    return found
 
 
 def take_out(index: Index, store: FeatureStore, paths: Sequence[Path], ids: Sequence[str]) -> None:

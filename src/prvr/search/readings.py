@@ -22,7 +22,7 @@ def keep_reading(index: Index, read: Extraction) -> None:
         index.put_note(NOTE, str(READING))
 
 
-def read_before(index: Index, folder: Path) -> list[str]:
+def old_reading(index: Index, folder: Path) -> list[str]:
     """A line with what to do, if some were read otherwise."""
     if index.note(NOTE) == str(READING) or not any(facts.path for facts in index.all_facts().values()):
         return []

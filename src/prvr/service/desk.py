@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import reduce
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -346,16 +347,15 @@ def _answered(
     request, rows = question.request, ranking.rows
     asked = now.meant(question.where)
     labels = [judgement.confidence for judgement in ranking.judgements]
-    unknown_words, steps = engine.encoder.unknown_words, request.steps if request else ()
-    unknown = [word for text in steps for word in unknown_words(text)]
+    unknown = {text: engine.encoder.unknown_words(text) for text in (request.steps if request else ())}
     return Answer(
         hits=tuple(pooled(hit) for hit in hits),
         total=len(rows) if len(rows) < question.levels[-1] else min(asked, LEVELS[-1]),
         num_asked=asked,
         num_confident=labels.count(CONFIDENT),
         verdict=min(labels, key=LABELS.index, default=NOTHING),
-        unknown_words=tuple(dict.fromkeys(unknown)),
-        understood=not steps or any(kind_of(text, unknown_words).knows != NONE for text in steps),
+        unknown_words=tuple(dict.fromkeys(chain.from_iterable(unknown.values()))),
+        understood=not unknown or any(kind_of(text, unknown.__getitem__).knows != NONE for text in unknown),
         scale=ranking.scale(LEVELS[0]),
         holdings=now,
         batch=batch,

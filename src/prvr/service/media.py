@@ -25,12 +25,11 @@ from prvr.search.spoken import Spoken
 from prvr.service.cache import Cache
 from prvr.video.apart import ask
 from prvr.video.probe import probe
-from prvr.video.source import shown
+from prvr.video.source import EBML, shown
 from prvr.video.thumbnail import thumbnail
 
 VideoState = Literal["playable", "needs_proxy", "proxy", "missing", "unreadable", "features_only", "unknown"]
 PROXY_HEIGHT = 480
-EBML = b"\x1a\x45\xdf\xa3"
 READING = 2  # how files are read and painted; what an earlier way made is not looked at again
 TAG = 10  # letters of a file's key in a URL
 SHARE = 4  # a copy of a whole file may take one part in so many of the cache

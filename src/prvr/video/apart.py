@@ -176,7 +176,8 @@ def lent(*, new: bool = False) -> Iterator[ReaderProcess]:
         yield reader
     finally:
         if reader.waits:
-            _keep(reader)
+            with _lock:
+                _idle.append(reader)
         else:
             reader.end()
 
@@ -193,13 +194,6 @@ def ask(function: Callable[..., T], path: Path, *arguments: Any, **options: Any)
         return reader.ask(function, path, *arguments, **options)
 
 
-def ready(count: int = 2) -> None:
-    """Let some come up while something else is done, such as the loading of a model."""
-    with suppress(NoReader):
-        while len(_idle) < count:
-            _keep(ReaderProcess())
-
-
 def _waiting() -> ReaderProcess | None:
     with _lock:
         while _idle:
@@ -208,11 +202,6 @@ def _waiting() -> ReaderProcess | None:
                 return reader
             reader.end()
     return None
-
-
-def _keep(reader: ReaderProcess) -> None:
-    with _lock:
-        _idle.append(reader)
 
 
 @atexit.register

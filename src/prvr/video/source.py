@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from prvr.core.errors import VideoError
+from prvr.core.files import there
 from prvr.video.bounds import FORMATS, most_pixels
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
@@ -62,6 +63,13 @@ def shown(path: Path) -> str:
     """The path as one printable line, whatever bytes its name is made of."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def check_there(paths: Iterable[Path]) -> None:
+    """Raises VideoError for the first that leads nowhere; what is in the others is looked at when they are read."""
+    for path in paths:
+        if not there(path):
+            check_file(path)
 
 
 def check_file(path: Path) -> None:

@@ -85,7 +85,9 @@ async function askTyped(question: Asked, token: string | null, signal: AbortSign
   const found = await ask(question, token, signal);
   if (question.kind !== "text" || found.verdict !== "nothing found") return found;
   const [before, last] = [question.q.replace(/\S+$/, "").trim(), question.q.split(/\s/).at(-1) ?? ""];
-  return found.understood && before && found.unknown_words.includes(last.toLowerCase()) ? ask({ ...question, q: before }, token, signal) : found;
+  return found.understood && before && found.unknown_words.includes(last.toLowerCase())
+    ? ask({ ...question, q: before }, token, signal)
+    : found;
 }
 
 /** An answer without the moments that were set aside, which may still be the best of their videos. */
