@@ -19,14 +19,13 @@ from prvr.core.errors import ConfigError, EncoderError
 from prvr.core.files import only_writer, write_whole
 from prvr.core.places import models_folder
 from prvr.encoders import hub
-from prvr.encoders.checkpoint import NEEDED, is_onnx, read_json
-from prvr.encoders.known import CATALOGUE as CATALOGUE
+from prvr.encoders.checkpoint import CARD, NEEDED, is_onnx, read_json
+from prvr.encoders.known import CATALOGUE
 from prvr.encoders.known import RECOMMENDED as RECOMMENDED
 from prvr.encoders.known import THINGS as THINGS
 from prvr.encoders.known import WORLD as WORLD
 from prvr.encoders.known import KnownModel as KnownModel
 
-CARD = "prvr.json"  # what a folder says about itself
 DEFAULT = "default.json"
 SPEEDS = "speeds.json"
 SHORT_NAME = re.compile(r"[\w][\w.-]*", re.ASCII)

@@ -36,6 +36,7 @@ TOKENIZERS = (  # any one of them will do
     ("sentencepiece.bpe.model",),
     ("tokenizer.model",),
 )
+CARD = "prvr.json"  # what a folder says about itself
 GRAPHS = ("image.onnx", "text.onnx")  # of a folder that onnxruntime reads
 HASHES, MOST_HASHES = "hashes.json", 200  # of weights that were read before
 SETTLED_S = 2.0  # after which a file that did not change can be told by its times

@@ -18,25 +18,26 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from prvr.core.errors import DownloadStopped, EncoderError
-from prvr.encoders.checkpoint import GRAPHS, INSTALL, NEEDED, WEIGHTS, first_line, has_tokenizer, weight_files
+from prvr.encoders.checkpoint import (
+    GRAPHS,
+    INSTALL,
+    NEEDED,
+    TOKENIZERS,
+    WEIGHTS,
+    first_line,
+    has_tokenizer,
+    weight_files,
+)
 from prvr.encoders.images import PREPROCESSING
 
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 SMALL_FILES = (  # all that is read of a checkpoint beside its weights
     "config.json",
-    "preprocessor_config.json",
-    "processor_config.json",
-    "tokenizer.json",
+    *PREPROCESSING,
+    *(name for names in TOKENIZERS for name in names),
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-    "video_preprocessor_config.json",
     "config_sentence_transformers.json",
     *GRAPHS,
 )

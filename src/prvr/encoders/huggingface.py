@@ -57,7 +57,8 @@ class HuggingFaceEncoder(TowerEncoder):
         tower = _open_tower(folder, family, files, device, dtype)
         tokenizer = load_tokenizer(folder, family.tokenizer)
         images = read_image_settings(folder, tower.images_default)
-        _check(folder, tower, tokenizer, images)
+        tokens = _LibraryTokens(tokenizer)
+        _check(folder, tower, tokenizer, tokens.end, images)
         if width is not None and not (family.may_be_cut and 0 < width <= tower.width):
             most = f"are {tower.width} wide" if family.may_be_cut else "were not trained to be cut"
             raise EncoderError(f"{folder}@{width}: its vectors {most}; give the folder without @{width}")
@@ -65,7 +66,7 @@ class HuggingFaceEncoder(TowerEncoder):
         limit = int(min(tower.positions, tokenizer.model_max_length)) + family.adds_row
         super().__init__(
             tower,
-            _LibraryTokens(tokenizer),
+            tokens,
             images,
             EncoderSpec(
                 name=(name or folder.resolve().name) + cut,
@@ -117,14 +118,14 @@ def _windows(tower: Family) -> ClipSpec:
     return ClipSpec(length=tower.length, stride=max(1, tower.length // 2), rate=tower.rate, width=tower.width)
 
 
-def _check(folder: Path, tower: Family, tokenizer: Any, images: ImageSettings) -> None:
+def _check(folder: Path, tower: Family, tokenizer: Any, end: int | None, images: ImageSettings) -> None:
     """Files that do not belong together are found now, not in the middle of a video."""
     if tower.image_size not in (None, images.size):
         raise EncoderError(
             f"{folder}: preprocessor_config.json makes images of {images.size} pixels, but the model of "
             f"config.json wants {tower.image_size}; copy both files from the same checkpoint"
         )
-    if tower.has_end and _LibraryTokens(tokenizer).end is None:
+    if tower.has_end and end is None:
         raise EncoderError(f"{folder}: the tokenizer has no [EOS] token; copy tokenizer_config.json beside it")
     if tokenizer.vocab_size > tower.vocabulary + tower.spare_tokens:
         raise EncoderError(

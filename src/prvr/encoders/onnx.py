@@ -14,7 +14,6 @@ import json
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +26,13 @@ from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, EncoderError
 from prvr.core.files import write_whole
 from prvr.core.types import EncoderSpec
-from prvr.encoders.checkpoint import GRAPHS, first_line, hash_files, read_json
+from prvr.encoders.checkpoint import CARD, GRAPHS, first_line, hash_files, read_json
 from prvr.encoders.families.base import Family, Words
 from prvr.encoders.huggingface import HuggingFaceEncoder
 from prvr.encoders.images import ImageSettings
 from prvr.encoders.towers import TowerEncoder
 
-CARD, TOKENIZER = "prvr.json", "tokenizer.json"
+TOKENIZER = "tokenizer.json"
 IMAGE, TEXT = GRAPHS
 FILES = (CARD, IMAGE, TEXT, TOKENIZER)
 INSTALL = "install it with `pip install 'prvr[onnx]'`"
@@ -112,8 +111,8 @@ def export_folder(encoder: HuggingFaceEncoder, folder: Path) -> float:
         images=encoder.images,
         token_limit=spec.token_limit - tower.adds_row,
         vocabulary=tower.vocabulary,
-        end=encoder.tokens.end if tower.has_end else None,
-        pad=next(one for one in (encoder.tokens.pad, encoder.tokens.end, 0) if one is not None),
+        end=encoder.end,
+        pad=encoder.filler,
         padded=tower.padded,
         adds_row=tower.adds_row,
         lower_case=tower.lower_case,
@@ -149,12 +148,8 @@ class _Graphs(Family):
         self._image, self._text = _session(folder / IMAGE), _session(folder / TEXT)
         self.width, self.positions, self.vocabulary = layout.width, layout.token_limit, layout.vocabulary
         self.length = layout.clips.length if layout.clips else 1
-        self.has_end, self.padded = layout.end is not None, layout.padded  # type: ignore[misc]
-        self.adds_row, self.lower_case = layout.adds_row, layout.lower_case  # type: ignore[misc]
-
-    @staticmethod
-    def width_of(config: Mapping[str, Any]) -> int:
-        return int(config["width"])
+        self.has_end, self.padded = layout.end is not None, layout.padded
+        self.adds_row, self.lower_case = layout.adds_row, layout.lower_case
 
     def images(self, pixels: Tensor) -> Tensor:
         return super().images(pixels) if self.length > 1 else self.clips(pixels)

@@ -61,6 +61,16 @@ class TowerEncoder:
         """What the features need to be reproduced; `revision` is the SHA-256 of the weights."""
         return self._spec
 
+    @property
+    def end(self) -> int | None:
+        """The token that ends a sentence; None where this family has none."""
+        return self.tokens.end if self.tower.has_end else None
+
+    @property
+    def filler(self) -> int:
+        """The token that fills a batch up."""
+        return next(one for one in (self.tokens.pad, self.tokens.end, 0) if one is not None)
+
     def prepare(self, frames: Tensor) -> Tensor:
         """frames (B, 3, h, w) uint8 of any size -> images (B, 3, H, W) float32 on the CPU, as the checkpoint wants."""
         return self.tower.prepare(frames.cpu(), self.images)
@@ -122,7 +132,7 @@ class TowerEncoder:
         A sentence may spell out the end token, and CLIP's tokenizer writes it for a symbol it does not know; left in
         the middle it would end the sentence there. Tokens added after training, which have no embedding, are left out.
         """
-        end, known = self.tokens.end if self.tower.has_end else None, self.tower.vocabulary
+        end, known = self.end, self.tower.vocabulary
         with self._lock:
             found = self.tokens.ids([self.tower.before + self._clean(text) for text in texts], most=self._limit)
         ends = [] if end is None else [end]
@@ -140,7 +150,7 @@ class TowerEncoder:
         """Token ids of one batch -> their features, float32 on the CPU."""
         lengths = torch.tensor([len(ids) for ids in sentences])  # (Q,)
         padded = self._limit if self.tower.padded else max(int(lengths.max()), 1)
-        filler = next(one for one in (self.tokens.pad, self.tokens.end, 0) if one is not None)
+        filler = self.filler
         ids = torch.tensor([[*row, *[filler] * (padded - len(row))] for row in sentences])
         valid = torch.arange(padded) < lengths[:, None]  # (Q, padded)
         made = self.tower.words(ids.to(self._device), valid.to(self._device))

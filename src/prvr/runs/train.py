@@ -133,24 +133,22 @@ def note(folder: Path, *, name: str | None, notes: str | None) -> None:
     No part of the run itself, so that it may change at any time. Raises CheckpointError where it cannot be written.
     """
     said = {key: value for key, value in (("name", name), ("notes", notes)) if value is not None}
-    if not said:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / ABOUT, json.dumps(read_about(folder) | said, indent=1, ensure_ascii=False).encode())
-    except OSError as error:
-        raise CheckpointError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+    if said:
+        _put(folder / ABOUT, json.dumps(read_about(folder) | said, indent=1, ensure_ascii=False))
 
 
 def describe(folder: Path, config: Mapping[str, Any]) -> None:
     """Write down what a run is of, unless it is. Raises CheckpointError where that cannot be written."""
-    if (folder / CONFIG).exists():
-        return
+    if not (folder / CONFIG).exists():
+        _put(folder / CONFIG, json.dumps(config, indent=1))
+
+
+def _put(file: Path, said: str) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / CONFIG, json.dumps(config, indent=1).encode())
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, said.encode())
     except OSError as error:
-        raise CheckpointError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
+        raise CheckpointError(f"{file.parent}: cannot be written ({error.strerror}); choose another folder") from error
 
 
 def _epoch(splits: Splits, settings: Any, epoch: int) -> Iterator[Batch[Any]]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from prvr.encoders.images import ImageSettings, normalise_images, resize_images
 
 OPENAI = {"mean": (0.48145466, 0.4578275, 0.40821073), "std": (0.26862954, 0.26130258, 0.27577711)}
+AS_IS = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
 
@@ -32,12 +33,12 @@ class Family(ABC):
 
     library: ClassVar[str]
     tokenizer: ClassVar[str] = ""  # a class of the library, where tokenizer.json alone does not do
-    has_end: ClassVar[bool] = True  # a sentence has an end token, which truncation keeps
-    padded: ClassVar[bool] = False  # text is padded to the limit, as in training
-    lower_case: ClassVar[bool] = False  # sentences are put in lower case before their tokenizer sees them
+    has_end: bool = True  # a sentence has an end token, which truncation keeps
+    padded: bool = False  # text is padded to the limit, as in training
+    lower_case: bool = False  # sentences are put in lower case before their tokenizer sees them
     spare_tokens: ClassVar[int] = 0  # that the tokenizer may have beyond the model's vocabulary
     may_be_cut: ClassVar[bool] = False  # vectors were trained to be cut to their first columns (Matryoshka)
-    adds_row: ClassVar[bool] = False  # the sentence is a row of its own, behind those of its tokens
+    adds_row: bool = False  # the sentence is a row of its own, behind those of its tokens
 
     reads_windows: ClassVar[bool] = False  # of `length` frames, `rate` a second, which `clips` turns into vectors
     usual: ClassVar[Mapping[str, Any]]  # what `ImageSettings` are beside their size, where no file of the folder says
@@ -61,9 +62,12 @@ class Family(ABC):
         self.width = self.width_of(model.config.to_dict())
 
     @staticmethod
-    @abstractmethod
     def width_of(config: Mapping[str, Any]) -> int:
-        """E, by config.json alone. Raises LookupError, TypeError or ValueError where it does not say."""
+        """E, by config.json alone; that of the tower of pictures, where a family does not say otherwise.
+
+        Raises LookupError, TypeError or ValueError where it does not say.
+        """
+        return int(config["vision_config"].get("hidden_size", 768))
 
     def images(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, E); to a family that reads windows a picture is one that stands still."""
@@ -90,7 +94,14 @@ class Family(ABC):
         return normalise_images(resized, wanted.mean, wanted.std)
 
 
-class Projected(Family):
+class Pooled(Family):
+    """What the tower pools of a picture is its vector."""
+
+    def images(self, pixels: Tensor) -> Tensor:
+        return tensor(self.model.vision_model(pixel_values=pixels).pooler_output)
+
+
+class Projected(Pooled):
     """Projections of one width beside the towers, as CLIP has them."""
 
     @staticmethod
@@ -98,7 +109,7 @@ class Projected(Family):
         return int(config.get("projection_dim", 512))
 
     def images(self, pixels: Tensor) -> Tensor:
-        return tensor(self.model.visual_projection(self.model.vision_model(pixel_values=pixels).pooler_output))
+        return tensor(self.model.visual_projection(super().images(pixels)))
 
 
 def patches_of(pixels: Tensor, patch: int) -> Tensor:
@@ -122,6 +133,14 @@ def own_row_last(rows: Tensor, valid: Tensor, sentence: Tensor) -> Words:
     place = torch.arange(rows.shape[1] + 1, device=rows.device)  # (W + 1,)
     longer = torch.cat([rows, sentence[:, None]], dim=1)
     return Words(torch.where((place == count)[..., None], sentence[:, None], longer), place <= count)
+
+
+def mean_last(text: Any, ids: Tensor, valid: Tensor) -> Words:
+    """Tokens (Q, W) and which of them are real, through a text tower -> a row for each, and their mean behind them."""
+    seen = valid | ~valid.any(dim=1, keepdim=True)  # attention to nothing at all is no number
+    hidden = text(input_ids=ids, attention_mask=seen.long()).last_hidden_state
+    rows = tensor(hidden).masked_fill(~valid[..., None], 0.0)
+    return own_row_last(rows, valid, rows.sum(dim=1) / valid.sum(dim=1, keepdim=True).clamp(min=1))
 
 
 def rows_at(rows: Tensor, place: Tensor) -> Tensor:

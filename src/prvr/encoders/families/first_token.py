@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from prvr.encoders.families.base import HALF, OPENAI, Family, Projected, Words, first_row_last, tensor
+from prvr.encoders.families.base import HALF, OPENAI, Family, Pooled, Projected, Words, first_row_last, tensor
 
 
 class _FirstToken(Family):
@@ -36,7 +36,7 @@ class AltClip(_FirstToken, Projected):
         self.positions -= int(model.config.text_config.pad_token_id) + 1  # places are counted from behind padding's
 
 
-class Align(_FirstToken):
+class Align(_FirstToken, Pooled):
     """EfficientNet and BERT; the mean over the picture is its vector as it is."""
 
     library = "AlignModel"
@@ -50,6 +50,3 @@ class Align(_FirstToken):
     @staticmethod
     def width_of(config: Mapping[str, Any]) -> int:
         return int(config.get("projection_dim", 640))
-
-    def images(self, pixels: Tensor) -> Tensor:
-        return tensor(self.model.vision_model(pixel_values=pixels).pooler_output)

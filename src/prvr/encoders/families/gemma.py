@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from prvr.encoders.families.base import Family, Words, own_row_last, patches_of, tensor
-from prvr.encoders.images import ImageSettings, image_values, normalise_images, resize_images
+from prvr.encoders.families.base import AS_IS, Family, Words, mean_last, patches_of, tensor
+from prvr.encoders.images import ImageSettings, image_values
 
 PROMPTS = "config_sentence_transformers.json"
 SOFT_TOKENS = 280  # of a picture at most, where the folder does not say
@@ -24,7 +25,7 @@ class EmbeddingGemma(Family):
     library = "EmbeddingGemma2Model"
     adds_row = True
     may_be_cut = True
-    usual: ClassVar[Mapping[str, Any]] = {"crop": False, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    usual: ClassVar[Mapping[str, Any]] = {"crop": False} | AS_IS
 
     def __init__(self, model: Any, folder: Path) -> None:
         vision = model.config.vision_config
@@ -36,7 +37,7 @@ class EmbeddingGemma(Family):
         super().__init__(model, folder)
         end = model.config.text_config.eos_token_id
         self._begin, self._close = _around(folder, end if isinstance(end, int) else -1)
-        self.has_end = bool(self._close)  # type: ignore[misc]
+        self.has_end = bool(self._close)
         self.before = _prompt(folder)
 
     @staticmethod
@@ -45,8 +46,7 @@ class EmbeddingGemma(Family):
 
     def prepare(self, frames: Tensor, wanted: ImageSettings) -> Tensor:
         size = whole_cells(frames.shape[-2], frames.shape[-1], self._patch * self._kernel, self._most)
-        resized = resize_images(frames, size, crop=False, interpolation=wanted.interpolation)
-        return normalise_images(resized, wanted.mean, wanted.std)
+        return super().prepare(frames, replace(wanted, size=size, crop=False, squash=None))
 
     def images(self, pixels: Tensor) -> Tensor:
         rows, columns = pixels.shape[2] // self._patch, pixels.shape[3] // self._patch
@@ -62,10 +62,7 @@ class EmbeddingGemma(Family):
         return tensor(hidden).mean(dim=1)
 
     def words(self, ids: Tensor, valid: Tensor) -> Words:
-        seen = valid | ~valid.any(dim=1, keepdim=True)
-        hidden = self.model(input_ids=ids, attention_mask=seen.long()).last_hidden_state
-        rows = tensor(hidden).masked_fill(~valid[..., None], 0.0)
-        return own_row_last(rows, valid, rows.sum(dim=1) / valid.sum(dim=1, keepdim=True).clamp(min=1))
+        return mean_last(self.model, ids, valid)
 
 
 def whole_cells(height: int, width: int, cell: int, most: int) -> tuple[int, int]:

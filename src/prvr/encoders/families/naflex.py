@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from prvr.encoders.families.base import HALF, patches_of, tensor
 from prvr.encoders.families.siglip import Siglip
-from prvr.encoders.images import ImageSettings, image_values, normalise_images, resize_images
+from prvr.encoders.images import ImageSettings, image_values
 
 PATCHES = 256  # at most, where the folder does not say
 
@@ -32,8 +33,7 @@ class NaFlex(Siglip):
 
     def prepare(self, frames: Tensor, wanted: ImageSettings) -> Tensor:
         size = grid(frames.shape[-2], frames.shape[-1], self._patch, self._most)
-        resized = resize_images(frames, size, crop=False, interpolation=wanted.interpolation)
-        return normalise_images(resized, wanted.mean, wanted.std)
+        return super().prepare(frames, replace(wanted, size=size, crop=False, squash=None))
 
     def images(self, pixels: Tensor) -> Tensor:
         patch = self._patch

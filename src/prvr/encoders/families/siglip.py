@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from prvr.encoders.families.base import HALF, Family, Words, rows_at, tensor
+from prvr.encoders.families.base import HALF, Pooled, Words, rows_at, tensor
 
 
-class Siglip(Family):
+class Siglip(Pooled):
     """Heads inside the towers; text sees its padding, as in training, and no mask; the last place is the sentence."""
 
     library = "SiglipModel"
@@ -26,13 +26,6 @@ class Siglip(Family):
         if model.config.text_config.projection_size != model.config.vision_config.hidden_size:
             raise ValueError("its text and image embeddings differ in width")
         super().__init__(model, folder)
-
-    @staticmethod
-    def width_of(config: Mapping[str, Any]) -> int:
-        return int(config["vision_config"].get("hidden_size", 768))
-
-    def images(self, pixels: Tensor) -> Tensor:
-        return tensor(self.model.vision_model(pixel_values=pixels).pooler_output)
 
     def words(self, ids: Tensor, valid: Tensor) -> Words:
         """The words of each sentence, then the last of the places that are always filled."""
