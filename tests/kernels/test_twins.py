@@ -19,7 +19,7 @@ from prvr.methods.msc.tcpl import tcpl_angle
 from prvr.parts import attention_layers
 from prvr.parts.attention import attend
 from prvr.parts.attention_layers import AttentionLayers
-from prvr.parts.blocks import AttentionBlocks, BlockWeights, InputProjection, add_norm, after_attention
+from prvr.parts.blocks import AfterWeights, AttentionBlocks, InputProjection, add_norm, after_attention
 from prvr.parts.dropout import drop
 from prvr.parts.products import linear
 
@@ -60,7 +60,7 @@ def cases(rate: float) -> dict[str, tuple[Call, list[tuple[int, ...]]]]:
         "attend to all": (lambda x, w, b: attend(x, w, b, 1, dropout=rate), qkv),
         "project": in_module(InputProjection(D, 3, rate).double(), [(V, N, D)]),
         "add_norm": (lambda *x: add_norm(*x, dropout=rate), [*rows, *vectors]),
-        "after_attention": (lambda x, y, *w: after_attention(x, y, BlockWeights(x, x, *w), dropout=rate), rows + fed),
+        "after_attention": (lambda x, y, *w: after_attention(x, y, AfterWeights(*w), dropout=rate), rows + fed),
         "drop": (lambda x: drop(x, rate), [(3, 7)]),
         "linear": (linear, [(K, 6, D), (K, 3, D), (K, 3)]),
         "mix": (mix, [(K, V, N, D), (K, V, N)]),

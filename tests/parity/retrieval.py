@@ -198,6 +198,11 @@ def check_words(file: Arrays, batch: Batch[Any], most: int) -> None:
 def check_retrieval(file: Arrays, model: Retrieves, batch: Batch[ClipVideos], *, clip: str, frame: str) -> None:
     """Scores of both branches by their names, in the order of the batch and of the file, and every fusion of them."""
     scores = model.scores(model.encode_queries(batch.queries), model.encode_videos(batch.videos))
+    check_scores(file, scores, clip=clip, frame=frame)
+
+
+def check_scores(file: Arrays, scores: BranchScores, *, clip: str, frame: str) -> None:
+    """The same of scores that are made already."""
     close(scores.clip, file[f"infer/{clip}"])
     close(scores.frame, file[f"infer/{frame}"])
     queries, videos = file_order(file)

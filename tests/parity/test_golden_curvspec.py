@@ -40,6 +40,7 @@ from tests.parity.arrays import Arrays, close
 from tests.parity.retrieval import (
     check_gradients,
     check_loss,
+    check_scores,
     check_triplet,
     check_words,
     file_order,
@@ -249,17 +250,12 @@ def test_scores(case: Case) -> None:
     close(seen.dot.frame, file["train/s_f"], atol=DOT)
     bare = objective(replace(case.settings, loss=replace(case.settings.loss, padding="none"))).see(made, batch, 0)
     padded = not_below_zero(bare.cosine, ~batch.videos.frame_valid.all(1))
-    queries, videos = file_order(file)
-    for scores, theirs in ((padded.clip, "S_c"), (padded.frame, "S_f")):
-        close(scores, file[f"infer/{theirs}"])
-        close(scores[queries][:, videos], file[f"eval/{theirs}"])
-    for found in file.matching(r"eval/fused_([\d.]+)"):
-        close(padded.fused(float(found[1]))[queries][:, videos], file[found[0]])
+    check_scores(file, padded, clip="S_c", frame="S_f")
     moved = padded.frame != bare.cosine.frame
     assert moved.any()
     assert (bare.cosine.frame[moved] < 0).all()
     assert (file["infer/S_f"][moved] == 0).all()
-    own = file["batch/text_labels"]
+    own, (queries, _) = file["batch/text_labels"], file_order(file)
     for found_scores in (padded, bare.cosine):
         close(ranks(found_scores.fused(model.clip_weight), own)[queries], file["eval/ranks_0.7"])
 

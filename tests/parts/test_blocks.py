@@ -14,7 +14,7 @@ from prvr.kernels.dropout import keep_mask, keep_scale
 from prvr.kernels.switch import without_kernels
 from prvr.methods.msc.mixture import mix
 from prvr.parts.attention import attend, attention_probabilities
-from prvr.parts.blocks import AttentionBlocks, BlockWeights
+from prvr.parts.blocks import AfterWeights, AttentionBlocks, BlockWeights
 from prvr.parts.dropout import Dropout, drop
 from prvr.parts.gaussian import gaussian_table, gaussian_tables
 from prvr.parts.masked import masked_logsumexp
@@ -56,7 +56,8 @@ def test_blocks_equal_the_loop(together: bool, form: Callable[..., nullcontext[N
         nn.init.normal_(parameter, std=0.5)
     table, bias = torch.rand(2, 5, 5, dtype=F64), torch.randn(3, 5, dtype=F64)
     bias[1, 3:] = -torch.inf
-    groups = [BlockWeights(*blocks.parameters())] if together else None  # as on a GPU
+    qkv, qkv_bias, *after = blocks.parameters()
+    groups = [BlockWeights(qkv, qkv_bias, AfterWeights(*after))] if together else None  # as on a GPU
     leaves = [x, *blocks.parameters()]
     with form():
         want = torch.stack([loop_block(blocks, k, x, table[k], bias) for k in range(2)])

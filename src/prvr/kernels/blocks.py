@@ -30,7 +30,7 @@ def add_norm(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, *, dropout: flo
 
 def after_attention(x: Tensor, y: Tensor, w: tuple[Tensor, ...], *, dropout: float) -> Tensor:
     """See `prvr.parts.blocks.after_attention`."""
-    return apply(_AfterAttention, (x, y, *w[2:]), dropout)
+    return apply(_AfterAttention, (x, y, *w), dropout)
 
 
 class _Project(torch.autograd.Function):

@@ -16,6 +16,8 @@ from prvr.core.types import Batch, BranchScores, FeatureSpec, Made, QuerySide, V
 from prvr.methods.official import Official, stack_depth, undecayed
 from prvr.methods.recipe import OptimConfig, Recipe, RunSettings, untrained, variant
 from prvr.parts.bert_adam import BertAdam, Schedule, decay_groups, warmup_linear
+from prvr.parts.diversity import focal_diversity
+from prvr.parts.matching import optimal_matching
 from prvr.parts.nce import query_nce, video_nce
 from prvr.parts.objective import Term
 from prvr.parts.scoring import cosine_scores, dot_scores
@@ -85,6 +87,20 @@ class RetrievalLoss(TripletConfig):
         check_weights(self, "nce_clip", "nce_frame")
 
 
+@dataclass(frozen=True, kw_only=True)
+class DiverseLoss(RetrievalLoss):
+    """The same, and the diversity of a video's queries."""
+
+    diversity: float = 0.003
+    diversity_margin: float = 0.2
+    diversity_scale: float = 32.0
+    diversity_power: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_weights(self, "diversity", "diversity_power")
+
+
 def check_weights(loss: object, *names: str) -> None:
     """Raises ConfigError unless these settings of a loss are 0 or more."""
     for name in names:
@@ -119,6 +135,26 @@ def triplet_term(
     by_query = query_triplet(scores, truth, margin=loss.margin, pool=loss.hard_pool if hard else None)
     by_video = video_triplet(scores, truth, margin=loss.margin, pool=1 if hard else None)
     return by_query.mean() + by_video.mean()
+
+
+def diversity_term(loss: DiverseLoss, seen: Compared[Any, Any], batch: Batch[Any], _: int) -> Tensor:
+    """How alike the queries of a video are, by their second sample of dropout."""
+    return focal_diversity(
+        seen.query.again,
+        batch.video_of_query,
+        margin=loss.diversity_margin,
+        scale=loss.diversity_scale,
+        power=loss.diversity_power,
+    ).mean()
+
+
+def matching_term(query: Tensor, video: VideoTokens, video_of_query: Tensor) -> Tensor:
+    """How far queries are from the clips they are matched with, each with its own.
+
+    Over all matched pairs of the batch; where no video has several queries there is nothing to match.
+    """
+    far, matched = optimal_matching(query, video.clips, video.clip_valid, video_of_query)
+    return far.sum() / matched.sum().clamp(min=1)
 
 
 def bert_adam(

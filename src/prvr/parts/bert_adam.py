@@ -127,7 +127,7 @@ class BertAdam(Optimizer):
             for step, parameters in by_step.items():
                 group["rate"] = group["lr"] * self.schedule(step / self.total_steps, self.warmup)
                 for piece in _pieces(parameters):
-                    means = [self._mean(parameter) for parameter in piece] if self.ema else []
+                    means = [self._kept(parameter, "mean", _as_it_is) for parameter in piece] if self.ema else []
                     self._update(piece, group["rate"], group["weight_decay"], group["stacked"])
                     if means:
                         torch._foreach_lerp_(means, piece, 1 - min(self.ema, (1 + step) / (10 + step)))
@@ -151,8 +151,8 @@ class BertAdam(Optimizer):
     def _update(self, parameters: list[Tensor], rate: float, weight_decay: float, stacked: int) -> None:
         """Many tensors at a time: a handful of fused calls in place of some ten a tensor."""
         gradients = self._clipped([parameter.grad for parameter in parameters if parameter.grad is not None], stacked)
-        first = [self._moment(parameter, "first") for parameter in parameters]
-        second = [self._moment(parameter, "second") for parameter in parameters]
+        first = [self._kept(parameter, "first") for parameter in parameters]
+        second = [self._kept(parameter, "second") for parameter in parameters]
         beta1, beta2 = self.betas
         torch._foreach_mul_(first, beta1)
         torch._foreach_add_(first, gradients, alpha=1 - beta1)
@@ -180,19 +180,16 @@ class BertAdam(Optimizer):
         torch._foreach_clamp_max_(shrink, 1.0)
         return torch._foreach_mul(gradients, shrink)
 
-    def _mean(self, parameter: Tensor) -> Tensor:
-        state = self.state[parameter]
-        if "mean" not in state:
-            state["mean"] = parameter.detach().clone()
-        mean: Tensor = state["mean"]
-        return mean
-
-    def _moment(self, parameter: Tensor, name: str) -> Tensor:
+    def _kept(self, parameter: Tensor, name: str, begin: Callable[[Tensor], Tensor] = torch.zeros_like) -> Tensor:
         state = self.state[parameter]
         if name not in state:
-            state[name] = torch.zeros_like(parameter)
-        moment: Tensor = state[name]
-        return moment
+            state[name] = begin(parameter)
+        kept: Tensor = state[name]
+        return kept
+
+
+def _as_it_is(parameter: Tensor) -> Tensor:
+    return parameter.detach().clone()
 
 
 def _pieces(parameters: list[Tensor]) -> Iterator[list[Tensor]]:

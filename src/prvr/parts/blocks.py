@@ -47,11 +47,9 @@ class Positions(nn.Module):
         return out
 
 
-class BlockWeights(NamedTuple):
-    """The weights of K attention blocks."""
+class AfterWeights(NamedTuple):
+    """The weights of what follows attention in K blocks."""
 
-    qkv: Tensor  # (3, K, D, D), queries, keys and values
-    qkv_bias: Tensor  # (3, K, D)
     norm1: Tensor  # (K, D)
     norm1_bias: Tensor  # (K, D)
     up: Tensor  # (K, 4D, D)
@@ -60,6 +58,14 @@ class BlockWeights(NamedTuple):
     down_bias: Tensor  # (K, D)
     norm2: Tensor  # (K, D)
     norm2_bias: Tensor  # (K, D)
+
+
+class BlockWeights(NamedTuple):
+    """The weights of K attention blocks."""
+
+    qkv: Tensor  # (3, K, D, D), queries, keys and values
+    qkv_bias: Tensor  # (3, K, D)
+    after: AfterWeights
 
 
 class AttentionBlocks(nn.Module):
@@ -88,12 +94,13 @@ class AttentionBlocks(nn.Module):
     def groups(self) -> list[BlockWeights]:
         """Weights of the blocks that are computed together: all on a GPU, on a CPU each block alone."""
         together = 1 if piecewise(self.up_weight) else len(self.up_weight)
-        whole = BlockWeights(
-            *(self.qkv_weight, self.qkv_bias, self.norm1_weight, self.norm1_bias, self.up_weight, self.up_bias),
+        after = (
+            *(self.norm1_weight, self.norm1_bias, self.up_weight, self.up_bias),
             *(self.down_weight, self.down_bias, self.norm2_weight, self.norm2_bias),
         )
-        parts = [torch.split(w, together, dim=int(name.startswith("qkv"))) for name, w in whole._asdict().items()]
-        return [BlockWeights(*weights) for weights in zip(*parts, strict=True)]
+        parts = [torch.split(w, together, dim=1) for w in (self.qkv_weight, self.qkv_bias)]
+        parts += [torch.split(w, together) for w in after]
+        return [BlockWeights(qkv, bias, AfterWeights(*rest)) for qkv, bias, *rest in zip(*parts, strict=True)]
 
     def forward(
         self,
@@ -115,7 +122,7 @@ class AttentionBlocks(nn.Module):
     def _block(self, x: Tensor, w: BlockWeights, table: Tensor | None, bias: Tensor | None) -> Tensor:
         rate = self.dropout if self.training else 0.0
         mixed = attend(x, w.qkv, w.qkv_bias, self.num_heads, table=table, bias=bias, dropout=rate).flatten(1, 2)
-        return after_attention(x.flatten(0, 1).expand_as(mixed), mixed, w, dropout=rate).view(-1, *x.shape)
+        return after_attention(x.flatten(0, 1).expand_as(mixed), mixed, w.after, dropout=rate).view(-1, *x.shape)
 
 
 @twin_of(kernels.project)
@@ -132,8 +139,8 @@ def add_norm(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, *, dropout: flo
 
 
 @twin_of(kernels.after_attention)
-def after_attention(x: Tensor, y: Tensor, w: BlockWeights, *, dropout: float) -> Tensor:
-    """The rest of K attention blocks: norm2(u + down · relu(up · u)), u = norm1(x + y); w.qkv is not read.
+def after_attention(x: Tensor, y: Tensor, w: AfterWeights, *, dropout: float) -> Tensor:
+    """The rest of K attention blocks: norm2(u + down · relu(up · u)), u = norm1(x + y).
 
     x (K, N, D), y (K, N, D) what attention made of it -> (K, N, D). `dropout` falls on what is added, both times, and
     after the ReLU.

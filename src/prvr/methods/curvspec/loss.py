@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -14,10 +15,16 @@ from prvr.core.errors import ConfigError
 from prvr.core.types import Batch, BranchScores, Made
 from prvr.methods.curvspec.hyperboloid import distances, exp_origin, shortened
 from prvr.methods.curvspec.network import WEIGHED, CurvQueries, CurvSpecConfig, CurvVideos
-from prvr.methods.family import Compared, RetrievalLoss, check_weights, compared, retrieval_terms
+from prvr.methods.family import (
+    Compared,
+    DiverseLoss,
+    check_weights,
+    compared,
+    diversity_term,
+    matching_term,
+    retrieval_terms,
+)
 from prvr.methods.recipe import RunSettings
-from prvr.parts.diversity import focal_diversity
-from prvr.parts.matching import optimal_matching
 from prvr.parts.nce import query_nce
 from prvr.parts.objective import Objective, Term, weighted
 from prvr.parts.uniform import UniformConfig
@@ -28,13 +35,9 @@ Alignment = Literal["assigned", "nearest"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CurvSpecLoss(RetrievalLoss):
+class CurvSpecLoss(DiverseLoss):
     """The retrieval loss, and five terms more; a weight of 0 leaves a term out. The defaults are what was released."""
 
-    diversity: float = 0.003
-    diversity_margin: float = 0.2
-    diversity_scale: float = 32.0
-    diversity_power: float = 1.0
     hyperbolic: float = 0.1  # queries find their video among the points
     hyperbolic_scale: float = 10.0
     cover: float = 0.1  # queries find the nearest region of their video
@@ -48,7 +51,7 @@ class CurvSpecLoss(RetrievalLoss):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_weights(self, "diversity", "diversity_power", "hyperbolic", "cover", "exclusive", "gap", "least_gap")
+        check_weights(self, "hyperbolic", "cover", "exclusive", "gap", "least_gap")
         for name in ("hyperbolic_scale", "cover_temperature"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"loss.{name}={getattr(self, name)}: must be positive")
@@ -131,15 +134,6 @@ def gaps(k: Tensor, *, least: float, most: float) -> Tensor:
 
 
 def _terms(loss: CurvSpecLoss) -> dict[str, Term[CurvSeen]]:
-    def diversity(seen: CurvSeen, batch: Batch[ClipVideos], _: int) -> Tensor:
-        return focal_diversity(
-            seen.query.again,
-            batch.video_of_query,
-            margin=loss.diversity_margin,
-            scale=loss.diversity_scale,
-            power=loss.diversity_power,
-        ).mean()
-
     def hyperbolic(seen: CurvSeen, batch: Batch[ClipVideos], _: int) -> Tensor:
         """A video counts once for each of its queries, and those of one video are wrong answers for each other."""
         own = batch.video_of_query
@@ -153,10 +147,7 @@ def _terms(loss: CurvSpecLoss) -> dict[str, Term[CurvSeen]]:
         return gaps(seen.video.curvature[0], least=loss.least_gap, most=loss.most_gap).sum()
 
     def assigned(seen: CurvSeen, batch: Batch[ClipVideos], _: int) -> Tensor:
-        """Over all matched pairs of the batch; where no video has several queries there is nothing to match."""
-        tokens = seen.video.tokens
-        far, matched = optimal_matching(seen.query.again, tokens.clips, tokens.clip_valid, batch.video_of_query)
-        return far.sum() / matched.sum().clamp(min=1)
+        return matching_term(seen.query.again, seen.video.tokens, batch.video_of_query)
 
     def nearest(seen: CurvSeen, batch: Batch[ClipVideos], _: int) -> Tensor:
         """The paper's: over all queries of videos that have several."""
@@ -166,4 +157,5 @@ def _terms(loss: CurvSpecLoss) -> dict[str, Term[CurvSeen]]:
         return apart.masked_fill(~several, 0.0).sum() / several.sum().clamp(min=1)
 
     exclusive = assigned if loss.alignment == "assigned" else nearest
+    diversity = partial(diversity_term, loss)
     return {"diversity": diversity, "hyperbolic": hyperbolic, "gap": gap, "cover": cover, "exclusive": exclusive}

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from prvr.kernels.pieces import by_pieces
 from prvr.methods.curvspec.hyperboloid import held, inner_products, lift, log_origin, midpoint, with_time
 from prvr.methods.msc.mixture import mix
-from prvr.parts.blocks import AttentionBlocks, BlockWeights, InputProjection, after_attention
+from prvr.parts.blocks import AfterWeights, AttentionBlocks, InputProjection, after_attention
 from prvr.parts.dropout import Dropout, drop
 from prvr.parts.gaussian import gaussian_tables
 from prvr.parts.masked import key_bias
@@ -35,8 +35,7 @@ class AfterAttention(nn.Module):
     def forward(self, x: Tensor, attended: Tensor) -> Tensor:
         """x, attended (..., D) -> (..., D)."""
         rate, layers = self.dropout.rate if self.training else 0.0, (self.norm1, self.up, self.down, self.norm2)
-        weights = [w[None] for layer in layers for w in (layer.weight, layer.bias)]
-        w = BlockWeights(*2 * weights[:1], *weights)  # the first two belong to attention, and nothing reads them
+        w = AfterWeights(*(w[None] for layer in layers for w in (layer.weight, layer.bias)))
         before, found = (y.reshape(1, -1, y.shape[-1]) for y in (x.expand_as(attended), attended))
         return after_attention(before, found, w, dropout=rate).view_as(attended)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -19,16 +20,16 @@ from torch import Tensor, nn
 
 from prvr.core.errors import ConfigError
 from prvr.core.method import Method
-from prvr.core.types import Batch, Made, QueryBatch, TokenSpans, VideoTokens
+from prvr.core.types import Batch, Made, TokenSpans, VideoTokens
 from prvr.methods.curvspec.hyperboloid import held
 from prvr.methods.curvspec.mixture import CurvedMixture, LorentzAttention
 from prvr.methods.curvspec.regions import Regions, Starts, means_of_clips
+from prvr.methods.msc.network import MixtureConfig, TwoMixtures
 from prvr.parts.attention_layers import reset_parameters
-from prvr.parts.blocks import AttentionBlocks, InputProjection, Positions
-from prvr.parts.masked import key_bias
+from prvr.parts.blocks import InputProjection
 from prvr.parts.pooling import AttentionPooling
 from prvr.parts.spans import equal_spans
-from prvr.parts.towers import BranchConfig, TwiceRead, cut_words
+from prvr.parts.towers import TwiceRead
 from prvr.parts.uniform import UniformConfig, prepare_uniform
 from prvr.parts.videos import ClipVideos, check_places
 
@@ -37,13 +38,10 @@ WEIGHED = ("nce_clip", "nce_frame", "diversity", "hyperbolic", "gap", "cover", "
 
 
 @dataclass(frozen=True, kw_only=True)
-class CurvSpecConfig(BranchConfig):
+class CurvSpecConfig(MixtureConfig):
     """The network's sizes and parts; the defaults are what was released."""
 
-    input_dropout: float = 0.2  # of input projections and positions
-    dropout: float = 0.2  # inside the blocks
-    sft_factor: float = 0.6  # temperature of the mixture over the blocks
-    widths: tuple[float | None, ...] = (None, 2.0, 4.0, 8.0)  # two blocks each; none = no Gaussian
+    widths: tuple[float | None, ...] = (None, 2.0, 4.0, 8.0)  # two blocks each, one flat and one curved
     tangent_width: int = 127  # of flat space beside a hyperboloid; with the time it is divided among the heads
     curvature: float = 1.0  # k of every curved block as it begins: the larger the flatter
     curvature_bounds: tuple[float, float] = (0.1, 10.0)
@@ -53,14 +51,9 @@ class CurvSpecConfig(BranchConfig):
     learned_weights: bool = False  # of the loss, whose settings are then where they begin; as for ActivityNet
     # samples of dropout a query: one to be ranked and, as released, one for all other losses
     query_draws: Literal[1, 2] = 2
-    checkpoint: bool = False  # make activations again when gradients need them: less memory, more time, same values
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.sft_factor > 0:
-            raise ConfigError(f"model.sft_factor={self.sft_factor}: must be positive")
-        if not self.widths or any(width is not None and width <= 0 for width in self.widths):
-            raise ConfigError(f"model.widths={self.widths}: needs one positive width, or none, for each pair of blocks")
         if (self.tangent_width + 1) % self.heads:
             raise ConfigError(
                 f"model.tangent_width={self.tangent_width}: with the time it is {self.tangent_width + 1}, which "
@@ -95,27 +88,20 @@ class CurvVideos(NamedTuple):
     weights: Tensor | None  # (V, 7) by how much each weight of the loss has moved; the same in each row
 
 
-class CurvSpec(nn.Module):
+class CurvSpec(TwoMixtures):
     """The two towers; fits `RetrievalModel`.
 
     In the released code zero vectors behind a short video take part in the ranking, so that no frame score is below 0;
     here padding is not there when videos are ranked, and whether it is while learning is a setting of the loss.
     """
 
+    config: CurvSpecConfig
+    frame_mixture: CurvedMixture
+    clip_mixture: CurvedMixture
+
     def __init__(self, config: CurvSpecConfig) -> None:
-        super().__init__()
-        self.config, self.clip_weight = config, config.clip_weight
+        super().__init__(config, partial(_mixture, config))
         c = config
-        self.query_input = InputProjection(c.text_width, c.hidden, c.input_dropout)
-        self.query_positions = Positions(c.max_words, c.hidden, c.input_dropout)
-        self.query_block = AttentionBlocks(1, c.hidden, c.heads, c.dropout)
-        self.query_pooling = AttentionPooling(c.hidden)
-        self.frame_input = InputProjection(c.video_width, c.hidden, c.input_dropout)
-        self.frame_positions = Positions(c.frames, c.hidden, c.input_dropout)
-        self.frame_mixture = _mixture(c, c.frames)
-        self.clip_input = InputProjection(c.video_width, c.hidden, c.input_dropout)
-        self.clip_positions = Positions(c.frames, c.hidden, c.input_dropout)  # as many rows as for frames, as released
-        self.clip_mixture = _mixture(c, c.clips)
         # from here on for training alone
         self.clip_pooling = AttentionPooling(c.hidden)
         self.query_tangent = InputProjection(c.hidden, c.tangent_width, 0.1)
@@ -124,17 +110,6 @@ class CurvSpec(nn.Module):
         self.regions = Regions(c.hidden, c.tangent_width, c.region_heads)
         self.loss_weights = nn.ParameterList(torch.zeros(()) for _ in WEIGHED if c.learned_weights)
         self._reset()
-
-    def encode_words(self, queries: QueryBatch) -> tuple[Tensor, Tensor]:
-        """-> word tokens (Q, W, D) and their mask (Q, W), cut to `max_words`."""
-        words, valid = cut_words(queries, self.config.max_words)
-        x = self.query_positions(self.query_input(words))
-        return self.query_block(x, bias=key_bias(valid).to(x.dtype))[0], valid
-
-    def encode_queries(self, queries: QueryBatch) -> Tensor:
-        """-> (Q, D), not normalised."""
-        pooled: Tensor = self.query_pooling(*self.encode_words(queries))
-        return pooled
 
     def encode_videos(self, videos: ClipVideos) -> VideoTokens:
         """-> tokens of both branches, zero where there is padding. Raises ConfigError for more than `config` says.

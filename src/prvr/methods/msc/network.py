@@ -5,7 +5,9 @@ Query and videos are encoded apart; a video's score is its best token's cosine, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -53,10 +55,10 @@ class MSCConfig(MixtureConfig):
     alignment: Literal["linear", "none"] = "linear"  # what CBVA reads tokens through; paper: the tokens that are ranked
 
 
-class MixtureTowers(nn.Module):
-    """Words through one attention block, frames and clips through a Gaussian mixture each."""
+class TwoMixtures(nn.Module):
+    """Words through one attention block, frames and clips through a mixture each; `mixture` makes one of a length."""
 
-    def __init__(self, config: MixtureConfig) -> None:
+    def __init__(self, config: MixtureConfig, mixture: Callable[[int], nn.Module]) -> None:
         super().__init__()
         self.config, self.clip_weight = config, config.clip_weight
         c = config
@@ -66,11 +68,10 @@ class MixtureTowers(nn.Module):
         self.query_pooling = AttentionPooling(c.hidden)
         self.frame_input = InputProjection(c.video_width, c.hidden, c.input_dropout)
         self.frame_positions = Positions(c.frames, c.hidden, c.input_dropout)
-        self.frame_mixture = _mixture(c, c.frames)
+        self.frame_mixture = mixture(c.frames)
         self.clip_input = InputProjection(c.video_width, c.hidden, c.input_dropout)
         self.clip_positions = Positions(c.frames, c.hidden, c.input_dropout)  # as many rows as for frames, as released
-        self.clip_mixture = _mixture(c, c.clips)
-        self.weight_token = nn.Parameter(torch.empty(c.hidden))  # reads the blocks of both branches
+        self.clip_mixture = mixture(c.clips)
 
     def encode_words(self, queries: QueryBatch) -> tuple[Tensor, Tensor]:
         """-> word tokens (Q, W, D) and their mask (Q, W), cut to `max_words`."""
@@ -82,6 +83,17 @@ class MixtureTowers(nn.Module):
         """-> (Q, D), not normalised."""
         pooled: Tensor = self.query_pooling(*self.encode_words(queries))
         return pooled
+
+
+class MixtureTowers(TwoMixtures):
+    """Those whose mixtures are of Gaussian blocks."""
+
+    frame_mixture: GaussianMixture
+    clip_mixture: GaussianMixture
+
+    def __init__(self, config: MixtureConfig) -> None:
+        super().__init__(config, partial(_mixture, config))
+        self.weight_token = nn.Parameter(torch.empty(config.hidden))  # reads the blocks of both branches
 
     def mix_videos(self, videos: ClipVideos, size: Tensor | None = None) -> VideoTokens:
         """-> tokens of both branches, zero where there is padding; size (V, C): how often a clip counts.
