@@ -65,7 +65,8 @@ def test_recipes_are_listed_with_what_can_be_set(capsys: pytest.CaptureFixture[s
     assert main(["recipes", "prvr.methods.curvspec.runs:activitynet", "--show"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("prvr.methods.curvspec.runs:activitynet  CurvSpec\n")
-    assert "    model.widths=none,2.0,4.0,8.0\n    model.tangent_width=127\n" in shown
+    assert "    model.widths=none,2.0,4.0,8.0\n" in shown
+    assert "    model.tangent_width=127\n" in shown
     assert "    model.learned_weights=true\n" in shown
     assert main(["recipes", "no-such"]) == 1
     assert "no recipe is called by no-such" in capsys.readouterr().err

@@ -26,15 +26,19 @@ export function Picker({ onSent }: { onSent?: () => void }) {
   const typed = useTyped();
   const [place, setPlace] = useState<Place | null>(null);
   const list = useRef<HTMLUListElement>(null);
+  const turn = useRef(0); // of two folders asked for, the later one counts
   const go = async (to?: string): Promise<void> => {
     typed.setWrong("");
+    const asked = (turn.current += 1);
+    const strokes = typed.strokes.current;
     try {
       const found = await api.places(to);
+      if (turn.current !== asked) return;
       setPlace(found);
-      typed.setPath(found.path);
+      if (typed.strokes.current === strokes) typed.setPath(found.path);
       list.current?.scrollTo(0, 0);
     } catch (error) {
-      typed.setWrong(reasonOf(error));
+      if (turn.current === asked) typed.setWrong(reasonOf(error));
     }
   };
   useEffect(() => void go(lastFolder.value ?? undefined), []);

@@ -20,14 +20,15 @@ interface Props {
 export function useTyped(first = "") {
   const [path, setPath] = useState(first);
   const [wrong, setWrong] = useState("");
-  return { path, setPath, wrong, setWrong };
+  const strokes = useRef(0); // changes by hand: what was asked for before one must not replace it
+  return { path, setPath, wrong, setWrong, strokes };
 }
 
 type Typed = ReturnType<typeof useTyped>;
 
 export function PathForm({ id = "path", label, hint, action, first, focus = false, typed, send, children }: Props) {
   const own = useTyped(first ?? "");
-  const { path, setPath, wrong, setWrong } = typed ?? own;
+  const { path, setPath, wrong, setWrong, strokes } = typed ?? own;
   const [busy, setBusy] = useState(false);
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => {
@@ -63,7 +64,10 @@ export function PathForm({ id = "path", label, hint, action, first, focus = fals
           autocomplete="off"
           aria-describedby={wrong ? `${id}-wrong` : `${id}-hint`}
           aria-invalid={wrong !== ""}
-          onInput={(event) => setPath(event.currentTarget.value)}
+          onInput={(event) => {
+            strokes.current += 1;
+            setPath(event.currentTarget.value);
+          }}
         />
         <button type="submit" class="go" disabled={busy || !path.trim()}>
           {action}
