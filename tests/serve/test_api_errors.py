@@ -17,7 +17,7 @@ from prvr.serve.errors import ApiError, sentence
 from prvr.serve.headers import HEADERS
 from prvr.serve.picture import check_picture
 from prvr.service.desk import Desk
-from tests.serve.conftest import asking, config_of
+from tests.serve.conftest import KEY, asking, config_of
 
 SPAN = {"video_id": "w0000.webm", "start": 1, "end": 2}
 LIKE = {"video_id": "w0000.webm"}
@@ -173,7 +173,7 @@ def test_our_own_mistake_is_one_sentence_with_the_request(library: Path, caplog:
     desk.search = broken  # type: ignore[method-assign, assignment]
     desk.open()
     app = create_app(desk, config)
-    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False, headers=KEY) as client:
         answer = client.get("/v1/search?q=a", headers={"x-request-id": "abc-1"})
         message = check(answer, 500, "internal")
         assert "secret" not in answer.text

@@ -17,7 +17,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.testclient import TestClient
 
-from prvr.serve.security import digest_of
+from prvr.service.sessions import digest_of
 from tests.serve.conftest import Live, config_of, serving
 from tests.serve.test_api_security import TOKEN, with_token
 
@@ -68,7 +68,7 @@ OPERATIONS = [
 def guarded(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """With a token, so that no folder of this machine can be read into it."""
     own = Path(shutil.copytree(library, tmp_path_factory.mktemp("schema") / "library"))
-    with serving(config_of(own, token=digest_of(TOKEN))) as found:
+    with serving(config_of(own, token=digest_of(TOKEN), shared=True)) as found:
         yield found
 
 

@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. f8315e96a0e2ec2f1e1b7f7343209b3717766f991c43265fbf009912b542cb75
+// Made by `make web` from the API's objects; do not edit. 1a21ab21c958e57c9cafe0835db93a97e606b40c3c194ab872bdcbee87ab9bf8
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -215,6 +215,8 @@ export interface components {
     };
     /** @description Work that takes longer than an answer may. */
     Job: {
+      /** @description The name of the folder, file or model that it is about; empty where it is several. */
+      about: string;
       created_at: number;
       error: components["schemas"]["ErrorBody"] | null;
       events_url: string;
@@ -230,8 +232,11 @@ export interface components {
       result: {
         [key: string]: unknown;
       } | null;
-      /** @enum {string} */
-      status: "queued" | "running" | "done" | "failed" | "cancelled";
+      /**
+       * @description `interrupted`: the server ended before the job did; POST /v1/jobs/{id}/resume goes on with it.
+       * @enum {string}
+       */
+      status: "queued" | "running" | "done" | "failed" | "cancelled" | "interrupted";
       url: string;
     };
     /** @description Jobs, newest first. */

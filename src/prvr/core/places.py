@@ -14,6 +14,14 @@ def data_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "prvr"
 
 
+def state_folder() -> Path:
+    """What programs of this user keep for each other while they run, beside PRVR_DATA or where the platform has it."""
+    named = os.environ.get("PRVR_DATA")
+    if named:
+        return Path(named) / "state"
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "prvr"
+
+
 def models_folder() -> Path:
     """The models of this user, a folder each, and which of them is the default."""
     return data_folder() / "models"

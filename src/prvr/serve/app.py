@@ -19,6 +19,7 @@ from prvr.serve import (
     models,
     pages,
     plain,
+    resuming,
     search,
     session,
     streams,
@@ -32,6 +33,7 @@ from prvr.serve.settings import ServeConfig
 from prvr.serve.state import Parts, Shelved, nothing_unknown
 from prvr.service.desk import Desk
 from prvr.service.jobs import Jobs
+from prvr.service.keyring import UNFINISHED, Keyring
 from prvr.service.media import Media
 from prvr.service.watch import Watch
 
@@ -41,17 +43,21 @@ ABOUT = """Find the video, and the moment in it, that a sentence describes.
 One address, one library. Times are seconds. Every error has the same body; its `code` never changes its meaning."""
 
 
-def create_app(desk: Desk, config: ServeConfig, shelf: Sequence[Shelved] = ()) -> FastAPI:
-    """A server over what `desk` owns, one of those on `shelf`.
+def create_app(
+    desk: Desk, config: ServeConfig, shelf: Sequence[Shelved] = (), doorman: Doorman | None = None
+) -> FastAPI:
+    """A server over what `desk` owns, one of those on `shelf`, with one `doorman` for all of them.
 
-    Nothing is loaded and no thread starts before the application does.
+    Nothing is loaded and no thread starts before the application does. Raises ConfigError where sessions cannot be
+    kept.
     """
-    metrics, doorman = Metrics(desk), Doorman(config.token)
+    metrics, doorman = Metrics(desk), doorman or Doorman(config)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.openapi()  # now, not in the first answer
-        jobs = Jobs(at_once=config.proxies)
+        place = Keyring(config.folder).place / UNFINISHED if config.keyring else None
+        jobs = Jobs(at_once=config.proxies, place=place)
         media = Media(config.folder, cache_bytes=config.cache_bytes)
         metrics.watch(desk, jobs)
         own: dict[str, Any] = {"config": config, "desk": desk, "metrics": metrics, "doorman": doorman}
@@ -79,7 +85,9 @@ def create_app(desk: Desk, config: ServeConfig, shelf: Sequence[Shelved] = ()) -
     )
     app.openapi = lambda: app.openapi_schema or described(app, config)  # type: ignore[method-assign]
     errors.install(app)
-    for part in (search, videos, streams, exports, libraries, folders, models, failures, session, health, plain, pages):
+    for part in (search, videos, streams, exports, libraries, resuming, folders, models, failures):
+        app.include_router(part.router)
+    for part in (session, health, plain, pages):
         app.include_router(part.router)
     app.add_middleware(Gate, config=config, doorman=doorman)
     app.add_middleware(Counted, metrics=metrics)
@@ -93,7 +101,7 @@ def described(app: FastAPI, config: ServeConfig) -> dict[str, Any]:
     schema = FastAPI.openapi(app)
     if config.root_path:
         schema["servers"] = [{"url": config.root_path}]
-    if not config.open:
+    if config.token is not None:
         schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         schema["security"] = [{"token": []}]
         for path in OPEN_TO_ALL:

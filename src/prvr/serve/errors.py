@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -18,10 +19,19 @@ from prvr.serve.schema import Error
 from prvr.service.desk import LineFull, NothingIndexed
 from prvr.service.folders import FolderOutside, FolderUnknown
 from prvr.service.jobs import JobRepeated, JobsFull, JobUnknown
+from prvr.service.sessions import SessionsUnusable
+
+log = logging.getLogger(__name__)
 
 NO_PAGE = (
     "<!doctype html><html lang=en><meta name=viewport content='width=device-width'><title>prvr</title>"
     "<h1>There is no page at this address</h1><p><a href='{}/'>Go to the start page</a></p>"
+)
+LOCKED = (
+    "<!doctype html><html lang=en><meta name=viewport content='width=device-width'><title>prvr: locked</title>"
+    "<h1>This library is locked</h1><p>Open the address that <code>prvr serve</code> printed when it started. It opens "
+    "once, in one browser; <code>prvr serve --link</code> prints another.</p>"
+    "<p>With a token: <a href='{}'>unlock the page</a>.</p>"
 )
 TYPES = {
     401: "not_authorised",
@@ -35,7 +45,7 @@ TYPES = {
 }
 SENTENCES = {
     400: "one sentence says what to write instead",
-    401: "no token, or a wrong one",
+    401: "no session and no token, or a wrong one",
     403: "not from there: loopback only, or a foreign page asked",
     404: "there is no such thing",
     405: "this method is not for this address",
@@ -59,15 +69,17 @@ CODES: Mapping[type[PrvrError], tuple[int, str]] = {
     IndexFolderError: (503, "index_unusable"),
     NothingIndexed: (503, "no_index"),
     LineFull: (503, "queue_full"),
+    SessionsUnusable: (503, "sessions_unusable"),
     FolderOutside: (403, "folder_outside"),
     FolderUnknown: (404, "folder_unknown"),
     JobUnknown: (404, "job_unknown"),
-    JobsFull: (503, "jobs_full"),
+    JobsFull: (429, "jobs_full"),
     JobRepeated: (409, "key_reused"),
     PrvrError: (400, "refused"),
 }
 SOON: Mapping[type[PrvrError], float] = {LineFull: 1}  # seconds until it may be well again; of other 503s five
 NAMES_FOLDERS = (EncoderError, IndexFolderError)
+UNSURE = "who was let in cannot be looked up now; the server's log says why"
 
 
 class ApiError(HTTPException):
@@ -96,6 +108,11 @@ def reply(error: ApiError) -> Response:
     """An error as a response."""
     content = body(error.status_code, error.code, str(error.detail), error.param)
     return Response(content, error.status_code, dict(error.headers or {}), "application/json")
+
+
+def locked(start: str) -> Response:
+    """401 for people: how to get in; `start` is the address of the page."""
+    return HTMLResponse(LOCKED.format(escape(start)), 401, {"WWW-Authenticate": "Bearer"})
 
 
 def install(app: FastAPI) -> None:
@@ -132,10 +149,15 @@ async def _ours(request: Request, error: Exception) -> Response:
     kind = next(kind for kind in type(error).__mro__ if kind in CODES)
     status, code = CODES[kind]
     message = str(error)
-    if isinstance(error, NAMES_FOLDERS) and not request.app.state.prvr.config.open:
+    if isinstance(error, NAMES_FOLDERS) and not request.app.state.prvr.config.local:
         message = "the library cannot be searched now; the server's log says why"
+    if isinstance(error, SessionsUnusable):
+        log.error("%s", error)
+        message = UNSURE
     param = "query_text" if isinstance(error, QueryError) else None
-    return reply(ApiError(status, code, message, param=param, retry_s=SOON.get(kind, 5) if status == 503 else None))
+    return reply(
+        ApiError(status, code, message, param=param, retry_s=SOON.get(kind, 5) if status in (429, 503) else None)
+    )
 
 
 async def _unexpected(request: Request, _: Exception) -> Response:

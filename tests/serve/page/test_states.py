@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Route, expect
 
-from prvr.serve.security import digest_of
+from prvr.service.sessions import digest_of
 from tests.serve.conftest import Live, config_of, serving
 from tests.serve.page.browser import (
     CRESCENT,
