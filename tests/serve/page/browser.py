@@ -45,6 +45,7 @@ ARGS = [
 PATIENCE_MS = 120_000  # when a test gives up; a job beside other work takes its time
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 USUAL, DESKTOP, PHONE = (1280, 720), (1440, 900), (390, 844)
+NARROW = (320, 640)  # CSS pixels of a window of 1280 at 400 %
 
 Serve = Callable[[ServeConfig], Live]
 

@@ -14,6 +14,7 @@ from tests.serve.conftest import Live, config_of
 from tests.serve.page.browser import (
     DESKTOP,
     MOON,
+    NARROW,
     NOWHERE,
     PHONE,
     Serve,
@@ -35,7 +36,6 @@ from tests.serve.page.browser import (
 )
 
 pytestmark = needs_chromium
-NARROW = (320, 640)  # CSS pixels of a window of 1280 at 400 %
 OUT = "nobody is asked for a token of this length"
 
 
