@@ -256,3 +256,26 @@ def test_the_library(client: TestClient, library: Path) -> None:
     assert found["media"]
     assert found["bytes"] > 10_000
     assert found["duration_s"] > 100
+
+
+ODD_PATHS = [
+    "~nobody-of-this-name/x",
+    f"/{'a' * 300}",
+    f"/tmp/{'é' * 200}/x",
+    "/\0",
+    "relative",
+    f"/{'a/' * 2000}b",
+    "/proc/self/fd/99999",
+]
+
+
+@pytest.mark.parametrize("path", ODD_PATHS)
+def test_a_path_that_cannot_be_looked_at_is_the_clients_mistake(own: Path, path: str) -> None:
+    with asking(config_of(own)) as client:
+        for answer in (
+            client.post("/v1/libraries", json={"path": path}),
+            client.patch("/v1/videos/w0000.webm", json={"path": path}),
+            client.get("/v1/places", params={"path": path}),
+            client.post("/v1/models", json={"path": path}),
+        ):
+            check(answer, 422, "video_unreadable")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
-from prvr.service import sessions as module
 from prvr.service.keyring import Keyring
 from prvr.service.sessions import Sessions, SessionsUnusable, browser_of
 
@@ -53,7 +53,7 @@ def test_a_new_token_ends_the_sessions_of_the_old_one(place: Path) -> None:
 
 def test_what_is_not_used_ends_and_use_is_noted(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_000_000.0
-    monkeypatch.setattr(module.time, "time", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: now)
     kept = Sessions(place)
     secret, link = kept.begin(address="10.0.0.1", agent=""), kept.invite()
     now += 20 * 86_400

@@ -21,12 +21,14 @@ from prvr.cli.screen import (
     positive,
     reading_bar,
     say,
+    tell,
     trust_option,
     yes_option,
 )
 from prvr.cli.videos import bring_encoder, closing, extraction, limits, reading_options, sampling
 from prvr.core.errors import ConfigError, IndexFolderError, QueryError
 from prvr.core.files import there
+from prvr.core.places import expanded
 from prvr.core.text import count
 
 if TYPE_CHECKING:
@@ -270,7 +272,7 @@ def _ignore(files: Sequence[Path], folder: Path) -> int:
     from prvr.search.keeping import ignore_file
 
     for file in files:
-        ignore_file(folder, file.expanduser())
+        ignore_file(folder, expanded(file))
     say(f"{count(len(files), 'file')} left alone until changed; `prvr index --retry` tries all again")
     return DONE
 
@@ -287,7 +289,7 @@ def _failures(args: argparse.Namespace, folder: Path) -> int:
         emit([{"id": one.id, **vars(one), "path": one.file, "root": shown(Path(one.root))} for one in found])
         return DONE
     for one in found:
-        print(f"{one.file}: {one.reason}" + " (ignored)" * one.ignored)
+        tell(f"{one.file}: {one.reason}" + " (ignored)" * one.ignored)
     if not found:
         say(f"{folder}: every file could be read")
     return DONE
@@ -300,7 +302,7 @@ def _upkeep(folder: Path, *, repair: bool) -> int:
 
     found, made = mend(folder) if repair else (verify(folder), [])
     for damage in found:
-        print(damage)
+        tell(str(damage))
     if not found:
         say(f"{folder}: every file is as it was written")
         return DONE
@@ -338,8 +340,8 @@ def run_search(args: argparse.Namespace) -> int:
     else:
         for query, hits in answers:
             if len(answers) > 1:
-                print(f'"{query}"')
-            print(answer(hits, everything=args.all) + "\n" * (len(answers) > 1))
+                tell(f'"{query}"')
+            tell(answer(hits, everything=args.all) + "\n" * (len(answers) > 1))
     if args.export:
         query, hits = answers[0]
         one = form_of(args.export) in OF_ONE

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prvr.cli.screen import DONE, Parser, device_option, emit, say, trust_option
+from prvr.cli.screen import DONE, Parser, device_option, emit, say, tell, trust_option
 from prvr.core.text import count, nearest
 
 if TYPE_CHECKING:
@@ -123,14 +123,14 @@ def _doors(args: argparse.Namespace, folder: Path) -> int:
 
     keyring = Keyring(folder)
     if args.show_token:
-        print(keyring.token())
+        tell(keyring.token())
         return DONE
     if args.link:
         running = next(iter(keyring.running()), None)
         if running is None:
             raise ConfigError(f"no server runs over {folder}; start it, and it prints its address: {_again(args)}")
         with closing(Sessions(running.doors / SESSIONS)) as sessions:
-            print(invitation(running.url, sessions.invite()))
+            tell(invitation(running.url, sessions.invite()))
         return DONE
     with closing(keyring.sessions()) as sessions:
         if args.sessions:
@@ -152,7 +152,7 @@ def _list(sessions: Sequence[Session], *, as_json: bool) -> None:
         return
     for one in sessions:
         made, used = (time.strftime("%Y-%m-%d %H:%M", time.localtime(at)) for at in (one.made_at, one.used_at))
-        print(f"{one.id}  since {made}  last {used}  {one.address:15}  {one.browser}")
+        tell(f"{one.id}  since {made}  last {used}  {one.address:15}  {one.browser}")
     if not sessions:
         say("Nobody was let in")
 

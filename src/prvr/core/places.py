@@ -6,6 +6,14 @@ import os
 from pathlib import Path
 
 
+def expanded(path: Path | str) -> Path:
+    """A path with the home folder for its ~; as it is where there is no such account, as shells have it."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def data_folder() -> Path:
     """PRVR_DATA, else the platform's place for a user's data."""
     named = os.environ.get("PRVR_DATA")

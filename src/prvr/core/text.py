@@ -14,6 +14,9 @@ LIKE_A_BYTE = re.compile(r"\\(?=x(?:[89a-f][0-9a-f]|5c))")  # a name that itself
 BYTE = re.compile(r"\\x([89a-f][0-9a-f]|5c)")
 LONE = re.compile("[\udc80-\udcff]")  # a byte that is no UTF-8, as Python hands it on
 
+STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # a terminal, or the order of letters
+RUNS = ("=", "+", "-", "@", "\t", "\r")  # what begins so, a spreadsheet computes
+
 
 def clock(seconds: float) -> str:
     """Seconds as a person reads them: 75.25 -> 1:15.2."""
@@ -39,6 +42,26 @@ def path_of(text: str) -> Path:
     parts = BYTE.split(text)  # between them, every other one, two digits
     raw = (bytes.fromhex(part) if at % 2 else os.fsencode(part) for at, part in enumerate(parts))
     return Path(os.fsdecode(b"".join(raw)))
+
+
+def printable(text: str) -> str:
+    r"""Text as it may be shown: what would steer a terminal, or turn around what stands after it, is written out.
+
+    An escape is `\x1b`, as in Python; line ends and tabs stay.
+    """
+    return STEERS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    r"""The same for a name that stands in a line: a line end in it is `\n`."""
+    return printable(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def cell(value: object) -> object:
+    """What stands in a table that spreadsheets open: a text that they would compute is marked as one (')."""
+    if not isinstance(value, str):
+        return value
+    return "'" + printable(value) if value.startswith(RUNS) else printable(value)
 
 
 def folded(text: str) -> str:

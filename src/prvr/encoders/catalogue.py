@@ -17,7 +17,7 @@ from pathlib import Path
 
 from prvr.core.errors import ConfigError, EncoderError
 from prvr.core.files import only_writer, write_whole
-from prvr.core.places import models_folder
+from prvr.core.places import expanded, models_folder
 from prvr.encoders import hub
 from prvr.encoders.checkpoint import CARD, NEEDED, is_onnx, read_json
 from prvr.encoders.known import CATALOGUE
@@ -103,7 +103,7 @@ def import_folder(path: Path, name: str | None = None) -> KnownModel:
     """
     from prvr.encoders.huggingface import check_folder
 
-    path = path.expanduser()
+    path = expanded(path)
     if not path.is_dir():
         raise EncoderError(f"{path}: no such folder; give one that holds {NEEDED}")
     width = check_folder(path)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from prvr.core.errors import ConfigError
 from prvr.core.files import own_folder, write_whole
-from prvr.core.places import state_folder
+from prvr.core.places import expanded, state_folder
 from prvr.service.sessions import Sessions
 
 TOKEN, SESSIONS, UNFINISHED = "token", "sessions.db", "jobs.json"
@@ -38,7 +38,7 @@ class Keyring:
     """What is kept of the servers over the index at one folder."""
 
     def __init__(self, folder: Path) -> None:
-        whole = folder.expanduser().resolve()
+        whole = expanded(folder).resolve()
         name = re.sub(r"[^\w-]+", "-", whole.name, flags=re.ASCII).strip("-")[:30]
         self.place = state_folder() / "serve" / f"{name}-{hashlib.sha256(os.fsencode(whole)).hexdigest()[:16]}"
 
