@@ -27,6 +27,7 @@ from prvr.serve import (
 )
 from prvr.serve.below import Below
 from prvr.serve.errors import answers
+from prvr.serve.links import link
 from prvr.serve.metrics import Counted, Metrics
 from prvr.serve.security import OPEN_TO_ALL, Doorman, Gate
 from prvr.serve.settings import ServeConfig
@@ -99,6 +100,7 @@ def create_app(
 def described(app: FastAPI, config: ServeConfig) -> dict[str, Any]:
     """The schema of what is served, with the token where one is needed."""
     schema = FastAPI.openapi(app)
+    link(schema)
     if config.root_path:
         schema["servers"] = [{"url": config.root_path}]
     if config.token is not None:
