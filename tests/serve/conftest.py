@@ -75,9 +75,11 @@ def asking(config: ServeConfig, *, host: str = "127.0.0.1", client: str = "127.0
     desk = Desk(config.folder, waiting=config.waiting, together=config.together)
     desk.open()
     try:
-        app = create_app(desk, config)
+        doorman = Doorman(config)
+        app = create_app(desk, config, doorman=doorman)
         with TestClient(app, f"http://{host}", client=(client, 50_000), headers=headers_of(config)) as found:
             yield found
+        doorman.sessions.close()
     finally:
         desk.close()
 
@@ -112,6 +114,7 @@ def serving(config: ServeConfig, *, beside: Sequence[Path] = ()) -> Iterator[Liv
         server.should_exit = True
         thread.join(300)
         assert not thread.is_alive(), "the server did not stop"
+    doorman.sessions.close()
     for one in desks:
         one.close()
 

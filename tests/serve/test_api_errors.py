@@ -279,3 +279,15 @@ def test_a_path_that_cannot_be_looked_at_is_the_clients_mistake(own: Path, path:
             client.post("/v1/models", json={"path": path}),
         ):
             check(answer, 422, "video_unreadable")
+
+
+def test_a_wrong_method_is_told_the_right_ones(client: TestClient) -> None:
+    for path, methods in (
+        ("/v1/videos/w0000.webm", "DELETE, GET, PATCH"),
+        ("/v1/search", "GET, POST"),
+        ("/v1/videos/w0000.webm/stream", "GET, HEAD"),
+        ("/v1/jobs/x/resume", "POST"),
+    ):
+        answer = client.put(path)
+        check(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == methods

@@ -20,7 +20,7 @@ from tests.service import tasks
 def place(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The file that keeps what has not ended."""
     monkeypatch.setenv("PRVR_DATA", str(tmp_path / "data"))
-    return Keyring(own).place / "jobs.json"
+    return Keyring(own).unfinished
 
 
 def broken_off(client: TestClient) -> list[dict[str, object]]:

@@ -41,10 +41,28 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     serve.add_argument("--json", action="store_true", help="print the address as JSON")
     address = serve.add_argument_group("address")
     address.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; anything but %(default)s requires a token"
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: %(default)s, this machine; 0.0.0.0: others too)",
     )
     address.add_argument("--port", type=int, default=8765, help="or the next free one (default: %(default)s)")
     address.add_argument("--root-path", default="", help="below this path of a proxy, such as /prvr")
+    _door_options(serve)
+    machine = serve.add_argument_group("model and machine")
+    machine.add_argument("--encoder", help="where the encoder of the index is now, if it was moved")
+    device_option(machine)
+    trust_option(machine)
+    serve.set_defaults(run=run_serve)
+    serve.shows(
+        "prvr serve",
+        "prvr serve --index demo --port 9000",
+        "prvr serve --link            # an address for another browser",
+        "prvr serve --host 0.0.0.0    # for other machines, too",
+    )
+
+
+def _door_options(serve: Parser) -> None:
+    """Who is let in, and how."""
     doors = serve.add_argument_group(
         "who may ask",
         "Browsers come in by a link, which opens once; programs send a token. All but the first two answer and end.",
@@ -60,17 +78,6 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     what.add_argument("--show-token", action="store_true", help="print the token that programs send")
     what.add_argument("--sessions", action="store_true", help="list the browsers that were let in (--json)")
     what.add_argument("--revoke", metavar="ID", help="end one of these sessions, or `all`")
-    machine = serve.add_argument_group("model and machine")
-    machine.add_argument("--encoder", help="where the encoder of the index is now, if it was moved")
-    device_option(machine)
-    trust_option(machine)
-    serve.set_defaults(run=run_serve)
-    serve.shows(
-        "prvr serve",
-        "prvr serve --index demo --port 9000",
-        "prvr serve --link            # an address for another browser",
-        "prvr serve --host 0.0.0.0    # for others: prints a token",
-    )
 
 
 def run_serve(args: argparse.Namespace) -> int:
@@ -114,6 +121,7 @@ def run_serve(args: argparse.Namespace) -> int:
 
 def _doors(args: argparse.Namespace, folder: Path) -> int:
     """Links, the token and sessions of the servers over an index."""
+    import os
     from contextlib import closing
 
     from prvr.core.errors import ConfigError
@@ -123,7 +131,7 @@ def _doors(args: argparse.Namespace, folder: Path) -> int:
 
     keyring = Keyring(folder)
     if args.show_token:
-        tell(keyring.token())
+        tell(os.environ.get("PRVR_TOKEN") or keyring.token())
         return DONE
     if args.link:
         running = next(iter(keyring.running()), None)

@@ -34,10 +34,25 @@ from prvr.serve.settings import ServeConfig
 from prvr.serve.state import Parts, Shelved, nothing_unknown
 from prvr.service.desk import Desk
 from prvr.service.jobs import Jobs
-from prvr.service.keyring import UNFINISHED, Keyring
+from prvr.service.keyring import Keyring
 from prvr.service.media import Media
 from prvr.service.watch import Watch
 
+PARTS = (
+    search,
+    videos,
+    streams,
+    exports,
+    libraries,
+    resuming,
+    folders,
+    models,
+    failures,
+    session,
+    health,
+    plain,
+    pages,
+)
 EVERYWHERE = answers(400, 401, 403, 413, 421, 422, 429, 500, 503)
 ABOUT = """Find the video, and the moment in it, that a sentence describes.
 
@@ -49,16 +64,15 @@ def create_app(
 ) -> FastAPI:
     """A server over what `desk` owns, one of those on `shelf`, with one `doorman` for all of them.
 
-    Nothing is loaded and no thread starts before the application does. Raises ConfigError where sessions cannot be
-    kept.
+    Nothing is loaded and no thread starts before the application does. Raises SessionsUnusable where
+    sessions cannot be kept.
     """
     metrics, doorman = Metrics(desk), doorman or Doorman(config)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.openapi()  # now, not in the first answer
-        place = Keyring(config.folder).place / UNFINISHED if config.keyring else None
-        jobs = Jobs(at_once=config.proxies, place=place)
+        jobs = Jobs(at_once=config.proxies, place=Keyring(config.folder).unfinished if config.keyring else None)
         media = Media(config.folder, cache_bytes=config.cache_bytes)
         metrics.watch(desk, jobs)
         own: dict[str, Any] = {"config": config, "desk": desk, "metrics": metrics, "doorman": doorman}
@@ -86,9 +100,7 @@ def create_app(
     )
     app.openapi = lambda: app.openapi_schema or described(app, config)  # type: ignore[method-assign]
     errors.install(app)
-    for part in (search, videos, streams, exports, libraries, resuming, folders, models, failures):
-        app.include_router(part.router)
-    for part in (session, health, plain, pages):
+    for part in PARTS:
         app.include_router(part.router)
     app.add_middleware(Gate, config=config, doorman=doorman)
     app.add_middleware(Counted, metrics=metrics)

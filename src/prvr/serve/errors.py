@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Match
 
 from prvr.core.errors import ConfigError, EncoderError, IndexFolderError, PrvrError, QueryError, VideoError
 from prvr.serve.headers import HEADERS
@@ -134,8 +135,14 @@ async def _http(request: Request, error: Exception) -> Response:
     named[400] = ("body_unreadable", "the body cannot be read; send what /openapi.json describes")
     code, message = named.get(error.status_code, ("refused", str(error.detail)))
     again = ApiError(error.status_code, code, message)
-    again.headers = error.headers
+    again.headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
     return reply(again)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of an address, of all routes that have it; the framework names those of the first alone."""
+    fits = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in fits for method in getattr(route, "methods", None) or ()}))
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

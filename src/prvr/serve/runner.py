@@ -112,6 +112,7 @@ def run(
             link = doorman.sessions.invite() if doorman.asks else ""
             started = Started(f"{base}{config.root_path}", config, desks, desks[0].opening(), link)
             with contextlib.ExitStack() as held:
+                held.callback(doorman.sessions.close)
                 for one, folder in zip(shelf, folders, strict=True):
                     if config.keyring:
                         held.enter_context(Keyring(folder).announced(f"{base}{one.path}", config.keyring))

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prvr.core.errors import ConfigError
-from prvr.core.files import own_folder, write_whole
+from prvr.core.files import half_written, own_folder, write_whole
 from prvr.core.places import expanded, state_folder
 from prvr.service.sessions import Sessions
 
-TOKEN, SESSIONS, UNFINISHED = "token", "sessions.db", "jobs.json"
+TOKEN, SESSIONS = "token", "sessions.db"
 RUNNING = ".running"  # ends the names of files that servers hold locked as long as they run
 SHORTEST = 16  # letters of a token
 
@@ -41,6 +41,7 @@ class Keyring:
         whole = expanded(folder).resolve()
         name = re.sub(r"[^\w-]+", "-", whole.name, flags=re.ASCII).strip("-")[:30]
         self.place = state_folder() / "serve" / f"{name}-{hashlib.sha256(os.fsencode(whole)).hexdigest()[:16]}"
+        self.unfinished = self.place / "jobs.json"  # what was asked for and has not ended
 
     def token(self, *, new: bool = False) -> str:
         """The token that programs send, made where there is none; a `new` one ends every session.
@@ -74,13 +75,15 @@ class Keyring:
     @contextlib.contextmanager
     def announced(self, url: str, doors: Path) -> Iterator[None]:
         """Inside, others of this user find a server at its address. One that is killed is not found any more."""
-        file = self.place / f"{os.getpid()}-{secrets.token_hex(4)}{RUNNING}"
         self._own()
-        with file.open("w", encoding="utf-8") as held:
-            file.chmod(0o600)
-            fcntl.flock(held, fcntl.LOCK_EX)
+        file = self.place / f"{os.getpid()}-{secrets.token_hex(4)}{RUNNING}"
+        part = half_written(file)
+        with part.open("w", encoding="utf-8") as held:
+            part.chmod(0o600)
+            fcntl.flock(held, fcntl.LOCK_EX)  # before it has its name: what is not locked is taken for dead
             json.dump({"url": url, "doors": str(doors)}, held)
             held.flush()
+            part.rename(file)
             try:
                 yield
             finally:

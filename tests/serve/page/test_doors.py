@@ -87,10 +87,10 @@ def test_what_the_end_of_a_server_broke_off_is_offered(
     folder = tmp_path / "holiday"
     folder.mkdir()
     shutil.copy(films / "videos" / MOON_FILM, folder / "moon.webm")
-    keyring = Keyring(reel).place
+    keyring = Keyring(reel)
     asked = {"route": "libraries", "asked": {"path": str(folder)}}
-    keep_jobs(keyring / "jobs.json", [Unfinished(letter * 32, "index", "holiday", 0.0, asked) for letter in "ab"])
-    page = visit(serve(config_of(reel, keyring=keyring)).url)
+    keep_jobs(keyring.unfinished, [Unfinished(letter * 32, "index", "holiday", 0.0, asked) for letter in "ab"])
+    page = visit(serve(config_of(reel, keyring=keyring.place)).url)
     bar = page.get_by_role("region", name="Reading videos")
     expect(bar).to_contain_text("Reading holiday was interrupted when the server ended.")
     judged(page)
