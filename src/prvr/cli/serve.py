@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prvr.cli.screen import DONE, Parser, device_option, emit, say, trust_option
+from prvr.core.places import index_folder
 from prvr.core.text import nearest
 
 if TYPE_CHECKING:
@@ -59,7 +60,6 @@ def run_serve(args: argparse.Namespace) -> int:
     from functools import partial
 
     from prvr.core.errors import ConfigError
-    from prvr.search.places import index_folder
     from prvr.serve.runner import run, token_for
     from prvr.serve.settings import ServeConfig
 
