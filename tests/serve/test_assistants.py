@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import os
 import shutil
 import sys
@@ -83,7 +82,8 @@ def test_a_sentence_gets_the_hits_of_the_engine_page_by_page(tools: Any, engine:
 
 
 def test_every_video_is_listed_once(tools: Any) -> None:
-    names, start = [], 0
+    names: list[str] = []
+    start: int | None = 0
     while start is not None:
         part = tools(call("list", limit=10, start=start)).structured_content
         names += [one["video"] for one in part["videos"]]
@@ -108,7 +108,9 @@ def test_a_moment_is_a_small_picture_and_its_words(tools: Any, own: Path) -> Non
 
 def test_a_transcript_comes_in_parts_that_miss_nothing(tools: Any, own: Path) -> None:
     film = min((own / "videos").glob("*.webm"))
-    lines, start, parts = [], 0.0, 0
+    lines: list[Cue] = []
+    start: float | None = 0.0
+    parts = 0
     while start is not None:
         part = tools(call("transcript", video=film.name, start_s=start)).structured_content
         assert sum(len(one["text"]) for one in part["lines"]) <= LETTERS
@@ -192,7 +194,8 @@ def test_over_standard_input(own: Path) -> None:
     async def asked() -> list[str]:
         async with Client(started) as client:
             answer = await client.call_tool("search", {"query": "a red circle", "limit": 2})
-            return [one["video"] for one in json.loads(answer.content[0].text)["moments"]]
+            assert answer.structured_content
+            return [one["video"] for one in answer.structured_content["moments"]]
 
     assert len(asyncio.run(asked())) == 2
 

@@ -256,7 +256,12 @@ def assistant(desk: Desk, media: Callable[[], Media], *, paths: bool = True) -> 
         "prvr", title="Videos of this computer", instructions=INSTRUCTIONS, version=__version__, log_level="WARNING"
     )
     tools = LibraryTools(desk, media, paths=paths)
-    named = {"search": tools.search, "transcript": tools.transcript, "list": tools.listed, "status": tools.status}
+    named: dict[str, Callable[..., Awaitable[BaseModel]]] = {
+        "search": tools.search,
+        "transcript": tools.transcript,
+        "list": tools.listed,
+        "status": tools.status,
+    }
     for name, tool in named.items():
         server.add_tool(_in_words(tool), name=name, annotations=READS)
     server.add_tool(_in_words(tools.moment), name="moment", annotations=READS, structured_output=False)
