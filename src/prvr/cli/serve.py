@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prvr.cli.screen import DONE, Parser, device_option, emit, say, tell, trust_option
+from prvr.cli.screen import DONE, Parser, device_option, emit, index_option, say, tell, trust_option
+from prvr.core.places import index_folder
 from prvr.core.text import count, nearest
 
 if TYPE_CHECKING:
@@ -17,12 +18,26 @@ if TYPE_CHECKING:
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
-    """serve."""
-    serve = verbs.add_parser(
-        "serve",
-        help="the page and the HTTP interface over an index, until Ctrl-C",
-        description="Serve the page and the HTTP interface over an index, until Ctrl-C. Nothing leaves this machine.",
+    """serve, mcp."""
+    _add_serve(
+        verbs.add_parser(
+            "serve",
+            help="the page and the HTTP interface over an index, until Ctrl-C",
+            description="Serve the page and the HTTP interface over an index, until Ctrl-C. "
+            "Nothing leaves this machine.",
+        )
     )
+    _add_mcp(
+        verbs.add_parser(
+            "mcp",
+            help="the library as tools of an assistant, over standard input and output",
+            description="Let an assistant that speaks MCP search your library, look at stills and read what is said. "
+            "It starts this command itself; it can change nothing, and nothing leaves this machine but its answers.",
+        )
+    )
+
+
+def _add_serve(serve: Parser) -> None:
     serve.add_argument(
         "--index",
         type=Path,
@@ -39,6 +54,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     )
     serve.add_argument("--open", action=argparse.BooleanOptionalAction, help="open the page (default: on a desktop)")
     serve.add_argument("--json", action="store_true", help="print the address as JSON")
+    serve.add_argument("--mcp", action="store_true", help="let assistants search at /mcp (pip install 'prvr[mcp]')")
     address = serve.add_argument_group("address")
     address.add_argument(
         "--host",
@@ -80,12 +96,42 @@ def _door_options(serve: Parser) -> None:
     what.add_argument("--revoke", metavar="ID", help="end one of these sessions, or `all`")
 
 
+def _add_mcp(mcp: Parser) -> None:
+    index_option(mcp)
+    machine = mcp.add_argument_group("model and machine")
+    machine.add_argument("--encoder", help="where the encoder of the index is now, if it was moved")
+    device_option(machine)
+    trust_option(machine)
+    mcp.set_defaults(run=run_mcp)
+    mcp.shows("prvr mcp", "prvr mcp --index demo")
+
+
+def run_mcp(args: argparse.Namespace) -> int:
+    """The tools of an assistant, until it closes standard input."""
+    from prvr.serve.settings import need_mcp
+
+    need_mcp()
+    from prvr.serve.assistants import assistant
+    from prvr.service.desk import Desk
+    from prvr.service.media import Media
+
+    folder = args.index or index_folder()
+    desk, media = Desk(folder, encoder=args.encoder, device=args.device), Media(folder)
+    try:
+        desk.open()
+        say(f"Library   {library_line(desk, named=bool(args.index))}")
+        assistant(desk, lambda: media).run("stdio")
+    finally:
+        media.close()
+        desk.close()
+    return DONE
+
+
 def run_serve(args: argparse.Namespace) -> int:
     """The page and the HTTP interface; or what is to be said of those who may ask."""
     from functools import partial
 
     from prvr.core.errors import ConfigError
-    from prvr.search.places import index_folder
     from prvr.serve.runner import lock_for, run
     from prvr.serve.settings import ServeConfig
 
@@ -105,6 +151,7 @@ def run_serve(args: argparse.Namespace) -> int:
         token=lock.digest,
         shared=lock.shared,
         keyring=lock.keyring,
+        mcp=args.mcp,
         encoder=args.encoder,
         device=args.device,
     )

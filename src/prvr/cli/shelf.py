@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prvr.cli.screen import DONE, FAILED, Parser, agreed, emit, index_option, say, tell, yes_option
-from prvr.core.places import expanded
+from prvr.core.places import expanded, index_folder
 from prvr.core.text import clock, count, one_line, text_of
 
 if TYPE_CHECKING:
@@ -212,7 +212,6 @@ def _of_video(folder: Path, video: ShelfVideo) -> tuple[list[tuple[str, str]], d
 
 
 def _folder(args: argparse.Namespace) -> Path:
-    from prvr.search.places import index_folder
 
     return expanded(args.index) if args.index else index_folder()
 

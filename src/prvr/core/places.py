@@ -30,6 +30,11 @@ def state_folder() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "prvr"
 
 
+def index_folder() -> Path:
+    """The index of this user."""
+    return data_folder() / "index"
+
+
 def models_folder() -> Path:
     """The models of this user, a folder each, and which of them is the default."""
     return data_folder() / "models"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI
 
@@ -38,6 +38,9 @@ from prvr.service.keyring import Keyring
 from prvr.service.media import Media
 from prvr.service.watch import Watch
 
+if TYPE_CHECKING:
+    from prvr.serve.assistants import OverHttp
+
 PARTS = (
     search,
     videos,
@@ -68,6 +71,7 @@ def create_app(
     sessions cannot be kept.
     """
     metrics, doorman = Metrics(desk), doorman or Doorman(config)
+    tools = _tools(desk, config, lambda: app.state.prvr.media)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -80,7 +84,8 @@ def create_app(
         parts = app.state.prvr = Parts(jobs=jobs, media=media, watch=watch, shelf=tuple(shelf), **own)
         await watch.follow()
         try:
-            yield
+            async with tools.run() if tools else contextlib.nullcontext():
+                yield
         finally:
             parts.stopping.set()
             await parts.watch.close()
@@ -100,13 +105,26 @@ def create_app(
     )
     app.openapi = lambda: app.openapi_schema or described(app, config)  # type: ignore[method-assign]
     errors.install(app)
+    app.router.routes.extend(tools.routes if tools else [])
     for part in PARTS:
         app.include_router(part.router)
+    _guard(app, config, doorman, metrics)
+    return app
+
+
+def _guard(app: FastAPI, config: ServeConfig, doorman: Doorman, metrics: Metrics) -> None:
     app.add_middleware(Gate, config=config, doorman=doorman)
     app.add_middleware(Counted, metrics=metrics)
     if config.root_path:
         app.add_middleware(Below, root=config.root_path)  # the outermost
-    return app
+
+
+def _tools(desk: Desk, config: ServeConfig, media: Callable[[], Media]) -> OverHttp | None:
+    if not config.mcp:
+        return None
+    from prvr.serve.assistants import OverHttp, assistant
+
+    return OverHttp(assistant(desk, media, paths=config.local))
 
 
 def described(app: FastAPI, config: ServeConfig) -> dict[str, Any]:

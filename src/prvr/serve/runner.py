@@ -29,6 +29,7 @@ from prvr.serve.shelf import Shelf, shelved
 from prvr.service.desk import Desk
 from prvr.service.keyring import SHORTEST, Keyring
 from prvr.service.machine import spare_memory
+from prvr.service.nearby import listening
 from prvr.service.sessions import digest_of
 
 TRIES = 50  # ports that are tried from the one that was asked for
@@ -85,6 +86,7 @@ def run(
     Raises ConfigError when no port is free, PrvrError when an index cannot be used.
     """
     spare_memory()
+    usual = config.encoder is None and config.device == "auto"  # as a search on the command line has it
     folders = [config.folder, *beside]
     desks = tuple(
         Desk(
@@ -97,8 +99,8 @@ def run(
         for folder in folders
     )
     try:
-        with bound(config) as listening:
-            config = replace(config, port=listening.getsockname()[1])
+        with bound(config) as port:
+            config = replace(config, port=port.getsockname()[1])
             for desk in desks:
                 desk.open()
             shelf, doorman = shelved(folders, config.root_path), Doorman(config)
@@ -114,11 +116,11 @@ def run(
             with contextlib.ExitStack() as held:
                 held.callback(doorman.sessions.close)
                 for one, folder in zip(shelf, folders, strict=True):
-                    if config.keyring:
-                        held.enter_context(Keyring(folder).announced(f"{base}{one.path}", config.keyring))
+                    held.enter_context(Keyring(folder).announced(f"{base}{one.path}", config.keyring))
                 threading.Thread(target=_when_ready, args=(server, started, open_page), daemon=True).start()
                 on_start(started)
-                server.run(sockets=[listening])
+                held.enter_context(listening(desks) if usual else contextlib.nullcontext())
+                server.run(sockets=[port])
     finally:
         for desk in desks:
             desk.close()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from prvr.core.errors import ConfigError
 
-OURS = [[name] for name in ("v1", "assets", "plain", "style.css", "openapi.json", "healthz", "readyz", "metrics")]
+OURS = [
+    [name] for name in ("v1", "assets", "plain", "style.css", "openapi.json", "healthz", "readyz", "metrics", "mcp")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,7 @@ class ServeConfig:
     shared: bool = False  # a proxy lets others in, although only loopback is listened to
     keyring: Path | None = None  # the user's own folder for links and sessions; None: they end with the server
     roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(),))  # below which folders may be added
+    mcp: bool = False  # assistants find the library's tools at /mcp
     encoder: str | None = None  # where the index's encoder lies now, if it was moved
     device: str = "auto"
     max_body_bytes: int = 256_000
@@ -46,6 +50,8 @@ class ServeConfig:
             raise ConfigError(
                 f"root path {self.root_path!r}: write it as /prvr, in plain letters, and not as one of the server's own"
             )
+        if self.mcp:
+            need_mcp()
         if not 0 <= self.port < 65536:
             raise ConfigError(f"port {self.port}: choose one between 0 and 65535")
 
@@ -62,3 +68,9 @@ def is_loopback(host: str) -> bool:
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def need_mcp() -> None:
+    """Raises ConfigError unless what assistants are spoken to with is installed."""
+    if find_spec("mcp") is None:
+        raise ConfigError("assistants need the package mcp, which is not installed: pip install 'prvr[mcp]'")
