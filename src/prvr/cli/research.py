@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prvr.cli.screen import DONE, FAILED, Parser, device_option, emit, positive, say, training_bar, trust_option
 from prvr.core.errors import ConfigError, PrvrError
@@ -195,7 +195,7 @@ def run_train(args: argparse.Namespace) -> int:
     speaks = is_first()  # one of the processes that torchrun starts
     if speaks:
         _say_simulated(data)
-        _say_rounded(recipe.settings.model)
+        _say_rounded(recipe.settings)
         note(out, name=args.name, notes=args.notes)
     with training_bar(recipe.title) if speaks else nullcontext() as on_progress:
         result = train_run(
@@ -211,16 +211,18 @@ def run_train(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _say_rounded(model: object) -> None:
+def _say_rounded(settings: Any) -> None:
     """Random bytes know multiples of 1/256: a rate that is none of them is applied as the nearest."""
     from prvr.kernels.dropout import applied_rate
 
-    rates = {name: rate for name, rate in vars(model).items() if "dropout" in name and isinstance(rate, float)}
+    if getattr(getattr(settings, "train", None), "dropout", "torch") == "torch":
+        return
+    rates = {name: rate for name, rate in vars(settings.model).items() if "dropout" in name and isinstance(rate, float)}
     rounded = [
         f"{name} {rate:g} as {applied_rate(rate):.4g}" for name, rate in rates.items() if applied_rate(rate) != rate
     ]
     if rounded:
-        say(f"Dropout is applied in steps of 1/256: {', '.join(rounded)}")
+        say(f"Dropout is applied in steps of 1/256: {', '.join(rounded)} (--set train.dropout=torch: exactly, slower)")
 
 
 def _folder_of(target: str) -> Path:

@@ -18,6 +18,7 @@ from prvr.data.benchmarks import hold_out
 from prvr.data.dataset import RetrievalSet
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
+from prvr.kernels.dropout import drawn
 from prvr.methods.recipe import Recipe
 from prvr.parts.sampling import average_positions
 from prvr.ranker.ranker import ABOUT, CONFIG, read_about
@@ -52,7 +53,7 @@ def train_run(
     settings, where = recipe.settings, pick_device(device).name
     splits = Splits(recipe, data, clean=clean)
     model = recipe.build()
-    with joined(where) as ranks:
+    with joined(where) as ranks, drawn(settings.train.dropout):
         # prepared before any epoch is seeded: bringing an encoder draws random numbers
         num_videos = ranks.from_first(splits.prepare)
         config = described(recipe, data.spec, selected_on=splits.selected_on, selected_by=splits.val.digest)
