@@ -1,11 +1,11 @@
 """Does who draws dropout decide whether training leaves the plateau it begins on? Ours against torch's, seed by seed.
 
-python -m benchmarks.plateau FOLDER                  # 12 pairs of runs, about half an hour of one core; goes on where it was
+python -m benchmarks.plateau FOLDER                  # 12 pairs of runs: ten minutes of one core; goes on where it was
 python -m benchmarks.plateau FOLDER --seeds 2        # fewer
 python -m benchmarks.plateau FOLDER --table          # of what is there, without training
 
-FOLDER gets the data (720 videos of the generated world `large`: features alone, nothing simulated) and a run a seed and a
-form. What is asked, what is called a plateau and by which tests it is judged were written down before the first run:
+FOLDER gets the data (720 videos of the generated world `large`, features alone) and a run a seed and a form. What is
+asked, what is called a plateau and by which tests it is judged were written down before the first run, in
 docs/results/plateau.md.
 """
 
@@ -39,7 +39,8 @@ CHANCE = 100 * (1 + 5 + 10 + 100) / MEASURED  # SumR of a ranking drawn at rando
 NEAR = 2 * CHANCE  # a run that ends below is said to have stayed on the plateau
 DRAWS: tuple[Draws, Draws] = ("bytes", "torch")
 SETTINGS = (
-    *("model.hidden=48", "model.dropout=0.1", "model.input_dropout=0.1", "optim.lr=2.5e-4", "train.patience=9"),
+    *("model.hidden=48", "model.dropout=0.1", "model.input_dropout=0.1", "optim.lr=2.5e-4"),
+    *("train.epochs=5", "optim.schedule_epochs=6"),
     *("model.frames=32", "model.clips=8", "prepare.frames=32", "prepare.schedule=20,12,8", "prepare.levels=8,5,3,2"),
 )
 
