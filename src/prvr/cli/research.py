@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from prvr.core.errors import ConfigError, PrvrError
 
 if TYPE_CHECKING:
     from prvr.data.folder import DataFolder
+    from prvr.methods.recipe import Recipe
 
 TABLES = (*(f"table{i}" for i in range(1, 10)), "tableA1", "tableA2")
 FIGURES = ("figure1", "figure3")
@@ -34,6 +36,11 @@ def _add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
     train.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE)")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
     train.add_argument("--seed", type=int, help="short for --set train.seed=SEED")
+    train.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be read, written and spent, by one measured step; write nothing",
+    )
     train.add_argument("--name", help="how tables call the run (default: the recipe's title); may be changed later")
     train.add_argument("--notes", help="what you want to remember of it, kept in about.json of its folder")
     _protocol(train)
@@ -48,6 +55,7 @@ def _add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
         "prvr train prvr.methods.msc.runs:world --data demo",
         "prvr train prvr.methods.msc.runs:qvhighlights --data DIR --set train.epochs=50 --seed 1",
         "prvr train my_lab.agree:world --data demo   # a recipe of your own",
+        "prvr train prvr.methods.msc.runs:tvr --data DIR --dry-run   # shapes, weights, memory, time, files",
     )
 
 
@@ -192,10 +200,13 @@ def run_train(args: argparse.Namespace) -> int:
     recipe = load_recipe(args.recipe).with_settings([*args.settings, *seed])
     out = args.out or _folder_of(args.recipe)
     data = DataFolder(args.data, args.features, args.teacher)
+    if args.dry_run:
+        return _dry_run(args, recipe, data, out)
     speaks = is_first()  # one of the processes that torchrun starts
     if speaks:
         _say_simulated(data)
         _say_rounded(recipe.settings)
+        _say_schedule(recipe.settings, args.settings)
         note(out, name=args.name, notes=args.notes)
     with training_bar(recipe.title) if speaks else nullcontext() as on_progress:
         result = train_run(
@@ -209,6 +220,30 @@ def run_train(args: argparse.Namespace) -> int:
         print(f"{out}  best SumR {result.best:.1f} at epoch {result.best_epoch} of {result.epochs} (validation)")
     say(f"Next: prvr evaluate {out} --data {args.data}")
     return DONE
+
+
+def _dry_run(args: argparse.Namespace, recipe: Recipe, data: DataFolder, out: Path) -> int:
+    from prvr.runs.dry import dry_run
+
+    found = dry_run(recipe, data, out, clean=args.protocol == "clean", device=args.device)
+    if args.json:
+        emit(found.to_dict())
+    else:
+        print("\n".join(found.lines()))
+    _say_simulated(data)
+    _say_rounded(recipe.settings)
+    _say_schedule(recipe.settings, args.settings)
+    return DONE
+
+
+def _say_schedule(settings: Any, changed: Sequence[str]) -> None:
+    """A schedule that the recipe set does not follow the epochs that the user set."""
+    names = {text.partition("=")[0].strip() for text in changed}
+    if "train.epochs" in names and "optim.schedule_epochs" not in names and settings.optim.schedule_epochs:
+        say(
+            f"The rate falls over {settings.optim.schedule_epochs} epochs, as the recipe has it: "
+            "--set optim.schedule_epochs=none lets it follow train.epochs"
+        )
 
 
 def _say_rounded(settings: Any) -> None:
