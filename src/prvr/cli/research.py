@@ -41,6 +41,13 @@ def _add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
         action="store_true",
         help="say what would be read, written and spent, by one measured step; write nothing",
     )
+    train.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="tell tensorboard, wandb or mlflow too: below the run's folder, offline; may be given several times",
+    )
     train.add_argument("--name", help="how tables call the run (default: the recipe's title); may be changed later")
     train.add_argument("--notes", help="what you want to remember of it, kept in about.json of its folder")
     _protocol(train)
@@ -195,7 +202,9 @@ def run_train(args: argparse.Namespace) -> int:
     from prvr.methods.recipe import load_recipe
     from prvr.runs.train import note, train_run
     from prvr.training.distributed import is_first
+    from prvr.training.trackers import check_trackers
 
+    trackers = check_trackers(args.log)
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]
     recipe = load_recipe(args.recipe).with_settings([*args.settings, *seed])
     out = args.out or _folder_of(args.recipe)
@@ -210,7 +219,13 @@ def run_train(args: argparse.Namespace) -> int:
         note(out, name=args.name, notes=args.notes)
     with training_bar(recipe.title) if speaks else nullcontext() as on_progress:
         result = train_run(
-            recipe, data, out, clean=args.protocol == "clean", device=args.device, on_progress=on_progress
+            recipe,
+            data,
+            out,
+            clean=args.protocol == "clean",
+            device=args.device,
+            trackers=trackers,
+            on_progress=on_progress,
         )
     if not speaks:
         return DONE

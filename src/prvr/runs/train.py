@@ -36,6 +36,7 @@ def train_run(
     *,
     clean: bool = False,
     device: str = "auto",
+    trackers: Sequence[str] = (),
     on_progress: Callable[[TrainProgress], None] | None = None,
 ) -> TrainResult:
     """Train a recipe on the split `train`; goes on where it was interrupted.
@@ -72,6 +73,7 @@ def train_run(
                 "selected_on": splits.selected_on,
             },
             device=where,
+            trackers=trackers,
             on_progress=on_progress,
             ranks=ranks,
         )
