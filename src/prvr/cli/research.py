@@ -14,6 +14,7 @@ from prvr.core.errors import ConfigError, PrvrError
 if TYPE_CHECKING:
     from prvr.data.folder import DataFolder
     from prvr.methods.recipe import Recipe
+    from prvr.ranker.ranker import Ranker
 
 TABLES = (*(f"table{i}" for i in range(1, 10)), "tableA1", "tableA2")
 FIGURES = ("figure1", "figure3")
@@ -85,6 +86,11 @@ def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
     _data(evaluate)
     evaluate.add_argument("--split", help="train, val or test (default: test, or val where there is no test)")
     evaluate.add_argument("--against", type=Path, metavar="RUN", help="test the difference to another run")
+    evaluate.add_argument(
+        "--absent",
+        action="store_true",
+        help="ask every query of another video too: AUROC, F1 of rejection, G-mIoU",
+    )
     evaluate.add_argument("--intervals", action="store_true", help="print 95 %% intervals")
     evaluate.add_argument("--out", type=Path, help="report file (default: RUN/reports/SPLIT.json)")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -97,6 +103,7 @@ def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
     evaluate.shows(
         "prvr evaluate runs/msc-world --data demo --intervals",
         "prvr evaluate zero-shot --data demo",
+        "prvr evaluate zero-shot --data demo --absent   # and what it refuses",
         "prvr evaluate --submission val.jsonl --data DIR",
     )
 
@@ -285,7 +292,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     """Measure a run, or a submission."""
     if (args.what is None) == (args.submission is None):
         raise ConfigError("evaluate needs a run folder, or zero-shot, or --submission FILE, and one of them alone")
-    of_run, of_file = ("against", "intervals", "features"), ("lenient", "nms")
+    of_run, of_file = ("against", "intervals", "absent", "features"), ("lenient", "nms")
     for name in of_run if args.submission else of_file:
         if getattr(args, name) not in (None, False):
             other = "a run" if args.submission else "a submission"
@@ -320,6 +327,8 @@ def _evaluate_run(args: argparse.Namespace) -> int:
     bare = args.what == "zero-shot"
     trained = untrained(max_over_frames(), data.spec) if bare else open_run(Path(args.what))
     split = args.split or data.reported
+    if args.absent:
+        return _evaluate_absent(args, trained, data, split)
     found = evaluate_run(trained, data, split, device=args.device)
     path = args.out or (None if bare else Path(args.what) / "reports" / f"{split}.json")
     if path:
@@ -336,6 +345,23 @@ def _evaluate_run(args: argparse.Namespace) -> int:
         theirs = evaluate_run(other, data, split, device=args.device)
         title = f"{trained.title} - {other.title}"
         print(f"\n{comparison_table(title, theirs.against(found))}")
+    return DONE
+
+
+def _evaluate_absent(args: argparse.Namespace, trained: Ranker, data: DataFolder, split: str) -> int:
+    from prvr.runs.absent import evaluate_absent
+
+    for name in ("against", "intervals", "out"):
+        if getattr(args, name):
+            raise ConfigError(f"--{name}: does not go with --absent; leave one of them out")
+    found = evaluate_absent(trained, data, split, device=args.device)
+    if args.json:
+        emit(found.to_dict())
+    else:
+        print(f"{trained.title}, {split}, in percent\n\n{found.table()}")
+    _say_simulated(data)
+    own = ", the very split that is measured" if found.chosen_on == split else ""
+    say(f"Refused is what scores below {found.threshold:.4f}, best for rejection on {found.chosen_on}{own}")
     return DONE
 
 
