@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from prvr.core.errors import CheckpointError
-from prvr.core.files import write_whole
+from prvr.core.files import appending, write_whole
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -58,9 +58,9 @@ class RunLog:
             name: value if math.isfinite(value) else None for name, value in line["validation"].items()
         }
         try:
-            with self.path.open("a", encoding="utf-8") as file:
+            with appending(self.path) as file:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self.path.with_name(TABLE).write_bytes(table_of(self.path.read_bytes()))
+            write_whole(self.path.with_name(TABLE), table_of(self.path.read_bytes()))
         except OSError as error:
             raise _unwritable(self.path, error) from error
         if self._board is None:
