@@ -244,7 +244,7 @@ def test_an_index_whose_places_lead_outside(traps: Traps, own: Path, capsys: pyt
     main(["search", ASKED, "--index", str(own)])
     with asking(config_of(own)) as client:
         client.get("/v1/search", params={"q": ASKED})
-        for part in ("", "/file", "/thumbnail?t=0", "/proxy"):
+        for part in ("", "/stream", "/thumbnail?t=0"):
             assert client.get(of("w0000.webm", part)).status_code in (200, 404, 410)
 
 
