@@ -165,18 +165,18 @@ def run_index(args: argparse.Namespace) -> int:
 def _index(args: argparse.Namespace, folder: Path) -> int:
     from prvr.index.segments import VectorForm
     from prvr.ranker.ranker import open_run
-    from prvr.search.choosing import choose_encoder
+    from prvr.search.choosing import Chosen, choose_encoder, made_with
     from prvr.search.indexing import build_index
     from prvr.search.replacing import replace_index
 
-    name, why = args.encoder, ""
-    if name is None and args.model:
-        made = open_run(args.model).encoder
-        name = made.source or made.name
-    elif name is None:
-        name, why = choose_encoder(args.paths, folder)
+    if args.encoder is not None:
+        chosen = Chosen(args.encoder)
+    elif args.model:
+        chosen = made_with(open_run(args.model).encoder)
+    else:
+        chosen = choose_encoder(args.paths, folder)
     rate, most, workers = sampling(args)
-    encoder = bring_encoder(name, args, why)
+    encoder = bring_encoder(chosen, args)
     build: Callable[..., Indexing] = partial(
         build_index, prune=args.prune, forced=args.yes, engine=args.engine, retry=() if args.retry else None
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
 
@@ -22,3 +23,12 @@ def index_folder() -> Path:
 def models_folder() -> Path:
     """The models of this user, a folder each, and which of them is the default."""
     return data_folder() / "models"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address leads to this machine only."""
+    name = host.strip("[]").lower()
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -18,8 +18,8 @@ from prvr.features.store import FeatureStore
 
 
 def encoder_of(spec: EncoderSpec) -> Encoder:
-    """The encoder that made some features, from where it was then."""
-    return load_encoder(spec.source or spec.name)
+    """The encoder that made some features, from where it was then; nothing is fetched."""
+    return load_encoder(spec.source or spec.name, fetching=False)
 
 
 def text_features(

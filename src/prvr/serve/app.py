@@ -33,6 +33,7 @@ from prvr.serve.state import Parts, Shelved, nothing_unknown
 from prvr.service.desk import Desk
 from prvr.service.jobs import Jobs
 from prvr.service.media import Media
+from prvr.service.taking_over import take_over
 from prvr.service.watch import Watch
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def create_app(desk: Desk, config: ServeConfig, shelf: Sequence[Shelved] = ()) -
 
     Nothing is loaded and no thread starts before the application does.
     """
+    take_over(config.folder)
     metrics, doorman = Metrics(desk), Doorman(config.token)
     tools = _tools(desk, config, lambda: app.state.prvr.media)
 

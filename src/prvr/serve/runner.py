@@ -29,6 +29,7 @@ from prvr.serve.shelf import Shelf, shelved
 from prvr.service.desk import Desk
 from prvr.service.machine import spare_memory
 from prvr.service.nearby import listening
+from prvr.service.taking_over import take_over
 
 TRIES = 50  # ports that are tried from the one that was asked for
 GRACE_S = 3.0  # that answers which are being sent have when the server stops
@@ -165,6 +166,7 @@ def token_for(folder: Path, host: str, *, new: bool) -> tuple[str | None, str | 
     if is_loopback(host):
         return None, None
     place = folder / "serve" / TOKEN
+    take_over(folder, make=True)
     try:
         if not new and place.exists():
             return place.read_text(encoding="ascii").strip(), None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 from prvr.core.errors import ConfigError
+from prvr.core.places import is_loopback as is_loopback
 
 OURS = [
     [name] for name in ("v1", "assets", "plain", "style.css", "openapi.json", "healthz", "readyz", "metrics", "mcp")
@@ -56,15 +56,6 @@ class ServeConfig:
     def open(self) -> bool:
         """Whether only this machine's users can ask, and need no token: they may see its paths and add folders."""
         return self.token is None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address leads to this machine only."""
-    name = host.strip("[]").lower()
-    try:
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def need_mcp() -> None:

@@ -14,6 +14,9 @@ from torch import Tensor
 from prvr.core.errors import FeatureError
 
 
+LARGE, PACKED = 1 << 26, 100  # bytes that anything may have, and how many times smaller features may be packed at most
+
+
 class FeaturePack(Protocol):
     """Features by key: of frames by video id, or of words by query id. Nothing is read before it is asked for."""
 
@@ -73,6 +76,17 @@ def rows_of(array: NDArray[np.generic], width: int, *, where: str) -> Tensor:
         )
     rows = np.asarray(array, dtype=np.float32, order="C")
     return torch.from_numpy(rows if rows.flags.writeable else rows.copy())  # torch has no word for what is read-only
+
+
+def need_room(size: int, stored: int, where: str) -> None:
+    """Raises FeatureError for an array of `size` bytes that was made of next to nothing: features do not pack so well.
+
+    A file of a few kilobytes can declare more than any machine has.
+    """
+    if size > LARGE and size > PACKED * max(stored, 1):
+        raise FeatureError(
+            f"{where}: says that {stored:,} bytes are {size:,} once unpacked, which features never are; get it again"
+        )
 
 
 def no_such_key(pack: FeaturePack, key: str) -> FeatureError:

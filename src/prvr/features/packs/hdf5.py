@@ -7,12 +7,13 @@ array that is always called the same (ActivityNet's C3D: `v_id/c3d_features`), t
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from prvr.core.errors import FeatureError
 from prvr.core.files import half_written
-from prvr.features.packs.base import no_such_key, rows_of
+from prvr.features.packs.base import need_room, no_such_key, rows_of
 
 if TYPE_CHECKING:
     import h5py
@@ -40,8 +41,7 @@ class Hdf5Pack:
         self.name = path.stem
         self._opened: tuple[int, h5py.File] | None = None  # process id, file
         try:
-            names: list[str] = []
-            self._file.id.links.visit(lambda name: names.append(os.fsdecode(name)))
+            names = self._names()
         except (RuntimeError, ValueError) as error:  # what h5py says where the inside of a file is damaged
             raise FeatureError(f"{path}: its list of keys is damaged ({error}); get the pack again") from error
         self._keys = _keys(names)
@@ -52,6 +52,20 @@ class Hdf5Pack:
 
     def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
         return type(self), (self.path,)  # an open file cannot travel to another process; its path can
+
+    def _names(self) -> list[str]:
+        """Of all groups and arrays; a link may lead within the file only."""
+        inside = _h5py().h5l.TYPE_HARD, _h5py().h5l.TYPE_SOFT
+        names: list[str] = []
+        outside: list[str] = []
+
+        def see(name: bytes, link: Any) -> None:
+            (names if link.type in inside else outside).append(os.fsdecode(name))
+
+        self._file.id.links.visit(see, info=True)
+        if outside:
+            raise FeatureError(f"{self.path}: key {outside[0]!r} leads to another file; get the pack with its arrays in it")
+        return names
 
     @property
     def files(self) -> Sequence[Path]:
@@ -78,10 +92,16 @@ class Hdf5Pack:
         try:
             # h5py's own interface below its dictionaries: half the time, and a pack is a hundred thousand arrays
             opened = _h5py().h5d.open(self._file.id, os.fsencode(self._keys[key]))
+            made = opened.get_create_plist()
+            if made.get_external_count() or made.get_layout() == _h5py().h5d.VIRTUAL:
+                raise FeatureError(
+                    f"{self.path}: key {key!r} lies in another file; get the pack with its arrays in it"
+                )
+            need_room(math.prod(opened.shape) * opened.dtype.itemsize, opened.get_storage_size(), f"{self.path}: {key!r}")
             array = np.empty(opened.shape, opened.dtype)
             opened.read(_h5py().h5s.ALL, _h5py().h5s.ALL, array)
             return array
-        except (OSError, RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
+        except (OSError, RuntimeError, KeyError, TypeError, AttributeError, ValueError, MemoryError) as error:
             raise FeatureError(
                 f"{self.path}: key {key!r} holds no array that can be read ({error}); get the pack again"
             ) from error
