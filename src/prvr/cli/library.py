@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prvr.cli.listening import check_speech, listening, speech_options, told
 from prvr.cli.screen import (
     DONE,
     FAILED,
@@ -111,6 +112,7 @@ def _add_index(index: Parser) -> None:
     )
     yes_option(made)
     trust_option(made)
+    speech_options(index.add_argument_group("what is said (`prvr listen`)"))
     care = index.add_argument_group("upkeep")
     care.add_argument("--failures", action="store_true", help="name the files that could not be read")
     care.add_argument("--retry", action="store_true", help="try these again, the ignored too")
@@ -157,6 +159,7 @@ def run_index(args: argparse.Namespace) -> int:
             "the following arguments are required: PATH "
             "(or --retry, --failures, --ignore, --replace, --verify, --repair)"
         )
+    check_speech(args)
     if args.replace and (args.retry or args.prune or args.engine):
         args.wrong("--replace reads all videos of the index again: leave --retry, --prune and --engine out")
     return _index(args, folder)
@@ -200,7 +203,11 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             clip_weight=args.clip_weight,
             on_progress=show,
         )
-    return _told(args, folder, done, calibrated=done.calibrated is not None and done.calibrated.enough)
+    code = _told(args, folder, done, calibrated=done.calibrated is not None and done.calibrated.enough)
+    if args.speech and code != FAILED:
+        there_too = [path for path in args.paths if path.is_dir() or path.is_file()]
+        code = max(code, told(listening(args, folder, there_too), f" --index {folder}" if args.index else ""))
+    return code
 
 
 def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated: bool) -> int:

@@ -118,8 +118,11 @@ class Index(Protocol):
         """queries (B, D) -> ids in order, and the exact fused score of every video (B, V)."""
         ...
 
-    def words(self, text: str, *, k: int, where: Where | None = None) -> list[WordHit]:
-        """The k videos whose names or subtitles say most of a text, best first: BM25 over its content words."""
+    def words(self, text: str, *, k: int, where: Where | None = None, kind: str | None = None) -> list[WordHit]:
+        """The k videos whose names or words say most of a text, best first: BM25 over its content words.
+
+        With `kind` (`core.facts.SAID` or `WRITTEN`) only words of that kind count, and no names.
+        """
         ...
 
     def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:

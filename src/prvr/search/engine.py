@@ -81,7 +81,7 @@ class SearchEngine:
                 f"{folder}: was made with encoder {spec.fingerprint}, not {loaded.spec.fingerprint}, so that scores "
                 f"would mean nothing; use `--encoder {spec.source or spec.name}`, or index into another folder"
             )
-        opened = cls(index, folder, loaded, _model_of(folder, index.header))
+        opened = cls(index, folder, loaded, model_of(folder, index.header))
         opened._identity = lies
         return opened
 
@@ -361,10 +361,10 @@ def calibrate_folder(folder: Path, encoder: Encoder, *, home: Sequence[str | Que
     Raises IndexFolderError when it cannot be written, or is being written by another process.
     """
     with open_index(folder, write=True) as index:
-        return SearchEngine(index, folder, encoder, _model_of(folder, index.header)).calibrate(home)
+        return SearchEngine(index, folder, encoder, model_of(folder, index.header)).calibrate(home)
 
 
-def _model_of(folder: Path, header: IndexHeader) -> Ranker:
+def model_of(folder: Path, header: IndexHeader) -> Ranker:
     """The model that an index was made with. Raises IndexFolderError when another lies in its folder."""
     if header.model == ZERO_SHOT:
         return zero_shot(header.encoder)
