@@ -72,7 +72,9 @@ def music(length: int, *, loud: float = 1200.0) -> NDArray[np.float64]:
     """Three voices of a chord that changes every second."""
     time = np.arange(length) / RATE
     root = 220.0 * 2 ** (np.array([0, 5, 7, 3])[(time.astype(int)) % 4] / 12)
-    return loud * sum(np.sin(2 * np.pi * np.cumsum(root * step) / RATE) for step in (1.0, 1.26, 1.5)) / 3
+    voices = [np.sin(2 * np.pi * np.cumsum(root * step) / RATE) for step in (1.0, 1.26, 1.5)]
+    mixed: NDArray[np.float64] = loud * np.mean(voices, axis=0)
+    return mixed
 
 
 def noise(length: int, *, loud: float = 250.0) -> NDArray[np.float64]:

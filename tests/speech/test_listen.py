@@ -12,7 +12,7 @@ import pytest
 
 from prvr.core.errors import EncoderError
 from prvr.speech.listen import QUIET_S, WINDOW_S, as_float, check_folder, is_sure, windows
-from prvr.video.sound import BLOCK, SPEECH_RATE, SoundBlock
+from prvr.video.sound import BLOCK, SPEECH_RATE, Samples, SoundBlock
 
 
 def test_sound_goes_to_the_model_in_one_form_only() -> None:
@@ -25,12 +25,12 @@ def test_sound_goes_to_the_model_in_one_form_only() -> None:
             as_float(sound)
 
 
-def blocks_of(sound: np.ndarray, *, start_s: float = 0.0) -> Iterator[SoundBlock]:  # type: ignore[type-arg]
+def blocks_of(sound: Samples, *, start_s: float = 0.0) -> Iterator[SoundBlock]:
     for at in range(0, len(sound), BLOCK):
         yield SoundBlock(start_s + at / SPEECH_RATE, sound[at : at + BLOCK])
 
 
-def noisy(length_s: float, *, quiet_at_s: tuple[float, ...]) -> np.ndarray:  # type: ignore[type-arg]
+def noisy(length_s: float, *, quiet_at_s: tuple[float, ...]) -> Samples:
     sound = np.random.default_rng(0).integers(-9000, 9000, round(length_s * SPEECH_RATE)).astype(np.int16)
     for second in quiet_at_s:
         sound[round(second * SPEECH_RATE) : round((second + 1) * SPEECH_RATE)] //= 100

@@ -20,7 +20,7 @@ from prvr.speech.listen import Listener
 from prvr.speech.models import load_listener
 from prvr.speech.store import Transcript, TranscriptStore
 from tests.conftest import made_once
-from tests.speech.make import RATE, Said, model_folder, music, need_voice, spoken, under, words_of, write_film
+from tests.speech.make import RATE, Said, Sound, model_folder, music, need_voice, spoken, under, words_of, write_film
 
 TALK = (
     "The old bridge across the river was closed this morning.",
@@ -37,7 +37,7 @@ def listener() -> Listener:
     return load_listener(str(model_folder()), threads=1)
 
 
-def talk() -> tuple[np.ndarray, list[Said]]:  # type: ignore[type-arg]
+def talk() -> tuple[Sound, list[Said]]:
     return spoken(TALK, pauses=PAUSES, voices=("en-us", "en-gb"))
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prvr.cli.listening import check_speech, listening, speech_options, told
+from prvr.cli.listening import check_speech, listen_too, speech_options
 from prvr.cli.screen import (
     DONE,
     FAILED,
@@ -110,8 +110,6 @@ def _add_index(index: Parser) -> None:
         action="store_true",
         help="make the index anew, for another encoder, model or form: all its videos are read again; asks first",
     )
-    yes_option(made)
-    trust_option(made)
     speech_options(index.add_argument_group("what is said (`prvr listen`)"))
     care = index.add_argument_group("upkeep")
     care.add_argument("--failures", action="store_true", help="name the files that could not be read")
@@ -137,6 +135,8 @@ def _add_index(index: Parser) -> None:
 
 
 def _ranking_options(made: argparse._ArgumentGroup) -> None:
+    yes_option(made)
+    trust_option(made)
     made.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
     made.add_argument("--clip-encoder", help="reads windows of frames beside --encoder, which reads frames")
     made.add_argument("--clip-weight", type=float, help="share of the windows in the score beside frames, 0 to 1 (0.5)")
@@ -203,11 +203,8 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             clip_weight=args.clip_weight,
             on_progress=show,
         )
-    code = _told(args, folder, done, calibrated=done.calibrated is not None and done.calibrated.enough)
-    if args.speech and code != FAILED:
-        there_too = [path for path in args.paths if path.is_dir() or path.is_file()]
-        code = max(code, told(listening(args, folder, there_too), f" --index {folder}" if args.index else ""))
-    return code
+    code = _told(args, folder, done, calibrated=bool(done.calibrated and done.calibrated.enough))
+    return listen_too(args, folder, code) if args.speech and code != FAILED else code
 
 
 def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated: bool) -> int:

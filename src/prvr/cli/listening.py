@@ -56,6 +56,7 @@ def speech_options(parser: Parser | argparse._ArgumentGroup) -> None:
     parser.add_argument("--speech", metavar="MODEL", help="a speech model of `prvr models`, a folder, or a hub name")
     parser.add_argument("--language", help="that is spoken, by its code, such as en or de (default: the model tells)")
     parser.add_argument("--audio-track", metavar="TRACK", help="which sound: its number from 1, or its language")
+    parser.add_argument("--sentences", metavar="MODEL", help="finds what is said by its meaning (default: things)")
     parser.add_argument("--speech-over", action="store_true", help="listen to videos that have subtitles, too")
 
 
@@ -75,6 +76,7 @@ def run_listen(args: argparse.Namespace) -> int:
 def check_speech(args: argparse.Namespace) -> None:
     """Raises ConfigError for options of speech that stand alone."""
     names = {"--language": args.language, "--audio-track": args.audio_track, "--speech-over": args.speech_over}
+    names["--sentences"] = args.sentences
     alone = next((name for name, value in names.items() if value), None)
     if alone and not args.speech:
         raise ConfigError(f"{alone}: is about listening; add --speech MODEL (`prvr models` names those that hear)")
@@ -98,7 +100,21 @@ def listening(
     listener = load_listener(name, device=args.device, threads=threads)
     say(f"Speech by {listener.name}@{listener.revision[:12]}, {count(len(listener.languages), 'language')}")
     with listening_bar() as show:
-        return listen_to(folder, paths, listener, how=_how(args), replace=replace, on_progress=show)
+        return listen_to(
+            folder,
+            paths,
+            listener,
+            how=_how(args),
+            replace=replace,
+            sentences=args.sentences or "things",
+            on_progress=show,
+        )
+
+
+def listen_too(args: argparse.Namespace, folder: Path, code: int) -> int:
+    """Listen to what `prvr index` has just read; -> the exit code of both."""
+    done = listening(args, folder, [path for path in args.paths if path.exists()])
+    return max(code, told(done, f" --index {folder}" if args.index else ""))
 
 
 def told(done: Listening, here: str) -> int:

@@ -46,6 +46,8 @@ class VideoInfo:
 
 
 SAID, WRITTEN = "said", "written"  # the kinds of words in a video: heard, or read on the screen
+KINDS = (SAID, WRITTEN)
+SEEN = "seen"  # beside them: what its pictures show
 
 
 class Cue(NamedTuple):

@@ -46,6 +46,7 @@ class WordHit(NamedTuple):
     score: float  # 0..1, the share of the text's information that its best cue, or its name, holds
     cues: tuple[Cue, ...]  # those that hold words of it, best first; none where only the name does
     named: bool = False  # whether it holds a word that hardly any other does in a large library
+    weight: float | None = None  # 0..1, how much it counts beside what is seen; None: as its score says
 
 
 class Index(Protocol):

@@ -22,7 +22,7 @@ from prvr.core.errors import ConfigError, IndexFolderError
 from prvr.core.facts import SAID, Cue, Facts, Where
 from prvr.core.types import Bank
 from prvr.index.base import VERSION, IndexHeader, Video, WordHit
-from prvr.index.database import FILE, PART, TABLES, connect, empty, has_kinds, transaction
+from prvr.index.database import FILE, PART, TABLES, condition, connect, empty, has_kinds, transaction
 from prvr.index.segments import Longs, Places, VectorForm, put_in_place
 from prvr.index.words import Passage, content, fold, informative, passages_of, rank_words
 
@@ -380,20 +380,6 @@ def bank_of(row: CatalogueRow, tokens: torch.Tensor, frames: int) -> Bank:
     """A video's vectors with their spans."""
     spans = torch.frombuffer(bytearray(row.spans or b""), dtype=torch.float32) if row.spans else torch.empty(0)
     return Bank(tokens, spans.view(-1, 2), frames)
-
-
-def condition(where: Where) -> tuple[str, list[str | float]]:
-    """A filter -> a condition on the table of videos, with its values."""
-    parts: dict[str, str | float | None] = {
-        "fits(CAST(path AS BLOB), ?)": where.path,
-        "modified >= ?": where.after,
-        "modified < ?": where.before,
-        "duration_s >= ?": where.longer_s,
-        "duration_s < ?": where.shorter_s,
-    }
-    given = [(clause, value) for clause, value in parts.items() if value is not None]
-    given += [("video.id IN (SELECT tag.video FROM tag WHERE name = ?)", name) for name in where.tags]
-    return " AND ".join(["1", *(clause for clause, _ in given)]), [value for _, value in given]
 
 
 def _row(values: Sequence[Any], tags: Sequence[str]) -> CatalogueRow:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from prvr.core.errors import IndexFolderError
-from prvr.core.facts import fits
+from prvr.core.facts import Where, fits
 from prvr.core.files import only_writer
 from prvr.index.base import VERSION
 
@@ -112,6 +112,20 @@ def has_kinds(connection: sqlite3.Connection) -> bool:
     """Whether passages say of which kind they are; older ones are all of what is said."""
     found = connection.execute("SELECT count(*) FROM pragma_table_info('passage') WHERE name = 'kind'")
     return bool(found.fetchone()[0])
+
+
+def condition(where: Where) -> tuple[str, list[str | float]]:
+    """A filter -> a condition on the table of videos, with its values."""
+    parts: dict[str, str | float | None] = {
+        "fits(CAST(path AS BLOB), ?)": where.path,
+        "modified >= ?": where.after,
+        "modified < ?": where.before,
+        "duration_s >= ?": where.longer_s,
+        "duration_s < ?": where.shorter_s,
+    }
+    given = [(clause, value) for clause, value in parts.items() if value is not None]
+    given += [("video.id IN (SELECT tag.video FROM tag WHERE name = ?)", name) for name in where.tags]
+    return " AND ".join(["1", *(clause for clause, _ in given)]), [value for _, value in given]
 
 
 def _copy(path: Path, log: Path) -> sqlite3.Connection:

@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prvr.core.errors import FeatureError, IndexFolderError, VideoError
+from prvr.core.errors import EncoderError, FeatureError, IndexFolderError, VideoError
 from prvr.core.files import there
 from prvr.core.text import count
+from prvr.encoders.catalogue import THINGS
 from prvr.features.store import Entry, FeatureStore
 from prvr.index.opening import open_index
-from prvr.ranker.ranker import Ranker
 from prvr.search.engine import model_of
 from prvr.search.indexing import refresh
+from prvr.search.meaning import keep_meanings
 from prvr.search.places import locate
 from prvr.search.spoken import Spoken
 from prvr.speech.hearing import FilmToHear, HowToHear, hear, known
@@ -22,6 +23,7 @@ from prvr.speech.listen import Listener
 from prvr.speech.store import SpeechHeader, Transcript, TranscriptStore
 from prvr.video.source import check_there, shown
 
+MEANT = "meaning"  # the note that says when the vectors of what is said were changed
 SOON_S = 60.0  # how soon what was heard can be searched, while the rest is
 
 
@@ -61,12 +63,14 @@ def listen_to(
     *,
     how: HowToHear | None = None,
     replace: bool = False,
+    sentences: str = THINGS,
     on_progress: Callable[[ListenProgress], None] | None = None,
 ) -> Listening:
     """Listen to the videos of the index at `folder` that lie below `paths` (all without any), and make it searchable.
 
     Those that have subtitles are left alone, unless what is heard is to take their place (`how.over`). `replace`
-    begins anew where another model has listened. One file that cannot be heard is one line. Stopped at any moment,
+    begins anew where another model has listened. `sentences` names the model by which what is said is found by its
+    meaning, see `load_sentence_model`. One file that cannot be heard is one line. Stopped at any moment,
     what was heard stays, within a long video as well. Raises IndexFolderError without an index, or for a path that
     none of its videos lies below, FeatureError for transcripts of another model, ConfigError for a language that the
     model does not know.
@@ -89,25 +93,34 @@ def listen_to(
                 if heard is not None:
                     news.append(entries[film.video_id])
                 if time.monotonic() - due > SOON_S:
-                    searchable(folder, news)
+                    done.notes += searchable(folder, news, sentences=sentences)
                     news, due = [], time.monotonic()
         finally:
             done.sound_s, done.wall_s = progress.heard_s, time.monotonic() - began
-            kept = [entries[video_id] for video_id in done.kept]
-            searchable(folder, [*kept, *news])
+            others = [entries[video_id] for video_id in (*done.kept, *done.subtitled)]
+            done.notes += searchable(folder, [*others, *news], sentences=sentences)
+    done.notes = list(dict.fromkeys(done.notes))
     return done
 
 
-def searchable(folder: Path, entries: Sequence[Entry]) -> list[str]:
-    """Bring the words of some videos of an index up to date; -> the ids of those that changed."""
+def searchable(folder: Path, entries: Sequence[Entry], *, sentences: str = THINGS) -> list[str]:
+    """Bring the words of some videos of an index, and their meaning, up to date; -> a line for what is in the way."""
     if not entries:
         return []
     store = FeatureStore.open(folder / "features")
+    spoken, notes, meant = Spoken(store.folder), list[str](), list[str]()
     with store.writing(), open_index(folder, write=True) as index:
-        trained: Ranker = model_of(folder, index.header)
-        changed = refresh(index, store, trained, entries)
+        files = {entry.video_id: locate(folder, index.facts(entry.video_id).path) for entry in entries}
+        words = {video_id: spoken.cues(video_id, file, []) for video_id, file in files.items()}
+        try:
+            meant = keep_meanings(folder, words, sentences)
+        except EncoderError as error:
+            notes.append(f"what is said is found by its words, and not by its meaning: {error}")
+        refresh(index, store, model_of(folder, index.header), entries)
+        if meant:
+            index.put_note(MEANT, f"{time.time_ns()}")  # who has it open reads it again
         index.save(folder)
-    return changed
+    return notes
 
 
 def _films(folder: Path, paths: Sequence[Path]) -> tuple[list[FilmToHear], dict[str, Entry]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from prvr.core.facts import Facts
+from prvr.core.facts import SEEN, Facts
 from prvr.core.ranking import TokenScores, moments, on_grid, per_second, relevance
 from prvr.core.types import Span
 from prvr.index.base import WordHit
@@ -59,6 +59,7 @@ def _hit(
         duration_s=duration_s,
         relevance=relevance,
         steps=steps,
+        channel=said.cues[0].kind if said and said.cues and said.score >= HALF and not steps else SEEN,
         quote=said.cues[0].text if said and said.cues else "",
     )
 

@@ -8,6 +8,7 @@ two equal sides are added.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -145,10 +146,8 @@ class _Run:
     def _finish(self) -> None:
         """What the resampler holds; it is of no use afterwards."""
         if self._resampler is not None:
-            try:
+            with suppress(av.error.FFmpegError):
                 self._keep(self._resampler.resample(None))
-            except av.error.FFmpegError:
-                pass
             self._resampler = None
 
     def _full(self, size: int) -> Iterator[SoundBlock]:
