@@ -33,7 +33,7 @@ from prvr.index.base import WordHit
 from prvr.search.background import background
 from prvr.search.ranking import HALF
 from prvr.search.words import SIZES, size_of
-from prvr.speech.store import FOLDER
+from prvr.speech.store import FOLDER, TranscriptStore
 
 HEADER = "meaning.json"
 PASSAGE_S, STEP_S = 10.0, 5.0
@@ -242,6 +242,15 @@ def _best_of_each(scores: Tensor, owner: Tensor, count: int) -> tuple[Tensor, Te
     hits = (scores == best[owner]).nonzero().squeeze(1)
     places = torch.full((count,), len(scores)).scatter_reduce(0, owner[hits], hits, "amin")
     return best, places
+
+
+def forget_words(index: Path, video_id: str) -> None:
+    """Take what was heard in a video of an index folder, and what it means, from the disk."""
+    with suppress(FeatureError):  # transcripts whose header cannot be read
+        if transcripts := TranscriptStore.open(index):
+            transcripts.remove(video_id)
+    if meanings := MeaningStore.open(index):
+        meanings.path_of(video_id).unlink(missing_ok=True)
 
 
 def keep_meanings(index: Path, words: Mapping[str, Sequence[Cue]], name: str = THINGS) -> list[str]:
