@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. f6684182e2338351d4c832660a3abadcdf1911d1511220dab20769faf8486763
+// Made by `make web` from the API's objects; do not edit. 4ee2f5e0fd452dbc7533ff8893c891fadd1b59a94cbd4b9517feec76147a1e00
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -527,6 +527,25 @@ export interface components {
       text: string;
       /** @description At most so long after the step before it. */
       within_s?: number | null;
+    };
+    /** @description What is said in one video. */
+    Transcript: {
+      /** @description As the model tells it, by its code; empty where it is not known. */
+      language: string;
+      /** @description In order of time. */
+      lines: components["schemas"]["TranscriptLine"][];
+      /**
+       * @description Heard by a model, written by people, or nothing.
+       * @enum {string}
+       */
+      source: "heard" | "subtitles" | "none";
+      video_id: string;
+    };
+    /** @description What is said without a pause, seconds. */
+    TranscriptLine: {
+      end: number;
+      start: number;
+      text: string;
     };
     /** @description What an answer took. */
     Usage: {

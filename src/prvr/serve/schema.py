@@ -298,6 +298,25 @@ class Parsed(Told):
     channel: Literal["", "seen", "said", "written"] = Field(description="The one that alone is looked at.")
 
 
+class TranscriptLine(Told):
+    """What is said without a pause, seconds."""
+
+    start: float
+    end: float
+    text: str
+
+
+class Transcript(Told):
+    """What is said in one video."""
+
+    video_id: str
+    source: Literal["heard", "subtitles", "none"] = Field(
+        description="Heard by a model, written by people, or nothing."
+    )
+    language: str = Field(description="As the model tells it, by its code; empty where it is not known.")
+    lines: list[TranscriptLine] = Field(description="In order of time.")
+
+
 class Usage(Told):
     """What an answer took."""
 
