@@ -19,7 +19,7 @@ from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 from prvr.index.opening import open_index
 from prvr.search.engine import SearchEngine
-from prvr.search.meaning import LEVEL, SURE, Meanings, keep_meanings, passages, weight
+from prvr.search.meaning import SURE, UNSURE, Meanings, keep_meanings, passages, weight
 from prvr.search.ranking import HALF, together
 from prvr.search.spoken import Spoken
 
@@ -115,8 +115,8 @@ def test_passages_overlap_and_lose_no_word() -> None:
 
 
 def test_how_much_a_chance_counts() -> None:
-    assert [weight(p) for p in (1.0, LEVEL, SURE, 0.0)] == [0.0, 0.0, 1.0, 1.0]
-    assert weight((LEVEL * SURE) ** 0.5) == pytest.approx(0.5)
+    assert [weight(p) for p in (1.0, UNSURE, SURE, 0.0)] == [0.0, 0.0, 1.0, 1.0]
+    assert weight((UNSURE * SURE) ** 0.5) == pytest.approx(0.5)
 
 
 def test_both_ways_of_being_said_are_one_order() -> None:

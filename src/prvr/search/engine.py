@@ -39,6 +39,7 @@ from prvr.search.ranking import (
     by_vector,
     fused,
     named,
+    quoted,
     rocchio,
     sureness,
 )
@@ -309,11 +310,12 @@ class SearchEngine:
         else:
             rows = by_instants(self.index, steps, negatives, within_s=request.within_s, k=depth, where=where)
         kinds = [kind_of(step, self.encoder.unknown_words) for step in request.steps]
+        heard = {hit.video_id: hit._replace(leads=True) for hit in said}
         if said and not request.channel:
             sure = sureness(_judgements(rows[:1], kinds, judge)) if self._heard.meanings else 1.0
+            heard = quoted(rows, said, seen_weight=sure)
             rows = fused(rows, by_name(self.index, vectors[0], said, besides=rows), said, seen_weight=sure)
         rows = rows[:k]
-        heard = {hit.video_id: hit for hit in said}
         judgements = _judgements(rows, kinds, None if any(move) else judge)
         both = zip(rows, judgements, strict=True)
         judgements = [_with_words(heard.get(row.candidate.video_id), judgement) for row, judgement in both]

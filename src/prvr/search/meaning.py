@@ -3,8 +3,9 @@
 Passages overlap by half, so that a sentence stands whole in one of them. How near a passage must be to count is
 measured, not fixed: by what sentences about other topics (`background`) reach in this library. Some of those are about
 what is said here after all, so their tail is no measure; the median and the height of nine in ten are, and beyond them
-chances fall as they do between the two. A query counts where it is nearer than one in a hundred would be (`LEVEL`), in
-full where that is one in a thousand (`SURE`). So what is said decides nothing where nothing of that kind is said.
+chances fall as they do between the two. A passage is surely meant where one such sentence in twenty would be as near
+(`LEVEL`, as of pictures), and counts in full where that is one in a hundred (`SURE`); one that is less near counts as
+far as no picture stands out. So what is said decides nothing where nothing of that kind is said.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ from prvr.encoders.catalogue import THINGS
 from prvr.encoders.meaning import SentenceModel, load_sentence_model
 from prvr.index.base import WordHit
 from prvr.search.background import background
+from prvr.search.confidence import LEVEL
 from prvr.search.ranking import HALF
 from prvr.search.words import SIZES, size_of
 from prvr.speech.store import FOLDER, TranscriptStore
 
 HEADER = "meaning.json"
 PASSAGE_S, STEP_S = 10.0, 5.0
-LEVEL, SURE = 0.01, 1e-3  # chances that a sentence about other things is as near: counts from, counts in full from
+UNSURE, SURE = 0.5, 0.01  # chances that a sentence about other things is as near: counts from, counts in full from
 SENTENCES = 120  # of each size that a library is compared with: enough for a median and for nine in ten
 ROWS = 1 << 16  # vectors that are compared at once
 
@@ -193,7 +195,8 @@ class Meanings:
     def find(self, text: str, *, k: int, holds: Callable[[str], bool]) -> list[WordHit]:
         """The videos of which a passage is nearer to a text than chance, best first, of those that `holds` means.
 
-        A hit's score is half of what words that are all said would have, its weight how sure it is.
+        A hit's score is half of what words that are all said would have, less where it is not sure; its weight how
+        sure it is.
         """
         query = self.model.encode([text])
         scores = self._scores(query)[0]  # (P,)
@@ -203,12 +206,12 @@ class Meanings:
         chances = [usual.chance(score) for score in best[order].tolist()]
         found: list[WordHit] = []
         for video, p in zip(order.tolist(), chances, strict=True):
-            if p > LEVEL or len(found) == k:
+            if p >= UNSURE or len(found) == k:
                 break
             if holds(self.video_ids[video]):
-                found.append(
-                    WordHit(self.video_ids[video], HALF, (self.passages[int(places[video])],), weight=weight(p))
-                )
+                quote = (self.passages[int(places[video])],)
+                score = HALF if p <= LEVEL else HALF * weight(p) / 2
+                found.append(WordHit(self.video_ids[video], score, quote, weight=weight(p)))
         return found
 
     def _usual_of(self, size: int) -> Usual:
@@ -232,8 +235,8 @@ def _foreign(size: int) -> tuple[str, ...]:
 
 
 def weight(p: float) -> float:
-    """0 at `LEVEL`, 1 from `SURE` on, by the logarithm of a chance."""
-    return min(1.0, max(0.0, math.log(max(p, 1e-300) / LEVEL) / math.log(SURE / LEVEL)))
+    """0 at `UNSURE`, 1 from `SURE` on, by the logarithm of a chance."""
+    return min(1.0, max(0.0, math.log(max(p, 1e-300) / UNSURE) / math.log(SURE / UNSURE)))
 
 
 def _best_of_each(scores: Tensor, owner: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ LIKED, DISLIKED = 0.75, 0.15  # what the mean of liked and of disliked moments w
 SAID = 0.7  # share of a text's information that a name or a cue must hold to count (benchmarks/grammar.py),
 NAMED = 0.1  # or this much, if it holds a word that names it
 HALF = 0.5  # and from which on it counts in full
-LEAST = 0.2  # of what is seen, however unsure, beside what is said
+LEAST = 0.01  # of what is seen, however unsure, beside what is said
 
 
 class Row(NamedTuple):
@@ -191,14 +191,32 @@ def fused(
 ) -> list[Row]:
     """What is seen, best first, and what only its words found in one order with them, by reciprocal rank."""
     rows = {row.candidate.video_id: row for row in (*seen, *unseen)}
-    weights = {hit.video_id: weight_of(hit) for hit in said}
+    weights = {hit.video_id: weight_of(hit, seen_weight) for hit in said}
     order = reciprocal_ranks([row.candidate.video_id for row in seen], weights, seen_weight=seen_weight)
     return [rows[video_id] for video_id in order]
 
 
-def weight_of(hit: WordHit) -> float:
-    """How much words count beside what is seen: in full from half of the text on and less below, unless it is known."""
-    return min(1.0, hit.score / HALF) if hit.weight is None else hit.weight
+def quoted(seen: Sequence[Row], said: Sequence[WordHit], *, seen_weight: float = 1.0) -> dict[str, WordHit]:
+    """Those that are said surely, and those that rank by what is said rather than by what is seen, by video id."""
+    places = {row.candidate.video_id: rank for rank, row in enumerate(seen, 1)}
+    found = {}
+    for rank, hit in enumerate(said, 1):
+        by_sight = seen_weight / (RRF + places.get(hit.video_id, len(seen) + 1))
+        if hit.weight is None or hit.score >= HALF:
+            found[hit.video_id] = hit
+        elif weight_of(hit, seen_weight) / (RRF + rank) > by_sight:
+            found[hit.video_id] = hit._replace(leads=True)
+    return found
+
+
+def weight_of(hit: WordHit, seen_weight: float = 0.0) -> float:
+    """How much words count beside what is seen: in full from half of the text on and less below, unless it is known.
+
+    What is said by its meaning, but not surely, counts as far as what is seen does not stand out.
+    """
+    if hit.weight is None:
+        return min(1.0, hit.score / HALF)
+    return hit.weight if hit.score >= HALF else hit.weight * (1 - seen_weight)
 
 
 def reciprocal_ranks(seen: Sequence[str], said: Mapping[str, float], *, seen_weight: float = 1.0) -> list[str]:
