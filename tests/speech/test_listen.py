@@ -78,10 +78,12 @@ def segment(no_speech: float = 0.1, packs: float = 1.5, logprob: float = -0.3) -
     return SimpleNamespace(no_speech_prob=no_speech, compression_ratio=packs, avg_logprob=logprob)
 
 
-def test_each_measure_alone_leaves_an_utterance_out() -> None:
+def test_what_the_model_doubts_is_left_out() -> None:
     assert is_sure(segment())
-    assert not is_sure(segment(no_speech=0.7)), "silence"
-    assert not is_sure(segment(packs=2.5)), "the same again and again"
+    assert is_sure(segment(no_speech=0.9)), "small models think so of clear speech, too"
+    assert not is_sure(segment(no_speech=0.7, logprob=-0.8)), "silence"
+    assert is_sure(segment(logprob=-0.8))
+    assert not is_sure(segment(packs=3.1)), "the same again and again"
     assert not is_sure(segment(logprob=-1.1)), "guesses"
 
 

@@ -2,9 +2,10 @@
 
 In every window voice activity comes first (Silero's network, which faster-whisper brings): what is no voice is never
 shown to the model, since of silence it makes words. What it then writes is left out by its own measures, as OpenAI's
-Whisper does, but each by itself and without trying again at random: where no speech is more likely than `NO_SPEECH`,
-where the text repeats itself so much that it packs better than `REPEATS`, and where the mean of its tokens' log
-probabilities is below `UNSURE`. Text of one window is no hint for the next, so that an error does not go on.
+Whisper does, but without trying again at random: where the mean of its tokens' log probabilities is below `UNSURE`,
+where no speech is more likely than `NO_SPEECH` and that mean is below `DOUBTFUL` (of clear speech alone small models
+think so, too), and where the text repeats itself so much that it packs better than `REPEATS`. Text of one window is no
+hint for the next, so that an error does not go on.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from prvr.video.sound import SPEECH_RATE, Samples, SoundBlock
 WINDOW_S = 300.0  # that is heard at once: 20 MB
 QUIET_S = 30.0  # at its end, in which the quietest place to cut is looked for
 BEAT = SPEECH_RATE // 2  # samples of such a place
-NO_SPEECH, REPEATS, UNSURE = 0.6, 2.4, -1.0
+NO_SPEECH, REPEATS, DOUBTFUL, UNSURE = 0.6, 3.0, -0.7, -1.0
 WEIGHTS, NEEDED = "model.bin", ("model.bin", "config.json", "tokenizer.json")
 INSTALL = "install it with `pip install 'prvr[speech]'`"
 
@@ -100,8 +101,7 @@ class Listener:
             word_timestamps=True,
             temperature=0.0,
             condition_on_previous_text=False,
-            no_speech_threshold=NO_SPEECH,
-            log_prob_threshold=None,  # else surely spoken silence is kept
+            no_speech_threshold=None,  # `is_sure` judges: alone it leaves out half of what is clearly said
         )
         end_s = len(sound) / SPEECH_RATE
         every = [one for one in restore_speech_timestamps(found, voiced, SPEECH_RATE) if one.words]
@@ -178,9 +178,8 @@ def quietest(samples: Samples) -> int:
 
 def is_sure(segment: Any) -> bool:
     """Whether an utterance is kept, by the model's own measures (see the head of this file)."""
-    return bool(
-        segment.no_speech_prob <= NO_SPEECH and segment.compression_ratio <= REPEATS and segment.avg_logprob >= UNSURE
-    )
+    silence = segment.no_speech_prob > NO_SPEECH and segment.avg_logprob < DOUBTFUL
+    return bool(segment.avg_logprob >= UNSURE and segment.compression_ratio <= REPEATS and not silence)
 
 
 def _utterance(segment: Any, end_s: float) -> Utterance:
