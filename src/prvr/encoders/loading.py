@@ -43,6 +43,8 @@ def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto", fetchi
 
         return load_world_encoder(device=where)
     folder = Path(name).expanduser()
+    if (model := catalogue.find(name)) and not folder.is_dir():
+        catalogue.check_sees(model)
     one, _, other = name.partition(AND)
     if one and other and not folder.is_dir():
         return EncoderPair(*(load_encoder(part, device=device, dtype=dtype, fetching=fetching) for part in (one, other)))

@@ -22,6 +22,7 @@ from prvr.serve import (
     search,
     session,
     streams,
+    transcripts,
     videos,
 )
 from prvr.serve.below import Below
@@ -43,6 +44,10 @@ EVERYWHERE = answers(400, 401, 403, 413, 421, 422, 429, 500, 503)
 ABOUT = """Find the video, and the moment in it, that a sentence describes.
 
 One address, one library. Times are seconds. Every error has the same body; its `code` never changes its meaning."""
+PARTS = (
+    *(search, videos, streams, transcripts, exports, libraries, folders, models, failures, session, health),
+    *(plain, pages),
+)
 
 
 def create_app(desk: Desk, config: ServeConfig, shelf: Sequence[Shelved] = ()) -> FastAPI:
@@ -87,7 +92,7 @@ def create_app(desk: Desk, config: ServeConfig, shelf: Sequence[Shelved] = ()) -
     app.openapi = lambda: app.openapi_schema or described(app, config)  # type: ignore[method-assign]
     errors.install(app)
     app.router.routes.extend(tools.routes if tools else [])
-    for part in (search, videos, streams, exports, libraries, folders, models, failures, session, health, plain, pages):
+    for part in PARTS:
         app.include_router(part.router)
     _guard(app, config, doorman, metrics)
     return app
