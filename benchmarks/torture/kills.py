@@ -155,7 +155,12 @@ def indexing(world: Path) -> Doing:
         scores = index.score_all(torch.eye(index.header.width)[:8])[1]
         store = FeatureStore.open(folder / "features")
         left = sorted(path.name for path in folder.rglob("*.tmp"))
-        return [index.versions, scores.tolist(), [digest(store.path_of(entry.video_id)) for entry in store.entries()], left]
+        return [
+            index.versions,
+            scores.tolist(),
+            [digest(store.path_of(entry.video_id)) for entry in store.entries()],
+            left,
+        ]
 
     return Doing(name="indexing", run=run, look=look, whole=whole)
 

@@ -24,9 +24,9 @@ from prvr.cli import main
 from prvr.core.facts import Cue
 from prvr.search.engine import SearchEngine
 from prvr.serve.assistants import LETTERS, STILL_BYTES, assistant
-from prvr.serve.security import digest_of
 from prvr.service.desk import Desk
 from prvr.service.media import Media
+from prvr.service.sessions import digest_of
 from tests.conftest import FEATURES_ONLY, FILES
 from tests.serve.conftest import config_of, serving
 from tests.serve.test_api_security import TOKEN
@@ -163,7 +163,7 @@ def test_nothing_is_said_to_be_changed(tools: Any) -> None:
 
 
 def test_over_http_behind_the_token(own: Path) -> None:
-    with serving(config_of(own, token=digest_of(TOKEN), mcp=True)) as live:
+    with serving(config_of(own, token=digest_of(TOKEN), shared=True, mcp=True)) as live:
 
         async def names(headers: dict[str, str]) -> list[str]:
             async with (

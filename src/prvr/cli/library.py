@@ -23,13 +23,14 @@ from prvr.cli.screen import (
     positive,
     reading_bar,
     say,
+    tell,
     trust_option,
     yes_option,
 )
 from prvr.cli.videos import bring_encoder, closing, extraction, reading_options, sampling
 from prvr.core.errors import ConfigError, IndexFolderError, QueryError
 from prvr.core.files import there
-from prvr.core.places import index_folder
+from prvr.core.places import expanded, index_folder
 from prvr.core.text import count
 
 if TYPE_CHECKING:
@@ -274,7 +275,7 @@ def _ignore(files: Sequence[Path], folder: Path) -> int:
     from prvr.search.keeping import ignore_file
 
     for file in files:
-        ignore_file(folder, file.expanduser())
+        ignore_file(folder, expanded(file))
     say(f"{count(len(files), 'file')} left alone until changed; `prvr index --retry` tries all again")
     return DONE
 
@@ -291,7 +292,7 @@ def _failures(args: argparse.Namespace, folder: Path) -> int:
         emit([{"id": one.id, **vars(one), "path": one.file, "root": shown(Path(one.root))} for one in found])
         return DONE
     for one in found:
-        print(f"{one.file}: {one.reason}" + " (ignored)" * one.ignored)
+        tell(f"{one.file}: {one.reason}" + " (ignored)" * one.ignored)
     if not found:
         say(f"{folder}: every file could be read")
     return DONE
@@ -304,7 +305,7 @@ def _upkeep(folder: Path, *, repair: bool) -> int:
 
     found, made = mend(folder) if repair else (verify(folder), [])
     for damage in found:
-        print(damage)
+        tell(str(damage))
     if not found:
         say(f"{folder}: every file is as it was written")
         return DONE
@@ -327,7 +328,7 @@ def run_search(args: argparse.Namespace) -> int:
         found = _search_here(folder, wanted, args)
     for note in found.notes:
         say(note)
-    print(found.text)
+    tell(found.text)
     if args.export:
         say(f"Written to {args.export}")
     return NONE if args.fail_if_none and found.nothing else DONE

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from prvr.core.errors import ConfigError
-from prvr.core.text import as_json, nearest
+from prvr.core.text import as_json, nearest, one_line, printable
 
 if TYPE_CHECKING:
     from prvr.features.extract import Progress
@@ -25,7 +25,12 @@ DONE, FAILED, USAGE, PARTIAL, NONE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 def say(text: str) -> None:
     """A line for people."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def tell(text: str) -> None:
+    """A result for people."""
+    print(printable(text))
 
 
 def called() -> str:
@@ -162,7 +167,7 @@ def count_bar(title: str, *, unit: str = "") -> Iterator[Callable[[int, int], No
 def reading_bar() -> Iterator[Callable[[Progress], None]]:
     """Videos being read."""
     with _bar("Reading") as show:
-        yield lambda now: show(now.done, now.total, f"{now.realtime:.0f} x realtime  {now.current[-40:]}")
+        yield lambda now: show(now.done, now.total, f"{now.realtime:.0f} x realtime  {one_line(now.current)[-40:]}")
 
 
 @contextlib.contextmanager

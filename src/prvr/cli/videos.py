@@ -19,6 +19,7 @@ from prvr.cli.screen import (
     positive,
     reading_bar,
     say,
+    tell,
     training_bar,
 )
 from prvr.core.places import index_folder
@@ -125,7 +126,7 @@ def run_doctor(args: argparse.Namespace) -> int:
         emit([check._asdict() for check in checks])
     else:
         for check in checks:
-            print(
+            tell(
                 f"{'ok ' if check.ok else '!! '} {check.name:<12} {check.found}"
                 + (f"  -> {check.fix}" if check.fix else "")
             )

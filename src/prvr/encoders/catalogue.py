@@ -18,7 +18,7 @@ from pathlib import Path
 from prvr.core.config import from_dict
 from prvr.core.errors import ConfigError, EncoderError
 from prvr.core.files import only_writer, write_whole
-from prvr.core.places import models_folder
+from prvr.core.places import expanded, models_folder
 from prvr.encoders import hub
 from prvr.encoders.checkpoint import CARD, NEEDED, is_onnx, read_json
 from prvr.encoders.known import CATALOGUE, SEES, SPEECH
@@ -107,7 +107,7 @@ def import_folder(path: Path, name: str | None = None) -> KnownModel:
     A folder that `get` made is compared with its checksums. Raises EncoderError when the folder holds no model that can
     be read, when it is damaged, or when the name is taken.
     """
-    path = path.expanduser()
+    path = expanded(path)
     if not path.is_dir():
         raise EncoderError(f"{path}: no such folder; give one that holds {NEEDED}")
     width, kind = _checked(path)

@@ -67,7 +67,9 @@ def weight_files(folder: Path) -> list[Path]:
             files = [folder / name for name in sorted(set(map(str, shards.values())))]
             for file in files:
                 if file.parent != folder:
-                    raise EncoderError(f"{folder / index}: names weights outside of its folder; get the checkpoint anew")
+                    raise EncoderError(
+                        f"{folder / index}: names weights outside of its folder; get the checkpoint anew"
+                    )
                 if not file.is_file():
                     raise EncoderError(f"{file}: is missing, though {index} names it; copy it from the checkpoint")
             return files
