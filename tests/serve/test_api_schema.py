@@ -42,6 +42,8 @@ OPERATIONS = [
     "GET /v1/videos/{video_id}/thumb",
     "GET /v1/videos/{video_id}/subtitles",
     "POST /v1/videos/{video_id}/reveal",
+    "GET /v1/videos/{video_id}/transcript",
+    "GET /v1/videos/{video_id}/transcript/{form}",
     "POST /v1/exports",
     "GET /v1/exports/{export_id}/file",
     "GET /v1/jobs",

@@ -213,7 +213,7 @@ STRANGE = [
     "w000?.webm",
     "\r\nX-Injected: 1",
 ]
-ROUTES = ["", "/stream", "/thumb?t=1", "/subtitles", "/scores?q=a", "/why?q=a"]
+ROUTES = ["", "/stream", "/thumb?t=1", "/subtitles", "/transcript", "/transcript/srt", "/scores?q=a", "/why?q=a"]
 
 
 @pytest.mark.parametrize("route", ROUTES)

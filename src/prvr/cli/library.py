@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prvr import __version__
+from prvr.cli.listening import check_speech, listen_too, speech_options
 from prvr.cli.screen import (
     DONE,
     FAILED,
@@ -111,8 +112,7 @@ def _add_index(index: Parser) -> None:
         action="store_true",
         help="make the index anew, for another encoder, model or form: all its videos are read again; asks first",
     )
-    yes_option(made)
-    trust_option(made)
+    speech_options(index.add_argument_group("what is said (`prvr listen`)"))
     care = index.add_argument_group("upkeep")
     care.add_argument("--failures", action="store_true", help="name the files that could not be read")
     care.add_argument("--retry", action="store_true", help="try these again, the ignored too")
@@ -137,6 +137,8 @@ def _add_index(index: Parser) -> None:
 
 
 def _ranking_options(made: argparse._ArgumentGroup) -> None:
+    yes_option(made)
+    trust_option(made)
     made.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
     made.add_argument("--clip-encoder", help="reads windows of frames beside --encoder, which reads frames")
     made.add_argument("--clip-weight", type=float, help="share of the windows in the score beside frames, 0 to 1 (0.5)")
@@ -158,6 +160,7 @@ def run_index(args: argparse.Namespace) -> int:
             "the following arguments are required: PATH "
             "(or --retry, --failures, --ignore, --replace, --verify, --repair)"
         )
+    check_speech(args)
     if args.replace and (args.retry or args.prune or args.engine):
         args.wrong("--replace reads all videos of the index again: leave --retry, --prune and --engine out")
     return _index(args, folder)
@@ -166,18 +169,18 @@ def run_index(args: argparse.Namespace) -> int:
 def _index(args: argparse.Namespace, folder: Path) -> int:
     from prvr.index.segments import VectorForm
     from prvr.ranker.ranker import open_run
-    from prvr.search.choosing import choose_encoder
+    from prvr.search.choosing import Chosen, choose_encoder, made_with
     from prvr.search.indexing import build_index
     from prvr.search.replacing import replace_index
 
-    name, why = args.encoder, ""
-    if name is None and args.model:
-        made = open_run(args.model).encoder
-        name = made.source or made.name
-    elif name is None:
-        name, why = choose_encoder(args.paths, folder)
+    if args.encoder is not None:
+        chosen = Chosen(args.encoder)
+    elif args.model:
+        chosen = made_with(open_run(args.model).encoder)
+    else:
+        chosen = choose_encoder(args.paths, folder)
     rate, most, workers = sampling(args)
-    encoder = bring_encoder(name, args, why)
+    encoder = bring_encoder(chosen, args)
     build: Callable[..., Indexing] = partial(
         build_index, prune=args.prune, forced=args.yes, engine=args.engine, retry=() if args.retry else None
     )
@@ -201,7 +204,8 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             clip_weight=args.clip_weight,
             on_progress=show,
         )
-    return _told(args, folder, done, calibrated=done.calibrated is not None and done.calibrated.enough)
+    code = _told(args, folder, done, calibrated=bool(done.calibrated and done.calibrated.enough))
+    return listen_too(args, folder, code) if args.speech and code != FAILED else code
 
 
 def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated: bool) -> int:

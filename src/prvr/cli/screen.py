@@ -17,6 +17,7 @@ from prvr.core.text import as_json, nearest, one_line, printable
 
 if TYPE_CHECKING:
     from prvr.features.extract import Progress
+    from prvr.search.listening import ListenProgress
     from prvr.training.loop import TrainProgress
 
 DONE, FAILED, USAGE, PARTIAL, NONE, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -167,6 +168,18 @@ def reading_bar() -> Iterator[Callable[[Progress], None]]:
     """Videos being read."""
     with _bar("Reading") as show:
         yield lambda now: show(now.done, now.total, f"{now.realtime:.0f} x realtime  {one_line(now.current)[-40:]}")
+
+
+@contextlib.contextmanager
+def listening_bar() -> Iterator[Callable[[ListenProgress], None]]:
+    """Minutes of sound being heard."""
+    with _bar("Listening") as show:
+
+        def on_progress(now: ListenProgress) -> None:
+            word = f"minutes  {now.realtime:.1f} x realtime  {now.current[-40:]}"
+            show(round(now.done_s / 60), max(1, round(now.total_s / 60)), word)
+
+        yield on_progress
 
 
 @contextlib.contextmanager

@@ -77,25 +77,6 @@ def _add_serve(serve: Parser) -> None:
     )
 
 
-def _door_options(serve: Parser) -> None:
-    """Who is let in, and how."""
-    doors = serve.add_argument_group(
-        "who may ask",
-        "Browsers come in by a link, which opens once; programs send a token. All but the first two answer and end.",
-    )
-    what = doors.add_mutually_exclusive_group()
-    what.add_argument(
-        "--new-token", action="store_true", help="serve with another token; the old one and all sessions end"
-    )
-    what.add_argument(
-        "--no-token", action="store_true", help="ask for nothing: every account of this machine reads what you may read"
-    )
-    what.add_argument("--link", action="store_true", help="print an address for another browser")
-    what.add_argument("--show-token", action="store_true", help="print the token that programs send")
-    what.add_argument("--sessions", action="store_true", help="list the browsers that were let in (--json)")
-    what.add_argument("--revoke", metavar="ID", help="end one of these sessions, or `all`")
-
-
 def _add_mcp(mcp: Parser) -> None:
     index_option(mcp)
     machine = mcp.add_argument_group("model and machine")
@@ -125,6 +106,25 @@ def run_mcp(args: argparse.Namespace) -> int:
         media.close()
         desk.close()
     return DONE
+
+
+def _door_options(serve: Parser) -> None:
+    """Who is let in, and how."""
+    doors = serve.add_argument_group(
+        "who may ask",
+        "Browsers come in by a link, which opens once; programs send a token. All but the first two answer and end.",
+    )
+    what = doors.add_mutually_exclusive_group()
+    what.add_argument(
+        "--new-token", action="store_true", help="serve with another token; the old one and all sessions end"
+    )
+    what.add_argument(
+        "--no-token", action="store_true", help="ask for nothing: every account of this machine reads what you may read"
+    )
+    what.add_argument("--link", action="store_true", help="print an address for another browser")
+    what.add_argument("--show-token", action="store_true", help="print the token that programs send")
+    what.add_argument("--sessions", action="store_true", help="list the browsers that were let in (--json)")
+    what.add_argument("--revoke", metavar="ID", help="end one of these sessions, or `all`")
 
 
 def run_serve(args: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
 
@@ -22,6 +23,11 @@ def data_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "prvr"
 
 
+def index_folder() -> Path:
+    """The index of this user."""
+    return data_folder() / "index"
+
+
 def state_folder() -> Path:
     """What programs of this user keep for each other while they run, beside PRVR_DATA or where the platform has it."""
     named = os.environ.get("PRVR_DATA")
@@ -30,11 +36,15 @@ def state_folder() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "prvr"
 
 
-def index_folder() -> Path:
-    """The index of this user."""
-    return data_folder() / "index"
-
-
 def models_folder() -> Path:
     """The models of this user, a folder each, and which of them is the default."""
     return data_folder() / "models"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address leads to this machine only."""
+    name = host.strip("[]").lower()
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -80,7 +80,7 @@ def count(number: int, one: str, many: str = "") -> str:
 
 
 def as_json(value: Any) -> str:
-    """A result for machines; what would steer a terminal is an escape in it, which says the same."""
+    """A result for machines; what would steer a terminal is escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=1)
     return STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 

@@ -20,7 +20,7 @@ from prvr.core.places import expanded
 from prvr.core.types import Hit, Query, Span
 from prvr.encoders.loading import load_encoder
 from prvr.features.extract import Progress
-from prvr.search.choosing import choose_encoder
+from prvr.search.choosing import Chosen, choose_encoder
 from prvr.search.engine import SearchEngine
 from prvr.search.export import SearchHit, export
 from prvr.search.indexing import Indexing, build_index
@@ -70,8 +70,8 @@ class Library:
         that raises IndexFolderError. `exclude` are patterns of files and folders to leave out. Raises VideoError where
         there is nothing to read.
         """
-        name = self.encoder or choose_encoder([self.videos], self.folder).encoder
-        encoder = load_encoder(name, device=self.device)
+        chosen = Chosen(self.encoder) if self.encoder else choose_encoder([self.videos], self.folder)
+        encoder = load_encoder(chosen.encoder, device=self.device, fetching=chosen.fetching)
         build = replace_index if replace else build_index
         self.last = build(
             [self.videos], self.folder, encoder, model=self.model, home=home, exclude=exclude, on_progress=on_progress

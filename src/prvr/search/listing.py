@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from prvr.core.facts import SEEN
 from prvr.core.text import clock, count, one_line
 from prvr.core.types import Hit
 from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, UNCALIBRATED, verdict
@@ -70,5 +71,5 @@ def _more(hit: Hit) -> str:
     if hit.steps:
         parts.append("then ".join(f"{clock(start)} " for start, _ in hit.steps).strip())
     if hit.quote:
-        parts.append(f'"{hit.quote[:60]}"')
+        parts.append(f'{hit.channel} "{hit.quote[:60]}"' if hit.channel != SEEN else f'"{hit.quote[:60]}"')
     return f"  ({'; '.join(parts)})" if parts else ""

@@ -23,6 +23,7 @@ from prvr.serve import (
     search,
     session,
     streams,
+    transcripts,
     videos,
 )
 from prvr.serve.below import Below
@@ -36,30 +37,20 @@ from prvr.service.desk import Desk
 from prvr.service.jobs import Jobs
 from prvr.service.keyring import Keyring
 from prvr.service.media import Media
+from prvr.service.taking_over import take_over
 from prvr.service.watch import Watch
 
 if TYPE_CHECKING:
     from prvr.serve.assistants import OverHttp
 
-PARTS = (
-    search,
-    videos,
-    streams,
-    exports,
-    libraries,
-    resuming,
-    folders,
-    models,
-    failures,
-    session,
-    health,
-    plain,
-    pages,
-)
 EVERYWHERE = answers(400, 401, 403, 413, 421, 422, 429, 500, 503)
 ABOUT = """Find the video, and the moment in it, that a sentence describes.
 
 One address, one library. Times are seconds. Every error has the same body; its `code` never changes its meaning."""
+PARTS = (
+    *(search, videos, streams, transcripts, exports, libraries, resuming, folders, models, failures, session, health),
+    *(plain, pages),
+)
 
 
 def create_app(
@@ -70,6 +61,7 @@ def create_app(
     Nothing is loaded and no thread starts before the application does. Raises SessionsUnusable where
     sessions cannot be kept.
     """
+    take_over(config.folder)
     metrics, doorman = Metrics(desk), doorman or Doorman(config)
     tools = _tools(desk, config, lambda: app.state.prvr.media)
 

@@ -31,6 +31,7 @@ from prvr.service.keyring import SHORTEST, Keyring
 from prvr.service.machine import spare_memory
 from prvr.service.nearby import listening
 from prvr.service.sessions import digest_of
+from prvr.service.taking_over import take_over
 
 TRIES = 50  # ports that are tried from the one that was asked for
 log = logging.getLogger(__name__)
@@ -116,10 +117,12 @@ def run(
             with contextlib.ExitStack() as held:
                 held.callback(doorman.sessions.close)
                 for one, folder in zip(shelf, folders, strict=True):
-                    held.enter_context(Keyring(folder).announced(f"{base}{one.path}", config.keyring))
+                    if config.keyring:
+                        held.enter_context(Keyring(folder).announced(f"{base}{one.path}", config.keyring))
+                if usual:
+                    held.enter_context(listening(desks))
                 threading.Thread(target=_when_ready, args=(server, started, open_page), daemon=True).start()
                 on_start(started)
-                held.enter_context(listening(desks) if usual else contextlib.nullcontext())
                 server.run(sockets=[port])
     finally:
         for desk in desks:
@@ -174,6 +177,7 @@ def lock_for(folder: Path, *, new: bool = False, free: bool = False) -> Lock:
 
     `free` asks for nothing. Raises ConfigError for a token that is too short, or that cannot be kept.
     """
+    take_over(folder, make=True)
     keyring, given = Keyring(folder), os.environ.get("PRVR_TOKEN")
     if given is None and not free:
         token = keyring.token(new=new)

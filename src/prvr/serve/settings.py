@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 from prvr.core.errors import ConfigError
+from prvr.core.places import is_loopback as is_loopback
 
 OURS = [
     [name] for name in ("v1", "assets", "plain", "style.css", "openapi.json", "healthz", "readyz", "metrics", "mcp")
@@ -59,15 +59,6 @@ class ServeConfig:
     def local(self) -> bool:
         """Whether only this machine can ask: then paths are shown and folders may be added."""
         return is_loopback(self.host) and not self.shared
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address leads to this machine only."""
-    name = host.strip("[]").lower()
-    try:
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def need_mcp() -> None:

@@ -73,14 +73,8 @@ class Keyring:
         return Sessions(self.place / SESSIONS)
 
     @contextlib.contextmanager
-    def announced(self, url: str, doors: Path | None) -> Iterator[None]:
-        """Inside, others of this user find a server at its address, unless nothing can be kept (None).
-
-        One that is killed is not found any more.
-        """
-        if doors is None:
-            yield
-            return
+    def announced(self, url: str, doors: Path) -> Iterator[None]:
+        """Inside, others of this user find a server at its address. One that is killed is not found any more."""
         self._own()
         file = self.place / f"{os.getpid()}-{secrets.token_hex(4)}{RUNNING}"
         part = half_written(file)
