@@ -45,7 +45,9 @@ def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto", fetchi
     folder = Path(name).expanduser()
     one, _, other = name.partition(AND)
     if one and other and not folder.is_dir():
-        return EncoderPair(*(load_encoder(part, device=device, dtype=dtype, fetching=fetching) for part in (one, other)))
+        return EncoderPair(
+            *(load_encoder(part, device=device, dtype=dtype, fetching=fetching) for part in (one, other))
+        )
     cut = CUT.fullmatch(name)
     if cut and Path(cut[1]).expanduser().is_dir() and not folder.is_dir():
         return _opened(Path(cut[1]).expanduser(), None, where, precision, int(cut[2]))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
 
 from prvr.core.config import fingerprint
 from prvr.core.errors import FeatureError
 from prvr.core.files import write_whole
 from prvr.core.types import Encoder, EncoderSpec, TextFeatures
+from prvr.core.weights import SUM, digest, tensor_bytes
 from prvr.encoders.loading import load_encoder
 from prvr.features.store import FeatureStore
 
@@ -29,7 +29,10 @@ def text_features(store: FeatureStore, texts: Sequence[str], load: Callable[[], 
     """
     path = store.folder / "texts" / f"{fingerprint(list(texts), length=24)}.safetensors"
     try:
-        return TextFeatures(**load_file(path))
+        with safe_open(path, framework="pt") as file:
+            known = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            if (file.metadata() or {}).get(SUM, "") in ("", digest(known)):
+                return TextFeatures(**known)
     except (OSError, SafetensorError, TypeError):
         pass  # not there, or damaged: made again below
     encoder = load()
@@ -41,7 +44,8 @@ def text_features(store: FeatureStore, texts: Sequence[str], load: Callable[[], 
     made = encoder.encode_texts(list(texts))
     try:
         path.parent.mkdir(exist_ok=True)
-        write_whole(path, save({name: torch.clone(value) for name, value in made._asdict().items()}))
+        tensors = {name: torch.clone(value) for name, value in made._asdict().items()}
+        write_whole(path, tensor_bytes(tensors, {SUM: digest(tensors)}))
     except OSError as error:
         raise FeatureError(
             f"{path.parent}: cannot be written ({error.strerror}); free some space, then run the same command again"

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from prvr.core.errors import FeatureError
 
-
 LARGE, PACKED = 1 << 26, 100  # bytes that anything may have, and how many times smaller features may be packed at most
 
 

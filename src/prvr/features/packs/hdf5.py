@@ -64,7 +64,9 @@ class Hdf5Pack:
 
         self._file.id.links.visit(see, info=True)
         if outside:
-            raise FeatureError(f"{self.path}: key {outside[0]!r} leads to another file; get the pack with its arrays in it")
+            raise FeatureError(
+                f"{self.path}: key {outside[0]!r} leads to another file; get the pack with its arrays in it"
+            )
         return names
 
     @property
@@ -94,10 +96,10 @@ class Hdf5Pack:
             opened = _h5py().h5d.open(self._file.id, os.fsencode(self._keys[key]))
             made = opened.get_create_plist()
             if made.get_external_count() or made.get_layout() == _h5py().h5d.VIRTUAL:
-                raise FeatureError(
-                    f"{self.path}: key {key!r} lies in another file; get the pack with its arrays in it"
-                )
-            need_room(math.prod(opened.shape) * opened.dtype.itemsize, opened.get_storage_size(), f"{self.path}: {key!r}")
+                raise FeatureError(f"{self.path}: key {key!r} lies in another file; get the pack with its arrays in it")
+            need_room(
+                math.prod(opened.shape) * opened.dtype.itemsize, opened.get_storage_size(), f"{self.path}: {key!r}"
+            )
             array = np.empty(opened.shape, opened.dtype)
             opened.read(_h5py().h5s.ALL, _h5py().h5s.ALL, array)
             return array

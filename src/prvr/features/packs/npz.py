@@ -86,5 +86,13 @@ def _load(file: Path) -> NDArray[np.generic]:
             with arrays.zip.open(held) as array:
                 need_room(_declared(array), held.compress_size, f"{file}")
             return np.asarray(arrays[name])
-    except (OSError, ValueError, BadZipFile, EOFError, TypeError, KeyError, MemoryError) as error:  # TypeError: one bare array, no npz
+    except (
+        OSError,
+        ValueError,
+        BadZipFile,
+        EOFError,
+        TypeError,
+        KeyError,
+        MemoryError,
+    ) as error:  # TypeError: one bare array, no npz
         raise FeatureError(f"{file}: is not a whole npz file ({error}); get it again") from error
