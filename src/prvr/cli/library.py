@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prvr import __version__
+from prvr.cli.listening import check_speech, listen_too, speech_options
 from prvr.cli.screen import (
     DONE,
     FAILED,
@@ -21,18 +23,19 @@ from prvr.cli.screen import (
     positive,
     reading_bar,
     say,
+    tell,
     trust_option,
     yes_option,
 )
-from prvr.cli.videos import bring_encoder, closing, extraction, limits, reading_options, sampling
+from prvr.cli.videos import bring_encoder, closing, extraction, reading_options, sampling
 from prvr.core.errors import ConfigError, IndexFolderError, QueryError
 from prvr.core.files import there
+from prvr.core.places import expanded, index_folder
 from prvr.core.text import count
 
 if TYPE_CHECKING:
     from prvr.core.types import Encoder
-    from prvr.search.engine import SearchEngine
-    from prvr.search.export import SearchHit
+    from prvr.search.call import SearchCall, Told
     from prvr.search.indexing import Indexing
 
 
@@ -109,8 +112,7 @@ def _add_index(index: Parser) -> None:
         action="store_true",
         help="make the index anew, for another encoder, model or form: all its videos are read again; asks first",
     )
-    yes_option(made)
-    trust_option(made)
+    speech_options(index.add_argument_group("what is said (`prvr listen`)"))
     care = index.add_argument_group("upkeep")
     care.add_argument("--failures", action="store_true", help="name the files that could not be read")
     care.add_argument("--retry", action="store_true", help="try these again, the ignored too")
@@ -135,6 +137,8 @@ def _add_index(index: Parser) -> None:
 
 
 def _ranking_options(made: argparse._ArgumentGroup) -> None:
+    yes_option(made)
+    trust_option(made)
     made.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
     made.add_argument("--clip-encoder", help="reads windows of frames beside --encoder, which reads frames")
     made.add_argument("--clip-weight", type=float, help="share of the windows in the score beside frames, 0 to 1 (0.5)")
@@ -143,7 +147,6 @@ def _ranking_options(made: argparse._ArgumentGroup) -> None:
 def run_index(args: argparse.Namespace) -> int:
     """Folders of video to an index."""
     from prvr.search.keeping import failures
-    from prvr.search.places import index_folder
 
     folder = args.index or index_folder()
     if args.verify or args.repair:
@@ -157,6 +160,7 @@ def run_index(args: argparse.Namespace) -> int:
             "the following arguments are required: PATH "
             "(or --retry, --failures, --ignore, --replace, --verify, --repair)"
         )
+    check_speech(args)
     if args.replace and (args.retry or args.prune or args.engine):
         args.wrong("--replace reads all videos of the index again: leave --retry, --prune and --engine out")
     return _index(args, folder)
@@ -200,7 +204,8 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             clip_weight=args.clip_weight,
             on_progress=show,
         )
-    return _told(args, folder, done, calibrated=done.calibrated is not None and done.calibrated.enough)
+    code = _told(args, folder, done, calibrated=bool(done.calibrated and done.calibrated.enough))
+    return listen_too(args, folder, code) if args.speech and code != FAILED else code
 
 
 def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated: bool) -> int:
@@ -270,7 +275,7 @@ def _ignore(files: Sequence[Path], folder: Path) -> int:
     from prvr.search.keeping import ignore_file
 
     for file in files:
-        ignore_file(folder, file.expanduser())
+        ignore_file(folder, expanded(file))
     say(f"{count(len(files), 'file')} left alone until changed; `prvr index --retry` tries all again")
     return DONE
 
@@ -287,7 +292,7 @@ def _failures(args: argparse.Namespace, folder: Path) -> int:
         emit([{"id": one.id, **vars(one), "path": one.file, "root": shown(Path(one.root))} for one in found])
         return DONE
     for one in found:
-        print(f"{one.file}: {one.reason}" + " (ignored)" * one.ignored)
+        tell(f"{one.file}: {one.reason}" + " (ignored)" * one.ignored)
     if not found:
         say(f"{folder}: every file could be read")
     return DONE
@@ -300,7 +305,7 @@ def _upkeep(folder: Path, *, repair: bool) -> int:
 
     found, made = mend(folder) if repair else (verify(folder), [])
     for damage in found:
-        print(damage)
+        tell(str(damage))
     if not found:
         say(f"{folder}: every file is as it was written")
         return DONE
@@ -312,68 +317,57 @@ def _upkeep(folder: Path, *, repair: bool) -> int:
 
 
 def run_search(args: argparse.Namespace) -> int:
-    """A sentence to ranked videos with moments."""
-    from prvr.core.grammar import notes_of
-    from prvr.search.confidence import NOTHING, verdict
+    """A sentence to ranked videos with moments; a server that holds the index already answers where there is one."""
+    from prvr.search.nearby import ask
+
+    wanted = _wanted(args)
+    folder = args.index or index_folder()
+    usual = not args.export and args.encoder is None and args.device == "auto" and not args.trust
+    found = ask(folder, wanted, __version__) if usual else None
+    if found is None:
+        found = _search_here(folder, wanted, args)
+    for note in found.notes:
+        say(note)
+    tell(found.text)
+    if args.export:
+        say(f"Written to {args.export}")
+    return NONE if args.fail_if_none and found.nothing else DONE
+
+
+def _search_here(folder: Path, wanted: SearchCall, args: argparse.Namespace) -> Told:
     from prvr.search.engine import SearchEngine
     from prvr.search.export import OF_ONE, export, form_of
-    from prvr.search.listing import answer
-    from prvr.search.places import index_folder
+    from prvr.search.telling import find, told
 
-    asked = [bool(args.query), args.image is not None, args.like is not None]
-    if sum(asked) != 1:
-        args.wrong(
-            "the following arguments are required: query (or --image FILE, or --like VIDEO@START-END; one of them)"
-        )
-    engine = SearchEngine.open(args.index or index_folder(), encoder=args.encoder, device=args.device)
-    answers = _answers(engine, args)
-    say_what_the_model_lacks(engine, args.query, answers)
-    for note in dict.fromkeys(note for query in args.query for note in notes_of(query)):
-        say(note)
-    for problem in engine.problems:
-        say(problem)
-    if args.json:
-        rows = [[{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(hits, 1)] for _, hits in answers]
-        emit([{"query": query, "hits": row} for (query, _), row in zip(answers, rows, strict=True)])
-    else:
-        for query, hits in answers:
-            if len(answers) > 1:
-                print(f'"{query}"')
-            print(answer(hits, everything=args.all) + "\n" * (len(answers) > 1))
+    engine = SearchEngine.open(folder, encoder=args.encoder, device=args.device)
+    answers = find(engine, wanted)
     if args.export:
         query, hits = answers[0]
         one = form_of(args.export) in OF_ONE
-        made = export(hits[:1] if one else hits, args.export, query=query, before_s=args.before, after_s=args.after)
-        say(f"Written to {made}")
-    none = args.fail_if_none and all(not hits or verdict(hits) == NOTHING for _, hits in answers)
-    return NONE if none else DONE
+        export(hits[:1] if one else hits, args.export, query=query, before_s=args.before, after_s=args.after)
+    return told(engine, wanted, answers)
 
 
-def _answers(engine: SearchEngine, args: argparse.Namespace) -> list[tuple[str, list[SearchHit]]]:
-    k = int(positive(args.top_k, "-k"))
-    if args.image:
-        return [(str(args.image), engine.search_image(args.image, k=k))]
-    if args.like:
-        video_id, span = _moment(args.like)
-        return [(args.like, engine.search_like(video_id, span, k=k))]
-    found = engine.search_many(args.query, k=k, words=not args.no_words, calibrated=not args.uncalibrated)
-    return list(zip(args.query, found, strict=True))
+def _wanted(args: argparse.Namespace) -> SearchCall:
+    from prvr.search.call import SearchCall
 
-
-def say_what_the_model_lacks(
-    engine: SearchEngine, queries: Sequence[str], answers: Sequence[tuple[str, Sequence[SearchHit]]]
-) -> None:
-    """Words that it does not know; else, where nothing says how good the hits are, what it is made for."""
-    from prvr.core.grammar import parse
-    from prvr.search.confidence import NOTHING, UNCALIBRATED, verdict
-
-    spec = engine.encoder.spec
-    requests = [parse(query) for query in queries]
-    unknown = {word for one in requests for text in one.steps for word in engine.encoder.unknown_words(text)}
-    if unknown:
-        say(f"The model {spec.name} does not know: {', '.join(sorted(unknown))}{limits(spec)}")
-    elif queries and limits(spec) and all(verdict(hits) in (NOTHING, UNCALIBRATED) for _, hits in answers):
-        say(f"The model {spec.name}{limits(spec).replace('; it', '')}")
+    if sum([bool(args.query), args.image is not None, args.like is not None]) != 1:
+        args.wrong(
+            "the following arguments are required: query (or --image FILE, or --like VIDEO@START-END; one of them)"
+        )
+    like, moment = _moment(args.like) if args.like else (None, (0.0, 0.0))
+    return SearchCall(
+        queries=tuple(args.query),
+        picture=str(args.image) if args.image else None,
+        like=like,
+        moment=moment,
+        typed=args.like or "",
+        k=int(positive(args.top_k, "-k")),
+        words=not args.no_words,
+        calibrated=not args.uncalibrated,
+        everything=args.all,
+        for_machines=args.json,
+    )
 
 
 def _moment(text: str) -> tuple[str, tuple[float, float]]:

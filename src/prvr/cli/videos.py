@@ -19,12 +19,14 @@ from prvr.cli.screen import (
     positive,
     reading_bar,
     say,
+    tell,
     training_bar,
 )
+from prvr.core.places import index_folder
 from prvr.core.text import count
 
 if TYPE_CHECKING:
-    from prvr.core.types import Encoder, EncoderSpec
+    from prvr.core.types import Encoder
     from prvr.features.extract import Extraction
     from prvr.search.choosing import Chosen
 
@@ -118,14 +120,13 @@ def run_extract(args: argparse.Namespace) -> int:
 def run_doctor(args: argparse.Namespace) -> int:
     """Check this machine."""
     from prvr.doctor import examine
-    from prvr.search.places import index_folder
 
     checks = examine(args.index or index_folder())
     if args.json:
         emit([check._asdict() for check in checks])
     else:
         for check in checks:
-            print(
+            tell(
                 f"{'ok ' if check.ok else '!! '} {check.name:<12} {check.found}"
                 + (f"  -> {check.fix}" if check.fix else "")
             )
@@ -196,6 +197,7 @@ def bring_encoder(chosen: Chosen, args: argparse.Namespace) -> Encoder:
 
     Raises VideoError where a path is no video.
     """
+    from prvr.encoders.known import knows_only
     from prvr.encoders.loading import load_encoder
     from prvr.encoders.pair import AND
     from prvr.video.source import check_there
@@ -205,15 +207,8 @@ def bring_encoder(chosen: Chosen, args: argparse.Namespace) -> Encoder:
     if beside := getattr(args, "clip_encoder", None):
         name = f"{name}{AND}{beside}"
     encoder = load_encoder(name, device=args.device, dtype=args.dtype, fetching=chosen.fetching)
-    say(f"Encoder {encoder.spec.fingerprint}" + (f": {chosen.why}" if chosen.why else limits(encoder.spec)))
+    say(f"Encoder {encoder.spec.fingerprint}" + (f": {chosen.why}" if chosen.why else knows_only(encoder.spec)))
     return encoder
-
-
-def limits(spec: EncoderSpec) -> str:
-    """What an encoder does not know, said wherever it is used."""
-    if spec.domain == "general":
-        return ""
-    return f"; it knows {spec.domain} (`prvr models` names others)"
 
 
 def sampling(args: argparse.Namespace) -> tuple[float, int | None, int | None]:

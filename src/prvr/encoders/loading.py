@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from prvr.core.errors import ConfigError, EncoderError
+from prvr.core.places import expanded
 from prvr.core.types import Encoder
 from prvr.encoders import catalogue
 from prvr.encoders.catalogue import THINGS, WORLD
@@ -42,15 +43,17 @@ def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto", fetchi
         from prvr.encoders.world import load_world_encoder
 
         return load_world_encoder(device=where)
-    folder = Path(name).expanduser()
+    folder = expanded(name)
+    if (model := catalogue.find(name)) and not folder.is_dir():
+        catalogue.check_sees(model)
     one, _, other = name.partition(AND)
     if one and other and not folder.is_dir():
         return EncoderPair(
             *(load_encoder(part, device=device, dtype=dtype, fetching=fetching) for part in (one, other))
         )
     cut = CUT.fullmatch(name)
-    if cut and Path(cut[1]).expanduser().is_dir() and not folder.is_dir():
-        return _opened(Path(cut[1]).expanduser(), None, where, precision, int(cut[2]))
+    if cut and expanded(cut[1]).is_dir() and not folder.is_dir():
+        return _opened(expanded(cut[1]), None, where, precision, int(cut[2]))
     if name and folder.is_dir():
         return _opened(folder, None, where, precision)
     here = catalogue.on_disk(name)

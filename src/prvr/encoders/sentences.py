@@ -40,8 +40,8 @@ class SentencesEncoder:
         batch_size: int = 16,
     ) -> None:
         """`width` cuts vectors to their first columns. Raises EncoderError for a folder that cannot be used."""
-        _check_code(folder)
-        self._model = _opened(folder, device, dtype)
+        check_code(folder)
+        self._model = opened_sentences(folder, device, dtype)
         whole = int(self._model.get_embedding_dimension())
         if "image" not in self._model.modalities:
             raise EncoderError(
@@ -108,7 +108,7 @@ class SentencesEncoder:
         return torch.clone(made[:, : self._width].float().cpu())
 
 
-def _check_code(folder: Path) -> None:
+def check_code(folder: Path) -> None:
     """Raises EncoderError for modules that are not the library's own, or lie elsewhere: prvr runs no other code."""
     path = folder / MODULES
     try:
@@ -123,7 +123,8 @@ def _check_code(folder: Path) -> None:
         raise EncoderError(f"{folder}: comes with code of its own ({foreign[0]}), and prvr does not run that")
 
 
-def _opened(folder: Path, device: str, dtype: torch.dtype) -> Any:
+def opened_sentences(folder: Path, device: str, dtype: torch.dtype) -> Any:
+    """The model of a folder as the library has it. Raises EncoderError where it cannot be opened."""
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:

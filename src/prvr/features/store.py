@@ -272,7 +272,8 @@ class FeatureStore:
         if (beside := beside_frames(video)) is not None:
             tensors["clips"] = beside.float().contiguous()
         if tracks:
-            tensors["said"] = torch.tensor(bytearray(json.dumps(tracks).encode()), dtype=torch.uint8)
+            rows = [(one.language, one.forced, [cue[:3] for cue in one.cues]) for one in tracks]
+            tensors["said"] = torch.tensor(bytearray(json.dumps(rows).encode()), dtype=torch.uint8)
         metadata = {name: str(value) for name, value in asdict(entry).items()}
         metadata["encoder"] = self.header.encoder.fingerprint
         metadata[SUM] = digest(tensors)

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from prvr.core.errors import IndexFolderError
-from prvr.core.facts import fits
+from prvr.core.facts import Where, fits
 from prvr.core.files import only_writer, refuse_links
 from prvr.index.base import VERSION
 
@@ -34,7 +34,7 @@ CREATE TABLE tag (name TEXT NOT NULL, video INTEGER NOT NULL) STRICT;
 CREATE INDEX tag_name ON tag (name, video);
 CREATE INDEX tag_video ON tag (video);
 CREATE TABLE passage (id INTEGER PRIMARY KEY AUTOINCREMENT, video INTEGER NOT NULL, start_s REAL, end_s REAL,
-  text TEXT NOT NULL) STRICT;
+  text TEXT NOT NULL, kind TEXT NOT NULL DEFAULT 'said') STRICT;
 CREATE INDEX passage_video ON passage (video);
 """
 WORDS = """
@@ -100,6 +100,8 @@ def _connect(path: Path, mode: str) -> _Copied:
         if mode == "mode=rwc":
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            if has_passages(connection) and not has_kinds(connection):  # of a version that knew only what is said
+                connection.execute("ALTER TABLE passage ADD COLUMN kind TEXT NOT NULL DEFAULT 'said'")
     except UnicodeDecodeError as error:  # the module reads SQLite's message, which quotes the damage
         connection.close()
         raise sqlite3.DatabaseError("its tables are damaged") from error
@@ -107,6 +109,31 @@ def _connect(path: Path, mode: str) -> _Copied:
         connection.close()
         raise
     return connection
+
+
+def has_passages(connection: sqlite3.Connection) -> bool:
+    """Whether the tables are there already."""
+    return bool(connection.execute("SELECT count(*) FROM pragma_table_info('passage')").fetchone()[0])
+
+
+def has_kinds(connection: sqlite3.Connection) -> bool:
+    """Whether passages say of which kind they are; older ones are all of what is said."""
+    found = connection.execute("SELECT count(*) FROM pragma_table_info('passage') WHERE name = 'kind'")
+    return bool(found.fetchone()[0])
+
+
+def condition(where: Where) -> tuple[str, list[str | float]]:
+    """A filter -> a condition on the table of videos, with its values."""
+    parts: dict[str, str | float | None] = {
+        "fits(CAST(path AS BLOB), ?)": where.path,
+        "modified >= ?": where.after,
+        "modified < ?": where.before,
+        "duration_s >= ?": where.longer_s,
+        "duration_s < ?": where.shorter_s,
+    }
+    given = [(clause, value) for clause, value in parts.items() if value is not None]
+    given += [("video.id IN (SELECT tag.video FROM tag WHERE name = ?)", name) for name in where.tags]
+    return " AND ".join(["1", *(clause for clause, _ in given)]), [value for _, value in given]
 
 
 def _copy(path: Path, log: Path) -> sqlite3.Connection:

@@ -26,7 +26,7 @@ from prvr.core.ranking import score_bank, score_banks
 from prvr.core.types import Bank, Candidate
 from prvr.index.base import IndexHeader, Video, WordHit, check_bank, fits, unit
 from prvr.index.qdrant_server import Json, ServerPoints, api_key
-from prvr.index.words import content, fold, informative, passages_of, rank_words
+from prvr.index.words import content, fold, informative, of_kind, passages_of, rank_words
 
 SHORTLIST = 200  # videos by their clips whose frames are compared as well
 
@@ -189,8 +189,8 @@ class QdrantIndex:
         ids = sorted(scores)
         return ids, torch.cat([torch.empty(len(queries), 0), *(scores[video_id] for video_id in ids)], 1)
 
-    def words(self, text: str, *, k: int, where: Where | None = None) -> list[WordHit]:
-        """The k videos whose names or subtitles hold most of a text, best first."""
+    def words(self, text: str, *, k: int, where: Where | None = None, kind: str | None = None) -> list[WordHit]:
+        """The k videos whose names or words of a kind hold most of a text, best first."""
         wanted = content(text)
         total = sum(one["payload"]["passages"] for one in self._videos(keys=("passages",)))
         holds = {"must": [{"key": "words", "match": {"any": sorted(set(wanted))}}]}
@@ -200,7 +200,7 @@ class QdrantIndex:
         frequency = Counter(word for v in videos for passage in passages_of(v) for word in set(fold(passage.text)))
         meant = (video for video in videos if not where or where.holds(video.facts))
         passages = (passage for video in meant for passage in passages_of(video))
-        return rank_words(informative(text, frequency, total), passages, k=k)
+        return rank_words(informative(text, frequency, total), of_kind(passages, kind), k=k)
 
     def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
         """Set `Facts.tags` of some videos."""

@@ -22,6 +22,7 @@ from prvr.search.calibration import Calibrated
 from prvr.search.choosing import Chosen, choose_encoder
 from prvr.search.folders import drop, recall
 from prvr.search.indexing import Indexing, build_index, refresh
+from prvr.search.meaning import forget_words
 from prvr.search.places import locate
 from prvr.video.source import check_file, shown
 
@@ -93,6 +94,7 @@ def _take_out(
     if store:
         for video_id in video_ids:
             store.remove(video_id)
+            forget_words(store.folder.parent, video_id)
         known = Failures(store.folder)
         for one in [one for path in below for one in known.below(path)]:
             known.drop(Path(one.path))

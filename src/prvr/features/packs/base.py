@@ -13,7 +13,8 @@ from torch import Tensor
 
 from prvr.core.errors import FeatureError
 
-LARGE, PACKED = 1 << 26, 100  # bytes that anything may have, and how many times smaller features may be packed at most
+USUAL_BYTES = 64_000_000  # of one array that need no reason
+MOST_DENSE = 50  # bytes in memory for one on the disk
 
 
 class FeaturePack(Protocol):
@@ -61,6 +62,18 @@ class FeaturePack(Protocol):
         ...
 
 
+def check_size(declared: int, stored: int, *, where: str) -> None:
+    """Raises FeatureError where so few bytes on the disk cannot be meant to be so many numbers in memory.
+
+    Nothing is allocated before: what says that it holds terabytes, or unpacks into zeros without end, is damaged or
+    made to do harm. Features of hours of video are some hundred megabytes, and are hardly ever compressed tenfold.
+    """
+    if declared > USUAL_BYTES and declared > MOST_DENSE * stored:
+        raise FeatureError(
+            f"{where}: declares {declared:,} bytes, of which {stored:,} are there; the pack is damaged: get it again"
+        )
+
+
 def rows_of(array: NDArray[np.generic], width: int, *, where: str) -> Tensor:
     """What a pack holds under one key -> (n, E) float32; a single vector (E,) becomes one row.
 
@@ -75,17 +88,6 @@ def rows_of(array: NDArray[np.generic], width: int, *, where: str) -> Tensor:
         )
     rows = np.asarray(array, dtype=np.float32, order="C")
     return torch.from_numpy(rows if rows.flags.writeable else rows.copy())  # torch has no word for what is read-only
-
-
-def need_room(size: int, stored: int, where: str) -> None:
-    """Raises FeatureError for an array of `size` bytes that was made of next to nothing: features do not pack so well.
-
-    A file of a few kilobytes can declare more than any machine has.
-    """
-    if size > LARGE and size > PACKED * max(stored, 1):
-        raise FeatureError(
-            f"{where}: says that {stored:,} bytes are {size:,} once unpacked, which features never are; get it again"
-        )
 
 
 def no_such_key(pack: FeaturePack, key: str) -> FeatureError:

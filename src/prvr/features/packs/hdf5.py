@@ -2,6 +2,8 @@
 
 To HDF5 a key with slashes is a path through groups; here it is one key again. Where every key is a group around one
 array that is always called the same (ActivityNet's C3D: `v_id/c3d_features`), the group is the key.
+
+HDF5 lets a file say that what it holds lies in another one, anywhere on the machine. A pack may not.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +23,14 @@ from torch import Tensor
 
 from prvr.core.errors import FeatureError
 from prvr.core.files import half_written
-from prvr.features.packs.base import need_room, no_such_key, rows_of
+from prvr.features.packs.base import check_size, no_such_key, rows_of
 
 if TYPE_CHECKING:
     import h5py
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 SUFFIXES = (".h5", ".hdf5")
+ELSEWHERE = "leads to another file, which no pack needs; get the pack again from whoever made it"
 
 
 class Hdf5Pack:
@@ -41,10 +44,14 @@ class Hdf5Pack:
         self.name = path.stem
         self._opened: tuple[int, h5py.File] | None = None  # process id, file
         try:
-            names = self._names()
+            links: list[tuple[str, int]] = []
+            self._file.id.links.visit(lambda name, link: links.append((os.fsdecode(name), link.type)), info=True)
         except (RuntimeError, ValueError) as error:  # what h5py says where the inside of a file is damaged
             raise FeatureError(f"{path}: its list of keys is damaged ({error}); get the pack again") from error
-        self._keys = _keys(names)
+        for name, kind in links:
+            if kind not in (_h5py().h5l.TYPE_HARD, _h5py().h5l.TYPE_SOFT):
+                raise FeatureError(f"{path}: key {name!r} {ELSEWHERE}")
+        self._keys = _keys([name for name, _ in links])
         if not self._keys:
             raise FeatureError(f"{path}: holds no features at all; get the pack again")
         first = self._read(next(iter(self._keys)))
@@ -52,22 +59,6 @@ class Hdf5Pack:
 
     def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
         return type(self), (self.path,)  # an open file cannot travel to another process; its path can
-
-    def _names(self) -> list[str]:
-        """Of all groups and arrays; a link may lead within the file only."""
-        inside = _h5py().h5l.TYPE_HARD, _h5py().h5l.TYPE_SOFT
-        names: list[str] = []
-        outside: list[str] = []
-
-        def see(name: bytes, link: Any) -> None:
-            (names if link.type in inside else outside).append(os.fsdecode(name))
-
-        self._file.id.links.visit(see, info=True)
-        if outside:
-            raise FeatureError(
-                f"{self.path}: key {outside[0]!r} leads to another file; get the pack with its arrays in it"
-            )
-        return names
 
     @property
     def files(self) -> Sequence[Path]:
@@ -96,10 +87,9 @@ class Hdf5Pack:
             opened = _h5py().h5d.open(self._file.id, os.fsencode(self._keys[key]))
             made = opened.get_create_plist()
             if made.get_external_count() or made.get_layout() == _h5py().h5d.VIRTUAL:
-                raise FeatureError(f"{self.path}: key {key!r} lies in another file; get the pack with its arrays in it")
-            need_room(
-                math.prod(opened.shape) * opened.dtype.itemsize, opened.get_storage_size(), f"{self.path}: {key!r}"
-            )
+                raise FeatureError(f"{self.path}: key {key!r} {ELSEWHERE}")
+            declared = math.prod(opened.shape) * opened.dtype.itemsize
+            check_size(declared, opened.get_storage_size(), where=f"{self.path}: key {key!r}")
             array = np.empty(opened.shape, opened.dtype)
             opened.read(_h5py().h5s.ALL, _h5py().h5s.ALL, array)
             return array

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prvr.core.errors import FeatureError
-from prvr.features.packs.base import need_room, no_such_key, rows_of
+from prvr.features.packs.base import check_size, no_such_key, rows_of
 
 FIELDS = ("features", "last_hidden_state", "pooler_output")  # the first that a file has
 
@@ -68,31 +68,35 @@ class NpzPack:
         return torch.cat([part[:shortest] / (part[:shortest].norm(dim=1, keepdim=True) + 1e-5) for part in parts], 1)
 
 
-def _declared(array: IO[bytes]) -> int:
-    """Bytes that an array of an npz says it has."""
-    version = np.lib.format.read_magic(array)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(array)
-    return math.prod(shape) * dtype.itemsize
-
-
 def _load(file: Path) -> NDArray[np.generic]:
     try:
         with file.open("rb") as content, np.load(content, allow_pickle=False) as arrays:
             name = next((field for field in FIELDS if field in arrays), None)
             if name is None:
                 raise FeatureError(f"{file}: has none of {', '.join(FIELDS)}; found {', '.join(arrays) or 'nothing'}")
-            held = arrays.zip.getinfo(f"{name}.npy")
-            with arrays.zip.open(held) as array:
-                need_room(_declared(array), held.compress_size, f"{file}")
+            _check(arrays.zip, f"{name}.npy", where=f"{file}: {name}")
             return np.asarray(arrays[name])
     except (
         OSError,
         ValueError,
+        KeyError,
         BadZipFile,
         EOFError,
         TypeError,
-        KeyError,
+        AttributeError,
         MemoryError,
-    ) as error:  # TypeError: one bare array, no npz
+        zlib.error,
+    ) as error:
         raise FeatureError(f"{file}: is not a whole npz file ({error}); get it again") from error
+
+
+def _check(archive: ZipFile, name: str, *, where: str) -> None:
+    """Raises FeatureError for an array that is larger than what lies there, by its header: nothing is unpacked."""
+    with archive.open(name) as content:
+        version = np.lib.format.read_magic(content)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(content)
+    declared, entry = math.prod(shape) * dtype.itemsize, archive.getinfo(name)
+    if declared > entry.file_size:
+        raise FeatureError(f"{where}: declares {declared:,} bytes and holds {entry.file_size:,}; get it again")
+    check_size(declared, entry.compress_size, where=where)
