@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from prvr.core.errors import ConfigError
-from prvr.core.text import nearest
+from prvr.core.text import as_json, nearest
 
 if TYPE_CHECKING:
     from prvr.features.extract import Progress
@@ -38,7 +37,7 @@ def called() -> str:
 
 def emit(value: Any) -> None:
     """A result for machines."""
-    print(json.dumps(value, ensure_ascii=False, indent=1))
+    print(as_json(value))
 
 
 class ExamplesAsTheyAre(argparse.HelpFormatter):

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prvr.cli.screen import DONE, Parser, device_option, emit, say, trust_option
+from prvr.cli.screen import DONE, Parser, device_option, emit, index_option, say, trust_option
+from prvr.core.places import index_folder
 from prvr.core.text import nearest
 
 if TYPE_CHECKING:
@@ -15,12 +16,26 @@ if TYPE_CHECKING:
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
-    """serve."""
-    serve = verbs.add_parser(
-        "serve",
-        help="the page and the HTTP interface over an index, until Ctrl-C",
-        description="Serve the page and the HTTP interface over an index, until Ctrl-C. Nothing leaves this machine.",
+    """serve, mcp."""
+    _add_serve(
+        verbs.add_parser(
+            "serve",
+            help="the page and the HTTP interface over an index, until Ctrl-C",
+            description="Serve the page and the HTTP interface over an index, until Ctrl-C. "
+            "Nothing leaves this machine.",
+        )
     )
+    _add_mcp(
+        verbs.add_parser(
+            "mcp",
+            help="the library as tools of an assistant, over standard input and output",
+            description="Let an assistant that speaks MCP search your library, look at stills and read what is said. "
+            "It starts this command itself; it can change nothing, and nothing leaves this machine but its answers.",
+        )
+    )
+
+
+def _add_serve(serve: Parser) -> None:
     serve.add_argument(
         "--index",
         type=Path,
@@ -37,6 +52,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     )
     serve.add_argument("--open", action=argparse.BooleanOptionalAction, help="open the page (default: on a desktop)")
     serve.add_argument("--json", action="store_true", help="print the address as JSON")
+    serve.add_argument("--mcp", action="store_true", help="let assistants search at /mcp (pip install 'prvr[mcp]')")
     address = serve.add_argument_group("address")
     address.add_argument(
         "--host", default="127.0.0.1", help="address to listen on; anything but %(default)s requires a token"
@@ -54,12 +70,42 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     )
 
 
+def _add_mcp(mcp: Parser) -> None:
+    index_option(mcp)
+    machine = mcp.add_argument_group("model and machine")
+    machine.add_argument("--encoder", help="where the encoder of the index is now, if it was moved")
+    device_option(machine)
+    trust_option(machine)
+    mcp.set_defaults(run=run_mcp)
+    mcp.shows("prvr mcp", "prvr mcp --index demo")
+
+
+def run_mcp(args: argparse.Namespace) -> int:
+    """The tools of an assistant, until it closes standard input."""
+    from prvr.serve.settings import need_mcp
+
+    need_mcp()
+    from prvr.serve.assistants import assistant
+    from prvr.service.desk import Desk
+    from prvr.service.media import Media
+
+    folder = args.index or index_folder()
+    desk, media = Desk(folder, encoder=args.encoder, device=args.device), Media(folder)
+    try:
+        desk.open()
+        say(f"Library   {library_line(desk, named=bool(args.index))}")
+        assistant(desk, lambda: media).run("stdio")
+    finally:
+        media.close()
+        desk.close()
+    return DONE
+
+
 def run_serve(args: argparse.Namespace) -> int:
     """The page and the HTTP interface."""
     from functools import partial
 
     from prvr.core.errors import ConfigError
-    from prvr.search.places import index_folder
     from prvr.serve.runner import run, token_for
     from prvr.serve.settings import ServeConfig
 
@@ -75,6 +121,7 @@ def run_serve(args: argparse.Namespace) -> int:
         port=args.port,
         root_path=f"/{args.root_path.strip('/')}".rstrip("/"),
         token=digest,
+        mcp=args.mcp,
         encoder=args.encoder,
         device=args.device,
     )

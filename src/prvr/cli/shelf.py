@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prvr.cli.screen import DONE, FAILED, Parser, agreed, emit, index_option, say, yes_option
+from prvr.core.places import index_folder
 from prvr.core.text import clock, count, text_of
 
 if TYPE_CHECKING:
@@ -211,7 +212,6 @@ def _of_video(folder: Path, video: ShelfVideo) -> tuple[list[tuple[str, str]], d
 
 
 def _folder(args: argparse.Namespace) -> Path:
-    from prvr.search.places import index_folder
 
     return Path(args.index).expanduser() if args.index else index_folder()
 

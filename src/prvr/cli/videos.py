@@ -21,10 +21,11 @@ from prvr.cli.screen import (
     say,
     training_bar,
 )
+from prvr.core.places import index_folder
 from prvr.core.text import count
 
 if TYPE_CHECKING:
-    from prvr.core.types import Encoder, EncoderSpec
+    from prvr.core.types import Encoder
     from prvr.features.extract import Extraction
 
 
@@ -117,7 +118,6 @@ def run_extract(args: argparse.Namespace) -> int:
 def run_doctor(args: argparse.Namespace) -> int:
     """Check this machine."""
     from prvr.doctor import examine
-    from prvr.search.places import index_folder
 
     checks = examine(args.index or index_folder())
     if args.json:
@@ -195,6 +195,7 @@ def bring_encoder(name: str, args: argparse.Namespace, why: str = "") -> Encoder
 
     Raises VideoError where a path is no video.
     """
+    from prvr.encoders.known import knows_only
     from prvr.encoders.loading import load_encoder
     from prvr.encoders.pair import AND
     from prvr.video.source import check_there
@@ -203,15 +204,8 @@ def bring_encoder(name: str, args: argparse.Namespace, why: str = "") -> Encoder
     if beside := getattr(args, "clip_encoder", None):
         name = f"{name}{AND}{beside}"
     encoder = load_encoder(name, device=args.device, dtype=args.dtype)
-    say(f"Encoder {encoder.spec.fingerprint}" + (f": {why}" if why else limits(encoder.spec)))
+    say(f"Encoder {encoder.spec.fingerprint}" + (f": {why}" if why else knows_only(encoder.spec)))
     return encoder
-
-
-def limits(spec: EncoderSpec) -> str:
-    """What an encoder does not know, said wherever it is used."""
-    if spec.domain == "general":
-        return ""
-    return f"; it knows {spec.domain} (`prvr models` names others)"
 
 
 def sampling(args: argparse.Namespace) -> tuple[float, int | None, int | None]:

@@ -14,6 +14,11 @@ def data_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "prvr"
 
 
+def index_folder() -> Path:
+    """The index of this user."""
+    return data_folder() / "index"
+
+
 def models_folder() -> Path:
     """The models of this user, a folder each, and which of them is the default."""
     return data_folder() / "models"

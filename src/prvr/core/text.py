@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import unicodedata
 from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 LIKE_A_BYTE = re.compile(r"\\(?=x(?:[89a-f][0-9a-f]|5c))")  # a name that itself reads as if a byte was written out
 BYTE = re.compile(r"\\x([89a-f][0-9a-f]|5c)")
@@ -52,6 +54,11 @@ def folded(text: str) -> str:
 def count(number: int, one: str, many: str = "") -> str:
     """A number with its noun: 1 video, 2 videos, 1,200 videos; `many` where it is not `one` and an s."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def as_json(value: Any) -> str:
+    """A result for machines."""
+    return json.dumps(value, ensure_ascii=False, indent=1)
 
 
 def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:

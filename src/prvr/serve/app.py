@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, FastAPI
 
@@ -35,6 +35,9 @@ from prvr.service.jobs import Jobs
 from prvr.service.media import Media
 from prvr.service.watch import Watch
 
+if TYPE_CHECKING:
+    from prvr.serve.assistants import OverHttp
+
 EVERYWHERE = answers(400, 401, 403, 413, 421, 422, 429, 500, 503)
 ABOUT = """Find the video, and the moment in it, that a sentence describes.
 
@@ -47,6 +50,7 @@ def create_app(desk: Desk, config: ServeConfig, shelf: Sequence[Shelved] = ()) -
     Nothing is loaded and no thread starts before the application does.
     """
     metrics, doorman = Metrics(desk), Doorman(config.token)
+    tools = _tools(desk, config, lambda: app.state.prvr.media)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -59,7 +63,8 @@ def create_app(desk: Desk, config: ServeConfig, shelf: Sequence[Shelved] = ()) -
         parts = app.state.prvr = Parts(jobs=jobs, media=media, watch=watch, shelf=tuple(shelf), **own)
         await watch.follow()
         try:
-            yield
+            async with tools.run() if tools else contextlib.nullcontext():
+                yield
         finally:
             parts.stopping.set()
             await parts.watch.close()
@@ -79,13 +84,26 @@ def create_app(desk: Desk, config: ServeConfig, shelf: Sequence[Shelved] = ()) -
     )
     app.openapi = lambda: app.openapi_schema or described(app, config)  # type: ignore[method-assign]
     errors.install(app)
+    app.router.routes.extend(tools.routes if tools else [])
     for part in (search, videos, streams, exports, libraries, folders, models, failures, session, health, plain, pages):
         app.include_router(part.router)
+    _guard(app, config, doorman, metrics)
+    return app
+
+
+def _guard(app: FastAPI, config: ServeConfig, doorman: Doorman, metrics: Metrics) -> None:
     app.add_middleware(Gate, config=config, doorman=doorman)
     app.add_middleware(Counted, metrics=metrics)
     if config.root_path:
         app.add_middleware(Below, root=config.root_path)  # the outermost
-    return app
+
+
+def _tools(desk: Desk, config: ServeConfig, media: Callable[[], Media]) -> OverHttp | None:
+    if not config.mcp:
+        return None
+    from prvr.serve.assistants import OverHttp, assistant
+
+    return OverHttp(assistant(desk, media, paths=config.open))
 
 
 def described(app: FastAPI, config: ServeConfig) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import secrets
@@ -27,6 +28,7 @@ from prvr.serve.settings import ServeConfig, is_loopback
 from prvr.serve.shelf import Shelf, shelved
 from prvr.service.desk import Desk
 from prvr.service.machine import spare_memory
+from prvr.service.nearby import listening
 
 TRIES = 50  # ports that are tried from the one that was asked for
 GRACE_S = 3.0  # that answers which are being sent have when the server stops
@@ -81,6 +83,7 @@ def run(
     Raises ConfigError when no port is free, PrvrError when an index cannot be used.
     """
     spare_memory()
+    usual = config.encoder is None and config.device == "auto"  # as a search on the command line has it
     folders = [config.folder, *beside]
     desks = tuple(
         Desk(
@@ -93,8 +96,8 @@ def run(
         for folder in folders
     )
     try:
-        with bound(config) as listening:
-            config = replace(config, port=listening.getsockname()[1])
+        with bound(config) as port:
+            config = replace(config, port=port.getsockname()[1])
             for desk in desks:
                 desk.open()
             shelf = shelved(folders, config.root_path)
@@ -108,7 +111,8 @@ def run(
             started = Started(url, config, desks, desks[0].opening())
             threading.Thread(target=_when_ready, args=(server, started.page, open_page), daemon=True).start()
             on_start(started)
-            server.run(sockets=[listening])
+            with listening(desks) if usual else contextlib.nullcontext():
+                server.run(sockets=[port])
     finally:
         for desk in desks:
             desk.close()

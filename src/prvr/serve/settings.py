@@ -5,11 +5,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from prvr.core.errors import ConfigError
 
-OURS = [[name] for name in ("v1", "assets", "plain", "style.css", "openapi.json", "healthz", "readyz", "metrics")]
+OURS = [
+    [name] for name in ("v1", "assets", "plain", "style.css", "openapi.json", "healthz", "readyz", "metrics", "mcp")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,7 @@ class ServeConfig:
     root_path: str = ""  # of a proxy, below which the server is reached: `/prvr`
     token: str | None = None  # sha256 of the token that clients must send, hex; None: nothing is asked, loopback only
     roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(),))  # below which folders may be added
+    mcp: bool = False  # assistants find the library's tools at /mcp
     encoder: str | None = None  # where the index's encoder lies now, if it was moved
     device: str = "auto"
     max_body_bytes: int = 256_000
@@ -43,6 +47,8 @@ class ServeConfig:
             raise ConfigError(
                 f"root path {self.root_path!r}: write it as /prvr, in plain letters, and not as one of the server's own"
             )
+        if self.mcp:
+            need_mcp()
         if not 0 <= self.port < 65536:
             raise ConfigError(f"port {self.port}: choose one between 0 and 65535")
 
@@ -59,3 +65,9 @@ def is_loopback(host: str) -> bool:
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def need_mcp() -> None:
+    """Raises ConfigError unless what assistants are spoken to with is installed."""
+    if find_spec("mcp") is None:
+        raise ConfigError("assistants need the package mcp, which is not installed: pip install 'prvr[mcp]'")
