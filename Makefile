@@ -6,7 +6,7 @@ READY   = $(VENV)/.ready
 DONE    = $(VENV)/.installed
 HEAVY   = $(VENV)/.heavy
 
-.PHONY: setup demo test test-all check format web clean
+.PHONY: setup demo test test-all check format web sbom clean
 
 setup: $(DONE)
 
@@ -53,9 +53,13 @@ format: setup
 
 # The page is built and committed, so that nobody needs Node but who changes it; the same sources give the same bytes.
 web: setup
-	cd web && npm install --no-audit --no-fund
+	cd web && npm ci --no-audit --no-fund
 	$(BIN)/python web/schema.py | (cd web && node types.mjs > src/schema.ts)
 	cd web && npm run build
 
+# What is installed, with versions and licences, as CycloneDX.
+sbom: setup
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file sbom.json $(BIN)/python
+
 clean:
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo sbom.json .mypy_cache .ruff_cache

@@ -116,7 +116,7 @@ def test_an_index_uses_the_features_that_lie_in_its_folder(mine: Path, capsys: p
         (["search"], 2, "required: query"),
         (["search", "x", "--topk", "3"], 2, "unrecognized arguments: --topk"),
         (["search", "x", "--index", "{nowhere}"], 1, "no index here; make one with `prvr index"),
-        (["search", "x", "--index", "{nowhere}", "-k", "0"], 1, "no index here"),
+        (["search", "x", "--index", "{nowhere}", "-k", "0"], 1, "-k 0: must be greater than 0"),
         (["index", "--failures", "--index", "{nowhere}"], 1, "no index here; make one with `prvr index"),
         (["index", "--retry", "--index", "{nowhere}"], 1, "no index here"),
         (["extract", "{nowhere}", "--out", "{out}"], 1, "nowhere"),

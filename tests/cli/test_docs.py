@@ -21,7 +21,7 @@ from tests.encoders.hub import ask, local_hub
 
 ROOT = Path(__file__).parents[2]
 siglip_folder = make_models.siglip_folder
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -164,11 +164,11 @@ def test_the_shell_lines_of_the_readme_do_what_they_say(
 
 
 def test_a_world_of_features_is_made_as_the_docs_say(tmp_path: Path) -> None:
-    (code,) = blocks(ROOT / "docs" / "methods.md", "python")
+    (code,) = blocks(ROOT / "docs" / "results" / "world.md", "python")
     assert 'Path("large")' in code
     assert 'size="large"' in code
     here = code.replace('Path("large")', f"Path({str(tmp_path)!r})").replace('size="large"', 'size="tiny"')
     found: dict[str, Any] = {}
-    exec(compile(here, "methods.md", "exec"), found)
+    exec(compile(here, "world.md", "exec"), found)
     assert len(found["store"].entries()) == 12
     assert main(["evaluate", "zero-shot", "--data", str(tmp_path)]) == 0

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from prvr.cli import main
-from prvr.cli.library import say_what_the_model_lacks
 from prvr.core.errors import EncoderError
 from prvr.encoders import catalogue, things
 from prvr.encoders.loading import load_encoder
 from prvr.encoders.things import ThingsEncoder
+from prvr.search.call import SearchCall
 from prvr.search.engine import SearchEngine
+from prvr.search.telling import find, told
 
 PHOTOS = {  # of those that scikit-image ships: three ways to ask, none of them chosen by how well it does
     "chelsea.png": ("cat", "a cat lying down", "the face of a cat that looks at you"),
@@ -141,8 +142,9 @@ def test_recordings_are_found_offline_without_naming_a_model(
     assert f"Encoder {encoder.spec.fingerprint}: it knows a thousand kinds of things; not people" in said
     assert "`prvr models get siglip2-b16`" in said
     engine = SearchEngine.open(index)
-    say_what_the_model_lacks(engine, ["somebody waves"], [("", engine.search("somebody waves"))])
-    assert capsys.readouterr().err.startswith("The model things knows a thousand kinds of things; not people, actions")
+    call = SearchCall(queries=("somebody waves",))
+    note = told(engine, call, find(engine, call)).notes[0]
+    assert note.startswith("The model things knows a thousand kinds of things; not people, actions")
     asked = {
         "plastic bottles": "bottle-detection.mp4",
         "a car drives on the road": "car-detection.mp4",

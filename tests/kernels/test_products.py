@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from prvr.kernels import products
-from prvr.kernels.products import product, rounded
+from prvr.kernels.products import linear, product, rounded
 
 
 class Heap(ctypes.Structure):
@@ -32,20 +32,36 @@ def test_products_of_matrices_and_of_their_views(num: int, onednn: bool, monkeyp
     torch.testing.assert_close(product(x[:, ::2, :10], weight[..., :10]), x[:, ::2, :10] @ weight[..., :10].mT)
 
 
-def test_questions_of_every_length_take_no_memory_for_each() -> None:
-    """oneDNN never forgets a number of rows; here it meets a tenth of them, and finds the same."""
+@pytest.mark.parametrize("learning", [False, True])
+def test_every_number_of_rows_takes_no_memory_for_each(learning: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN never forgets a number of rows, or of summands; here it meets a tenth of them, and finds the same."""
     look = getattr(ctypes.CDLL(None), "mallinfo2", None)
-    if look is None or not products._ONEDNN:
-        pytest.skip("needs glibc and a processor whose products oneDNN makes")
+    if look is None or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        pytest.skip("needs glibc and oneDNN")
+    monkeypatch.setattr(products, "_ONEDNN", True)
     look.restype = Heap
-    weight = torch.randn(1, 136, 72)  # of a size that nothing else has
+    weight = torch.randn(1, 136, 72, requires_grad=learning)  # of a size that nothing else has
     before = look().used
-    with torch.inference_mode():
-        for rows in range(1, 301):
-            x = torch.randn(1, rows, 72)
-            torch.testing.assert_close(product(x, weight), x @ weight.mT)
-    assert look().used - before < 8e6
-    assert [rounded(rows) for rows in (0, 1, 3, 10, 64, 65, 300)] == [1, 1, 4, 16, 64, 128, 320]
+    for rows in range(1, 301):
+        x = torch.randn(1, rows, 72, requires_grad=learning)
+        with torch.inference_mode(not learning):
+            found = linear(x, weight, torch.zeros(1, 136)) if learning else product(x, weight)
+        torch.testing.assert_close(found, x @ weight.mT)
+        if learning:
+            ours = torch.autograd.grad(found, (x, weight), flow := torch.randn_like(found))
+            torch.testing.assert_close(
+                ours, torch.autograd.grad(x @ weight.mT, (x, weight), flow), rtol=1e-4, atol=1e-4
+            )
+    assert look().used - before < (24e6 if learning else 8e6)  # of three products, or of one
+
+
+def test_rows_are_rounded_up_to_few_numbers() -> None:
+    assert [rounded(rows) for rows in (0, 1, 3, 10, 64, 65, 300, 1025)] == [1, 1, 4, 16, 64, 128, 320, 1152]
+    assert all(rounded(2**k) == 2**k for k in range(20))
+    few = {rounded(rows) for rows in range(1, 2**15 + 1)}
+    assert len(few) == 7 + 15 + 5 * 8  # to 64, to 1024, and eight a doubling
+    assert all(rounded(rows) == rows for rows in few)
+    assert max(rounded(rows) / rows for rows in range(1024, 2**15)) < 1.13
 
 
 def test_double_precision_is_kept() -> None:

@@ -228,7 +228,7 @@ def test_recipes_are_as_released(
     settings = load_recipe(f"prvr.methods.amdnet.runs:{name}").settings
     model, train = settings.model, settings.train
     assert (model.hidden, settings.optim.lr, train.epochs, train.patience) == (hidden, lr, epochs, patience)
-    assert settings.optim.schedule_epochs == epochs
+    assert settings.schedule_epochs == epochs
     assert (model.dropout, model.input_dropout, settings.loss.nce, train.seed) == (dropout, dropout, nce, seed)
     loss = settings.loss
     assert (loss.diversity, loss.diversity_diagonal, loss.relevance, loss.relevance_margin) == (1, 0.15, 25, 0.02)

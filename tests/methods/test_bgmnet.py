@@ -237,7 +237,7 @@ def test_recipes_are_as_released(
     assert (plan.loss.match_from_epoch, plan.loss.hard_from_epoch, plan.loss.hard_pool) == (match_from_epoch, 20, 20)
     assert (plan.loss.nce_clip, plan.loss.nce_frame, plan.loss.align) == (0.02, 0.04, 1.0)
     assert (plan.model.dropout, plan.model.input_dropout, plan.model.max_words) == (0.1, 0.1, 30)
-    assert (plan.optim.lr, plan.optim.warmup, plan.optim.schedule_epochs) == (2.5e-4, 0.01, 100)
+    assert (plan.optim.lr, plan.optim.warmup, plan.schedule_epochs) == (2.5e-4, 0.01, 100)
     assert (plan.train.epochs, plan.train.patience, plan.train.seed) == (100, 10, 2018)
     with pytest.raises(ConfigError, match="model.clips=8"):
         recipe.with_settings(["model.clips=8"]).fit(

@@ -93,7 +93,6 @@ PUBLISHED: dict[str, tuple[Any, ...]] = {
     "loss.hard_pool": (20,) * 4,
     "optim.lr": (2e-4, 2e-4, 1e-4, 2e-4),
     "optim.ema": (0.992, 0.995, 0.992, 0.995),
-    "optim.schedule_epochs": (150,) * 4,
     "train.epochs": (150,) * 4,
     "train.patience": (50, 30, 50, 30),
     "train.seed": (0,) * 4,

@@ -48,7 +48,6 @@ PUBLISHED: dict[str, tuple[Any, ...]] = {  # what was released: one value a benc
     "loss.hard_pool": (20, 20, 20, 20),
     "batch_videos": (128, 128, 128, 128),
     "train.epochs": (100, 100, 100, 100),
-    "optim.schedule_epochs": (100, 100, 100, 100),
     "train.patience": (10, 10, 10, 10),
     "optim.warmup": (0.01, 0.01, 0.01, 0.01),
     "optim.weight_decay": (0.01, 0.01, 0.01, 0.01),

@@ -15,7 +15,7 @@ from prvr.methods.dldkd.loss import DLDKDLoss
 from prvr.methods.family import RetrievalLoss
 from prvr.methods.gmmformer.loss import GMMFormerLoss
 from prvr.methods.gmmformer_v2.loss import GMMFormerV2Loss
-from prvr.methods.recipe import Recipe, load_recipe
+from prvr.methods.recipe import Recipe, load_recipe, own_recipes
 from prvr.parts.uniform import UniformConfig
 from prvr.parts.videos import FrameVideos
 from tests.methods.names import named
@@ -89,7 +89,6 @@ PUBLISHED: dict[str, tuple[tuple[str, ...], dict[str, tuple[Any, ...]]]] = {
             "model.dropout": (0.1, 0.1, 0.2, 0.25, 0.15),
             "model.input_dropout": (0.1, 0.1, 0.2, 0.25, 0.15),
             "train.epochs": (100, 100, 120, 120, 120),
-            "optim.schedule_epochs": (100, 100, 120, 120, 120),
             "train.seed": (2018, 2018, 9527, 9527, 9527),
             "loss.nce_clip": (0.04,) * 5,
             "loss.nce_frame": (0.04,) * 5,
@@ -136,6 +135,21 @@ def test_benchmarks_have_the_published_settings(system: str) -> None:
         assert COMMON.items() <= found.items()
         for group in (recipe.settings.model, recipe.settings.prepare, recipe.settings.loss):
             assert from_dict(type(group), to_dict(group)) == group
+
+
+def test_the_schedule_is_as_long_as_the_run_unless_it_is_set() -> None:
+    for recipe in map(load_recipe, own_recipes()):
+        if recipe.objective is None:
+            continue
+        short = recipe.with_settings(["train.epochs=7", "optim.schedule_epochs=none"])
+        assert short.settings.schedule_epochs == 7
+        assert short.identity["optim"]["schedule_epochs"] == 7
+        if not recipe.target.partition(":")[2].startswith("world"):
+            assert recipe.settings.schedule_epochs == recipe.settings.train.epochs, recipe.target
+    msc = of("msc", "tvr").with_settings(["optim.schedule_epochs=30", "train.epochs=7"])
+    assert msc.settings.schedule_epochs == 30
+    with pytest.raises(ConfigError, match="optim.schedule_epochs=0: must be at least 1, or none"):
+        msc.with_settings(["optim.schedule_epochs=0"])
 
 
 OWN = [

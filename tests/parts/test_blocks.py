@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from prvr.core.errors import ConfigError
-from prvr.kernels.dropout import keep_mask, keep_scale
+from prvr.kernels.dropout import drawn, keep_mask, keep_scale
 from prvr.kernels.switch import without_kernels
 from prvr.methods.msc.mixture import mix
 from prvr.parts.attention import attend, attention_probabilities
@@ -106,6 +106,22 @@ def test_dropout_keeps_its_rate_and_its_mean(rate: float) -> None:
 def test_a_rate_is_applied_in_steps_of_a_byte_and_says_so(rate: float, applied: int) -> None:
     assert repr(Dropout(rate)) == f"Dropout(rate={rate}, applied as {applied / 256:.6g})"
     assert keep_scale(rate) == 256 / (256 - applied)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.31, 0.999])
+@pytest.mark.parametrize("kernels", [True, False])
+def test_torchs_own_dropout_is_drawn_to_the_bit(rate: float, kernels: bool) -> None:
+    x = torch.randn(100, 103, dtype=torch.float64, requires_grad=True)
+    torch.manual_seed(3)
+    (gradient,) = torch.autograd.grad(wanted := torch.nn.functional.dropout(x, rate), x, torch.ones_like(x))
+    with drawn("torch"), nullcontext() if kernels else without_kernels():
+        assert repr(Dropout(rate)) == f"Dropout(rate={rate}, applied as {rate:.6g})"
+        torch.manual_seed(3)
+        (ours,) = torch.autograd.grad(dropped := drop(x, rate), x, torch.ones_like(x))
+    torch.testing.assert_close(dropped, wanted, rtol=1e-12, atol=0)
+    torch.testing.assert_close(ours, gradient, rtol=1e-12, atol=0)
+    assert torch.equal(dropped == 0, wanted == 0)
+    assert keep_scale(0.31) == 256 / (256 - 79)  # afterwards as before
 
 
 def test_dropout_follows_the_seed_and_the_mode() -> None:

@@ -214,7 +214,7 @@ def test_what_is_counted_in_epochs_shrinks_with_the_budget() -> None:
     full = recipe_for(method, "qvhighlights", data_of(24)).settings
     assert replace(full, model=msc.qvhighlights().settings.model) == msc.qvhighlights().settings
     half = recipe_for(method, "qvhighlights", data_of(24), budget=50).settings
-    assert (half.train.epochs, half.optim.schedule_epochs, half.loss.hard_from_epoch) == (50, 50, 10)
+    assert (half.train.epochs, half.schedule_epochs, half.loss.hard_from_epoch) == (50, 50, 10)
     assert half.train.patience == full.train.patience
     (other,) = choose("bgm-net")
     small = recipe_for(other, "own", data_of(24), budget=20).settings

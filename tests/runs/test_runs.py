@@ -46,6 +46,26 @@ def test_resumed_after_any_epoch_it_ends_with_the_same_bits(data: DataFolder, tm
     assert train_run(small(), data, tmp_path / "whole").new_epochs == 0
 
 
+def test_who_draws_dropout_is_part_of_a_run(data: DataFolder, tmp_path: Path) -> None:
+    short = small().with_settings(["train.epochs=1"])
+    torchs = short.with_settings(["train.dropout=torch"])
+    train_run(short, data, tmp_path / "ours")
+    train_run(torchs, data, tmp_path / "torch")
+    one, other = (load_weights(tmp_path / name / "model.safetensors")[0] for name in ("ours", "torch"))
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+    with pytest.raises(CheckpointError, match=r"train\.dropout is bytes there and torch here"):
+        train_run(torchs, data, tmp_path / "ours")
+
+
+def test_a_run_whose_schedule_would_change_does_not_go_on(data: DataFolder, tmp_path: Path) -> None:
+    following = small().with_settings(["optim.schedule_epochs=none"])
+    train_run(following.with_settings(["train.epochs=1"]), data, tmp_path / "run")
+    with pytest.raises(CheckpointError, match=r"optim\.schedule_epochs is 1 there and 3 here"):
+        train_run(following, data, tmp_path / "run")
+    kept = following.with_settings(["train.epochs=2", "optim.schedule_epochs=1"])
+    assert train_run(kept, data, tmp_path / "run").new_epochs == 1
+
+
 def test_what_was_best_is_what_is_opened_and_measured(data: DataFolder, tmp_path: Path) -> None:
     result = train_run(small(), data, tmp_path / "run")
     trained = open_run(tmp_path / "run")

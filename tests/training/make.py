@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -109,6 +109,7 @@ def run(
     on_progress: Callable[[TrainProgress], None] | None = None,
     config: TrainConfig | None = None,
     ema: float = 0.0,
+    trackers: Sequence[str] = (),
 ) -> TrainResult:
     """One call of `train`, from a model that always begins with the same weights."""
     torch.manual_seed(1)
@@ -122,5 +123,6 @@ def run(
         folder=folder,
         config=config or TrainConfig(epochs=epochs, patience=patience, seed=seed),
         metadata={"recipe": "tests:two_lines"} if metadata is None else metadata,
+        trackers=trackers,
         on_progress=on_progress,
     )

@@ -20,6 +20,7 @@ from prvr.parts.videos import ClipVideos
 from prvr.training.checkpoint import load_state
 from prvr.training.loop import TrainProgress, train
 from prvr.training.run_folder import Standing
+from prvr.training.trackers import check_trackers
 from tests.training.make import TwoLines, batches, objective, run, scripted, validate
 
 
@@ -190,22 +191,53 @@ def test_numbers_json_does_not_know_are_null(tmp_path: Path) -> None:
     assert lines(tmp_path)[0]["validation"]["R@1"] is None
 
 
+TOLD = {"train/loss", "train/lr", "train/nce", "train/noise", "validation/SumR"}
+
+
+def told_twice(folder: Path, tracker: str) -> None:
+    """A run of one epoch that goes on for two more."""
+    run(folder, epochs=1, check=scripted([1.0]), trackers=[tracker])
+    run(folder, epochs=3, check=scripted([2.0, 3.0]), trackers=[tracker])
+
+
 def test_tensorboard_has_the_same_numbers_once(tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    run(tmp_path, epochs=1, check=scripted([1.0]))
-    run(tmp_path, epochs=3, check=scripted([2.0, 3.0]))
+    told_twice(tmp_path, "tensorboard")
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
-    assert set(events.Tags()["scalars"]) == {
-        "train/loss", "train/lr", "train/nce", "train/noise", "validation/SumR"}  # fmt: skip
+    assert set(events.Tags()["scalars"]) == TOLD
     assert [(event.step, event.value) for event in events.Scalars("validation/SumR")] == [(0, 1), (1, 2), (2, 3)]
 
 
-def test_without_tensorboard_all_the_rest_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+@pytest.mark.filterwarnings("ignore")  # of its own dependencies
+def test_mlflow_has_the_same_numbers_once(tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    told_twice(tmp_path, "mlflow")
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}")
+    (found,) = client.search_runs([client.get_experiment_by_name("prvr").experiment_id])
+    assert set(found.data.metrics) == TOLD
+    history = client.get_metric_history(found.info.run_id, "validation/SumR")
+    assert [(one.step, one.value) for one in history] == [(0, 1), (1, 2), (2, 3)]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_wandb_writes_below_the_run_and_stays_offline(tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    told_twice(tmp_path, "wandb")
+    assert len(list((tmp_path / "wandb").glob("offline-run-*/*.wandb"))) == 2  # one a start; `wandb sync` joins them
+
+
+def test_nobody_is_told_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("torch.utils.tensorboard", "wandb", "mlflow"):
+        monkeypatch.setitem(sys.modules, module, None)
     run(tmp_path, epochs=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         ".lock", "last.safetensors", "metrics.csv", "metrics.jsonl", "model.safetensors"]  # fmt: skip
+    for name, how in (("tensorboard", r"prvr\[tensorboard\]"), ("wandb", "wandb"), ("mlflow", "mlflow")):
+        with pytest.raises(ConfigError, match=rf"--log {name}: is not installed .*pip install '?{how}'?`, or leave it"):
+            check_trackers([name])
+    with pytest.raises(ConfigError, match="--log comet: choose from tensorboard, wandb, mlflow"):
+        check_trackers(["comet"])
 
 
 def test_the_table_says_what_the_lines_say(tmp_path: Path) -> None:

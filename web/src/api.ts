@@ -134,6 +134,7 @@ export const api = {
   export: (order: ExportOrder) => post<Job>("v1/exports", order),
   job: (id: string) => ask<Job>(`v1/jobs/${id}`),
   cancel: (id: string) => ask<Job | undefined>(`v1/jobs/${id}`, { method: "DELETE" }),
+  resume: (id: string) => post<Job>(`v1/jobs/${id}/resume`, {}),
   signIn: (token: string) => post<undefined>("v1/session", { token }),
   alive: () => ask<unknown>("healthz"),
 };

@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. 4ee2f5e0fd452dbc7533ff8893c891fadd1b59a94cbd4b9517feec76147a1e00
+// Made by `make web` from the API's objects; do not edit. 67bc593b3e7e136f9917916c652930e49230fd873273b88867817c9c0edb43c3
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -221,6 +221,8 @@ export interface components {
     };
     /** @description Work that takes longer than an answer may. */
     Job: {
+      /** @description The name of the folder, file or model that it is about; empty where it is several. */
+      about: string;
       created_at: number;
       error: components["schemas"]["ErrorBody"] | null;
       events_url: string;
@@ -236,8 +238,11 @@ export interface components {
       result: {
         [key: string]: unknown;
       } | null;
-      /** @enum {string} */
-      status: "queued" | "running" | "done" | "failed" | "cancelled";
+      /**
+       * @description `interrupted`: the server ended before the job did; POST /v1/jobs/{id}/resume goes on with it.
+       * @enum {string}
+       */
+      status: "queued" | "running" | "done" | "failed" | "cancelled" | "interrupted";
       url: string;
     };
     /** @description Jobs, newest first. */

@@ -131,6 +131,8 @@ const en = {
   pause: "Pause",
   resume: "Continue",
   paused: "Paused. You can search what has been read.",
+  interrupted: (folder: string) =>
+    `Reading ${folder || "videos"} was interrupted when the server ended. What was read can be searched.`,
   indexFailed: (why: string) => `Reading stopped: ${why}`,
   indexDone: "All videos can be searched.",
   indexDoneBut: (n: number) => `Done. ${count(n, "file", "files")} could not be read. See the bottom of the page.`,
@@ -356,7 +358,11 @@ const en = {
   goneRetry: (seconds: number) => `Trying again in ${seconds} s…`,
   retryNow: "Try now",
   tokenTitle: "This library is locked",
-  tokenText: "Enter the token that prvr showed when it started.",
+  tokenText:
+    "Open the address that `prvr serve` printed when it started. It opens once, in one browser; `prvr serve --link` prints another.",
+  tokenSpent:
+    "This address was opened before, or is too old. `prvr serve --link` prints another; each opens one browser.",
+  tokenElse: "Or enter the token that `prvr serve --show-token` prints.",
   token: "Token",
   unlock: "Unlock",
   tokenWrong: "That is not the token of this server.",
@@ -571,6 +577,8 @@ const de: Strings = {
   pause: "Pause",
   resume: "Weiter",
   paused: "Angehalten. Was gelesen ist, kannst du durchsuchen.",
+  interrupted: (folder) =>
+    `Das Lesen${folder ? ` von ${folder}` : ""} wurde unterbrochen, als der Server endete. Was gelesen ist, kannst du durchsuchen.`,
   indexFailed: (why) => `Das Lesen wurde abgebrochen: ${why}`,
   indexDone: "Alle Videos sind durchsuchbar.",
   indexDoneBut: (n) =>
@@ -791,7 +799,11 @@ const de: Strings = {
   goneRetry: (seconds) => `Neuer Versuch in ${seconds} s …`,
   retryNow: "Jetzt versuchen",
   tokenTitle: "Diese Sammlung ist gesperrt",
-  tokenText: "Gib das Token ein, das prvr beim Start gezeigt hat.",
+  tokenText:
+    "Öffne die Adresse, die `prvr serve` beim Start gezeigt hat. Sie öffnet einmal, in einem Browser; `prvr serve --link` zeigt eine neue.",
+  tokenSpent:
+    "Diese Adresse wurde schon geöffnet oder ist zu alt. `prvr serve --link` zeigt eine neue; jede öffnet einen Browser.",
+  tokenElse: "Oder gib das Token ein, das `prvr serve --show-token` zeigt.",
   token: "Token",
   unlock: "Öffnen",
   tokenWrong: "Das ist nicht das Token dieses Servers.",

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prvr import __version__
 from prvr.cli.listening import check_speech, listen_too, speech_options
 from prvr.cli.screen import (
     DONE,
@@ -22,18 +23,19 @@ from prvr.cli.screen import (
     positive,
     reading_bar,
     say,
+    tell,
     trust_option,
     yes_option,
 )
-from prvr.cli.videos import bring_encoder, closing, extraction, limits, reading_options, sampling
+from prvr.cli.videos import bring_encoder, closing, extraction, reading_options, sampling
 from prvr.core.errors import ConfigError, IndexFolderError, QueryError
 from prvr.core.files import there
+from prvr.core.places import expanded, index_folder
 from prvr.core.text import count
 
 if TYPE_CHECKING:
     from prvr.core.types import Encoder
-    from prvr.search.engine import SearchEngine
-    from prvr.search.export import SearchHit
+    from prvr.search.call import SearchCall, Told
     from prvr.search.indexing import Indexing
 
 
@@ -145,7 +147,6 @@ def _ranking_options(made: argparse._ArgumentGroup) -> None:
 def run_index(args: argparse.Namespace) -> int:
     """Folders of video to an index."""
     from prvr.search.keeping import failures
-    from prvr.search.places import index_folder
 
     folder = args.index or index_folder()
     if args.verify or args.repair:
@@ -168,18 +169,18 @@ def run_index(args: argparse.Namespace) -> int:
 def _index(args: argparse.Namespace, folder: Path) -> int:
     from prvr.index.segments import VectorForm
     from prvr.ranker.ranker import open_run
-    from prvr.search.choosing import choose_encoder
+    from prvr.search.choosing import Chosen, choose_encoder, made_with
     from prvr.search.indexing import build_index
     from prvr.search.replacing import replace_index
 
-    name, why = args.encoder, ""
-    if name is None and args.model:
-        made = open_run(args.model).encoder
-        name = made.source or made.name
-    elif name is None:
-        name, why = choose_encoder(args.paths, folder)
+    if args.encoder is not None:
+        chosen = Chosen(args.encoder)
+    elif args.model:
+        chosen = made_with(open_run(args.model).encoder)
+    else:
+        chosen = choose_encoder(args.paths, folder)
     rate, most, workers = sampling(args)
-    encoder = bring_encoder(name, args, why)
+    encoder = bring_encoder(chosen, args)
     build: Callable[..., Indexing] = partial(
         build_index, prune=args.prune, forced=args.yes, engine=args.engine, retry=() if args.retry else None
     )
@@ -274,7 +275,7 @@ def _ignore(files: Sequence[Path], folder: Path) -> int:
     from prvr.search.keeping import ignore_file
 
     for file in files:
-        ignore_file(folder, file.expanduser())
+        ignore_file(folder, expanded(file))
     say(f"{count(len(files), 'file')} left alone until changed; `prvr index --retry` tries all again")
     return DONE
 
@@ -291,7 +292,7 @@ def _failures(args: argparse.Namespace, folder: Path) -> int:
         emit([{"id": one.id, **vars(one), "path": one.file, "root": shown(Path(one.root))} for one in found])
         return DONE
     for one in found:
-        print(f"{one.file}: {one.reason}" + " (ignored)" * one.ignored)
+        tell(f"{one.file}: {one.reason}" + " (ignored)" * one.ignored)
     if not found:
         say(f"{folder}: every file could be read")
     return DONE
@@ -304,7 +305,7 @@ def _upkeep(folder: Path, *, repair: bool) -> int:
 
     found, made = mend(folder) if repair else (verify(folder), [])
     for damage in found:
-        print(damage)
+        tell(str(damage))
     if not found:
         say(f"{folder}: every file is as it was written")
         return DONE
@@ -316,68 +317,57 @@ def _upkeep(folder: Path, *, repair: bool) -> int:
 
 
 def run_search(args: argparse.Namespace) -> int:
-    """A sentence to ranked videos with moments."""
-    from prvr.core.grammar import notes_of
-    from prvr.search.confidence import NOTHING, verdict
+    """A sentence to ranked videos with moments; a server that holds the index already answers where there is one."""
+    from prvr.search.nearby import ask
+
+    wanted = _wanted(args)
+    folder = args.index or index_folder()
+    usual = not args.export and args.encoder is None and args.device == "auto" and not args.trust
+    found = ask(folder, wanted, __version__) if usual else None
+    if found is None:
+        found = _search_here(folder, wanted, args)
+    for note in found.notes:
+        say(note)
+    tell(found.text)
+    if args.export:
+        say(f"Written to {args.export}")
+    return NONE if args.fail_if_none and found.nothing else DONE
+
+
+def _search_here(folder: Path, wanted: SearchCall, args: argparse.Namespace) -> Told:
     from prvr.search.engine import SearchEngine
     from prvr.search.export import OF_ONE, export, form_of
-    from prvr.search.listing import answer
-    from prvr.search.places import index_folder
+    from prvr.search.telling import find, told
 
-    asked = [bool(args.query), args.image is not None, args.like is not None]
-    if sum(asked) != 1:
-        args.wrong(
-            "the following arguments are required: query (or --image FILE, or --like VIDEO@START-END; one of them)"
-        )
-    engine = SearchEngine.open(args.index or index_folder(), encoder=args.encoder, device=args.device)
-    answers = _answers(engine, args)
-    say_what_the_model_lacks(engine, args.query, answers)
-    for note in dict.fromkeys(note for query in args.query for note in notes_of(query)):
-        say(note)
-    for problem in engine.problems:
-        say(problem)
-    if args.json:
-        rows = [[{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(hits, 1)] for _, hits in answers]
-        emit([{"query": query, "hits": row} for (query, _), row in zip(answers, rows, strict=True)])
-    else:
-        for query, hits in answers:
-            if len(answers) > 1:
-                print(f'"{query}"')
-            print(answer(hits, everything=args.all) + "\n" * (len(answers) > 1))
+    engine = SearchEngine.open(folder, encoder=args.encoder, device=args.device)
+    answers = find(engine, wanted)
     if args.export:
         query, hits = answers[0]
         one = form_of(args.export) in OF_ONE
-        made = export(hits[:1] if one else hits, args.export, query=query, before_s=args.before, after_s=args.after)
-        say(f"Written to {made}")
-    none = args.fail_if_none and all(not hits or verdict(hits) == NOTHING for _, hits in answers)
-    return NONE if none else DONE
+        export(hits[:1] if one else hits, args.export, query=query, before_s=args.before, after_s=args.after)
+    return told(engine, wanted, answers)
 
 
-def _answers(engine: SearchEngine, args: argparse.Namespace) -> list[tuple[str, list[SearchHit]]]:
-    k = int(positive(args.top_k, "-k"))
-    if args.image:
-        return [(str(args.image), engine.search_image(args.image, k=k))]
-    if args.like:
-        video_id, span = _moment(args.like)
-        return [(args.like, engine.search_like(video_id, span, k=k))]
-    found = engine.search_many(args.query, k=k, words=not args.no_words, calibrated=not args.uncalibrated)
-    return list(zip(args.query, found, strict=True))
+def _wanted(args: argparse.Namespace) -> SearchCall:
+    from prvr.search.call import SearchCall
 
-
-def say_what_the_model_lacks(
-    engine: SearchEngine, queries: Sequence[str], answers: Sequence[tuple[str, Sequence[SearchHit]]]
-) -> None:
-    """Words that it does not know; else, where nothing says how good the hits are, what it is made for."""
-    from prvr.core.grammar import parse
-    from prvr.search.confidence import NOTHING, UNCALIBRATED, verdict
-
-    spec = engine.encoder.spec
-    requests = [parse(query) for query in queries]
-    unknown = {word for one in requests for text in one.steps for word in engine.encoder.unknown_words(text)}
-    if unknown:
-        say(f"The model {spec.name} does not know: {', '.join(sorted(unknown))}{limits(spec)}")
-    elif queries and limits(spec) and all(verdict(hits) in (NOTHING, UNCALIBRATED) for _, hits in answers):
-        say(f"The model {spec.name}{limits(spec).replace('; it', '')}")
+    if sum([bool(args.query), args.image is not None, args.like is not None]) != 1:
+        args.wrong(
+            "the following arguments are required: query (or --image FILE, or --like VIDEO@START-END; one of them)"
+        )
+    like, moment = _moment(args.like) if args.like else (None, (0.0, 0.0))
+    return SearchCall(
+        queries=tuple(args.query),
+        picture=str(args.image) if args.image else None,
+        like=like,
+        moment=moment,
+        typed=args.like or "",
+        k=int(positive(args.top_k, "-k")),
+        words=not args.no_words,
+        calibrated=not args.uncalibrated,
+        everything=args.all,
+        for_machines=args.json,
+    )
 
 
 def _moment(text: str) -> tuple[str, tuple[float, float]]:

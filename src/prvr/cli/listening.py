@@ -62,7 +62,7 @@ def speech_options(parser: Parser | argparse._ArgumentGroup) -> None:
 
 def run_listen(args: argparse.Namespace) -> int:
     """What is said, written down."""
-    from prvr.search.places import index_folder
+    from prvr.core.places import index_folder
 
     folder = args.index or index_folder()
     if args.threads < 0:

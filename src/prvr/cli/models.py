@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prvr.cli.screen import DONE, Parser, count_bar, emit, say
+from prvr.core.places import expanded
 
 if TYPE_CHECKING:
     from prvr.encoders.catalogue import KnownModel
@@ -193,7 +194,7 @@ def run_export(args: argparse.Namespace) -> int:
     encoder = load_encoder(args.model, device="cpu")
     if not isinstance(encoder, HuggingFaceEncoder):
         raise EncoderError(f"{args.model}: is no checkpoint of transformers, so there is nothing to export")
-    folder = args.to or Path(f"{Path(args.model).expanduser().resolve().name}-onnx")
+    folder = args.to or Path(f"{expanded(args.model).resolve().name}-onnx")
     off = export_folder(encoder, folder)
     print(folder)
     say(f"Its vectors are those of {encoder.spec.name} to {off:.0e} of their length. Next: prvr models import {folder}")

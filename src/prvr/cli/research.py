@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prvr.cli.screen import DONE, FAILED, Parser, device_option, emit, positive, say, training_bar, trust_option
 from prvr.core.errors import ConfigError, PrvrError
 
 if TYPE_CHECKING:
     from prvr.data.folder import DataFolder
+    from prvr.methods.recipe import Recipe
+    from prvr.ranker.ranker import Ranker
 
 TABLES = (*(f"table{i}" for i in range(1, 10)), "tableA1", "tableA2")
 FIGURES = ("figure1", "figure3")
@@ -34,6 +37,18 @@ def _add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
     train.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE)")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
     train.add_argument("--seed", type=int, help="short for --set train.seed=SEED")
+    train.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be read, written and spent, by one measured step; write nothing",
+    )
+    train.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="tell tensorboard, wandb or mlflow too: below the run's folder, offline; may be given several times",
+    )
     train.add_argument("--name", help="how tables call the run (default: the recipe's title); may be changed later")
     train.add_argument("--notes", help="what you want to remember of it, kept in about.json of its folder")
     _protocol(train)
@@ -48,6 +63,7 @@ def _add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
         "prvr train prvr.methods.msc.runs:world --data demo",
         "prvr train prvr.methods.msc.runs:qvhighlights --data DIR --set train.epochs=50 --seed 1",
         "prvr train my_lab.agree:world --data demo   # a recipe of your own",
+        "prvr train prvr.methods.msc.runs:tvr --data DIR --dry-run   # shapes, weights, memory, time, files",
     )
 
 
@@ -70,6 +86,11 @@ def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
     _data(evaluate)
     evaluate.add_argument("--split", help="train, val or test (default: test, or val where there is no test)")
     evaluate.add_argument("--against", type=Path, metavar="RUN", help="test the difference to another run")
+    evaluate.add_argument(
+        "--absent",
+        action="store_true",
+        help="ask every query of another video too: AUROC, F1 of rejection, G-mIoU",
+    )
     evaluate.add_argument("--intervals", action="store_true", help="print 95 %% intervals")
     evaluate.add_argument("--out", type=Path, help="report file (default: RUN/reports/SPLIT.json)")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -82,6 +103,7 @@ def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
     evaluate.shows(
         "prvr evaluate runs/msc-world --data demo --intervals",
         "prvr evaluate zero-shot --data demo",
+        "prvr evaluate zero-shot --data demo --absent   # and what it refuses",
         "prvr evaluate --submission val.jsonl --data DIR",
     )
 
@@ -187,19 +209,30 @@ def run_train(args: argparse.Namespace) -> int:
     from prvr.methods.recipe import load_recipe
     from prvr.runs.train import note, train_run
     from prvr.training.distributed import is_first
+    from prvr.training.trackers import check_trackers
 
+    trackers = check_trackers(args.log)
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]
     recipe = load_recipe(args.recipe).with_settings([*args.settings, *seed])
     out = args.out or _folder_of(args.recipe)
     data = DataFolder(args.data, args.features, args.teacher)
+    if args.dry_run:
+        return _dry_run(args, recipe, data, out)
     speaks = is_first()  # one of the processes that torchrun starts
     if speaks:
         _say_simulated(data)
-        _say_rounded(recipe.settings.model)
+        _say_rounded(recipe.settings)
+        _say_schedule(recipe.settings, args.settings)
         note(out, name=args.name, notes=args.notes)
     with training_bar(recipe.title) if speaks else nullcontext() as on_progress:
         result = train_run(
-            recipe, data, out, clean=args.protocol == "clean", device=args.device, on_progress=on_progress
+            recipe,
+            data,
+            out,
+            clean=args.protocol == "clean",
+            device=args.device,
+            trackers=trackers,
+            on_progress=on_progress,
         )
     if not speaks:
         return DONE
@@ -211,16 +244,42 @@ def run_train(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _say_rounded(model: object) -> None:
+def _dry_run(args: argparse.Namespace, recipe: Recipe, data: DataFolder, out: Path) -> int:
+    from prvr.runs.dry import dry_run
+
+    found = dry_run(recipe, data, out, clean=args.protocol == "clean", device=args.device)
+    if args.json:
+        emit(found.to_dict())
+    else:
+        print("\n".join(found.lines()))
+    _say_simulated(data)
+    _say_rounded(recipe.settings)
+    _say_schedule(recipe.settings, args.settings)
+    return DONE
+
+
+def _say_schedule(settings: Any, changed: Sequence[str]) -> None:
+    """A schedule that the recipe set does not follow the epochs that the user set."""
+    names = {text.partition("=")[0].strip() for text in changed}
+    if "train.epochs" in names and "optim.schedule_epochs" not in names and settings.optim.schedule_epochs:
+        say(
+            f"The rate falls over {settings.optim.schedule_epochs} epochs, as the recipe has it: "
+            "--set optim.schedule_epochs=none lets it follow train.epochs"
+        )
+
+
+def _say_rounded(settings: Any) -> None:
     """Random bytes know multiples of 1/256: a rate that is none of them is applied as the nearest."""
     from prvr.kernels.dropout import applied_rate
 
-    rates = {name: rate for name, rate in vars(model).items() if "dropout" in name and isinstance(rate, float)}
+    if getattr(getattr(settings, "train", None), "dropout", "torch") == "torch":
+        return
+    rates = {name: rate for name, rate in vars(settings.model).items() if "dropout" in name and isinstance(rate, float)}
     rounded = [
         f"{name} {rate:g} as {applied_rate(rate):.4g}" for name, rate in rates.items() if applied_rate(rate) != rate
     ]
     if rounded:
-        say(f"Dropout is applied in steps of 1/256: {', '.join(rounded)}")
+        say(f"Dropout is applied in steps of 1/256: {', '.join(rounded)} (--set train.dropout=torch: exactly, slower)")
 
 
 def _folder_of(target: str) -> Path:
@@ -233,7 +292,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     """Measure a run, or a submission."""
     if (args.what is None) == (args.submission is None):
         raise ConfigError("evaluate needs a run folder, or zero-shot, or --submission FILE, and one of them alone")
-    of_run, of_file = ("against", "intervals", "features"), ("lenient", "nms")
+    of_run, of_file = ("against", "intervals", "absent", "features"), ("lenient", "nms")
     for name in of_run if args.submission else of_file:
         if getattr(args, name) not in (None, False):
             other = "a run" if args.submission else "a submission"
@@ -268,6 +327,8 @@ def _evaluate_run(args: argparse.Namespace) -> int:
     bare = args.what == "zero-shot"
     trained = untrained(max_over_frames(), data.spec) if bare else open_run(Path(args.what))
     split = args.split or data.reported
+    if args.absent:
+        return _evaluate_absent(args, trained, data, split)
     found = evaluate_run(trained, data, split, device=args.device)
     path = args.out or (None if bare else Path(args.what) / "reports" / f"{split}.json")
     if path:
@@ -284,6 +345,23 @@ def _evaluate_run(args: argparse.Namespace) -> int:
         theirs = evaluate_run(other, data, split, device=args.device)
         title = f"{trained.title} - {other.title}"
         print(f"\n{comparison_table(title, theirs.against(found))}")
+    return DONE
+
+
+def _evaluate_absent(args: argparse.Namespace, trained: Ranker, data: DataFolder, split: str) -> int:
+    from prvr.runs.absent import evaluate_absent
+
+    for name in ("against", "intervals", "out"):
+        if getattr(args, name):
+            raise ConfigError(f"--{name}: does not go with --absent; leave one of them out")
+    found = evaluate_absent(trained, data, split, device=args.device)
+    if args.json:
+        emit(found.to_dict())
+    else:
+        print(f"{trained.title}, {split}, in percent\n\n{found.table()}")
+    _say_simulated(data)
+    own = ", the very split that is measured" if found.chosen_on == split else ""
+    say(f"Refused is what scores below {found.threshold:.4f}, best for rejection on {found.chosen_on}{own}")
     return DONE
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from prvr.core.errors import ConfigError
-from prvr.core.text import nearest
+from prvr.core.text import as_json, nearest, one_line, printable
 
 if TYPE_CHECKING:
     from prvr.features.extract import Progress
@@ -26,7 +25,12 @@ DONE, FAILED, USAGE, PARTIAL, NONE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 def say(text: str) -> None:
     """A line for people."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def tell(text: str) -> None:
+    """A result for people."""
+    print(printable(text))
 
 
 def called() -> str:
@@ -39,7 +43,7 @@ def called() -> str:
 
 def emit(value: Any) -> None:
     """A result for machines."""
-    print(json.dumps(value, ensure_ascii=False, indent=1))
+    print(as_json(value))
 
 
 class ExamplesAsTheyAre(argparse.HelpFormatter):
@@ -163,7 +167,7 @@ def count_bar(title: str, *, unit: str = "") -> Iterator[Callable[[int, int], No
 def reading_bar() -> Iterator[Callable[[Progress], None]]:
     """Videos being read."""
     with _bar("Reading") as show:
-        yield lambda now: show(now.done, now.total, f"{now.realtime:.0f} x realtime  {now.current[-40:]}")
+        yield lambda now: show(now.done, now.total, f"{now.realtime:.0f} x realtime  {one_line(now.current)[-40:]}")
 
 
 @contextlib.contextmanager

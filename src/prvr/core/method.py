@@ -17,6 +17,7 @@ Network = TypeVar("Network")  # settings of a network
 Cut = TypeVar("Cut")  # settings of how videos are cut
 
 Precision = Literal["fp32", "tf32", "bf16"]
+Draws = Literal["bytes", "torch"]
 
 Learn = Callable[[Any, Batch[Any], int], Loss]
 """(what the network made of a batch, `Made`; the batch; the epoch) -> the loss, with the same terms in every step."""
@@ -93,6 +94,7 @@ class TrainConfig:
     primary: str = "SumR"  # the validation metric that the best weights have most of
     precision: Precision = "fp32"  # of the network; losses, weights and the optimiser are fp32 always
     compile: bool = False  # the network by torch.compile: the same values, after minutes of compiling
+    dropout: Draws = "bytes"  # one random byte an element, so rates in steps of 1/256; or torch's own: exact, slower
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -103,3 +105,5 @@ class TrainConfig:
             raise ConfigError("train.primary: must name a validation metric, such as SumR")
         if self.precision not in get_args(Precision):
             raise ConfigError(f"train.precision={self.precision}: choose one of {', '.join(get_args(Precision))}")
+        if self.dropout not in get_args(Draws):
+            raise ConfigError(f"train.dropout={self.dropout}: choose one of {', '.join(get_args(Draws))}")

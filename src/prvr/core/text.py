@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import unicodedata
 from collections.abc import Iterable
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 LIKE_A_BYTE = re.compile(r"\\(?=x(?:[89a-f][0-9a-f]|5c))")  # a name that itself reads as if a byte was written out
 BYTE = re.compile(r"\\x([89a-f][0-9a-f]|5c)")
 LONE = re.compile("[\udc80-\udcff]")  # a byte that is no UTF-8, as Python hands it on
+
+STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # a terminal, or the order of letters
+RUNS = ("=", "+", "-", "@", "\t", "\r")  # what begins so, a spreadsheet computes
 
 
 def clock(seconds: float) -> str:
@@ -41,6 +46,26 @@ def path_of(text: str) -> Path:
     return Path(os.fsdecode(b"".join(raw)))
 
 
+def printable(text: str) -> str:
+    r"""Text as it may be shown: what would steer a terminal, or turn around what stands after it, is written out.
+
+    An escape is `\x1b`, as in Python; line ends and tabs stay.
+    """
+    return STEERS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    r"""The same for a name that stands in a line: a line end in it is `\n`."""
+    return printable(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def cell(value: object) -> object:
+    """What stands in a table that spreadsheets open: a text that they would compute is marked as one (')."""
+    if not isinstance(value, str):
+        return value
+    return "'" + printable(value) if value.startswith(RUNS) else printable(value)
+
+
 def folded(text: str) -> str:
     """A text without case and accents, however these are written."""
     if text.isascii():
@@ -52,6 +77,12 @@ def folded(text: str) -> str:
 def count(number: int, one: str, many: str = "") -> str:
     """A number with its noun: 1 video, 2 videos, 1,200 videos; `many` where it is not `one` and an s."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def as_json(value: Any) -> str:
+    """A result for machines; what would steer a terminal is escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    return STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:

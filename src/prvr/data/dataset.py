@@ -84,6 +84,10 @@ class RetrievalSet:
 
     def batches(self, size: int, *, seed: int, epoch: int) -> Iterator[Batch[Any]]:
         """All videos once, `size` at a time, in an order that follows from (seed, epoch) alone."""
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))
-        for chunk in torch.split(order, size):
+        for chunk in torch.split(shuffled(len(self), seed=seed, epoch=epoch), size):
             yield self.select(chunk)
+
+
+def shuffled(number: int, *, seed: int, epoch: int) -> Tensor:
+    """The order (number,) in which an epoch takes its videos."""
+    return torch.randperm(number, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch))

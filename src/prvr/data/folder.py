@@ -35,6 +35,7 @@ class DataFolder:
     features: Path | None = None  # a store or a pack that does not lie in root
     teacher: Path | None = None  # another encoder's, which training is taught by: a store, a pack, or a text pack
     encoder: Callable[[EncoderSpec], Encoder] = encoder_of  # brought only for sentences that were never encoded before
+    scratch: Path | None = None  # where what is worked out is kept, in place of root/prepared and of the store
 
     @cached_property
     def annotations(self) -> Annotations:
@@ -57,7 +58,7 @@ class DataFolder:
         folder = self.features or self.root / "features"
         if not (folder / HEADER).exists() and (packs := packs_at(self.features or self.root)):
             return PackSource(packs, self._annotated, memory=self._memory)
-        return StoreSource(FeatureStore.open(folder), self.encoder)
+        return StoreSource(FeatureStore.open(folder), self.encoder, texts=self.scratch)
 
     @property
     def store(self) -> FeatureStore:
@@ -80,7 +81,7 @@ class DataFolder:
     def _teacher(self) -> TeacherSource | None:
         if self.teacher is None:
             return None
-        return open_teacher(self.teacher, self._annotated, self.encoder, memory=self._memory)
+        return open_teacher(self.teacher, self._annotated, self.encoder, memory=self._memory, texts=self.scratch)
 
     @cached_property
     def _annotated(self) -> Sequence[Query]:
@@ -88,8 +89,12 @@ class DataFolder:
         return self.annotations.all_queries()
 
     @property
+    def _prepared(self) -> Path:
+        return self.scratch or self.root / "prepared"
+
+    @property
     def _memory(self) -> Path:
-        return self.root / "prepared" / "contents.json"
+        return self._prepared / "contents.json"
 
     def queries(self, split: str) -> list[Query]:
         """Queries of `train`, `val` or `test`. Raises DataError naming the file that is missing or wrong."""
@@ -97,11 +102,11 @@ class DataFolder:
 
     def load(self, name: str, items: Sequence[Query], prepared: Prepared) -> RetrievalSet:
         """Queries and their videos, ready for a model."""
-        return RetrievalSet.build(name, items, self.source, prepared, cache=self.root / "prepared")
+        return RetrievalSet.build(name, items, self.source, prepared, cache=self._prepared)
 
     def taught(self, items: RetrievalSet, resample: Resample) -> RetrievalSet:
         """What is learned from, with what the teacher makes of it, where there is one.
 
         Raises DataError for a video or a query that the teacher does not know.
         """
-        return taught(items, self._teacher, resample, cache=self.root / "prepared") if self._teacher else items
+        return taught(items, self._teacher, resample, cache=self._prepared) if self._teacher else items

@@ -88,11 +88,14 @@ class FeatureSource(Protocol):
 class StoreSource:
     """A feature store, and the encoder that made it for the sentences."""
 
-    def __init__(self, store: FeatureStore, encoder: Callable[[EncoderSpec], Encoder]) -> None:
+    def __init__(
+        self, store: FeatureStore, encoder: Callable[[EncoderSpec], Encoder], *, texts: Path | None = None
+    ) -> None:
         self.store = store
         self.spec = FeatureSpec.of_encoder(store.header.encoder)
         self.place = str(store.folder)
         self._encoder = encoder  # brought only for sentences that were never encoded before
+        self._texts = texts  # where these are kept; None: in the store
 
     def __contains__(self, video_id: str) -> bool:
         return video_id in self.store
@@ -125,7 +128,8 @@ class StoreSource:
 
     def _found(self, items: Sequence[Query]) -> TextFeatures:
         header = self.store.header
-        return text_features(self.store, [item.text for item in items], lambda: self._encoder(header.encoder))
+        said = [item.text for item in items]
+        return text_features(self.store, said, lambda: self._encoder(header.encoder), kept=self._texts)
 
 
 class PackSource:

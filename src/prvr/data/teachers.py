@@ -35,7 +35,12 @@ class TeacherSource:
 
 
 def open_teacher(
-    path: Path, annotated: Sequence[Query], encoder: Callable[[EncoderSpec], Encoder], *, memory: Path
+    path: Path,
+    annotated: Sequence[Query],
+    encoder: Callable[[EncoderSpec], Encoder],
+    *,
+    memory: Path,
+    texts: Path | None = None,
 ) -> TeacherSource:
     """What lies at a path: a feature store, published packs (or one of several, by its video file), a text pack.
 
@@ -43,7 +48,11 @@ def open_teacher(
     """
     packs = None if (path / HEADER).exists() else packs_at(path)
     if (path / HEADER).exists() or packs:
-        found = PackSource(packs, annotated, memory=memory) if packs else StoreSource(FeatureStore.open(path), encoder)
+        found = (
+            PackSource(packs, annotated, memory=memory)
+            if packs
+            else StoreSource(FeatureStore.open(path), encoder, texts=texts)
+        )
         return TeacherSource(spec=found.spec, content=found.content, videos=found, sentences=found.sentences)
     pack = open_pack(path)
     identity = fingerprint([pack.name, len(pack), pack.width], length=24)

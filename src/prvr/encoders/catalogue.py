@@ -15,9 +15,10 @@ from dataclasses import asdict, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from prvr.core.config import from_dict
 from prvr.core.errors import ConfigError, EncoderError
 from prvr.core.files import only_writer, write_whole
-from prvr.core.places import models_folder
+from prvr.core.places import expanded, models_folder
 from prvr.encoders import hub
 from prvr.encoders.checkpoint import CARD, NEEDED, is_onnx, read_json
 from prvr.encoders.known import CATALOGUE, SEES, SPEECH
@@ -106,7 +107,7 @@ def import_folder(path: Path, name: str | None = None) -> KnownModel:
     A folder that `get` made is compared with its checksums. Raises EncoderError when the folder holds no model that can
     be read, when it is damaged, or when the name is taken.
     """
-    path = path.expanduser()
+    path = expanded(path)
     if not path.is_dir():
         raise EncoderError(f"{path}: no such folder; give one that holds {NEEDED}")
     width, kind = _checked(path)
@@ -321,11 +322,16 @@ def _folders() -> list[Path]:
 
 
 def _read_card(folder: Path) -> KnownModel | None:
-    """What a folder says about itself; None where it says nothing that can be read."""
+    """What a folder says about itself; None where it says nothing that can be read.
+
+    It may be anybody's: it recommends nothing, names no command, and no place but a name of the hub.
+    """
     try:
-        return KnownModel(**read_json(folder / CARD, folder)["model"])
-    except (EncoderError, KeyError, TypeError):
+        card = from_dict(KnownModel, read_json(folder / CARD, folder)["model"])
+    except (EncoderError, KeyError, TypeError, AttributeError, ConfigError):
         return None
+    source = card.source if hub.HUB_NAME.fullmatch(card.source) else ""
+    return replace(card, source=source, install="", recommended=False) if SHORT_NAME.fullmatch(card.name) else None
 
 
 def _listed(folder: Path) -> hub.Listing | None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prvr.core.types import EncoderSpec
 
 WORLD, THINGS = "world", "things"
 SEES, HEARS = "sees", "hears"  # kinds of models
@@ -148,3 +152,8 @@ SPEECH = (
     ),
 )
 """Whisper in the form of CTranslate2."""
+
+
+def knows_only(spec: EncoderSpec) -> str:
+    """What an encoder does not know, to be said behind its name; nothing of a general one."""
+    return "" if spec.domain == "general" else f"; it knows {spec.domain} (`prvr models` names others)"

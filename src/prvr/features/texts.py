@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -17,17 +18,20 @@ from prvr.features.store import FeatureStore
 
 
 def encoder_of(spec: EncoderSpec) -> Encoder:
-    """The encoder that made some features, from where it was then."""
-    return load_encoder(spec.source or spec.name)
+    """The encoder that made some features, from where it was then; nothing is fetched."""
+    return load_encoder(spec.source or spec.name, fetching=False)
 
 
-def text_features(store: FeatureStore, texts: Sequence[str], load: Callable[[], Encoder]) -> TextFeatures:
-    """Features of Q sentences by the encoder that made the store, from its cache where it has them.
+def text_features(
+    store: FeatureStore, texts: Sequence[str], load: Callable[[], Encoder], *, kept: Path | None = None
+) -> TextFeatures:
+    """Features of Q sentences by the encoder that made the store, from its cache (or the folder `kept`) where that has
+    them.
 
     `load` brings the encoder and is called only when the cache does not have these sentences. Raises FeatureError when
     it brings another encoder than the store's, or when the disk is full.
     """
-    path = store.folder / "texts" / f"{fingerprint(list(texts), length=24)}.safetensors"
+    path = (kept or store.folder / "texts") / f"{fingerprint(list(texts), length=24)}.safetensors"
     try:
         return TextFeatures(**load_file(path))
     except (OSError, SafetensorError, TypeError):

@@ -12,10 +12,11 @@ from tempfile import TemporaryDirectory
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import Where, fits
-from prvr.core.files import only_writer
+from prvr.core.files import only_writer, refuse_links
 from prvr.index.base import VERSION
 
 FILE = "index.db"
+PARTS = ("segments", "nearest", "features")  # folders beside it
 MADE = re.compile(r"\.index\.db\.tmp(-journal|-wal|-shm)?")
 PART = f".{FILE}.tmp"  # one that is being made; what a killed writer leaves of it is swept
 # `video.unused` has the checksums of a video's words and tags; nothing, where an older version wrote it.
@@ -44,7 +45,8 @@ TABLES = ("meta", "note", "segment", "video", "evidence", "tag", "passage")
 
 
 def sole_writer(folder: Path) -> AbstractContextManager[None]:
-    """Hold the only right to write an index; see `only_writer`. Raises IndexFolderError."""
+    """Hold the only right to write an index; see `only_writer`. Raises IndexFolderError, also where parts are links."""
+    refuse_links(folder, (FILE, *PARTS), IndexFolderError)
     return only_writer(folder, IndexFolderError, parts=f"{PART}*", named=MADE)
 
 
@@ -65,6 +67,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     Where nothing may be written beside it, SQLite passes over what was committed to the log (`-wal`): a copy of both is
     read then. Raises sqlite3.Error, OSError where there is no room for a copy.
     """
+    refuse_links(path.parent, (path.name,), IndexFolderError)  # or files are made beside what it leads to
     if write:
         return _connect(path, "mode=rwc")
     try:
@@ -88,7 +91,12 @@ def _connect(path: Path, mode: str) -> _Copied:
     connection.create_function("fits", 2, _fits, deterministic=True)
     connection.text_factory = lambda text: text.decode("utf-8", "replace")  # damage is for checksums to find
     try:
-        connection.execute("SELECT count(*) FROM sqlite_master")
+        connection.execute("PRAGMA trusted_schema = OFF")  # the file may be from anybody
+        (programs,) = connection.execute(
+            "SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"
+        ).fetchone()
+        if programs:
+            raise sqlite3.DatabaseError("it holds triggers or views, which no prvr writes")
         if mode == "mode=rwc":
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from prvr.kernels.dropout import as_factor, keep_mask, keep_scale
-from prvr.kernels.products import apply, product
+from prvr.kernels.products import apply, product, weight_gradient
 
 
 def attend(
@@ -78,7 +78,7 @@ class _Attend(torch.autograd.Function):
         torch.bmm(flow.mT, query, out=flows[1])
         # (3, VKH, N, d) -> (VN, 3KD): as the projection left it
         flat = flows.view(3, v, k, heads, n, -1).permute(1, 4, 0, 2, 3, 5).reshape(1, v * n, 3 * k * d)
-        grad_weight = product(flat.mT, x.view(1, v * n, d).mT).view(weight.shape)
+        grad_weight = weight_gradient(flat, x.view(1, v * n, d)).view(weight.shape)
         grad_x = product(flat, weight.reshape(1, 3 * k * d, d).mT).view(x.shape)
         return grad_x, grad_weight, flat.sum((0, 1)).view(weight.shape[:3]), None, None, None, None
 

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from prvr.kernels.dropout import as_factor, keep_mask, keep_scale
 from prvr.kernels.pieces import piecewise
-from prvr.kernels.products import apply, product
+from prvr.kernels.products import apply, product, weight_gradient
 
 _EPS = 1e-5  # of every layer norm, torch's own
 _ROWS = 2048  # of features projected at a time on a CPU: what fits the cache, and needs no fresh memory
@@ -60,7 +60,7 @@ class _Project(torch.autograd.Function):
             factor = as_factor(keep, x)
             dropped.mul_(factor)
             grad_normal.mul_(factor)
-        grad_weight = product(flow.T[None], dropped.T[None])[0].mul_(ctx.scale)
+        grad_weight = weight_gradient(flow[None], dropped[None])[0].mul_(ctx.scale)
         needed = [ctx.needs_input_grad[0], True, True]
         norms = torch.ops.aten.native_layer_norm_backward(
             grad_normal, x, x.shape[-1:], mean, rstd, gain, offset, needed
@@ -146,9 +146,9 @@ class _AfterAttention(torch.autograd.Function):
         norm1, norm1_bias, up, down, norm2, hidden, *sums = ctx.saved_tensors
         first, second = _Sum(*sums[:3]), _Sum(*sums[3:])
         grad_u, grad, *grad_norm2 = second.backward(grad, norm2, ctx.dropout)
-        grad_down = product(grad.mT, hidden.mT).mul_(ctx.scale)
+        grad_down = weight_gradient(grad, hidden).mul_(ctx.scale)
         flow = product(grad, (down * ctx.scale).mT)  # (K, N, 4D)
         torch.ops.aten.threshold_backward.grad_input(flow, hidden, 0, grad_input=flow)
-        grad_up = product(flow.mT, first.scaled(norm1, norm1_bias).mT)
+        grad_up = weight_gradient(flow, first.scaled(norm1, norm1_bias))
         grad_x, grad_y, *grad_norm1 = first.backward(product(flow, up.mT).add_(grad_u), norm1, ctx.dropout)
         return grad_x, grad_y, *grad_norm1, grad_up, flow.sum(1), grad_down, grad.sum(1), *grad_norm2, None

@@ -23,8 +23,6 @@ _ONEDNN = (
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )
 
-FEW = 2048  # rows; a copy of more is felt beside their product
-
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """x · weightᵀ + bias for each of K matrices, with gradients: x (K, N, D), weight (K, F, D), bias (K, F)."""
@@ -43,6 +41,14 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool
     return out.relu_() if relu else out
 
 
+def weight_gradient(flow: Tensor, x: Tensor) -> Tensor:
+    """flowᵀ · x for each of K matrices, the sum over all rows: flow (K, N, F), x (K, N, D) -> (K, F, D)."""
+    if len(x) == 1 and _by_onednn(x):  # a number of summands is to it what a number of rows is
+        more = rounded(x.shape[1]) - x.shape[1]
+        flow, x = _longer(flow, more), _longer(x, more)
+    return product(flow.mT, x.mT)
+
+
 def apply(function: type[Function], operands: tuple[Tensor, ...], *settings: object) -> Tensor:
     """`function.apply(*operands, *settings)`, operands in the type that autocast asks for, the inside as written."""
     kind = operands[0].device.type
@@ -55,18 +61,30 @@ def apply(function: type[Function], operands: tuple[Tensor, ...], *settings: obj
 
 
 def rounded(rows: int) -> int:
-    """The next power of two, or the next multiple of 64.
+    """The next power of two up to 64, then the next multiple of 64, from 1024 on the next eighth of a doubling.
 
-    For every number of rows that it meets, oneDNN makes code, 0.3 MB of it, that it never gives back.
+    For every number of rows that it meets, oneDNN makes code, 0.3 MB of it, that it never gives back; and queries come
+    in every number of words.
     """
-    return -(-rows // 64) * 64 if rows > 64 else 1 << max(0, rows - 1).bit_length()
+    if rows <= 64:
+        return 1 << max(0, rows - 1).bit_length()
+    step = max(64, 1 << (rows - 1).bit_length() - 4)
+    return -(-rows // step) * step
+
+
+def _by_onednn(x: Tensor) -> bool:
+    return _ONEDNN and x.dtype == torch.float32 and piecewise(x)
+
+
+def _longer(x: Tensor, more: int) -> Tensor:
+    """With so many rows of zeros below: (..., N, D) -> (..., N + more, D)."""
+    return F.pad(x, (0, 0, 0, more)) if more else x
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
-    if _ONEDNN and x.dtype == torch.float32 and piecewise(x):
+    if _by_onednn(x):
         rows = len(x)
-        if torch.is_inference_mode_enabled() and rows < FEW:  # questions come in every number of words
-            x = F.pad(x, (0, 0, 0, rounded(rows) - rows))
+        x = _longer(x, rounded(rows) - rows)
         out: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if relu else "none", [], "")
         return out[:rows]
     out = F.linear(x, weight, bias)
@@ -85,4 +103,4 @@ class _Linear(Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, weight = ctx.saved_tensors
-        return product(grad, weight.mT), product(grad.mT, x.mT), grad.sum(1)
+        return product(grad, weight.mT), weight_gradient(grad, x), grad.sum(1)

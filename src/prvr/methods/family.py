@@ -170,7 +170,7 @@ def bert_adam(
     return BertAdam(
         decay_groups(model.named_parameters(), optim.weight_decay, undecayed=undecayed, stacked=stack_depth),
         lr=optim.lr,
-        total_steps=optim.schedule_epochs * steps_an_epoch,
+        total_steps=settings.schedule_epochs * steps_an_epoch,
         warmup=optim.warmup,
         schedule=schedule,
         ema=optim.ema,

@@ -20,7 +20,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 import prvr.methods
-from prvr.core.config import override
+from prvr.core.config import override, to_dict
 from prvr.core.errors import ConfigError
 from prvr.core.lookup import look_up
 from prvr.core.method import Cut, Learn, Method, Network, Prepared, RankSettings, TrainConfig
@@ -36,7 +36,7 @@ class OptimConfig:
 
     lr: float = 2.5e-4
     warmup: float = 0.01  # share of all steps
-    schedule_epochs: int = 100  # the rate falls to 0 over so many epochs
+    schedule_epochs: int | None = None  # the rate falls to 0 over so many epochs; None: over train.epochs
     weight_decay: float = 0.01
     ema: float = (
         0.0  # how slowly the running mean of the weights follows them, which then ranks; 0: they rank themselves
@@ -45,6 +45,8 @@ class OptimConfig:
     def __post_init__(self) -> None:
         if not self.lr > 0:
             raise ConfigError(f"optim.lr={self.lr}: must be positive")
+        if self.schedule_epochs is not None and self.schedule_epochs < 1:
+            raise ConfigError(f"optim.schedule_epochs={self.schedule_epochs}: must be at least 1, or none")
         if not 0 <= self.ema < 1:
             raise ConfigError(f"optim.ema={self.ema}: must be from 0 to below 1, such as 0.995")
 
@@ -57,6 +59,11 @@ class RunSettings(RankSettings[Network, Cut], Generic[Network, Cut, Terms]):
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     batch_videos: int = 128  # videos a step, each with all its queries
+
+    @property
+    def schedule_epochs(self) -> int:
+        """Epochs over which the rate falls to 0."""
+        return self.optim.schedule_epochs or self.train.epochs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +78,15 @@ class Recipe:
     optimizer: Callable[[Any, nn.Module, int], Optimizer] | None = None  # (settings, model, steps an epoch)
     trainable: Callable[[Any, FeatureSpec], None] | None = None  # ConfigError unless they suit training as well
     official: Official | None = None  # how its authors' checkpoints are read; None: none of theirs are known
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that make a run what it is, as plain values; how long it goes on may change."""
+        values = to_dict(self.settings)
+        if isinstance(self.settings, RunSettings):
+            values["train"] = {k: v for k, v in values["train"].items() if k not in ("epochs", "patience")}
+            values["optim"]["schedule_epochs"] = self.settings.schedule_epochs
+        return values
 
     @property
     def prepared(self) -> Prepared:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -29,14 +25,9 @@ from prvr.core.types import (
     VideoTokens,
 )
 from prvr.data.dataset import RetrievalSet
-from prvr.data.folder import DataFolder
-from prvr.encoders.devices import pick_device
 from prvr.evaluation.scoring import encode_videos, guided_scores
 from prvr.kernels.switch import without_kernels
-from prvr.methods.recipe import Recipe, load_recipe
 from prvr.runs.measure import VIDEOS
-from prvr.runs.train import Splits
-from prvr.training.step import make_step
 
 _RUNS = 5  # a figure is the median of so many, as the paper averages over 5
 _MB = 1e6
@@ -49,15 +40,6 @@ class QueryCost:
     num_videos: int
     time_ms: float  # from word features to the score of every video
     memory_mb: float  # weights and kept tokens
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepCost:
-    """One training step of one batch, in a process of its own."""
-
-    time_s: float
-    peak_mb: float  # of the process on a CPU, of the allocator on a GPU
-    steps: int  # an epoch
 
 
 def parameters(model: nn.Module) -> int:
@@ -162,37 +144,3 @@ def _counted(run: Callable[[], object]) -> int:
     with without_kernels(), FlopCounterMode(display=False) as counter, torch.enable_grad():
         run()
     return int(counter.get_total_flops()) // 2
-
-
-def step_cost(recipe: Recipe, data: DataFolder, *, device: str) -> StepCost:
-    """Time and peak memory of one step of the recipe, after one to warm up."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_step, recipe.target, recipe.settings, data, pick_device(device).name).result()
-
-
-def _step(target: str, settings: Any, data: DataFolder, device: str) -> StepCost:
-    recipe = replace(load_recipe(target), settings=settings)
-    assert recipe.objective is not None
-    assert recipe.optimizer is not None
-    items = Splits(recipe, data).train
-    batch = items.select(torch.arange(min(settings.batch_videos, len(items)))).to(device)
-    steps = -(-len(items) // settings.batch_videos)
-    model = recipe.build().to(device).train()
-    optimizer = recipe.optimizer(settings, model, steps)
-    step = make_step(model, recipe.objective(settings), device=device)
-    times = []
-    for _ in range(2):
-        began = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        loss = step(batch, settings.train.epochs, 0)  # late enough for every term
-        optimizer.step()
-        float(loss.total)  # waits for a GPU
-        times.append(time.perf_counter() - began)
-    peak = torch.cuda.max_memory_allocated() if device == "cuda" else _peak_resident()
-    return StepCost(time_s=times[-1], peak_mb=peak / _MB, steps=steps)
-
-
-def _peak_resident() -> int:
-    """Bytes that this process had in memory at most."""
-    found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return found if sys.platform == "darwin" else found * 1024

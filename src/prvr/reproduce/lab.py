@@ -138,11 +138,9 @@ def by_benchmark(folders: Sequence[DataFolder]) -> dict[str, DataFolder]:
 
 def _name(recipe: Recipe, data: DataFolder, *, clean: bool) -> str:
     """Legal, readable, and another for every other run; the length of a run is none of its identity."""
-    values = to_dict(recipe.settings)
-    lasting = {**values, "train": {k: v for k, v in values.get("train", {}).items() if k not in ("epochs", "patience")}}
     features = {k: v for k, v in to_dict(data.spec).items() if k not in data.spec.REMARKS}
     features["revision"] = data.content
-    identity = fingerprint([recipe.target, lasting, features, str(data.teacher), clean], length=8)
+    identity = fingerprint([recipe.target, recipe.identity, features, str(data.teacher), clean], length=8)
     plain = unicodedata.normalize("NFKD", recipe.title.lower()).encode("ascii", "ignore").decode()
     title = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
     seed = f"-seed{recipe.settings.train.seed}" if recipe.objective else ""

@@ -16,10 +16,11 @@ from prvr.methods.msc import runs as msc
 from prvr.methods.recipe import Recipe, load_recipe
 from prvr.methods.zero_shot.runs import max_over_frames
 from prvr.reproduce import msc_tables, published
-from prvr.reproduce.efficiency import library, multiply_adds, parameters, query_costs, step_cost
+from prvr.reproduce.efficiency import library, multiply_adds, parameters, query_costs
 from prvr.reproduce.lab import Lab
 from prvr.reproduce.published import PrintedRow
 from prvr.reproduce.sheet import Cell, Line, Sheet, cells
+from prvr.runs.dry import step_cost
 from prvr.runs.measure import load_split
 
 P = TypeVar("P")
@@ -128,7 +129,7 @@ def table7(lab: Lab) -> Sheet:
     recipe = _first(lab, base_recipe(benchmark, data))
     items = load_split(recipe.prepared, data, data.reported)
     model = recipe.build().eval()
-    step = step_cost(recipe, data, device=device)
+    step = step_cost(recipe, data, data.queries("train"), device=device)
     logged = lab.epoch_seconds(recipe, data)
     ours = {
         "time/epoch, s": tuple(logged or [step.time_s * step.steps]),

@@ -56,11 +56,7 @@ class About:
 
 def evaluate_run(ranker: Ranker, data: DataFolder, split: str, *, device: str = "auto") -> Measured:
     """Measure on one split. Raises CheckpointError when the features are not those it was trained on."""
-    if not data.spec.same_as(ranker.features):
-        raise CheckpointError(
-            f"{ranker.title}: was trained on features of {ranker.features.name}, but {data.source.place} "
-            f"holds those of {data.spec.name}; bring the first, or train anew"
-        )
+    check_features(ranker, data)
     items = load_split(ranker.prepared, data, split)
     # `val` and `test` of a benchmark are one split where its authors have one: what counts is what is in it
     chosen = split if items.digest == ranker.selected_by else ranker.selected_on
@@ -73,6 +69,15 @@ def evaluate_run(ranker: Ranker, data: DataFolder, split: str, *, device: str = 
         features=data.spec,
     )
     return measured(ranker.model, items, about, device=pick_device(device).name)
+
+
+def check_features(ranker: Ranker, data: DataFolder) -> None:
+    """Raises CheckpointError when the features are not those a run was trained on."""
+    if not data.spec.same_as(ranker.features):
+        raise CheckpointError(
+            f"{ranker.title}: was trained on features of {ranker.features.name}, but {data.source.place} "
+            f"holds those of {data.spec.name}; bring the first, or train anew"
+        )
 
 
 def load_split(prepared: Prepared, data: DataFolder, split: str) -> RetrievalSet:
@@ -126,7 +131,7 @@ def measured(
     if isinstance(model, nn.Module):
         model.to(device)
     queries = encode_queries(model, queries_of(items), device=device)  # (Q, D)
-    watched = _Watched(model, items, queries)
+    watched = Watched(model, items, queries)
     scores = score_tokens(queries, watched.tokens(device), model=model)
     weights = {"fused": model.clip_weight} | ({"frame": 0.0, "clip": 1.0} if model.clip_weight > 0 else {})
     found = {name: _ranks(scores, weight, items.video_of_query) for name, weight in weights.items()}
@@ -191,7 +196,7 @@ def queries_of(items: RetrievalSet) -> Iterator[QueryBatch]:
         yield items.queries.batch(rows)
 
 
-class _Watched:
+class Watched:
     """What is read of the videos' tokens while they pass by on their way to be scored: no library is held in memory."""
 
     def __init__(self, model: RetrievalModel, items: RetrievalSet, queries: Tensor) -> None:

@@ -18,6 +18,7 @@ from prvr.data.benchmarks import hold_out
 from prvr.data.dataset import RetrievalSet
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
+from prvr.kernels.dropout import drawn
 from prvr.methods.recipe import Recipe
 from prvr.parts.sampling import average_positions
 from prvr.ranker.ranker import ABOUT, CONFIG, read_about
@@ -35,6 +36,7 @@ def train_run(
     *,
     clean: bool = False,
     device: str = "auto",
+    trackers: Sequence[str] = (),
     on_progress: Callable[[TrainProgress], None] | None = None,
 ) -> TrainResult:
     """Train a recipe on the split `train`; goes on where it was interrupted.
@@ -44,15 +46,13 @@ def train_run(
     does not fit the features, DataError and FeatureError for data that do not fit together, CheckpointError for a
     folder that holds another run.
     """
-    recipe.fit(data.spec)
-    if recipe.objective is None or recipe.optimizer is None:
-        raise ConfigError(f"{recipe.target}: has nothing to train; measure it with `prvr evaluate zero-shot`")
-    if recipe.trainable:
-        recipe.trainable(recipe.settings, data.spec)
+    check(recipe, data)
+    assert recipe.objective is not None
+    assert recipe.optimizer is not None
     settings, where = recipe.settings, pick_device(device).name
     splits = Splits(recipe, data, clean=clean)
     model = recipe.build()
-    with joined(where) as ranks:
+    with joined(where) as ranks, drawn(settings.train.dropout):
         # prepared before any epoch is seeded: bringing an encoder draws random numbers
         num_videos = ranks.from_first(splits.prepare)
         config = described(recipe, data.spec, selected_on=splits.selected_on, selected_by=splits.val.digest)
@@ -69,13 +69,23 @@ def train_run(
                 "recipe": recipe.target,
                 "features": " taught by ".join(x.name for x in (data.spec, data.spec.teacher) if x)
                 + f" {data.content}",
-                "settings": json.dumps(_lasting(settings)),
+                "settings": json.dumps(recipe.identity),
                 "selected_on": splits.selected_on,
             },
             device=where,
+            trackers=trackers,
             on_progress=on_progress,
             ranks=ranks,
         )
+
+
+def check(recipe: Recipe, data: DataFolder) -> None:
+    """Raises ConfigError for a recipe that has nothing to train, or that does not fit the features."""
+    recipe.fit(data.spec)
+    if recipe.objective is None or recipe.optimizer is None:
+        raise ConfigError(f"{recipe.target}: has nothing to train; measure it with `prvr evaluate zero-shot`")
+    if recipe.trainable:
+        recipe.trainable(recipe.settings, data.spec)
 
 
 class Splits:
@@ -98,17 +108,25 @@ class Splits:
     @cached_property
     def train(self) -> RetrievalSet:
         """What is learned from."""
-        items = self._data.queries("train")
-        kept = hold_out(items, share=HELD_OUT, seed=self._seed)[0] if self._clean else items
-        return self._data.taught(self._load("train", kept), average_positions)
+        return self._data.taught(self._load("train", self.train_queries), average_positions)
 
     @cached_property
     def val(self) -> RetrievalSet:
         """What chooses the epoch."""
+        return self._load("train, held out" if self._clean else self._data.chooses, self.val_queries)
+
+    @property
+    def train_queries(self) -> list[Query]:
+        """What was asked of the videos that are learned from."""
+        items = self._data.queries("train")
+        return hold_out(items, share=HELD_OUT, seed=self._seed)[0] if self._clean else items
+
+    @property
+    def val_queries(self) -> list[Query]:
+        """What was asked of those that choose the epoch."""
         if not self._clean:
-            return self._load(self._data.chooses, self._data.queries(self._data.chooses))
-        held_out = hold_out(self._data.queries("train"), share=HELD_OUT, seed=self._seed)[1]
-        return self._load("train, held out", held_out)
+            return self._data.queries(self._data.chooses)
+        return hold_out(self._data.queries("train"), share=HELD_OUT, seed=self._seed)[1]
 
     def _load(self, name: str, items: Sequence[Query]) -> RetrievalSet:
         return self._data.load(name, items, self._recipe.prepared)
@@ -157,9 +175,3 @@ def _epoch(splits: Splits, settings: Any, epoch: int) -> Iterator[Batch[Any]]:
 
 def _validate(model: nn.Module, *, splits: Splits, device: str) -> Mapping[str, float]:
     return recalls(cast(RetrievalModel, model), splits.val, device=device)
-
-
-def _lasting(settings: Any) -> dict[str, Any]:
-    """The settings that make a run what it is; how long it goes on may change."""
-    values = to_dict(settings)
-    return {**values, "train": {k: v for k, v in values["train"].items() if k not in ("epochs", "patience")}}

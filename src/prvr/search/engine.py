@@ -78,7 +78,7 @@ class SearchEngine:
         lies = identity(folder)  # before it is opened: what takes its place in between is noticed
         index = open_index(folder)
         spec = index.header.encoder
-        loaded = load_encoder(encoder or spec.source or spec.name, device=device)
+        loaded = load_encoder(encoder or spec.source or spec.name, device=device, fetching=bool(encoder))
         if not loaded.spec.same_as(spec):
             raise IndexFolderError(
                 f"{folder}: was made with encoder {spec.fingerprint}, not {loaded.spec.fingerprint}, so that scores "

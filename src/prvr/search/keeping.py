@@ -19,7 +19,7 @@ from prvr.index.base import Index
 from prvr.index.opening import open_index
 from prvr.ranker.ranker import Ranker
 from prvr.search.calibration import Calibrated
-from prvr.search.choosing import choose_encoder
+from prvr.search.choosing import Chosen, choose_encoder
 from prvr.search.folders import drop, recall
 from prvr.search.indexing import Indexing, build_index, refresh
 from prvr.search.meaning import forget_words
@@ -46,7 +46,8 @@ def read_into(
     """
     known = recall(folder)
     exclude = [one for path in paths if (before := known.get(path.resolve())) for one in before.exclude]
-    loaded = load_encoder(encoder or choose_encoder(paths, folder).encoder, device=device)
+    chosen = Chosen(encoder) if encoder else choose_encoder(paths, folder)
+    loaded = load_encoder(chosen.encoder, device=device, fetching=chosen.fetching)
     done = build_index(
         paths,
         folder,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from prvr.core.facts import SEEN
-from prvr.core.text import clock, count
+from prvr.core.text import clock, count, one_line
 from prvr.core.types import Hit
 from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, UNCALIBRATED, verdict
 
@@ -51,7 +51,8 @@ def hit_table(hits: Sequence[Hit]) -> str:
 
 
 def _name(hit: Hit) -> str:
-    return f"{hit.video} (missing)" if hit.state == "missing" else hit.video
+    name = one_line(hit.video)
+    return f"{name} (missing)" if hit.state == "missing" else name
 
 
 def folds(hits: Sequence[Hit]) -> list[list[tuple[int, Hit]]]:

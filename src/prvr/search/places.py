@@ -5,14 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from prvr.core.files import there
-from prvr.core.places import data_folder
 from prvr.core.text import path_of
 from prvr.index.opening import exists
-
-
-def index_folder() -> Path:
-    """The index of this user."""
-    return data_folder() / "index"
 
 
 def is_index(folder: Path) -> bool:

@@ -71,7 +71,10 @@ class Job(Told):
     object: Literal["job"] = "job"
     id: str
     kind: Literal["index", "proxy", "export", "model"]
-    status: Literal["queued", "running", "done", "failed", "cancelled"]
+    about: str = Field(description="The name of the folder, file or model that it is about; empty where it is several.")
+    status: Literal["queued", "running", "done", "failed", "cancelled", "interrupted"] = Field(
+        description="`interrupted`: the server ended before the job did; POST /v1/jobs/{id}/resume goes on with it."
+    )
     progress: Progress
     error: ErrorBody | None
     result: dict[str, Any] | None

@@ -1,7 +1,4 @@
-"""What a run says about itself: a line of JSON an epoch, and the same numbers as a table (CSV) and for TensorBoard.
-
-The table is of what the lines say; TensorBoard's part is written where that is installed.
-"""
+"""What a run says about itself: a line of JSON an epoch, the same numbers as a table (CSV), and to trackers."""
 
 from __future__ import annotations
 
@@ -9,22 +6,16 @@ import csv
 import io
 import json
 import math
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
 
 from prvr.core.errors import CheckpointError
-from prvr.core.files import write_whole
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from prvr.core.files import appending, write_whole
+from prvr.training.trackers import Put
 
 METRICS = "metrics.jsonl"
 TABLE = "metrics.csv"
-TENSORBOARD = "tensorboard"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +36,10 @@ class EpochRecord:
 class RunLog:
     """Appends epochs to a run folder; what a run that was interrupted wrote beyond epoch `keep` is forgotten."""
 
-    def __init__(self, folder: Path, *, keep: int) -> None:
+    def __init__(self, folder: Path, *, keep: int, trackers: Sequence[Put] = ()) -> None:
         self.path = folder / METRICS
         self._forget(keep)
-        self._board = _tensorboard(folder / TENSORBOARD, keep)
+        self._trackers = trackers
 
     def write(self, record: EpochRecord) -> None:
         """One more epoch. Raises CheckpointError when the disk is full or read-only."""
@@ -58,19 +49,16 @@ class RunLog:
             name: value if math.isfinite(value) else None for name, value in line["validation"].items()
         }
         try:
-            with self.path.open("a", encoding="utf-8") as file:
+            with appending(self.path) as file:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self.path.with_name(TABLE).write_bytes(table_of(self.path.read_bytes()))
+            write_whole(self.path.with_name(TABLE), table_of(self.path.read_bytes()))
         except OSError as error:
             raise _unwritable(self.path, error) from error
-        if self._board is None:
-            return
         scalars = {"train/loss": record.loss, "train/lr": record.lr}
         scalars |= {f"train/{name}": value for name, value in record.terms.items()}
         scalars |= {f"validation/{name}": value for name, value in record.validation.items()}
-        for name, value in scalars.items():
-            self._board.add_scalar(name, value, record.epoch)
-        self._board.flush()
+        for put in self._trackers:
+            put(record.epoch, scalars)
 
     def _forget(self, keep: int) -> None:
         if not self.path.exists():
@@ -82,15 +70,6 @@ class RunLog:
                 write_whole(self.path, b"".join(kept))
             except OSError as error:
                 raise _unwritable(self.path, error) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._board is not None:
-            self._board.close()
 
 
 def table_of(lines: bytes) -> bytes:
@@ -115,19 +94,6 @@ def _epoch_of(line: bytes) -> float:
         return float(json.loads(line)["epoch"]) if line.endswith(b"\n") else float("inf")
     except (ValueError, KeyError, TypeError):
         return float("inf")
-
-
-def _tensorboard(folder: Path, keep: int) -> SummaryWriter | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of its own dependencies
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            return None
-    try:
-        return SummaryWriter(str(folder), purge_step=keep)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
 
 
 def _unwritable(path: Path, error: OSError) -> CheckpointError:

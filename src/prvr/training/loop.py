@@ -1,9 +1,10 @@
 """The loop: epochs of steps, validation, the best weights kept, a stop when nothing improves.
 
-A run folder holds `model.safetensors` (the best weights), `last.safetensors` (where to go on), `metrics.jsonl` and,
-with TensorBoard installed, `tensorboard/`. Epochs are counted from 0 everywhere. torch's random numbers are seeded anew
-from (seed, epoch), so a run that is interrupted and started again ends with the bits of one that was not, without the
-state of any generator being saved (on a CPU; GPU kernels that add in no fixed order may differ in the last bit).
+A run folder holds `model.safetensors` (the best weights), `last.safetensors` (where to go on), `metrics.jsonl`,
+`metrics.csv`, and what was asked of `prvr.training.trackers`. Epochs are counted from 0 everywhere. torch's random
+numbers are seeded anew from (seed, epoch), so a run that is interrupted and started again ends with the bits of one
+that was not, without the state of any generator being saved (on a CPU; GPU kernels that add in no fixed order may
+differ in the last bit).
 
 On several ranks (see `prvr.training.distributed`) all learn; the first alone validates, decides, writes and reports.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -33,6 +34,7 @@ from prvr.training.feeding import feed
 from prvr.training.log import EpochRecord, RunLog
 from prvr.training.run_folder import LAST, Standing, has_best, read_standing
 from prvr.training.step import Step, far_apart, make_step
+from prvr.training.trackers import Tracked, open_trackers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,16 +80,17 @@ def train(
     metadata: Mapping[str, str],
     device: str = "cpu",
     ranks: Ranks = ALONE,
+    trackers: Sequence[str] = (),
     on_progress: Callable[[TrainProgress], None] | None = None,
 ) -> TrainResult:
     """Train until the last epoch or until more than `patience` epochs in a row brought nothing; keep the best weights.
 
     `batches(epoch)` must depend on the epoch alone. `validate` gets the model in eval mode and without gradients.
-    `metadata` is stored with the weights and says what the run is of: a folder with other metadata is refused. A run
-    that was interrupted goes on after its last finished epoch, a complete one returns at once. Afterwards `model` holds
-    the weights of the latest epoch that was trained here; the best ones are in `folder`/model.safetensors. On several
-    `ranks` each makes this call with the same arguments and gets the same result; their number may change when a run
-    goes on.
+    `trackers` are told every epoch, too (`prvr.training.trackers`). `metadata` is stored with the weights and says what
+    the run is of: a folder with other metadata is refused. A run that was interrupted goes on after its last finished
+    epoch, a complete one returns at once. Afterwards `model` holds the weights of the latest epoch that was trained
+    here; the best ones are in `folder`/model.safetensors. On several `ranks` each makes this call with the same
+    arguments and gets the same result; their number may change when a run goes on.
 
     Raises CheckpointError for a folder that cannot be used, for numbers that are no longer finite and for a rank that
     stopped; the weights and the state of the last good epoch are then still on disk.
@@ -106,7 +109,7 @@ def train(
         seed=config.seed,
         ranks=ranks,
     )
-    run = _Run(model, step, batches, optimizer, validate, folder, config, settings, device, ranks)
+    run = _Run(model, step, batches, optimizer, validate, folder, config, settings, device, ranks, tuple(trackers))
     show = _Reporter(on_progress if ranks.is_first else None, config.epochs)
     with contextlib.ExitStack() as held:
         standing = begun = _taken_up(run, show, held)
@@ -137,6 +140,7 @@ class _Run(NamedTuple):
     settings: dict[str, Any]
     device: str
     ranks: Ranks
+    trackers: tuple[str, ...]
 
 
 def _found(folder: Path, settings: dict[str, Any], config: TrainConfig) -> tuple[Standing, bool]:
@@ -161,7 +165,8 @@ def _opened(run: _Run, show: _Reporter, held: contextlib.ExitStack) -> Standing:
     """How far the run has come, read again now that nobody else can write."""
     held.enter_context(only_writer(run.folder, CheckpointError))
     standing = read_standing(run.folder, run.settings)
-    show.log = held.enter_context(RunLog(run.folder, keep=standing.epochs))
+    told = open_trackers(run.trackers, Tracked(run.folder, standing.epochs, run.settings["metadata"]), held)
+    show.log = RunLog(run.folder, keep=standing.epochs, trackers=told)
     return standing
 
 

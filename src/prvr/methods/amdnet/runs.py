@@ -29,7 +29,7 @@ def tvr() -> Recipe:
         model=AMDNetConfig(video_width=768, text_width=768),
         prepare=MeansConfig(),
         loss=AMDNetLoss(nce=0.04),
-        optim=OptimConfig(lr=3e-4, schedule_epochs=200),
+        optim=OptimConfig(lr=3e-4),
         train=TrainConfig(epochs=200, patience=15, seed=9527),
     )
     return recipe(tvr, settings)

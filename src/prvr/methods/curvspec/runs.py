@@ -71,6 +71,6 @@ def _settings(
         model=model,
         prepare=UniformConfig(),
         loss=loss,
-        optim=OptimConfig(lr=lr, schedule_epochs=150, ema=ema),
+        optim=OptimConfig(lr=lr, ema=ema),
         train=TrainConfig(epochs=150, patience=patience, seed=0),
     )

@@ -70,6 +70,6 @@ def _plus(dropout: float, *, margin: float, lr: float) -> Settings:
         model=DLDKDConfig(**CLIP_L, input_dropout=dropout, dropout=dropout, shared_words=False),
         prepare=UniformConfig(),
         loss=DLDKDLoss(margin=margin, labels="soft"),
-        optim=OptimConfig(lr=lr, schedule_epochs=120),
+        optim=OptimConfig(lr=lr),
         train=TrainConfig(epochs=120),
     )
