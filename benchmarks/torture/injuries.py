@@ -72,17 +72,20 @@ def injure(path: Path, chance: random.Random) -> str:
 def injuries(folder: Path, times: int, names: list[str] | None = None) -> Iterator[str]:
     """So many of each kind; -> a row of the table each."""
     torch.set_num_threads(1)
-    whole = folder / "whole"
+    whole, kept = folder / "whole", folder / "kept"
     kinds = make(whole)
     for kind in kinds:
         if names and kind.name not in names:
             continue
         began, chance = time.monotonic(), random.Random(kind.name)
         wanted = json.loads(json.dumps(kind.read(whole)[0]))
+        if not kept.exists():
+            whole.rename(kept)  # each injury is of a copy that lies where this lay, for features say where files were
         found: Counter[str] = Counter()
         for n in range(times):
-            hurt = folder / "hurt"
-            shutil.copytree(whole, hurt, symlinks=True)
+            hurt = whole
+            shutil.rmtree(hurt, ignore_errors=True)
+            shutil.copytree(kept, hurt, symlinks=True)
             file = chance.choice(sorted(path for path in hurt.glob(kind.files) if path.is_file()))
             how = injure(file, chance)
             outcome = judged(partial(kind.read, hurt), wanted, folder / "said.json")
@@ -99,7 +102,8 @@ def injuries(folder: Path, times: int, names: list[str] | None = None) -> Iterat
                 found["mended"] += equal
                 if not equal:
                     print(f"  {kind.name} {n}: {how} of {file.relative_to(hurt)}: not equal after mending", flush=True)
-            shutil.rmtree(hurt)
+        shutil.rmtree(whole)
+        shutil.copytree(kept, whole, symlinks=True)
         bad = found["SILENT"] + found["DIED"]
         words = ", ".join(f"{count} {what}" for what, count in sorted(found.items()) if what != "mended")
         after = f"{found['mended']} of {times} equal after mending" if kind.mend else "no source to mend from"

@@ -31,7 +31,6 @@ from prvr.service.keyring import SHORTEST, Keyring
 from prvr.service.machine import spare_memory
 from prvr.service.nearby import listening
 from prvr.service.sessions import digest_of
-from prvr.service.taking_over import take_over
 
 TRIES = 50  # ports that are tried from the one that was asked for
 log = logging.getLogger(__name__)
@@ -172,7 +171,6 @@ def lock_for(folder: Path, *, new: bool = False, free: bool = False) -> Lock:
 
     `free` asks for nothing. Raises ConfigError for a token that is too short, or that cannot be kept.
     """
-    take_over(folder, make=True)
     keyring, given = Keyring(folder), os.environ.get("PRVR_TOKEN")
     if given is None and not free:
         token = keyring.token(new=new)

@@ -1,7 +1,7 @@
 """What a server does not believe of an index that somebody else made, or that was copied: what lies in its `serve/`.
 
-A token, what is kept of sessions and jobs, what was found out about files, pictures of them: all of it is put aside
-once, and made again. Nor is a folder watched because a folder says so.
+What was found out about files, pictures and copies of them, the token of earlier versions: all of it is put aside once,
+and made again. Nor is a folder watched because a folder says so.
 """
 
 from __future__ import annotations
@@ -20,16 +20,12 @@ ASIDE = "serve-of-others-"
 log = logging.getLogger(__name__)
 
 
-def take_over(folder: Path, *, make: bool = False) -> None:
-    """Make an index folder one of this account's own, once; with `make` one that is not there yet.
-
-    Raises ConfigError where what is not believed stays.
-    """
-    if not (make or folder.is_dir()) or is_mine(folder):
+def take_over(folder: Path) -> None:
+    """Make an index folder one of this account's own, once. Raises ConfigError where what is not believed stays."""
+    if not folder.is_dir() or is_mine(folder):
         return
     served = folder / "serve"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         if served.exists() or served.is_symlink():
             aside = folder / f"{ASIDE}{uuid4().hex[:8]}"
             served.rename(aside)
