@@ -4,8 +4,9 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 DONE    = $(VENV)/.installed
+HEAVY   = $(VENV)/.heavy
 
-.PHONY: setup demo test check format web clean
+.PHONY: setup demo test test-all check format web sbom clean
 
 setup: $(DONE)
 
@@ -32,6 +33,15 @@ demo: $(READY)
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
+# The same with what only some tests need: a model of speech and what runs it, 0.3 GB. Those tests skip without.
+$(HEAVY): $(DONE)
+	@echo "Setting up what heavy tests need: about 0.3 GB more, unpacked"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[heavy]' \
+		&& touch $(HEAVY) || echo "it could not be fetched: the tests that need it will skip"
+
+test-all: $(HEAVY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -43,9 +53,13 @@ format: setup
 
 # The page is built and committed, so that nobody needs Node but who changes it; the same sources give the same bytes.
 web: setup
-	cd web && npm install --no-audit --no-fund
+	cd web && npm ci --no-audit --no-fund
 	$(BIN)/python web/schema.py | (cd web && node types.mjs > src/schema.ts)
 	cd web && npm run build
 
+# What is installed, with versions and licences, as CycloneDX.
+sbom: setup
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file sbom.json $(BIN)/python
+
 clean:
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo sbom.json .mypy_cache .ruff_cache

@@ -16,6 +16,7 @@ import itertools
 import json
 import os
 import random
+import secrets
 import subprocess
 import sys
 import time
@@ -45,7 +46,8 @@ class Client:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
         kind = "Content-Type: application/json\r\n" if body else ""
-        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{kind}Content-Length: {len(body)}\r\n\r\n"
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {os.environ['PRVR_TOKEN']}\r\n"
+        head += f"{kind}Content-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
         answer = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = int(answer.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
@@ -73,13 +75,14 @@ def serve(index: Path, together: int, encoder: str | None) -> None:
     """What the process of a server does; its first line is its port."""
     from dataclasses import replace
 
-    from prvr.serve.runner import Started, run
+    from prvr.serve.runner import Started, lock_for, run
     from prvr.serve.settings import ServeConfig
 
     def on_start(started: Started) -> None:
         print(started.config.port, flush=True)
 
-    config = ServeConfig(folder=index, port=0, encoder=encoder)
+    lock = lock_for(index)
+    config = ServeConfig(folder=index, port=0, encoder=encoder, token=lock.digest, keyring=lock.keyring)
     run(replace(config, together=together), on_start=on_start)
 
 
@@ -192,6 +195,7 @@ def main() -> None:
     parser.add_argument("--encoder")
     parser.add_argument("--serve", type=int)
     args = parser.parse_args()
+    os.environ.setdefault("PRVR_TOKEN", secrets.token_urlsafe(24))
     if args.serve:
         serve(args.index, args.serve, args.encoder)
         return

@@ -129,6 +129,6 @@ def _search(root: Path, screen: Screen, queries: list[Query], *, device: str) ->
     screen.show("")
     prvr = screen.command
     screen.say("Ready. Watch it, or ask it:")
-    screen.say(f"  {prvr} serve --index {root}     the page, at http://127.0.0.1:8765, with a question asked already")
+    screen.say(f"  {prvr} serve --index {root}     the page, with a question asked already")
     screen.say(f'  {prvr} search "{questions[-1].text}" --index {root}')
     screen.say(f"  {prvr} index ~/Videos     your own videos, with the model that `{prvr} models` says")

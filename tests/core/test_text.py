@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from prvr.core.facts import Facts, Where
-from prvr.core.text import folded, path_of, text_of
+from prvr.core.text import cell, folded, one_line, path_of, printable, text_of
 
 
 @given(st.binary(min_size=1).filter(lambda raw: b"\0" not in raw))
@@ -63,3 +63,19 @@ def test_a_path_is_meant_letter_for_letter_or_folded(text: str, path: str, meant
 def test_folding_forgets_case_and_accents() -> None:
     assert folded("ÉTÉ") == folded("E\u0301te\u0301") == "ete"
     assert folded("ABC") == "abc"
+
+
+def test_what_steers_a_terminal_is_written_out() -> None:
+    hostile = "a\x1b[2J\x9b1m\x07\r\u202egpj.exe\u2066b"
+    assert printable(hostile) == r"a\x1b[2J\x9b1m\x07\r\u202egpj.exe\u2066b"
+    assert printable("two\nlines\t\u00e9 \U0001f469\u200d\U0001f52c \u05e9\u05dc") == (
+        "two\nlines\t\u00e9 \U0001f469\u200d\U0001f52c \u05e9\u05dc"
+    )
+    assert one_line("a\nb\tc\x1b") == r"a\nb\tc\x1b"
+
+
+def test_cells_that_a_spreadsheet_would_compute_are_marked() -> None:
+    for text in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"):
+        assert str(cell(text)).startswith("'")
+    assert [cell(value) for value in ("a=1", "", 1.5, -1, None)] == ["a=1", "", 1.5, -1, None]
+    assert cell("=\x1b[2J") == r"'=\x1b[2J"

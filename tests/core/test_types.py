@@ -83,6 +83,7 @@ def test_a_hit_as_json_has_all_that_it_says() -> None:
         "state": "missing",
         "score": 0.123457,
         "duration_s": 10.0,
+        "channel": "seen",
         "quote": "",
         "confidence": "not calibrated",
         "p_topic": 0.25,

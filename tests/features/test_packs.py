@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import h5py
 import numpy as np
@@ -355,3 +356,52 @@ def test_the_revision_changes_with_the_pack(tmp_path: Path) -> None:
     others = [spec("y", ROWS), spec("x", {**ROWS, "c": ROWS["a"]}), spec("x", {**ROWS, "b": ROWS["b"] + 1})]
     assert len({first[1], *(revision for _, revision, _ in others)}) == 4
     assert spec("x", ROWS, simulated=True) == ("simulated x", first[1], True)
+
+
+def test_an_hdf5_file_that_leads_to_another_one_is_refused(tmp_path: Path) -> None:
+    """Links, raw storage and virtual arrays: what lies elsewhere on the machine is not for a pack to say."""
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["s"] = np.ones((2, 2), "f4")
+    (tmp_path / "secret.bin").write_bytes(np.ones(4, "f4").tobytes())
+    layout = h5py.VirtualLayout((2, 2), "f4")
+    layout[:] = h5py.VirtualSource(tmp_path / "secret.h5", "s", (2, 2))
+    for number in range(4):
+        with h5py.File(tmp_path / f"{number}.h5", "w") as file:
+            file["a"] = np.zeros((2, 2), "f4")
+            if number == 0:
+                file["b"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "/s")
+            elif number == 1:
+                file["group/b"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "/s")
+            elif number == 2:
+                file.create_dataset("b", (2, 2), "f4", external=[(str(tmp_path / "secret.bin"), 0, 16)])
+            else:
+                file.create_virtual_dataset("b", layout)
+        with pytest.raises(FeatureError, match=r"key '(group/)?b' leads to another file"):
+            Hdf5Pack(tmp_path / f"{number}.h5").read("b")
+    with h5py.File(tmp_path / "own.h5", "w") as file:
+        file["a"] = np.ones((2, 2), "f4")
+        file["b"] = h5py.SoftLink("/a")
+    assert Hdf5Pack(tmp_path / "own.h5").read("b").sum() == 4
+
+
+def npy(shape: tuple[int, ...], content: bytes) -> bytes:
+    """A file of one array whose header says what it likes."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return file.getvalue() + content
+
+
+def test_what_declares_more_than_is_there_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    terabytes, zeros = (4_000_000_000, 1000), (50_000, 1024)  # 16 TB, and 200 MB that are 200 kB packed
+    for name, array in (("absurd", npy(terabytes, bytes(64))), ("zeros", npy(zeros, bytes(zeros[0] * zeros[1] * 4)))):
+        (tmp_path / name).mkdir()
+        with ZipFile(tmp_path / name / "v.npz", "w", ZIP_DEFLATED) as archive:
+            archive.writestr("features.npy", array)
+        with pytest.raises(FeatureError, match=r"v\.npz: features: declares [\d,]+ bytes") as refused:
+            NpzPack(tmp_path / name)
+        assert "\n" not in str(refused.value)
+    for name, options in (("never", {}), ("packed", {"compression": "gzip", "data": np.zeros(zeros, "f4")})):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file.create_dataset("v", terabytes if name == "never" else None, "f4", chunks=(1000, 1000), **options)
+        with pytest.raises(FeatureError, match=r"key 'v': declares [\d,]+ bytes, of which [\d,]+ are there"):
+            Hdf5Pack(tmp_path / f"{name}.h5")

@@ -70,6 +70,17 @@ def test_tables(hits: Sequence[Hit], tmp_path: Path) -> None:
     ]
 
 
+def test_tables_compute_nothing(hits: Sequence[Hit], tmp_path: Path) -> None:
+    hostile = replace(hits[0], quote='=HYPERLINK("http://a")', video_id="@a\x1b[2J.mp4")
+    (row, *_) = csv.DictReader(io.StringIO(export([hostile], tmp_path / "x.csv", query="-tree =1+1").read_text()))
+    assert (row["query"], row["video"], row["quote"]) == (
+        "'-tree =1+1",
+        r"'@a\x1b[2J.mp4",
+        '\'=HYPERLINK("http://a")',
+    )
+    assert "\x1b" not in export([hostile], tmp_path / "x.vtt", query="a\x1b[2J").read_text()
+
+
 def test_chapters(hits: Sequence[Hit], tmp_path: Path) -> None:
     late_first = replace(hits[0], moments=hits[0].moments[::-1])
     text = export([late_first], tmp_path / "x.vtt", query=ODD).read_text(encoding="utf-8")

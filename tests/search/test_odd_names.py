@@ -198,3 +198,41 @@ def test_what_lies_in_a_bin_is_taken_out(tmp_path: Path, encoder: Encoder) -> No
     assert build_index([films], index, encoder, prune=True).removed == ("b.mp4",)
     engine = SearchEngine.open(index)
     assert [hit.video_id for hit in engine.search("a circle")] == ["a.mp4"]
+
+
+HOSTILE = "a\x1b[31m\x9b2J\u202eb\rc\nd"
+STEERING = {"\x1b", "\x9b", "\r", "\u202e", "\x07"}
+
+
+def test_names_that_steer_a_terminal_are_written_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever the command; JSON is the same text as before, with those letters as escapes."""
+    films, here = tmp_path / "films", ["--index", str(tmp_path / "index")]
+    films.mkdir()
+    write_spoken(films / f"{HOSTILE}.mp4")
+    (films / f"broken{HOSTILE}.mp4").write_bytes(b"junk")
+    name = r"a\x1b[31m\x9b2J\u202eb\rc\nd.mp4"
+    for words, code in (
+        (["index", str(films), "--encoder", "world", "--tag", f"t{HOSTILE}"], 3),
+        (["search", f"a circle{HOSTILE}", "--all"], 0),
+        (["search", "a circle", "--all", "--json"], 0),
+        (["list"], 0),
+        (["list", "--json"], 0),
+        (["info", f"{HOSTILE}.mp4"], 0),
+        (["index", "--failures"], 0),
+        (["index", "--verify"], 0),
+        (["remove", f"{HOSTILE}.mp4", "--yes"], 0),
+    ):
+        assert main([*words, *here]) == code, words
+        said = capsys.readouterr()
+        assert not STEERING & set(said.out + said.err), words
+        if "--json" in words:
+            found = json.loads(said.out)
+            (one,) = found if words[0] == "list" else found[0]["hits"]
+            assert one["video_id"] == f"{HOSTILE}.mp4"
+        elif words[0] in ("search", "list"):
+            assert name in said.out
+
+
+def test_a_home_that_nobody_has_is_a_path_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "~nobody-of-this-name/x", "--index", str(tmp_path)]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1

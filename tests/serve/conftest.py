@@ -22,12 +22,19 @@ from starlette.testclient import TestClient
 
 from prvr.serve.app import create_app
 from prvr.serve.runner import Server, bound
+from prvr.serve.security import Doorman
 from prvr.serve.settings import ServeConfig
 from prvr.serve.shelf import Shelf, shelved
 from prvr.service import work
 from prvr.service.desk import Desk
+from prvr.service.sessions import Sessions, digest_of
 from prvr.service.work import JobStep
 from tests.video.make import steps, write_video
+
+TOKEN = "what every program of the tests sends"
+KEY = {"authorization": f"Bearer {TOKEN}"}
+HEAD = f"Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"  # of what is written by hand
+LIVE: dict[int, Live] = {}  # by port: the servers that run now
 
 
 class Live(NamedTuple):
@@ -42,9 +49,23 @@ class Live(NamedTuple):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def sessions(self) -> Sessions:
+        found: Sessions = self.app.state.prvr.doorman.sessions
+        return found
+
+    def client(self) -> httpx.Client:
+        """A program that has the token."""
+        return httpx.Client(base_url=self.url, timeout=300, headers=headers_of(self.app.state.prvr.config))
+
+
+def headers_of(config: ServeConfig) -> dict[str, str]:
+    """What programs send that a server lets in; nothing where a test is about that."""
+    return KEY if config.token == digest_of(TOKEN) else {}
+
 
 def config_of(folder: Path, **changes: object) -> ServeConfig:
-    given = {"roots": (Path(tempfile.gettempdir()), Path.home()), **changes}
+    given = {"roots": (Path(tempfile.gettempdir()), Path.home()), "token": digest_of(TOKEN), **changes}
     return ServeConfig(folder=folder, port=0, **given)  # type: ignore[arg-type]
 
 
@@ -54,8 +75,11 @@ def asking(config: ServeConfig, *, host: str = "127.0.0.1", client: str = "127.0
     desk = Desk(config.folder, waiting=config.waiting, together=config.together)
     desk.open()
     try:
-        with TestClient(create_app(desk, config), base_url=f"http://{host}", client=(client, 50_000)) as found:
+        doorman = Doorman(config)
+        app = create_app(desk, config, doorman=doorman)
+        with TestClient(app, f"http://{host}", client=(client, 50_000), headers=headers_of(config)) as found:
             yield found
+        doorman.sessions.close()
     finally:
         desk.close()
 
@@ -70,8 +94,11 @@ def serving(config: ServeConfig, *, beside: Sequence[Path] = ()) -> Iterator[Liv
     ]
     for one in desks:
         one.open()
+    doorman = Doorman(config)
     apps = {
-        one.path: create_app(held, replace(config, folder=held.folder, root_path=one.path or config.root_path), shelf)
+        one.path: create_app(
+            held, replace(config, folder=held.folder, root_path=one.path or config.root_path), shelf, doorman
+        )
         for one, held in zip(shelf, desks, strict=True)
     }
     desk, app = desks[0], apps[""]
@@ -80,10 +107,14 @@ def serving(config: ServeConfig, *, beside: Sequence[Path] = ()) -> Iterator[Liv
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         until(lambda: server.started)
-        yield Live(listening.getsockname()[1], app, server, desk)
+        live = Live(listening.getsockname()[1], app, server, desk)
+        LIVE[live.port] = live
+        yield live
+        del LIVE[live.port]
         server.should_exit = True
         thread.join(300)
         assert not thread.is_alive(), "the server did not stop"
+    doorman.sessions.close()
     for one in desks:
         one.close()
 
@@ -171,7 +202,7 @@ def served(
     """A server whose library has the films."""
     folder = Path(shutil.copytree(library, tmp_path_factory.mktemp("own") / "library"))
     assert read(harmed, folder)["made"] == 9
-    with serving(config_of(folder)) as live, httpx.Client(base_url=live.url, timeout=300) as client:
+    with serving(config_of(folder)) as live, live.client() as client:
         yield live, client
 
 

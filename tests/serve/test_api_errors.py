@@ -17,7 +17,7 @@ from prvr.serve.errors import ApiError, sentence
 from prvr.serve.headers import HEADERS
 from prvr.serve.picture import check_picture
 from prvr.service.desk import Desk
-from tests.serve.conftest import asking, config_of
+from tests.serve.conftest import KEY, asking, config_of
 
 SPAN = {"video_id": "w0000.webm", "start": 1, "end": 2}
 LIKE = {"video_id": "w0000.webm"}
@@ -173,7 +173,7 @@ def test_our_own_mistake_is_one_sentence_with_the_request(library: Path, caplog:
     desk.search = broken  # type: ignore[method-assign, assignment]
     desk.open()
     app = create_app(desk, config)
-    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False, headers=KEY) as client:
         answer = client.get("/v1/search?q=a", headers={"x-request-id": "abc-1"})
         message = check(answer, 500, "internal")
         assert "secret" not in answer.text
@@ -256,3 +256,38 @@ def test_the_library(client: TestClient, library: Path) -> None:
     assert found["media"]
     assert found["bytes"] > 10_000
     assert found["duration_s"] > 100
+
+
+ODD_PATHS = [
+    "~nobody-of-this-name/x",
+    f"/{'a' * 300}",
+    f"/tmp/{'é' * 200}/x",
+    "/\0",
+    "relative",
+    f"/{'a/' * 2000}b",
+    "/proc/self/fd/99999",
+]
+
+
+@pytest.mark.parametrize("path", ODD_PATHS)
+def test_a_path_that_cannot_be_looked_at_is_the_clients_mistake(own: Path, path: str) -> None:
+    with asking(config_of(own)) as client:
+        for answer in (
+            client.post("/v1/libraries", json={"path": path}),
+            client.patch("/v1/videos/w0000.webm", json={"path": path}),
+            client.get("/v1/places", params={"path": path}),
+            client.post("/v1/models", json={"path": path}),
+        ):
+            check(answer, 422, "video_unreadable")
+
+
+def test_a_wrong_method_is_told_the_right_ones(client: TestClient) -> None:
+    for path, methods in (
+        ("/v1/videos/w0000.webm", "DELETE, GET, PATCH"),
+        ("/v1/search", "GET, POST"),
+        ("/v1/videos/w0000.webm/stream", "GET, HEAD"),
+        ("/v1/jobs/x/resume", "POST"),
+    ):
+        answer = client.put(path)
+        check(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == methods

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections import Counter
@@ -17,11 +18,11 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.testclient import TestClient
 
-from prvr.serve.security import digest_of
-from tests.serve.conftest import Live, config_of, serving
+from prvr.service.sessions import digest_of
+from tests.serve.conftest import Live, asking, config_of, serving
 from tests.serve.test_api_security import TOKEN, with_token
 
-EXAMPLES = 12
+EXAMPLES = int(os.environ.get("PRVR_SCHEMA_EXAMPLES", "12"))  # `python -m benchmarks.schema` asks thousands, in chains
 # Not every string is a query (`"a` is not), so valid by the schema is not yet valid.
 NOT_CHECKED = [positive_data_acceptance]
 OPERATIONS = [
@@ -41,12 +42,15 @@ OPERATIONS = [
     "GET /v1/videos/{video_id}/thumb",
     "GET /v1/videos/{video_id}/subtitles",
     "POST /v1/videos/{video_id}/reveal",
+    "GET /v1/videos/{video_id}/transcript",
+    "GET /v1/videos/{video_id}/transcript/{form}",
     "POST /v1/exports",
     "GET /v1/exports/{export_id}/file",
     "GET /v1/jobs",
     "GET /v1/jobs/{job_id}",
     "DELETE /v1/jobs/{job_id}",
     "GET /v1/jobs/{job_id}/events",
+    "POST /v1/jobs/{job_id}/resume",
     "GET /v1/folders",
     "PATCH /v1/folders/{folder_id}",
     "DELETE /v1/folders/{folder_id}",
@@ -68,7 +72,7 @@ OPERATIONS = [
 def guarded(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """With a token, so that no folder of this machine can be read into it."""
     own = Path(shutil.copytree(library, tmp_path_factory.mktemp("schema") / "library"))
-    with serving(config_of(own, token=digest_of(TOKEN))) as found:
+    with serving(config_of(own, token=digest_of(TOKEN), shared=True)) as found:
         yield found
 
 
@@ -129,8 +133,21 @@ def test_the_schema_says_what_everything_is(client: TestClient) -> None:
         assert one.get("description"), name
 
 
-def test_the_token_is_in_the_schema_where_one_is_needed(guarded: Live, client: TestClient) -> None:
+def test_links_lead_to_routes_that_take_what_they_give(client: TestClient) -> None:
+    schema = client.get("/openapi.json").json()
+    operations = [one for by_method in schema["paths"].values() for one in by_method.values()]
+    takes = {one["operationId"]: {part["name"] for part in one.get("parameters", ())} for one in operations}
+    answers = [answer for one in operations for answer in one["responses"].values()]
+    links = [link for answer in answers for link in answer.get("links", {}).values()]
+    assert len(links) > 50
+    for link in links:
+        assert set(link["parameters"]) <= takes[link["operationId"]]
+
+
+def test_the_token_is_in_the_schema_where_one_is_needed(guarded: Live, client: TestClient, library: Path) -> None:
     found = httpx2.get(f"{guarded.url}/openapi.json", headers=with_token()).json()
     assert found["security"] == [{"token": []}]
     assert found["paths"]["/healthz"]["get"]["security"] == found["paths"]["/v1/session"]["post"]["security"] == []
-    assert "security" not in client.get("/openapi.json").json()
+    assert client.get("/openapi.json").json()["security"] == [{"token": []}]
+    with asking(config_of(library, token=None)) as anybody:
+        assert "security" not in anybody.get("/openapi.json").json()

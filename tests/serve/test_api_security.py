@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -9,16 +11,21 @@ from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import quote
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
 from prvr.core.errors import ConfigError
-from prvr.serve.runner import token_for
-from prvr.serve.security import bearer, digest_of, host_name, same_origin
+from prvr.serve import security
+from prvr.serve.errors import ApiError
+from prvr.serve.runner import lock_for
+from prvr.serve.security import bearer, cookies, host_name, hosts, same_origin
 from prvr.serve.settings import ServeConfig, is_loopback
 from prvr.service.rate import Rate
-from tests.serve.conftest import Live, asking, config_of
+from prvr.service.sessions import Sessions, digest_of
+from tests.serve.conftest import KEY, Live, asking, config_of, serving, until
 from tests.serve.test_api_errors import check
+from tests.service import tasks
 
 TOKEN = "a token that nobody guesses"
 
@@ -75,9 +82,21 @@ def test_others_need_the_token(guarded: TestClient, method: str, path: str) -> N
         check(answer, 401, "token_missing")
 
 
-@pytest.mark.parametrize("path", ["/", "/healthz"])
-def test_what_is_open_to_all(guarded: TestClient, path: str) -> None:
-    assert guarded.get(path).status_code == 200
+def test_what_is_open_to_all(guarded: TestClient) -> None:
+    assert guarded.get("/healthz").status_code == 200
+    check(guarded.get("/"), 401, "token_missing")
+
+
+def test_people_without_a_session_read_what_to_do(guarded: TestClient) -> None:
+    """The page with its form at the start, a few words elsewhere; neither says anything of the library."""
+    browser = {"accept": "text/html,*/*;q=0.8"}
+    start = guarded.get("/", headers=browser)
+    assert (start.status_code, "/assets/" in start.text or "assets/" in start.text) == (401, True)
+    assert start.headers["cache-control"] == "no-store"
+    elsewhere = guarded.get("/plain?q=a", headers=browser)
+    assert elsewhere.status_code == 401
+    assert "prvr serve --link" in elsewhere.text
+    assert guarded.get("/", headers={**browser, **with_token()}).status_code == 200
 
 
 def test_the_right_token_opens(guarded: TestClient) -> None:
@@ -194,7 +213,7 @@ STRANGE = [
     "w000?.webm",
     "\r\nX-Injected: 1",
 ]
-ROUTES = ["", "/stream", "/thumb?t=1", "/subtitles", "/scores?q=a", "/why?q=a"]
+ROUTES = ["", "/stream", "/thumb?t=1", "/subtitles", "/transcript", "/transcript/srt", "/scores?q=a", "/why?q=a"]
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -204,7 +223,7 @@ def test_nothing_but_the_videos_of_the_index_is_served(live: Live, route: str) -
     for name in STRANGE:
         once = quote(name.encode("utf-8", "surrogatepass"), safe="")
         for encoded in (once, quote(once, safe=""), once.replace("%2F", "/")):
-            connection.request("GET", f"/v1/videos/{encoded}{route}")
+            connection.request("GET", f"/v1/videos/{encoded}{route}", headers=KEY)
             answer = connection.getresponse()
             content = answer.read()
             assert answer.status == 404, (name, encoded, answer.status)
@@ -241,7 +260,7 @@ OUTSIDE = [
 @pytest.mark.parametrize("path", OUTSIDE)
 def test_a_raw_path_climbs_nowhere(live: Live, path: str) -> None:
     connection = HTTPConnection("127.0.0.1", live.port, timeout=300)
-    connection.request("GET", path)
+    connection.request("GET", path, headers=KEY)
     answer = connection.getresponse()
     assert answer.status in (404, 422), path
     assert "error" in json.loads(answer.read())
@@ -255,32 +274,146 @@ def test_a_bind_that_others_can_reach_needs_a_token() -> None:
     assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.0.1", "localhost.example", "")))
 
 
-def test_a_token_is_made_once_and_only_its_hash_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_is_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept where nobody else looks, by the place of the index; what the index itself says is believed nowhere."""
+    monkeypatch.setenv("PRVR_DATA", str(tmp_path / "mine"))
     monkeypatch.delenv("PRVR_TOKEN", raising=False)
-    assert token_for(tmp_path, "127.0.0.1", new=False) == (None, None)
-    digest, token = token_for(tmp_path, "0.0.0.0", new=False)
-    assert token
-    assert len(token) >= 32
-    assert digest == digest_of(token)
-    kept = tmp_path / "serve" / "token"
-    assert token not in kept.read_text()
-    assert kept.stat().st_mode & 0o077 == 0
-    assert token_for(tmp_path, "0.0.0.0", new=False) == (digest, None)
-    assert token_for(tmp_path, "0.0.0.0", new=True)[0] != digest
+    index = tmp_path / "index"
+    (index / "serve").mkdir(parents=True)
+    (index / "serve" / "token").write_text(digest_of("planted by somebody else"))
+    lock = lock_for(index)
+    assert lock.token
+    assert len(lock.token) >= 32
+    assert (lock.digest, lock.shared) == (digest_of(lock.token), False)
+    assert lock.keyring
+    assert lock.keyring.is_relative_to(tmp_path / "mine")
+    assert lock.keyring.stat().st_mode & 0o077 == 0
+    assert {file.stat().st_mode & 0o077 for file in lock.keyring.iterdir()} == {0}
+    assert lock_for(index) == lock_for(tmp_path / "index" / ".." / "index") == lock
+    assert lock_for(tmp_path / "other").token != lock.token
+    assert lock_for(index, new=True).token != lock.token
+    assert lock_for(index, free=True) == (None, None, False, lock.keyring)
     monkeypatch.setenv("PRVR_TOKEN", TOKEN)
-    assert token_for(tmp_path, "127.0.0.1", new=False) == (digest_of(TOKEN), None)
+    assert lock_for(index) == (digest_of(TOKEN), None, True, lock.keyring)
     monkeypatch.setenv("PRVR_TOKEN", "short")
     with pytest.raises(ConfigError, match="PRVR_TOKEN: is shorter than 16 characters"):
-        token_for(tmp_path, "0.0.0.0", new=False)
+        lock_for(index)
+
+
+def test_a_keyring_of_another_account_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRVR_DATA", str(tmp_path))
+    monkeypatch.setattr("os.getuid", lambda: 12_345)
+    with pytest.raises(ConfigError, match="belongs to another account; name a folder of your own by XDG_STATE_HOME"):
+        lock_for(tmp_path / "index")
+
+
+def sessions(client: TestClient) -> Sessions:
+    found: Sessions = client.app.state.prvr.doorman.sessions  # type: ignore[attr-defined]
+    return found
+
+
+def test_a_link_opens_once_and_becomes_a_session(guarded: TestClient) -> None:
+    firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    browser, kept = {"accept": "text/html", "user-agent": firefox}, sessions(guarded)
+    kept.end()
+    made, other = kept.invite(), kept.invite()
+    first = guarded.get(f"/?token={made}&q=a+red+circle", headers=browser, follow_redirects=False)
+    assert (first.status_code, first.headers["location"]) == (303, "/?q=a+red+circle")
+    try:
+        assert guarded.get("/", headers=browser).status_code == 200
+        assert guarded.get("/v1/libraries").status_code == 200
+        for again in (made, other):  # a reload or a bookmark; and the link of a server that was started again
+            assert guarded.get(f"/?token={again}", headers=browser).status_code == 200
+        (session,) = kept.listed()
+        assert (session.browser, session.address) == ("Firefox on Linux", "192.0.2.1")
+        assert kept.end(session.id) == 1
+        assert guarded.get("/v1/libraries").status_code == 401
+    finally:
+        guarded.cookies.clear()
+    for spent in (made, other, "guess"):
+        assert guarded.get(f"/?token={spent}", headers=browser).status_code in (401, 429)
+    check(guarded.get("/v1/libraries", headers=with_token(kept.invite())), 429, "token_tries")  # links are no tokens
+
+
+def test_the_token_opens_no_address(guarded: TestClient) -> None:
+    """It would stay in the history of the browser, and in the list of processes."""
+    assert guarded.get(f"/?token={TOKEN}", follow_redirects=False).status_code in (401, 429)
+
+
+class Still(Rate):
+    """For which no time passes."""
+
+    def spent(self, client: str) -> bool:
+        return self._has(client, 0.0) < 1
+
+    def wait(self, client: str, *, now: float | None = None) -> float:
+        return super().wait(client, now=0.0)
+
+
+def test_no_header_evades_the_limit_on_wrong_tokens(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever client it is said to be: all together they are looked at one after the other, and few may wait."""
+    monkeypatch.setattr(security, "WRONG_S", 0.0)
+    monkeypatch.setattr(security, "Rate", Still)
+    config = config_of(library, token=digest_of(TOKEN + "!"), shared=True)
+
+    async def guess(doorman: security.Doorman, token: str, number: int) -> str:
+        try:
+            await doorman.check(token, f"10.0.0.{number}")
+        except ApiError as error:
+            return error.code
+        return "in"
+
+    compared: list[str] = []
+
+    def equal(one: str, other: str) -> bool:
+        compared.append(one)
+        return one == other
+
+    monkeypatch.setattr("hmac.compare_digest", equal)
+
+    async def many() -> tuple[list[str], int, str]:
+        doorman = security.Doorman(config)
+        first = [await guess(doorman, "guess", number) for number in range(20)]
+        compared.clear()
+        crowd = await asyncio.gather(*(guess(doorman, "guess", number) for number in range(100, 200)))
+        looked_at = len(compared)
+        return [*first, *crowd], looked_at, await guess(doorman, TOKEN + "!", 1)
+
+    answers, looked_at, right = asyncio.run(many())
+    assert answers == ["token_wrong"] * 15 + ["token_tries"] * 105
+    assert looked_at == security.LONGEST_LINE
+    assert right == "in"
+
+
+def test_one_client_does_not_take_every_connection(library: Path, tmp_path: Path) -> None:
+    with serving(config_of(library, streams=3, connections=40)) as live, contextlib.ExitStack() as held:
+        job = live.app.state.prvr.jobs.start("export", tasks.wait_for, tmp_path / "go")
+        url = f"/v1/jobs/{job.id}/events"
+        client = held.enter_context(live.client())
+        streams = [held.enter_context(client.stream("GET", url)) for _ in range(4)]
+        assert [answer.status_code for answer in streams] == [200, 200, 200, 429]
+        assert json.loads(streams[-1].read())["error"]["code"] == "streams_full"
+        assert client.get("/v1/libraries").status_code == 200
+        streams[0].close()
+        until(lambda: followed(client, url) == 200)
+        (tmp_path / "go").touch()
+
+
+def followed(client: httpx.Client, url: str) -> int:
+    with client.stream("GET", url) as answer:
+        return answer.status_code
 
 
 def test_parts_of_a_request_by_hand() -> None:
     assert [host_name(host) for host in ("[::1]:80", "a:80", "a", "")] == ["[::1]", "a", "a", ""]
     assert bearer({"authorization": "bearer  x "}) == "x"
-    assert bearer({"cookie": "other=1; prvr=y"}) == "y"
     assert bearer({"authorization": "Basic x", "cookie": ""}) is None
-    assert bearer({"cookie": "prvr=old; prvr-1=new"}, "prvr-1") == "new"
-    assert bearer({"cookie": "prvr-2=x; xprvr=y; prvr"}) is None
+    assert cookies({"cookie": 'prvr=old; prvr-1=new; prvr-1="again"'}, "prvr-1") == ["new", "again"]
+    assert cookies({"cookie": "prvr-2=x; xprvr=y; prvr; prvr="}, "prvr") == []
+    assert hosts({"host": "a"}) == ["a"]
+    assert hosts({"host": "a:1", "x-forwarded-host": "b, c", "x-forwarded-port": "8443"}) == [
+        *("a:1", "b", "a:8443", "b:8443")
+    ]
     host = "prvr.example"
     for origin, asked in (
         *((f"https://{host}", host), (f"https://{host}", f"{host}:443"), (f"http://{host}:80", f"{host.upper()}:80")),
@@ -311,10 +444,11 @@ OTHERS = [
 def test_cookies_of_other_programs_lock_nobody_out(guarded: TestClient) -> None:
     kept = guarded.post("/v1/session", json={"token": TOKEN}).headers["set-cookie"].partition(";")[0]
     guarded.cookies.clear()
-    for own in (kept, f'prvr="{TOKEN}"'):
-        for cookies in (*([other, own] for other in OTHERS), *([own, other] for other in OTHERS), [*OTHERS, own]):
-            answer = guarded.get("/v1/libraries", headers={b"cookie": "; ".join(cookies).encode("latin-1")})
-            assert answer.status_code == 200, cookies
+    name, _, secret = kept.partition("=")
+    for own in (kept, f'{name}="{secret}"', f"{name}=old; {kept}"):
+        for sent in (*([other, own] for other in OTHERS), *([own, other] for other in OTHERS), [*OTHERS, own]):
+            answer = guarded.get("/v1/libraries", headers={b"cookie": "; ".join(sent).encode("latin-1")})
+            assert answer.status_code == 200, sent
     assert guarded.get("/v1/libraries", headers={b"cookie": "; ".join(OTHERS).encode("latin-1")}).status_code == 401
 
 
@@ -326,6 +460,14 @@ def test_a_browser_that_knows_its_own_page_is_believed(guarded: TestClient) -> N
     assert guarded.post("/v1/search", json={"query_text": "a"}, headers=same).status_code == 200
     near = {**asked, "sec-fetch-site": "same-site"}
     check(guarded.post("/v1/search", json={"query_text": "a"}, headers=near), 403, "origin_foreign")
+
+
+@pytest.mark.parametrize("said", [{"x-forwarded-host": "prvr.example:8443"}, {"x-forwarded-port": "8443"}])
+def test_a_proxy_that_says_its_port_is_believed(guarded: TestClient, said: dict[str, str]) -> None:
+    """Browsers do not say whose page asks where there is no encryption."""
+    for origin, status in (("http://prvr.example:8443", 200), ("http://prvr.example:9000", 403)):
+        asked = {**with_token(), **said, "host": "prvr.example", "origin": origin}
+        assert guarded.post("/v1/search", json={"query_text": "a"}, headers=asked).status_code == status
 
 
 def test_answers_are_not_kept_by_caches(client: TestClient) -> None:

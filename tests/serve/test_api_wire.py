@@ -15,13 +15,17 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from prvr.cli import main
 from prvr.core.errors import ConfigError
+from prvr.serve import protocol
+from prvr.serve.protocol import LONGEST_HEAD
 from prvr.serve.runner import bound, shown
-from tests.serve.conftest import Live, config_of, serving, until
+from tests.serve.conftest import HEAD, KEY, Live, config_of, serving, until
 from tests.service import tasks
 
 QUICK = {"head_s": 0.4, "body_s": 0.6}
@@ -81,8 +85,8 @@ def test_a_body_that_trickles_in_is_cut_off(library: Path) -> None:
     with serving(config_of(library, **QUICK)) as live, connected(live) as slow:
         began = time.monotonic()
         slow.sendall(
-            b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-            b"Content-Length: 1000\r\n\r\n{"
+            f"POST /v1/search HTTP/1.1\r\n{HEAD}Content-Type: application/json\r\n"
+            "Content-Length: 1000\r\n\r\n{".encode()
         )
         assert rest(slow) == b""
         assert 0.4 < time.monotonic() - began < 50  # the usual patience is longer
@@ -132,8 +136,29 @@ def test_what_is_no_http_is_told_in_our_form(live: Live) -> None:
             raw.sendall(nonsense)
             assert said(rest(raw)) == (400, "http_invalid")
     with connected(live) as raw:
-        raw.sendall(b"GET /?" + b"a" * 65_000)  # and so on
+        raw.sendall(b"GET /?" + b"a" * LONGEST_HEAD)  # and so on
         assert said(rest(raw)) == (400, "http_invalid")
+
+
+def test_cookies_of_other_programs_may_be_many_and_long(live: Live) -> None:
+    """As many as browsers keep for a host: 180 of 4 kB."""
+    cookies = "; ".join(f"other{number}={'x' * 4080}" for number in range(180))
+    with connected(live) as raw:
+        raw.sendall(f"GET /readyz HTTP/1.1\r\n{HEAD}Cookie: {cookies}\r\nConnection: close\r\n\r\n".encode())
+        assert rest(raw).startswith(b"HTTP/1.1 200")
+
+
+def test_heads_that_do_not_end_take_only_so_much_memory(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "ALL_HEADS", 300_000)
+    with serving(config_of(library)) as live:
+        small, large = connected(live), connected(live)
+        large.sendall(b"GET /?" + b"a" * 250_000)
+        small.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nCookie: " + b"a" * 100_000)
+        assert said(rest(large)) == (503, "connections_full")
+        small.sendall(b"\r\nConnection: close\r\n\r\n")
+        assert rest(small).startswith(b"HTTP/1.1 200")
+        small.close()
+        large.close()
 
 
 def test_the_longest_query_fits_in_a_url(live: Live) -> None:
@@ -143,7 +168,7 @@ def test_the_longest_query_fits_in_a_url(live: Live) -> None:
 
 def asked(live: Live, path: str) -> tuple[int, bytes]:
     connection = HTTPConnection("127.0.0.1", live.port, timeout=300)
-    connection.request("GET", path)
+    connection.request("GET", path, headers=KEY)
     answer = connection.getresponse()
     body = answer.read()
     connection.close()
@@ -165,7 +190,7 @@ def test_clients_that_leave_cost_nothing(library: Path) -> None:
         live.desk._thread.submit(let_go.wait, 300)
         leaving = [connected(live) for _ in range(20)]
         for number, raw in enumerate(leaving):
-            raw.sendall(f"GET /v1/search?q=a+circle+{number} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            raw.sendall(f"GET /v1/search?q=a+circle+{number} HTTP/1.1\r\n{HEAD}\r\n".encode())
         until(lambda: live.desk.waiting == 20)
         for raw in leaving:
             raw.close()
@@ -182,7 +207,7 @@ def test_a_crowd_is_answered_without_an_error(live: Live) -> None:
     def one(number: int) -> None:
         connection = HTTPConnection("127.0.0.1", live.port, timeout=300)
         for turn in range(2):
-            connection.request("GET", f"/v1/search?q=a+red+circle+{number}+{turn}")
+            connection.request("GET", f"/v1/search?q=a+red+circle+{number}+{turn}", headers=KEY)
             answer = connection.getresponse()
             answer.read()
             codes.append(answer.status)
@@ -269,7 +294,7 @@ def test_a_stream_without_an_end_does_not_keep_the_server(library: Path, tmp_pat
     with serving(config_of(library)) as live:
         job = live.app.state.prvr.jobs.start("export", tasks.wait_for, tmp_path / "never")
         connection = HTTPConnection("127.0.0.1", live.port, timeout=300)
-        connection.request("GET", f"/v1/jobs/{job.id}/events")
+        connection.request("GET", f"/v1/jobs/{job.id}/events", headers=KEY)
         answer = connection.getresponse()
         assert answer.readline() == b"event: progress\n"
         live.server.handle_exit()
@@ -285,29 +310,50 @@ def test_who_does_not_read_is_cut_off_when_the_server_stops(library: Path) -> No
     with serving(config_of(library)) as live:
         live.app.add_route("/endless", endless)
         raw = connected(live)
-        raw.sendall(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        raw.sendall(f"GET /endless HTTP/1.1\r\n{HEAD}\r\n".encode())
         assert raw.recv(12) == b"HTTP/1.1 200"
     assert not live.server.server_state.connections
     with raw:
         assert 0 < len(rest(raw)) < 50_000_000
 
 
-def test_prvr_serve_from_its_first_line_to_its_end(library: Path) -> None:
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What a command says."""
+    assert main(list(words)) == 0
+    return capsys.readouterr().out.strip()
+
+
+def test_prvr_serve_from_its_first_line_to_its_end(library: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = [sys.executable, "-m", "prvr", "serve", "--index", str(library), "--port", "0", "--no-open"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert server.stderr
     try:
         lines = [server.stderr.readline(), server.stderr.readline()]
-        url = re.search(r"http://127\.0\.0\.1:(\d+)/\?q=A", lines[0])
+        lines.append(server.stderr.readline())
+        url = re.search(r"http://127\.0\.0\.1:(\d+)/\?token=[\w-]{32}&q=A", lines[0])
         assert url, lines
         assert "36 videos" in lines[1]
-        connection = HTTPConnection("127.0.0.1", int(url[1]), timeout=300)
-        connection.request("GET", "/readyz")
-        assert connection.getresponse().read()
-        connection.close()
+        assert lines[2].endswith(f"prvr serve --index {library} --link\n")
+        mine = ["serve", "--index", str(library)]
+        token, other = printed(capsys, *mine, "--show-token"), printed(capsys, *mine, "--link")
+        with httpx.Client(base_url=f"http://127.0.0.1:{url[1]}", timeout=300) as program:
+            assert program.get("/readyz").status_code == 401
+            assert program.get("/readyz", headers={"authorization": f"Bearer {token}"}).status_code == 200
+        with httpx.Client(follow_redirects=True, timeout=300, headers={"user-agent": "Firefox/140 (Linux)"}) as one:
+            assert one.get(url[0]).status_code == 200
+            assert one.get(other).status_code == 200, "who is in needs no link, but it is spent"
+            (session,) = json.loads(printed(capsys, *mine, "--sessions", "--json"))
+            assert session["browser"] == "Firefox on Linux"
+            assert printed(capsys, *mine, "--sessions").startswith(f"{session['id']}  since ")
+            assert main([*mine, "--revoke", "00000000"]) == 1
+            assert "no such session" in capsys.readouterr().err
+            assert main([*mine, "--revoke", session["id"]]) == 0
+            assert one.get(f"http://127.0.0.1:{url[1]}/v1/libraries").status_code == 401, "at once"
         server.send_signal(signal.SIGINT)
         assert server.wait(300) == 0
         assert server.stderr.read() == "Stopped\n"
+        assert main([*mine, "--link"]) == 1
+        assert f"no server runs over {library}; start it" in capsys.readouterr().err
     finally:
         server.kill()
         server.wait()

@@ -24,11 +24,11 @@ from prvr.cli import main
 from prvr.core.facts import Cue
 from prvr.search.engine import SearchEngine
 from prvr.serve.assistants import LETTERS, STILL_BYTES, assistant
-from prvr.serve.security import digest_of
 from prvr.service.desk import Desk
 from prvr.service.media import Media
+from prvr.service.sessions import digest_of
 from tests.conftest import FEATURES_ONLY, FILES
-from tests.serve.conftest import config_of, serving
+from tests.serve.conftest import KEY, config_of, serving
 from tests.serve.test_api_security import TOKEN
 
 T = TypeVar("T")
@@ -163,7 +163,7 @@ def test_nothing_is_said_to_be_changed(tools: Any) -> None:
 
 
 def test_over_http_behind_the_token(own: Path) -> None:
-    with serving(config_of(own, token=digest_of(TOKEN), mcp=True)) as live:
+    with serving(config_of(own, token=digest_of(TOKEN), shared=True, mcp=True)) as live:
 
         async def names(headers: dict[str, str]) -> list[str]:
             async with (
@@ -181,7 +181,8 @@ def test_over_http_behind_the_token(own: Path) -> None:
         foreign = {**headers, "Authorization": f"Bearer {TOKEN}", "Origin": "http://elsewhere.example"}
         assert httpx2.post(f"{live.url}/mcp", json=call, headers=foreign).status_code == 403
     with serving(config_of(own)) as live:
-        assert httpx2.post(f"{live.url}/mcp", json=call, headers=headers).status_code in (404, 405)
+        inside = {**headers, **KEY}
+        assert httpx2.post(f"{live.url}/mcp", json=call, headers=inside).status_code in (404, 405)
 
 
 def test_over_standard_input(own: Path) -> None:

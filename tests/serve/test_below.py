@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from prvr.core.errors import ConfigError
-from prvr.serve.security import digest_of
+from prvr.service.sessions import digest_of
 from tests.serve.conftest import asking, config_of, of
 from tests.serve.test_api_pages import Links
 
@@ -21,7 +21,7 @@ ROOT = "/films/prvr"
 
 @pytest.fixture(scope="module")
 def proxied(library: Path) -> Iterator[TestClient]:
-    config = config_of(library, token=digest_of(TOKEN), root_path=ROOT)
+    config = config_of(library, token=digest_of(TOKEN), shared=True, root_path=ROOT)
     with asking(config, host="prvr.example") as client:
         client.headers["authorization"] = f"Bearer {TOKEN}"
         yield client
@@ -71,8 +71,8 @@ def test_the_path_alone_leads_to_the_page(proxied: TestClient) -> None:
 def test_the_path_opens_no_door(proxied: TestClient, library: Path) -> None:
     cookie = proxied.post("/v1/session", json={"token": TOKEN}).headers["set-cookie"]
     assert f"Path={ROOT}/" in cookie
-    with asking(config_of(library, token=digest_of(TOKEN), root_path=ROOT), host="prvr.example") as other:
-        assert other.get(f"{ROOT}/").status_code == 200
+    with asking(config_of(library, token=digest_of(TOKEN), shared=True, root_path=ROOT), host="prvr.example") as other:
+        assert other.get(f"{ROOT}/", headers={"accept": "text/html"}).status_code == 401
         for path in (
             "/v1/libraries",
             f"{ROOT}/v1/libraries",

@@ -15,7 +15,7 @@ from prvr.core.errors import IndexFolderError
 from prvr.core.files import only_writer
 from prvr.encoders.world import load_world_encoder
 from prvr.search.indexing import build_index
-from prvr.serve.security import digest_of
+from prvr.service.sessions import digest_of
 from tests.serve.conftest import asking, config_of, finished, until
 from tests.serve.test_api_errors import check
 from tests.serve.test_api_security import TOKEN, with_token

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from prvr.core.errors import VideoError
-from prvr.serve.security import digest_of
 from prvr.service.jobs import Jobs
+from prvr.service.sessions import digest_of
 from tests.serve.conftest import asking, config_of, events, finished, of, read, serving, until
 
 
@@ -47,11 +47,11 @@ def test_searches_are_answered_while_a_folder_is_read(own: Path, world: Path, tm
         shutil.copy(file, folder / f"copy-{number:02}{file.suffix}")
     codes: list[int] = []
     stop = threading.Event()
-    with serving(config_of(own)) as live, httpx.Client(base_url=live.url, timeout=300) as client:
+    with serving(config_of(own)) as live, live.client() as client:
         before = client.get("/v1/libraries").json()["data"][0]["num_videos"]
 
         def search() -> None:
-            with httpx.Client(base_url=live.url, timeout=300) as mine:
+            with live.client() as mine:
                 while not stop.is_set():
                     codes.append(mine.post("/v1/search", json={"query_text": f"a red ball {len(codes)}"}).status_code)
                     time.sleep(0.1)
@@ -88,7 +88,7 @@ def test_the_first_folder_of_all_in_spite_of_everything(world: Path, tmp_path: P
     videos = sorted((world / "videos").glob("*"))
     for number in range(10):
         shutil.copy(videos[number % len(videos)], folder / f"v{number:02}{videos[0].suffix}")
-    with serving(config_of(tmp_path / "index")) as live, httpx.Client(base_url=live.url, timeout=300) as client:
+    with serving(config_of(tmp_path / "index")) as live, live.client() as client:
         assert client.get("/v1/libraries").json()["data"] == []
         assert client.get("/readyz").status_code == 503
         jobs: Jobs = live.app.state.prvr.jobs

@@ -15,7 +15,7 @@ import pytest
 
 from prvr.serve import libraries
 from prvr.service.jobs import Job, Jobs
-from tests.serve.conftest import Live, of, until
+from tests.serve.conftest import HEAD, Live, of, until
 from tests.service import tasks
 
 
@@ -44,7 +44,7 @@ def hang_up(live: Live, request: str, *, read: int) -> None:
     """A client that sends a request, reads a little and goes without a word (RST)."""
     with socket.create_connection(("127.0.0.1", live.port)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        client.sendall(f"{request} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        client.sendall(f"{request} HTTP/1.1\r\n{HEAD}\r\n".encode())
         assert client.recv(read)
 
 

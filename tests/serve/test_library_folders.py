@@ -12,10 +12,10 @@ from starlette.testclient import TestClient
 
 from prvr.search.folders import drop, note_read, recall, set_watched, sources
 from prvr.serve.app import create_app
-from prvr.serve.security import digest_of
 from prvr.serve.settings import ServeConfig
 from prvr.serve.shelf import Shelf, shelved
 from prvr.service.desk import Desk
+from prvr.service.sessions import digest_of
 from prvr.service.watch import Watch
 from tests.serve.conftest import asking, config_of, finished, read, until
 

@@ -12,8 +12,8 @@ import pytest
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.files import only_writer
-from prvr.serve.security import digest_of
 from prvr.service.jobs import Jobs
+from prvr.service.sessions import digest_of
 from tests.serve.conftest import asking, config_of, until
 from tests.serve.test_api_errors import check
 from tests.serve.test_api_security import TOKEN, with_token

@@ -183,6 +183,20 @@ def test_subtitles(http: httpx.Client) -> None:
     assert http.get(of("new.mkv", "/subtitles")).json()["error"]["code"] == "no_subtitles"
 
 
+def test_transcripts(http: httpx.Client) -> None:
+    """Subtitles are one; as files they are as long as broadcasters have them."""
+    told = http.get(of("plays.mp4", "/transcript")).json()
+    assert (told["source"], told["language"]) == ("subtitles", "")
+    assert told["lines"] == [{"start": 1.0, "end": 2.0, "text": "hello"}]
+    assert http.get(of("new.mkv", "/transcript")).json()["source"] == "none"
+    srt = http.get(of("plays.mp4", "/transcript/srt"))
+    assert srt.text == "1\n00:00:01,000 --> 00:00:02,000\nhello\n\n"
+    assert srt.headers["content-disposition"] == "attachment; filename*=UTF-8''plays.srt"
+    assert http.get(of("plays.mp4", "/transcript/vtt")).text == http.get(of("plays.mp4", "/subtitles")).text
+    assert http.get(of("new.mkv", "/transcript/vtt")).json()["error"]["code"] == "no_subtitles"
+    assert http.get(of("plays.mp4", "/transcript/doc")).status_code == 422
+
+
 def test_what_is_not_there(http: httpx.Client, library: Path) -> None:
     feature_only = next(
         one["id"] for one in http.get("/v1/videos?limit=100").json()["data"] if one["state"] == "features_only"

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,40 @@ def test_one_that_does_not_let_itself_be_stopped(jobs: Jobs, monkeypatch: pytest
     jobs.cancel(job.id)
     assert ended(jobs, job).status == "cancelled"
     assert not alive(pid)
+
+
+def test_one_that_cannot_even_be_killed_is_given_up(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a process that waits for a drive which never answers: the line goes on without it."""
+    monkeypatch.setattr(module, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(module, "LOOK_S", 0.05)
+    with monkeypatch.context() as patched:
+        patched.setattr(BaseProcess, "kill", lambda _: None)
+        job = jobs.start("proxy", tasks.stubborn)
+        pid = pid_of(jobs, job)
+        jobs.cancel(job.id)
+        assert ended(jobs, job).status == "cancelled"
+        assert alive(pid)
+    assert ended(jobs, jobs.start("proxy", tasks.count, 1, 0.0)).status == "done"
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_what_was_asked_for_is_kept_until_it_has_ended(tmp_path: Path) -> None:
+    place, asked = tmp_path / "mine" / "jobs.json", {"route": "x"}
+    jobs = Jobs(place=place)
+    done = jobs.start("proxy", tasks.count, 1, 0.0, asked=asked)
+    jobs.start("proxy", tasks.wait_for, tmp_path / "never")  # nobody's: a watched folder's
+    stays = jobs.start("export", tasks.wait_for, tmp_path / "never", about="a film", asked=asked)
+    gone = jobs.start("export", tasks.wait_for, tmp_path / "never", asked=asked)
+    jobs.cancel(gone.id)
+    ended(jobs, done), ended(jobs, gone), jobs.all()  # which waits until that is written
+    killed = Jobs(place=place)  # the server was killed: nothing was said at its end
+    jobs.close()
+    for after in (killed, Jobs(place=place)):
+        (left,) = after.all()
+        assert (left.id, left.about, left.asked, left.status) == (stays.id, "a film", asked, "interrupted")
+        assert after.interrupted("export") == left
+        assert after.active("export") is None
+        after.close()
 
 
 def test_only_so_many_at_a_time_and_one_index_beside_them(jobs: Jobs, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 // Follow a job of the server to its end: events where they come through, asking again where they do not.
 import { api, type Job } from "./api";
 
-const ENDED: readonly Job["status"][] = ["done", "failed", "cancelled"];
+const ENDED: readonly Job["status"][] = ["done", "failed", "cancelled", "interrupted"];
 
 /** Has the job come to its end? */
 export const ended = (job: Job): boolean => ENDED.includes(job.status);

@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. f8315e96a0e2ec2f1e1b7f7343209b3717766f991c43265fbf009912b542cb75
+// Made by `make web` from the API's objects; do not edit. 67bc593b3e7e136f9917916c652930e49230fd873273b88867817c9c0edb43c3
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -182,6 +182,11 @@ export interface components {
     };
     /** @description A video that answers a query, with the moments in it. */
     Hit: {
+      /**
+       * @description What the first moment is found by.
+       * @enum {string}
+       */
+      channel: "seen" | "said" | "written";
       /** @enum {string} */
       confidence: "confident" | "related" | "nothing found" | "not calibrated";
       duration_s: number;
@@ -197,6 +202,7 @@ export interface components {
       p_instance: number | null;
       p_topic: number | null;
       path: string;
+      /** @description What is said or written, where the words of the query, or their meaning, are in it. */
       quote: string;
       rank: number;
       /** @description Score over time, the highest of every `relevance_step_s` seconds. */
@@ -215,6 +221,8 @@ export interface components {
     };
     /** @description Work that takes longer than an answer may. */
     Job: {
+      /** @description The name of the folder, file or model that it is about; empty where it is several. */
+      about: string;
       created_at: number;
       error: components["schemas"]["ErrorBody"] | null;
       events_url: string;
@@ -230,8 +238,11 @@ export interface components {
       result: {
         [key: string]: unknown;
       } | null;
-      /** @enum {string} */
-      status: "queued" | "running" | "done" | "failed" | "cancelled";
+      /**
+       * @description `interrupted`: the server ended before the job did; POST /v1/jobs/{id}/resume goes on with it.
+       * @enum {string}
+       */
+      status: "queued" | "running" | "done" | "failed" | "cancelled" | "interrupted";
       url: string;
     };
     /** @description Jobs, newest first. */
@@ -381,6 +392,11 @@ export interface components {
     };
     /** @description How a query was understood. */
     Parsed: {
+      /**
+       * @description The one that alone is looked at.
+       * @enum {string}
+       */
+      channel: "" | "seen" | "said" | "written";
       filters: components["schemas"]["Filter"];
       steps: string[];
       within_s: (number | null)[];
@@ -516,6 +532,25 @@ export interface components {
       text: string;
       /** @description At most so long after the step before it. */
       within_s?: number | null;
+    };
+    /** @description What is said in one video. */
+    Transcript: {
+      /** @description As the model tells it, by its code; empty where it is not known. */
+      language: string;
+      /** @description In order of time. */
+      lines: components["schemas"]["TranscriptLine"][];
+      /**
+       * @description Heard by a model, written by people, or nothing.
+       * @enum {string}
+       */
+      source: "heard" | "subtitles" | "none";
+      video_id: string;
+    };
+    /** @description What is said without a pause, seconds. */
+    TranscriptLine: {
+      end: number;
+      start: number;
+      text: string;
     };
     /** @description What an answer took. */
     Usage: {

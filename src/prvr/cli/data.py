@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prvr.cli.screen import DONE, FAILED, Parser, count_bar, emit, say
+from prvr.cli.screen import DONE, FAILED, Parser, count_bar, emit, say, tell
 
 if TYPE_CHECKING:
     from prvr.data.benchmarks import SplitInfo
@@ -87,8 +87,8 @@ def run_info(args: argparse.Namespace) -> int:
         emit([asdict(info) | {"source": str(info.source), "as_published": info.as_published} for info in found])
     else:
         title = annotations.benchmark.title if annotations.benchmark else "own annotations"
-        print(f"{title}, {annotations.form.expected}")
-        print(f"\n{_info_table(found)}")
+        tell(f"{title}, {annotations.form.expected}")
+        tell(f"\n{_info_table(found)}")
     return DONE
 
 
@@ -134,7 +134,7 @@ def run_check(args: argparse.Namespace) -> int:
     else:
         for one in found.checks:
             fix = f"  -> {one.fix}" if one.fix else ""
-            print(f"{'ok ' if one.ok else '!! '} {one.name:<18} {one.found}{fix}")
+            tell(f"{'ok ' if one.ok else '!! '} {one.name:<18} {one.found}{fix}")
     return DONE if found.ok else FAILED
 
 
@@ -146,7 +146,7 @@ def run_convert(args: argparse.Namespace) -> int:
     for loss in done.lost:
         say(f"lost     {loss}")
     for path in done.files:
-        print(path)
+        tell(str(path))
     say(f"{done.queries} queries written")
     return DONE
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prvr import __version__
+from prvr.cli.listening import check_speech, listen_too, speech_options
 from prvr.cli.screen import (
     DONE,
     FAILED,
@@ -22,13 +23,14 @@ from prvr.cli.screen import (
     positive,
     reading_bar,
     say,
+    tell,
     trust_option,
     yes_option,
 )
 from prvr.cli.videos import bring_encoder, closing, extraction, reading_options, sampling
 from prvr.core.errors import ConfigError, IndexFolderError, QueryError
 from prvr.core.files import there
-from prvr.core.places import index_folder
+from prvr.core.places import expanded, index_folder
 from prvr.core.text import count
 
 if TYPE_CHECKING:
@@ -110,8 +112,7 @@ def _add_index(index: Parser) -> None:
         action="store_true",
         help="make the index anew, for another encoder, model or form: all its videos are read again; asks first",
     )
-    yes_option(made)
-    trust_option(made)
+    speech_options(index.add_argument_group("what is said (`prvr listen`)"))
     care = index.add_argument_group("upkeep")
     care.add_argument("--failures", action="store_true", help="name the files that could not be read")
     care.add_argument("--retry", action="store_true", help="try these again, the ignored too")
@@ -136,6 +137,8 @@ def _add_index(index: Parser) -> None:
 
 
 def _ranking_options(made: argparse._ArgumentGroup) -> None:
+    yes_option(made)
+    trust_option(made)
     made.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
     made.add_argument("--clip-encoder", help="reads windows of frames beside --encoder, which reads frames")
     made.add_argument("--clip-weight", type=float, help="share of the windows in the score beside frames, 0 to 1 (0.5)")
@@ -157,6 +160,7 @@ def run_index(args: argparse.Namespace) -> int:
             "the following arguments are required: PATH "
             "(or --retry, --failures, --ignore, --replace, --verify, --repair)"
         )
+    check_speech(args)
     if args.replace and (args.retry or args.prune or args.engine):
         args.wrong("--replace reads all videos of the index again: leave --retry, --prune and --engine out")
     return _index(args, folder)
@@ -165,18 +169,18 @@ def run_index(args: argparse.Namespace) -> int:
 def _index(args: argparse.Namespace, folder: Path) -> int:
     from prvr.index.segments import VectorForm
     from prvr.ranker.ranker import open_run
-    from prvr.search.choosing import choose_encoder
+    from prvr.search.choosing import Chosen, choose_encoder, made_with
     from prvr.search.indexing import build_index
     from prvr.search.replacing import replace_index
 
-    name, why = args.encoder, ""
-    if name is None and args.model:
-        made = open_run(args.model).encoder
-        name = made.source or made.name
-    elif name is None:
-        name, why = choose_encoder(args.paths, folder)
+    if args.encoder is not None:
+        chosen = Chosen(args.encoder)
+    elif args.model:
+        chosen = made_with(open_run(args.model).encoder)
+    else:
+        chosen = choose_encoder(args.paths, folder)
     rate, most, workers = sampling(args)
-    encoder = bring_encoder(name, args, why)
+    encoder = bring_encoder(chosen, args)
     build: Callable[..., Indexing] = partial(
         build_index, prune=args.prune, forced=args.yes, engine=args.engine, retry=() if args.retry else None
     )
@@ -200,7 +204,8 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             clip_weight=args.clip_weight,
             on_progress=show,
         )
-    return _told(args, folder, done, calibrated=done.calibrated is not None and done.calibrated.enough)
+    code = _told(args, folder, done, calibrated=bool(done.calibrated and done.calibrated.enough))
+    return listen_too(args, folder, code) if args.speech and code != FAILED else code
 
 
 def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated: bool) -> int:
@@ -270,7 +275,7 @@ def _ignore(files: Sequence[Path], folder: Path) -> int:
     from prvr.search.keeping import ignore_file
 
     for file in files:
-        ignore_file(folder, file.expanduser())
+        ignore_file(folder, expanded(file))
     say(f"{count(len(files), 'file')} left alone until changed; `prvr index --retry` tries all again")
     return DONE
 
@@ -287,7 +292,7 @@ def _failures(args: argparse.Namespace, folder: Path) -> int:
         emit([{"id": one.id, **vars(one), "path": one.file, "root": shown(Path(one.root))} for one in found])
         return DONE
     for one in found:
-        print(f"{one.file}: {one.reason}" + " (ignored)" * one.ignored)
+        tell(f"{one.file}: {one.reason}" + " (ignored)" * one.ignored)
     if not found:
         say(f"{folder}: every file could be read")
     return DONE
@@ -300,7 +305,7 @@ def _upkeep(folder: Path, *, repair: bool) -> int:
 
     found, made = mend(folder) if repair else (verify(folder), [])
     for damage in found:
-        print(damage)
+        tell(str(damage))
     if not found:
         say(f"{folder}: every file is as it was written")
         return DONE
@@ -323,7 +328,7 @@ def run_search(args: argparse.Namespace) -> int:
         found = _search_here(folder, wanted, args)
     for note in found.notes:
         say(note)
-    print(found.text)
+    tell(found.text)
     if args.export:
         say(f"Written to {args.export}")
     return NONE if args.fail_if_none and found.nothing else DONE

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prvr.cli.screen import DONE, Parser, count_bar, emit, say
+from prvr.core.places import expanded
 
 if TYPE_CHECKING:
     from prvr.encoders.catalogue import KnownModel
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """models, with verbs of its own."""
     models = verbs.add_parser(
-        "models", help="the models that can read videos: which there are, getting one, the default"
+        "models", help="the models that can read videos, or hear them: which there are, getting one, the default"
     )
     models.add_argument("--json", action="store_true", help="print the table as JSON")
     models.set_defaults(run=run_table)
@@ -80,7 +81,7 @@ def run_table(args: argparse.Namespace) -> int:
     from prvr.encoders import catalogue
 
     chosen, speeds = catalogue.default(), catalogue.speeds()
-    models = catalogue.known()
+    models = (*catalogue.known(), *catalogue.known(catalogue.HEARS))
     if args.json:
         rows = [
             {
@@ -115,7 +116,7 @@ def _row(model: KnownModel, chosen: str | None, speed: float | None) -> list[str
     return [
         "*" * (model.name == chosen),
         model.name,
-        f"{model.width or '?'}",
+        "speech" if model.kind == catalogue.HEARS else f"{model.width or '?'}",
         f"{model.size_bytes / 1e6:,.0f}",
         model.languages or "?",
         model.licence or "?",
@@ -137,6 +138,8 @@ def run_get(args: argparse.Namespace) -> int:
     name = folder.name if model is None else model.name
     if args.to:
         say(f"Next, on the other machine: prvr models import {folder}")
+    elif (found := catalogue.find(name)) and found.kind == catalogue.HEARS:
+        say(f"Next: prvr listen --speech {name}")
     elif catalogue.default() is None and name not in (catalogue.WORLD, catalogue.THINGS):
         say(f"Next: prvr models default {name}, then prvr index ~/Videos")
     return DONE
@@ -147,7 +150,8 @@ def run_import(args: argparse.Namespace) -> int:
     from prvr.encoders import catalogue
 
     model = catalogue.import_folder(args.folder, args.name)
-    say(f"{model.name} is here, {model.size_bytes / 1e6:,.0f} MB. Next: prvr models default {model.name}")
+    after = "listen --speech" if model.kind == catalogue.HEARS else "models default"
+    say(f"{model.name} is here, {model.size_bytes / 1e6:,.0f} MB. Next: prvr {after} {model.name}")
     return DONE
 
 
@@ -190,7 +194,7 @@ def run_export(args: argparse.Namespace) -> int:
     encoder = load_encoder(args.model, device="cpu")
     if not isinstance(encoder, HuggingFaceEncoder):
         raise EncoderError(f"{args.model}: is no checkpoint of transformers, so there is nothing to export")
-    folder = args.to or Path(f"{Path(args.model).expanduser().resolve().name}-onnx")
+    folder = args.to or Path(f"{expanded(args.model).resolve().name}-onnx")
     off = export_folder(encoder, folder)
     print(folder)
     say(f"Its vectors are those of {encoder.spec.name} to {off:.0e} of their length. Next: prvr models import {folder}")

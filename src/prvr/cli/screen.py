@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from prvr.core.errors import ConfigError
-from prvr.core.text import as_json, nearest
+from prvr.core.text import as_json, nearest, one_line, printable
 
 if TYPE_CHECKING:
     from prvr.features.extract import Progress
+    from prvr.search.listening import ListenProgress
     from prvr.training.loop import TrainProgress
 
 DONE, FAILED, USAGE, PARTIAL, NONE, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -24,7 +25,12 @@ DONE, FAILED, USAGE, PARTIAL, NONE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 def say(text: str) -> None:
     """A line for people."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
+
+
+def tell(text: str) -> None:
+    """A result for people."""
+    print(printable(text))
 
 
 def called() -> str:
@@ -161,7 +167,19 @@ def count_bar(title: str, *, unit: str = "") -> Iterator[Callable[[int, int], No
 def reading_bar() -> Iterator[Callable[[Progress], None]]:
     """Videos being read."""
     with _bar("Reading") as show:
-        yield lambda now: show(now.done, now.total, f"{now.realtime:.0f} x realtime  {now.current[-40:]}")
+        yield lambda now: show(now.done, now.total, f"{now.realtime:.0f} x realtime  {one_line(now.current)[-40:]}")
+
+
+@contextlib.contextmanager
+def listening_bar() -> Iterator[Callable[[ListenProgress], None]]:
+    """Minutes of sound being heard."""
+    with _bar("Listening") as show:
+
+        def on_progress(now: ListenProgress) -> None:
+            word = f"minutes  {now.realtime:.1f} x realtime  {now.current[-40:]}"
+            show(round(now.done_s / 60), max(1, round(now.total_s / 60)), word)
+
+        yield on_progress
 
 
 @contextlib.contextmanager

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prvr.cli.screen import DONE, Parser, device_option, emit, index_option, say, trust_option
+from prvr.cli.screen import DONE, Parser, device_option, emit, index_option, say, tell, trust_option
 from prvr.core.places import index_folder
-from prvr.core.text import nearest
+from prvr.core.text import count, nearest
 
 if TYPE_CHECKING:
     from prvr.serve.runner import Started
     from prvr.service.desk import Desk
+    from prvr.service.sessions import Session
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
@@ -55,18 +57,23 @@ def _add_serve(serve: Parser) -> None:
     serve.add_argument("--mcp", action="store_true", help="let assistants search at /mcp (pip install 'prvr[mcp]')")
     address = serve.add_argument_group("address")
     address.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on; anything but %(default)s requires a token"
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on (default: %(default)s, this machine; 0.0.0.0: others too)",
     )
     address.add_argument("--port", type=int, default=8765, help="or the next free one (default: %(default)s)")
     address.add_argument("--root-path", default="", help="below this path of a proxy, such as /prvr")
-    address.add_argument("--new-token", action="store_true", help="make another token, the old one ends")
+    _door_options(serve)
     machine = serve.add_argument_group("model and machine")
     machine.add_argument("--encoder", help="where the encoder of the index is now, if it was moved")
     device_option(machine)
     trust_option(machine)
     serve.set_defaults(run=run_serve)
     serve.shows(
-        "prvr serve", "prvr serve --index demo --port 9000", "prvr serve --host 0.0.0.0   # for others: prints a token"
+        "prvr serve",
+        "prvr serve --index demo --port 9000",
+        "prvr serve --link            # an address for another browser",
+        "prvr serve --host 0.0.0.0    # for other machines, too",
     )
 
 
@@ -101,26 +108,49 @@ def run_mcp(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _door_options(serve: Parser) -> None:
+    """Who is let in, and how."""
+    doors = serve.add_argument_group(
+        "who may ask",
+        "Browsers come in by a link, which opens once; programs send a token. All but the first two answer and end.",
+    )
+    what = doors.add_mutually_exclusive_group()
+    what.add_argument(
+        "--new-token", action="store_true", help="serve with another token; the old one and all sessions end"
+    )
+    what.add_argument(
+        "--no-token", action="store_true", help="ask for nothing: every account of this machine reads what you may read"
+    )
+    what.add_argument("--link", action="store_true", help="print an address for another browser")
+    what.add_argument("--show-token", action="store_true", help="print the token that programs send")
+    what.add_argument("--sessions", action="store_true", help="list the browsers that were let in (--json)")
+    what.add_argument("--revoke", metavar="ID", help="end one of these sessions, or `all`")
+
+
 def run_serve(args: argparse.Namespace) -> int:
-    """The page and the HTTP interface."""
+    """The page and the HTTP interface; or what is to be said of those who may ask."""
     from functools import partial
 
     from prvr.core.errors import ConfigError
-    from prvr.serve.runner import run, token_for
+    from prvr.serve.runner import lock_for, run
     from prvr.serve.settings import ServeConfig
 
     folder, *beside = args.index or [index_folder()]
+    if args.link or args.show_token or args.sessions or args.revoke:
+        return _doors(args, folder)
     for one in args.allow:
         if not one.is_dir():
             raise ConfigError(f"--allow {one}: no such folder; check the path")
-    digest, made = token_for(folder, args.host, new=args.new_token)
+    lock = lock_for(folder, new=args.new_token, free=args.no_token)
     config = ServeConfig(
         folder=folder,
         roots=(Path.home(), *args.allow),
         host=args.host,
         port=args.port,
         root_path=f"/{args.root_path.strip('/')}".rstrip("/"),
-        token=digest,
+        token=lock.digest,
+        shared=lock.shared,
+        keyring=lock.keyring,
         mcp=args.mcp,
         encoder=args.encoder,
         device=args.device,
@@ -129,11 +159,64 @@ def run_serve(args: argparse.Namespace) -> int:
     run(
         config,
         beside=beside,
-        on_start=partial(_tell, args, made),
+        on_start=partial(_tell, args, lock.token),
         open_page=on_desktop() if args.open is None else args.open,
     )
     say("Stopped")
     return DONE
+
+
+def _doors(args: argparse.Namespace, folder: Path) -> int:
+    """Links, the token and sessions of the servers over an index."""
+    import os
+    from contextlib import closing
+
+    from prvr.core.errors import ConfigError
+    from prvr.serve.runner import invitation
+    from prvr.service.keyring import SESSIONS, Keyring
+    from prvr.service.sessions import Sessions
+
+    keyring = Keyring(folder)
+    if args.show_token:
+        tell(os.environ.get("PRVR_TOKEN") or keyring.token())
+        return DONE
+    if args.link:
+        running = next(iter(keyring.running()), None)
+        if running is None:
+            raise ConfigError(f"no server runs over {folder}; start it, and it prints its address: {_again(args)}")
+        with closing(Sessions(running.doors / SESSIONS)) as sessions:
+            tell(invitation(running.url, sessions.invite()))
+        return DONE
+    with closing(keyring.sessions()) as sessions:
+        if args.sessions:
+            _list(sessions.listed(), as_json=args.json)
+            return DONE
+        named = None if args.revoke == "all" else args.revoke.lower()
+        if named is not None and named not in {one.id for one in sessions.listed()}:
+            raise ConfigError(f"--revoke {args.revoke}: no such session; {_again(args)} --sessions lists them")
+        say(f"{count(sessions.end(named), 'session')} ended")
+    return DONE
+
+
+def _list(sessions: Sequence[Session], *, as_json: bool) -> None:
+    """Who was let in, a line each."""
+    import time
+
+    if as_json:
+        emit([one._asdict() for one in sessions])
+        return
+    for one in sessions:
+        made, used = (time.strftime("%Y-%m-%d %H:%M", time.localtime(at)) for at in (one.made_at, one.used_at))
+        tell(f"{one.id}  since {made}  last {used}  {one.address:15}  {one.browser}")
+    if not sessions:
+        say("Nobody was let in")
+
+
+def _again(args: argparse.Namespace) -> str:
+    """The command that serves the same library."""
+    import shlex
+
+    return " ".join(["prvr serve", *(f"--index {shlex.quote(str(one))}" for one in args.index or ())])
 
 
 def serve_folder(folder: Path, *, device: str) -> int:
@@ -143,7 +226,7 @@ def serve_folder(folder: Path, *, device: str) -> int:
     return run_serve(parser.parse_args(["serve", "--index", str(folder), "--device", device]))
 
 
-def _tell(args: argparse.Namespace, made: str | None, started: Started) -> None:
+def _tell(args: argparse.Namespace, token: str | None, started: Started) -> None:
     """Where the page is, and what it needs."""
     import sys
 
@@ -153,18 +236,27 @@ def _tell(args: argparse.Namespace, made: str | None, started: Started) -> None:
     if config.port != args.port and args.port:
         say(f"Port {args.port} is taken")
     if args.json:
-        found = {"url": started.url, "index": str(config.folder), "videos": started.desks[0].num_videos, "token": made}
-        emit(found)
+        emit(
+            {
+                "url": started.url,
+                "link": started.page,
+                "index": str(config.folder),
+                "videos": started.desks[0].num_videos,
+                "token": token,
+            }
+        )
         sys.stdout.flush()
-    say(f"Open      {started.page}      (Ctrl-C stops{'; nothing leaves this machine' if config.open else ''})")
+    quiet = "; nothing leaves this machine" if config.local else ""
+    say(f"Open      {started.page}      ({'opens once; ' if started.link else ''}Ctrl-C stops{quiet})")
     for desk in started.desks:
         say(f"Library   {library_line(desk, named=bool(args.index))}")
-    if not config.open:
+    if started.link:
+        say(f"Another   browser gets a link of its own: {_again(args)} --link")
+    else:
+        say("Anybody   with an account on this machine can open it, and add folders that you may read (--no-token)")
+    if not config.local:
         say(f"Others    http://{reachable(config.host)}:{config.port}{config.root_path}/")
-    if made:
-        say(f"Token     {made}      (shown once; kept as a hash. --new-token makes another)")
-    elif not config.open:
-        say("Token     the one that was made before, or PRVR_TOKEN (--new-token makes another)")
+        say(f"Token     {f'that of {_again(args)} --show-token' if token else 'PRVR_TOKEN'}")
 
 
 def on_desktop() -> bool:

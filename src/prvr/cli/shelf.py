@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prvr.cli.screen import DONE, FAILED, Parser, agreed, emit, index_option, say, yes_option
-from prvr.core.places import index_folder
-from prvr.core.text import clock, count, text_of
+from prvr.cli.screen import DONE, FAILED, Parser, agreed, emit, index_option, say, tell, yes_option
+from prvr.core.places import expanded, index_folder
+from prvr.core.text import clock, count, one_line, text_of
 
 if TYPE_CHECKING:
     from prvr.search.shelf import ShelfFacts, ShelfVideo
@@ -104,8 +104,8 @@ def run_info(args: argparse.Namespace) -> int:
     from prvr.search.places import is_index
     from prvr.search.shelf import chosen, facts_of, videos_of
 
-    if args.what is None or (not args.index and is_index(Path(args.what).expanduser())):
-        found = facts_of(Path(args.what).expanduser() if args.what else _folder(args))
+    if args.what is None or (not args.index and is_index(expanded(args.what))):
+        found = facts_of(expanded(args.what) if args.what else _folder(args))
         emit(found.as_dict()) if args.json else _print_pairs(_of_index(found))
         return DONE
     videos = chosen(videos_of(_folder(args)), [args.what])
@@ -130,7 +130,7 @@ def run_remove(args: argparse.Namespace) -> int:
     if not agreed(f"Take {many} out of {folder}? The files stay.", yes=args.yes, otherwise=f"{many} to remove"):
         say("Nothing was taken out")
         return FAILED
-    places = [Path(what).expanduser().resolve() for what in args.what]
+    places = [expanded(what).resolve() for what in args.what]
     below = [place for place in places if any(one.path and place in one.path.resolve().parents for one in videos)]
     forget(folder, *(one.video_id for one in videos), below=below)
     if args.json:
@@ -213,7 +213,7 @@ def _of_video(folder: Path, video: ShelfVideo) -> tuple[list[tuple[str, str]], d
 
 def _folder(args: argparse.Namespace) -> Path:
 
-    return Path(args.index).expanduser() if args.index else index_folder()
+    return expanded(args.index) if args.index else index_folder()
 
 
 def _here(args: argparse.Namespace) -> str:
@@ -244,12 +244,13 @@ def _day(when: float | None) -> str:
 
 def _print_pairs(rows: Sequence[tuple[str, str]]) -> None:
     for name, text in rows:
-        print(f"{name:<11} {text}")
+        tell(f"{name:<11} {one_line(text)}")
 
 
 def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns in which anything stands."""
-    used = [column for column in zip(head, *rows, strict=True) if any(column[1:])]
+    cells = [[one_line(cell) for cell in row] for row in (head, *rows)]
+    used = [column for column in zip(*cells, strict=True) if any(column[1:])]
     widths = [max(map(len, column)) for column in used]
     for row in zip(*used, strict=True):
-        print("  ".join(cell.ljust(wide) for cell, wide in zip(row, widths, strict=True)).rstrip())
+        tell("  ".join(cell.ljust(wide) for cell, wide in zip(row, widths, strict=True)).rstrip())

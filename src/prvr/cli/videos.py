@@ -19,6 +19,7 @@ from prvr.cli.screen import (
     positive,
     reading_bar,
     say,
+    tell,
     training_bar,
 )
 from prvr.core.places import index_folder
@@ -27,6 +28,7 @@ from prvr.core.text import count
 if TYPE_CHECKING:
     from prvr.core.types import Encoder
     from prvr.features.extract import Extraction
+    from prvr.search.choosing import Chosen
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
@@ -87,16 +89,16 @@ def run_extract(args: argparse.Namespace) -> int:
     """Videos to features."""
     from prvr.features.extract import extract
     from prvr.features.store import FeatureStore, holds_features
-    from prvr.search.choosing import choose_encoder
+    from prvr.search.choosing import Chosen, choose_encoder, made_with
 
-    name, why = args.encoder, ""
-    if name is None and holds_features(args.out):
-        made = FeatureStore.open(args.out).header.encoder
-        name = made.source or made.name
-    elif name is None:
-        name, why = choose_encoder(args.paths)
+    if args.encoder is not None:
+        chosen = Chosen(args.encoder)
+    elif holds_features(args.out):
+        chosen = made_with(FeatureStore.open(args.out).header.encoder)
+    else:
+        chosen = choose_encoder(args.paths)
     rate, most, workers = sampling(args)
-    encoder = bring_encoder(name, args, why)
+    encoder = bring_encoder(chosen, args)
     with reading_bar() as show:
         done = extract(
             args.paths,
@@ -124,7 +126,7 @@ def run_doctor(args: argparse.Namespace) -> int:
         emit([check._asdict() for check in checks])
     else:
         for check in checks:
-            print(
+            tell(
                 f"{'ok ' if check.ok else '!! '} {check.name:<12} {check.found}"
                 + (f"  -> {check.fix}" if check.fix else "")
             )
@@ -190,8 +192,8 @@ def closing(done: Extraction, place: str, paths: Sequence[Path], *, known: str =
     return PARTIAL if new else DONE
 
 
-def bring_encoder(name: str, args: argparse.Namespace, why: str = "") -> Encoder:
-    """The encoder of a name, announced, with the reason where it was not named; with one of windows beside it.
+def bring_encoder(chosen: Chosen, args: argparse.Namespace) -> Encoder:
+    """The encoder, announced, with the reason where it was not named; with one of windows beside it.
 
     Raises VideoError where a path is no video.
     """
@@ -201,10 +203,11 @@ def bring_encoder(name: str, args: argparse.Namespace, why: str = "") -> Encoder
     from prvr.video.source import check_there
 
     check_there(args.paths)  # before a model is loaded for them
+    name = chosen.encoder
     if beside := getattr(args, "clip_encoder", None):
         name = f"{name}{AND}{beside}"
-    encoder = load_encoder(name, device=args.device, dtype=args.dtype)
-    say(f"Encoder {encoder.spec.fingerprint}" + (f": {why}" if why else knows_only(encoder.spec)))
+    encoder = load_encoder(name, device=args.device, dtype=args.dtype, fetching=chosen.fetching)
+    say(f"Encoder {encoder.spec.fingerprint}" + (f": {chosen.why}" if chosen.why else knows_only(encoder.spec)))
     return encoder
 
 

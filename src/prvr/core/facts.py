@@ -45,12 +45,18 @@ class VideoInfo:
     notes: tuple[str, ...] = ()  # what is odd about the file and what was made of it, a line each
 
 
+SAID, WRITTEN = "said", "written"  # the kinds of words in a video: heard, or read on the screen
+KINDS = (SAID, WRITTEN)
+SEEN = "seen"  # beside them: what its pictures show
+
+
 class Cue(NamedTuple):
-    """What is said in a video, and when."""
+    """Words in a video, and when."""
 
     start_s: float
     end_s: float
     text: str
+    kind: str = SAID
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,9 @@ import contextlib
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 from uuid import uuid4
 
 from prvr.core.errors import PrvrError
@@ -79,6 +79,24 @@ def presence(path: Path | None) -> Presence:
     return "here" if there(path) else "missing"
 
 
+def appending(path: Path) -> TextIO:
+    """A file of UTF-8 to write at the end of; a link in a folder that may be anybody's leads nobody elsewhere.
+
+    Raises OSError, also for such a link.
+    """
+    return open(path, "a+", encoding="utf-8", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
+
+
+def refuse_links(folder: Path, parts: Iterable[str], error: type[PrvrError]) -> None:
+    """Raises `error` where a part of a folder that is written and swept is a link to some other place."""
+    for part in parts:
+        if (folder / part).is_symlink():
+            raise error(
+                f"{folder / part}: is a link, and what it leads to would be changed; put that in its place, "
+                "or move the whole folder there"
+            )
+
+
 @contextlib.contextmanager
 def only_writer(
     folder: Path, error: type[PrvrError], *, parts: str = ".*.tmp", named: re.Pattern[str] = HALF
@@ -91,7 +109,7 @@ def only_writer(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("a+")
+        handle = appending(folder / ".lock")
     except OSError as reason:
         raise error(f"{folder}: cannot be written ({reason.strerror}); choose another folder") from reason
     with handle:

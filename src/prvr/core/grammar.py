@@ -4,6 +4,7 @@
     a dog jumps -crowd -"on a leash"             what must not be seen at that moment
     a dog barks then it jumps within 30s         in this order of time; also `A then B then C`
     a dog path:holiday after:2021-06 longer:5m   filters: path, after, before, longer, shorter, tag
+    said:"the price of coffee" after:2024        only what is said; also `seen:` and `written:` (on the screen)
 
 `"..."` keeps words together and takes their meaning as words: `"now and then"` is free text. `after:` begins with the
 first instant of its day, month or year and `before:` ends there, so that `after:2021 before:2022` is the year 2021.
@@ -24,10 +25,11 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 from prvr.core.errors import QueryError
-from prvr.core.facts import EVERY, Where
+from prvr.core.facts import EVERY, SAID, SEEN, WRITTEN, Where
 from prvr.core.types import Span
 
 FILTERS = ("path", "after", "before", "longer", "shorter", "tag")
+CHANNELS = (SEEN, SAID, WRITTEN)
 QUOTED = r'"(?:[^"\\]|\\.)*"'
 TOKEN = re.compile(
     rf'(?P<minus>-(?=["\w]))?(?:(?P<key>[A-Za-z]+):)?(?P<quoted>{QUOTED})(?=\s|$)|(?P<bare>\S+)', re.DOTALL
@@ -54,6 +56,14 @@ class Request:
     within_s: tuple[float | None, ...] = ()  # from each step to the next, seconds; None: any time
     without: tuple[str, ...] = ()  # what must not be seen at that moment
     filters: Where = EVERY
+    channel: str = ""  # the one of CHANNELS that alone is looked at; empty: all
+
+    def __post_init__(self) -> None:
+        if self.channel and (len(self.steps) > 1 or self.without):
+            raise QueryError(
+                f'query: {self.channel}: goes with one text, not with steps or negatives; write {self.channel}:"..." '
+                "and filters"
+            )
 
     @property
     def text(self) -> str:
@@ -61,7 +71,7 @@ class Request:
         return " ".join(self.steps)
 
     def __str__(self) -> str:
-        parts = [plain(self.steps[0])]
+        parts = [f"{self.channel}:{quote(self.steps[0])}" if self.channel else plain(self.steps[0])]
         for step, bound in zip(self.steps[1:], self.within_s, strict=True):
             parts += ["then", plain(step)] + ([] if bound is None else [f"within {seconds(bound)}"])
         parts += [f"-{quote(word)}" for word in self.without]
@@ -93,8 +103,12 @@ def parse(text: object) -> Request:
         raise QueryError(f"query: expected a sentence, found {type(text).__name__}; write what happens in the video")
     text = typed(text)
     tokens = list(_with_units(tokens_of(text)))
-    steps, within = _steps([token for token in tokens if token.kind in ("word", "phrase")], text)
+    limits = [token for token in tokens if token.kind in CHANNELS]
+    steps, within = _steps([token for token in tokens if token.kind in ("word", "phrase")] or limits[:1], text)
+    if limits:
+        _check_alone(limits[0], [token for token in tokens if token.kind not in FILTERS])
     return Request(
+        channel=limits[0].kind if limits else "",
         steps=steps,
         within_s=within,
         without=tuple(token.text for token in tokens if token.kind == "not"),
@@ -145,10 +159,10 @@ def tokens_of(text: str) -> Iterator[Token]:
             name, colon, rest = raw.partition(":")
             key = _filter_name(name, rest, raw, place) if colon and not minus else ""
             value = rest if key else raw[1:] if minus else raw
-        if minus and (turned := re.match(r"-([A-Za-z]+):.", raw)) and turned[1].lower() in FILTERS:
+        if minus and (turned := re.match(r"-([A-Za-z]+):.", raw)) and turned[1].lower() in (*FILTERS, *CHANNELS):
             raise _wrong(raw, place, "a filter cannot be turned round", f'{raw[1:]}, or -"{raw[1:]}" for the words')
         kind = "not" if minus else key or ("phrase" if found["quoted"] else "word")
-        if kind not in ("word", "not", "phrase", *FILTERS):
+        if kind not in ("word", "not", "phrase", *FILTERS, *CHANNELS):
             raise _wrong(raw, place, f"there is no filter {key!r}", f"one of {', '.join(f'{n}:' for n in FILTERS)}")
         if not value.strip() or (kind == "not" and not any(map(str.isalnum, value))):
             raise _wrong(raw, place, "nothing stands in it", _example(kind))
@@ -270,6 +284,14 @@ def _steps(tokens: list[Token], text: str) -> tuple[tuple[str, ...], tuple[float
     return found, tuple(within[1:])
 
 
+def _check_alone(limit: Token, others: list[Token]) -> None:
+    """Raises QueryError unless what is to be said, seen or written is all that is looked for."""
+    for token in others:
+        if token.place != limit.place:
+            both = f'{limit.kind}:"..." alone, and filters'
+            raise _wrong(token.raw, token.place, f"it stands beside {limit.kind}:, which looks for one text", both)
+
+
 def _filters(tokens: list[Token]) -> Where:
     values: dict[str, str | float] = {}
     for token in tokens:
@@ -307,6 +329,8 @@ def _written(where: Where) -> Iterator[str]:
 def _filter_name(name: str, rest: str, raw: str, place: int) -> str:
     """The filter that `name:` means, or nothing where it is plain text, such as 12:30 or a time of day."""
     low = name.lower()
+    if low in CHANNELS:  # "he said: go" has nothing behind it
+        return low if rest else ""
     if low in FILTERS:
         if not rest:
             raise _wrong(raw, place, "nothing follows the colon", _example(low))

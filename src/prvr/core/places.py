@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
+
+
+def expanded(path: Path | str) -> Path:
+    """A path with the home folder for its ~; as it is where there is no such account, as shells have it."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def data_folder() -> Path:
@@ -19,6 +28,23 @@ def index_folder() -> Path:
     return data_folder() / "index"
 
 
+def state_folder() -> Path:
+    """What programs of this user keep for each other while they run, beside PRVR_DATA or where the platform has it."""
+    named = os.environ.get("PRVR_DATA")
+    if named:
+        return Path(named) / "state"
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "prvr"
+
+
 def models_folder() -> Path:
     """The models of this user, a folder each, and which of them is the default."""
     return data_folder() / "models"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address leads to this machine only."""
+    name = host.strip("[]").lower()
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

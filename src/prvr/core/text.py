@@ -16,6 +16,9 @@ LIKE_A_BYTE = re.compile(r"\\(?=x(?:[89a-f][0-9a-f]|5c))")  # a name that itself
 BYTE = re.compile(r"\\x([89a-f][0-9a-f]|5c)")
 LONE = re.compile("[\udc80-\udcff]")  # a byte that is no UTF-8, as Python hands it on
 
+STEERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # a terminal, or the order of letters
+RUNS = ("=", "+", "-", "@", "\t", "\r")  # what begins so, a spreadsheet computes
+
 
 def clock(seconds: float) -> str:
     """Seconds as a person reads them: 75.25 -> 1:15.2."""
@@ -43,6 +46,26 @@ def path_of(text: str) -> Path:
     return Path(os.fsdecode(b"".join(raw)))
 
 
+def printable(text: str) -> str:
+    r"""Text as it may be shown: what would steer a terminal, or turn around what stands after it, is written out.
+
+    An escape is `\x1b`, as in Python; line ends and tabs stay.
+    """
+    return STEERS.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def one_line(text: str) -> str:
+    r"""The same for a name that stands in a line: a line end in it is `\n`."""
+    return printable(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
+def cell(value: object) -> object:
+    """What stands in a table that spreadsheets open: a text that they would compute is marked as one (')."""
+    if not isinstance(value, str):
+        return value
+    return "'" + printable(value) if value.startswith(RUNS) else printable(value)
+
+
 def folded(text: str) -> str:
     """A text without case and accents, however these are written."""
     if text.isascii():
@@ -57,8 +80,9 @@ def count(number: int, one: str, many: str = "") -> str:
 
 
 def as_json(value: Any) -> str:
-    """A result for machines."""
-    return json.dumps(value, ensure_ascii=False, indent=1)
+    """A result for machines; what would steer a terminal is escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    return STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 from prvr.core.clips import ClipFeatures, ClipSpec
+from prvr.core.facts import SEEN
 from prvr.core.files import Presence, presence
 from prvr.core.text import text_of
 
@@ -333,7 +334,8 @@ class Hit:
     p_instance: float | None = None  # chance that one about the same things, but with no target here, does as well
     relevance: tuple[float, ...] = ()  # mean score of every second, for drawing
     steps: tuple[Span, ...] = ()  # of `A then B`, in order of time; then the first moment spans them all
-    quote: str = ""  # what is said in the subtitles, where the words of the query are in it
+    channel: str = SEEN  # what the first moment is found by: SEEN, SAID or WRITTEN
+    quote: str = ""  # what is said or written, where the words of the query, or their meaning, are in it
     same_as: str | None = None  # id of a video before it in the answer whose moment shows the same: this is a copy
 
     @property
@@ -370,6 +372,7 @@ class Hit:
             **dict(zip(("start", "end"), moments[0], strict=True)),
             "moments": moments,
             "steps": steps,
+            "channel": self.channel,
             "quote": self.quote,
             "same_as": self.same_as,
             "duration_s": round(self.duration_s, 3),

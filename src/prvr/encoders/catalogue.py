@@ -15,12 +15,14 @@ from dataclasses import asdict, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from prvr.core.config import from_dict
 from prvr.core.errors import ConfigError, EncoderError
 from prvr.core.files import only_writer, write_whole
-from prvr.core.places import models_folder
+from prvr.core.places import expanded, models_folder
 from prvr.encoders import hub
 from prvr.encoders.checkpoint import CARD, NEEDED, is_onnx, read_json
-from prvr.encoders.known import CATALOGUE
+from prvr.encoders.known import CATALOGUE, SEES, SPEECH
+from prvr.encoders.known import HEARS as HEARS
 from prvr.encoders.known import RECOMMENDED as RECOMMENDED
 from prvr.encoders.known import THINGS as THINGS
 from prvr.encoders.known import WORLD as WORLD
@@ -31,16 +33,20 @@ SPEEDS = "speeds.json"
 SHORT_NAME = re.compile(r"[\w][\w.-]*", re.ASCII)
 
 
-def known() -> tuple[KnownModel, ...]:
-    """Every model with a short name: those of the catalogue, then what the user imported or fetched beside them."""
-    ours = {model.name for model in CATALOGUE}
+def known(kind: str = SEES) -> tuple[KnownModel, ...]:
+    """Every model of a kind with a short name: of the catalogue, then what the user imported or fetched beside them."""
+    return tuple(model for model in _every() if model.kind == kind)
+
+
+def _every() -> tuple[KnownModel, ...]:
+    ours = {model.name for model in (*CATALOGUE, *SPEECH)}
     cards = [_read_card(folder) for folder in _folders() if folder.name not in ours]
-    return (*CATALOGUE, *(card for card in cards if card))
+    return (*CATALOGUE, *SPEECH, *(card for card in cards if card))
 
 
 def find(name: str) -> KnownModel | None:
     """The model of a short name, or of the hub name that it stands for; None where there is none."""
-    return next((model for model in known() if name and name in (model.name, model.source)), None)
+    return next((model for model in _every() if name and name in (model.name, model.source)), None)
 
 
 def on_disk(name: str) -> Path | None:
@@ -101,12 +107,10 @@ def import_folder(path: Path, name: str | None = None) -> KnownModel:
     A folder that `get` made is compared with its checksums. Raises EncoderError when the folder holds no model that can
     be read, when it is damaged, or when the name is taken.
     """
-    from prvr.encoders.huggingface import check_folder
-
-    path = path.expanduser()
+    path = expanded(path)
     if not path.is_dir():
         raise EncoderError(f"{path}: no such folder; give one that holds {NEEDED}")
-    width = check_folder(path)
+    width, kind = _checked(path)
     card = _read_card(path)
     name = name or (card.name if card else path.resolve().name)
     if not SHORT_NAME.fullmatch(name):
@@ -123,6 +127,7 @@ def import_folder(path: Path, name: str | None = None) -> KnownModel:
             size_bytes=sum((path / file).stat().st_size for file in _read(path)),
             languages="",
             licence="",
+            kind=kind,
         )
     card = replace(card, name=name)
     _copy(path, models_folder() / name, card, None)
@@ -158,6 +163,7 @@ def set_default(name: str) -> KnownModel:
     model = find(name)
     if model is None:
         raise EncoderError(nobody(name))
+    check_sees(model)
     if on_disk(model.name) is None:
         raise EncoderError(missing(model))
     if model.name == WORLD:
@@ -165,6 +171,12 @@ def set_default(name: str) -> KnownModel:
     with _writing(models_folder()):
         write_whole(models_folder() / DEFAULT, json.dumps({"model": model.name}).encode())
     return model
+
+
+def check_sees(model: KnownModel) -> None:
+    """Raises EncoderError for a model that hears speech, where one is wanted that sees."""
+    if model.kind == HEARS:
+        raise EncoderError(f"{model.name}: hears speech and sees nothing; give it to `prvr listen --speech`")
 
 
 def speeds() -> dict[str, float]:
@@ -220,8 +232,6 @@ def _download(
     cancelled: Callable[[], bool] | None,
 ) -> Path:
     """A model from the hub into `target`, by way of a folder beside it that keeps what came."""
-    from prvr.encoders.huggingface import check_folder
-
     wanted = hub.listing(model.source)
     with _staged(target) as part:
         there = sum(file.stat().st_size for file in part.iterdir() if file.is_file())
@@ -232,9 +242,18 @@ def _download(
                 f"{free / 1e6:,.0f} MB free; free some space, or name another place with PRVR_DATA"
             )
         hub.download(wanted, part, progress=progress, cancelled=cancelled)
-        width = check_folder(part)
-        _write_card(part, replace(model, width=width, size_bytes=wanted.size), wanted)
+        width, kind = _checked(part)
+        _write_card(part, replace(model, width=width, kind=kind, size_bytes=wanted.size), wanted)
     return target
+
+
+def _checked(folder: Path) -> tuple[int, str]:
+    """How wide the vectors of a model are, 0 of one that hears, and its kind. Raises EncoderError for no model."""
+    if hub.HEARING in (file.name for file in folder.iterdir()):
+        return 0, HEARS
+    from prvr.encoders.huggingface import check_folder
+
+    return check_folder(folder), SEES
 
 
 def _copy(source: Path, target: Path, model: KnownModel, progress: Callable[[int, int], None] | None) -> Path:
@@ -303,11 +322,16 @@ def _folders() -> list[Path]:
 
 
 def _read_card(folder: Path) -> KnownModel | None:
-    """What a folder says about itself; None where it says nothing that can be read."""
+    """What a folder says about itself; None where it says nothing that can be read.
+
+    It may be anybody's: it recommends nothing, names no command, and no place but a name of the hub.
+    """
     try:
-        return KnownModel(**read_json(folder / CARD, folder)["model"])
-    except (EncoderError, KeyError, TypeError):
+        card = from_dict(KnownModel, read_json(folder / CARD, folder)["model"])
+    except (EncoderError, KeyError, TypeError, AttributeError, ConfigError):
         return None
+    source = card.source if hub.HUB_NAME.fullmatch(card.source) else ""
+    return replace(card, source=source, install="", recommended=False) if SHORT_NAME.fullmatch(card.name) else None
 
 
 def _listed(folder: Path) -> hub.Listing | None:

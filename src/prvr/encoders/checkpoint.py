@@ -64,8 +64,12 @@ def weight_files(folder: Path) -> list[Path]:
             shards = read_json(folder / index, folder).get("weight_map")
             if not isinstance(shards, dict) or not shards:
                 raise EncoderError(f"{folder / index}: names no weight files; copy it again from the checkpoint")
-            files = [folder / name for name in sorted(set(shards.values()))]
+            files = [folder / name for name in sorted(set(map(str, shards.values())))]
             for file in files:
+                if file.parent != folder:
+                    raise EncoderError(
+                        f"{folder / index}: names weights outside of its folder; get the checkpoint anew"
+                    )
                 if not file.is_file():
                     raise EncoderError(f"{file}: is missing, though {index} names it; copy it from the checkpoint")
             return files
@@ -112,11 +116,12 @@ def load_model(folder: Path, name: str, dtype: torch.dtype, *, safe: bool) -> An
 
     Raises EncoderError unless every tensor is there.
     """
+    refuse_code(folder)
     library = import_transformers(name)
     from huggingface_hub.errors import StrictDataclassError
 
     try:
-        with quiet():
+        with from_disk():
             model, report = getattr(library, name).from_pretrained(
                 folder,
                 dtype=dtype,  # else the precision that the file happens to be stored in
@@ -154,7 +159,7 @@ def load_tokenizer(folder: Path, own: str) -> Any:
         name = "AutoTokenizer"
     library = import_transformers(name)
     try:
-        with quiet():
+        with from_disk():
             return getattr(library, name).from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except UNREADABLE as error:
         hint = "copy tokenizer.json from the checkpoint"
@@ -183,19 +188,58 @@ def import_transformers(name: str) -> Any:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Inside, transformers draws no progress bars and reports nothing but errors."""
+def from_disk() -> Iterator[None]:
+    """Inside, transformers asks no hub, whatever a folder says, draws no progress bars and reports only errors."""
+    from huggingface_hub import constants
     from transformers.utils import logging
 
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity, bars, offline = logging.get_verbosity(), logging.is_progress_bar_enabled(), constants.HF_HUB_OFFLINE
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    constants.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
+        constants.HF_HUB_OFFLINE = offline
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+
+
+def refuse_code(folder: Path) -> None:
+    """Raises EncoderError where a checkpoint's settings name code that a library would fetch and run.
+
+    Such are kernels of the hub: `"attn_implementation": "kernels-community/flash-attn3"`.
+    """
+    for path in sorted(folder.rglob("*.json")):
+        if "config" not in path.name:
+            continue
+        values = None
+        with suppress(OSError, ValueError, RecursionError):  # what no library can read names nothing
+            values = json.loads(path.read_bytes())
+        if found := _code_in(values):
+            raise EncoderError(
+                f"{path}: names code of the hub ({found}), and prvr does not run that; take the line out, or choose "
+                "another checkpoint"
+            )
+
+
+def _code_in(values: object) -> str:
+    """The first kernel of the hub that settings name, and its key; empty where there is none."""
+    if isinstance(values, list):
+        return next(filter(None, map(_code_in, values)), "")
+    for key, value in values.items() if isinstance(values, dict) else ():
+        if key.endswith("_implementation") and any("/" in str(one) for one in _texts(value)):
+            return f"{key}: {value!r}"
+        if key in ("use_kernels", "allow_all_kernels") and value:
+            return str(key)
+        if found := _code_in(value):
+            return found
+    return ""
+
+
+def _texts(value: object) -> list[object]:
+    return list(value.values()) if isinstance(value, dict) else [value]
 
 
 def is_onnx(folder: Path) -> bool:

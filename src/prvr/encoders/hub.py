@@ -46,6 +46,8 @@ CARRY = (
     "carry it: `prvr models get NAME --to FOLDER` on a connected machine, then here `prvr models import FOLDER/NAME`"
 )
 PIECE = 1 << 20  # bytes
+HEARING = "model.bin"  # weights in the form of CTranslate2, which models of speech have
+HEARING_FILES = (HEARING, "config.json", "tokenizer.json", "preprocessor_config.json", "vocabulary.*")
 PART = ".part"
 
 
@@ -117,6 +119,8 @@ def listing(name: str) -> Listing:
 def needed(there: Sequence[str]) -> list[str]:
     """Of the files of a checkpoint those that are read: .bin weights only where there are no safetensors."""
     patterns = [*SMALL_FILES]
+    if HEARING in there:
+        patterns = [*HEARING_FILES]
     for single, index in WEIGHTS:
         if single in there or index in there:
             patterns += [single, index, single.replace(".", "-*-of-*.", 1)]

@@ -1,4 +1,4 @@
-"""The models that have a short name."""
+"""The models that have a short name: those that see, and those that hear speech."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ if TYPE_CHECKING:
     from prvr.core.types import EncoderSpec
 
 WORLD, THINGS = "world", "things"
+SEES, HEARS = "sees", "hears"  # kinds of models
 
 
 @dataclass(frozen=True, kw_only=True)
 class KnownModel:
-    """An encoder that has a short name."""
+    """A model that has a short name."""
 
-    name: str  # what `--encoder` takes
+    name: str  # what `--encoder` takes, or `--speech`
     understands: str  # in one sentence
     source: str  # a name on the hub; empty where it comes with a package, or from a folder of the user
     width: int  # E
@@ -24,6 +25,7 @@ class KnownModel:
     licence: str
     recommended: bool = False
     install: str = ""  # the command that brings it, where it is no download of ours
+    kind: str = SEES
 
 
 CATALOGUE = (
@@ -122,6 +124,34 @@ CATALOGUE = (
     ),
 )
 RECOMMENDED = next(model for model in CATALOGUE if model.recommended)
+
+
+def _whisper(name: str, source: str, size_bytes: int, understands: str, languages: str = "99 languages") -> KnownModel:
+    return KnownModel(
+        name=name,
+        understands=understands,
+        source=source,
+        width=0,
+        size_bytes=size_bytes,
+        languages=languages,
+        licence="MIT",
+        kind=HEARS,
+    )
+
+
+SPEECH = (
+    _whisper("whisper-tiny", "Systran/faster-whisper-tiny", 78_000_000, "Speech, coarsely; the fastest of these."),
+    _whisper("whisper-base", "Systran/faster-whisper-base", 148_000_000, "Speech, better than whisper-tiny."),
+    _whisper("whisper-small", "Systran/faster-whisper-small", 486_000_000, "Speech, well: the one to begin with."),
+    _whisper("whisper-medium", "Systran/faster-whisper-medium", 1_530_000_000, "Speech, better; slow without a GPU."),
+    _whisper(
+        "whisper-large-v3", "Systran/faster-whisper-large-v3", 3_090_000_000, "Speech, best of these; wants a GPU."
+    ),
+    _whisper(
+        "whisper-small.en", "Systran/faster-whisper-small.en", 486_000_000, "English speech alone, well.", "English"
+    ),
+)
+"""Whisper in the form of CTranslate2."""
 
 
 def knows_only(spec: EncoderSpec) -> str:

@@ -9,25 +9,27 @@ from pathlib import Path
 import torch
 
 from prvr.core.errors import ConfigError, EncoderError
+from prvr.core.places import expanded
 from prvr.core.types import Encoder
 from prvr.encoders import catalogue
 from prvr.encoders.catalogue import THINGS, WORLD
 from prvr.encoders.checkpoint import NEEDED, is_onnx
 from prvr.encoders.devices import pick_device, pick_dtype
 from prvr.encoders.families import is_sentences
-from prvr.encoders.hub import HUB_NAME, fetch
+from prvr.encoders.hub import HUB_NAME, cached_snapshot, fetch
 from prvr.encoders.huggingface import HuggingFaceEncoder
 from prvr.encoders.pair import AND, EncoderPair
 
 CUT = re.compile(r"(.+)@(\d+)")  # a folder, and how many columns of its vectors are kept
 
 
-def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto") -> Encoder:
+def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto", fetching: bool = True) -> Encoder:
     """A short name of the catalogue, a checkpoint folder, or a hub name as `openai/clip-vit-base-patch32`.
 
     `A + B` is a frame encoder and a clip encoder as one, see `pair.EncoderPair`.
-    The hub is asked only for what the user names by its hub name, and only when it is not on this machine. device is
-    auto, cpu, cuda or mps; dtype is auto, fp32 or bf16. Raises EncoderError, or ConfigError for the last two.
+    The hub is asked only for what the user names by its hub name, and only when it is not on this machine: `fetching`
+    is False where a folder said the name. device is auto, cpu, cuda or mps; dtype is auto, fp32 or bf16. Raises
+    EncoderError, or ConfigError for the last two.
     """
     where = pick_device(device).name
     precision = pick_dtype(dtype, where)
@@ -41,18 +43,27 @@ def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto") -> Enc
         from prvr.encoders.world import load_world_encoder
 
         return load_world_encoder(device=where)
-    folder = Path(name).expanduser()
+    folder = expanded(name)
+    if (model := catalogue.find(name)) and not folder.is_dir():
+        catalogue.check_sees(model)
     one, _, other = name.partition(AND)
     if one and other and not folder.is_dir():
-        return EncoderPair(*(load_encoder(part, device=device, dtype=dtype) for part in (one, other)))
+        return EncoderPair(
+            *(load_encoder(part, device=device, dtype=dtype, fetching=fetching) for part in (one, other))
+        )
     cut = CUT.fullmatch(name)
-    if cut and Path(cut[1]).expanduser().is_dir() and not folder.is_dir():
-        return _opened(Path(cut[1]).expanduser(), None, where, precision, int(cut[2]))
+    if cut and expanded(cut[1]).is_dir() and not folder.is_dir():
+        return _opened(expanded(cut[1]), None, where, precision, int(cut[2]))
     if name and folder.is_dir():
         return _opened(folder, None, where, precision)
     here = catalogue.on_disk(name)
     if here is None and HUB_NAME.fullmatch(name) and not folder.exists():
-        here = fetch(name)
+        here = fetch(name) if fetching else cached_snapshot(name)
+        if here is None:
+            raise EncoderError(
+                f"{name}: is what this folder was made with, and is not on this machine; nothing is fetched because a "
+                f"folder says so: get it with `prvr models get {name}`, or say where it lies with `--encoder FOLDER`"
+            )
     if here is None:
         raise _nothing_there(name, folder)
     return _opened(here, name, where, precision)

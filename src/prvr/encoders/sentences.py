@@ -16,7 +16,7 @@ from torch import Tensor
 
 from prvr.core.errors import EncoderError
 from prvr.core.types import EncoderSpec, TextFeatures
-from prvr.encoders.checkpoint import UNREADABLE, first_line, hash_files, quiet
+from prvr.encoders.checkpoint import UNREADABLE, first_line, from_disk, hash_files, refuse_code
 from prvr.encoders.images import resize_images
 
 MODULES, OURS = "modules.json", "sentence_transformers."
@@ -40,8 +40,8 @@ class SentencesEncoder:
         batch_size: int = 16,
     ) -> None:
         """`width` cuts vectors to their first columns. Raises EncoderError for a folder that cannot be used."""
-        _check_code(folder)
-        self._model = _opened(folder, device, dtype)
+        check_code(folder)
+        self._model = opened_sentences(folder, device, dtype)
         whole = int(self._model.get_embedding_dimension())
         if "image" not in self._model.modalities:
             raise EncoderError(
@@ -108,25 +108,29 @@ class SentencesEncoder:
         return torch.clone(made[:, : self._width].float().cpu())
 
 
-def _check_code(folder: Path) -> None:
-    """Raises EncoderError for modules that are not the library's own: prvr runs no code of a checkpoint."""
+def check_code(folder: Path) -> None:
+    """Raises EncoderError for modules that are not the library's own, or lie elsewhere: prvr runs no other code."""
     path = folder / MODULES
     try:
-        kinds = [str(one["type"]) for one in json.loads(path.read_text(encoding="utf-8"))]
+        modules = [(str(one["type"]), str(one["path"])) for one in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise EncoderError(f"{path}: cannot be read ({first_line(error)}); copy it again from the model") from error
-    foreign = [kind for kind in kinds if not kind.startswith(OURS)]
+    foreign = [kind for kind, _ in modules if not kind.startswith(OURS)]
+    if any(Path(place).is_absolute() or ".." in Path(place).parts for _, place in modules):
+        raise EncoderError(f"{path}: names places outside of its folder; get the model anew")
+    refuse_code(folder)
     if foreign:
         raise EncoderError(f"{folder}: comes with code of its own ({foreign[0]}), and prvr does not run that")
 
 
-def _opened(folder: Path, device: str, dtype: torch.dtype) -> Any:
+def opened_sentences(folder: Path, device: str, dtype: torch.dtype) -> Any:
+    """The model of a folder as the library has it. Raises EncoderError where it cannot be opened."""
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise EncoderError(f"{folder}: needs the package sentence-transformers; {INSTALL}") from error
     try:
-        with quiet():
+        with from_disk():
             return SentenceTransformer(
                 str(folder), device=device, local_files_only=True, model_kwargs={"dtype": dtype}
             ).eval()

@@ -175,10 +175,11 @@ class ThingsEncoder:
             return self._text
 
 
-class _Sentences:
-    """Sentences as distributions over the classes."""
+class PlainSentences:
+    """The sentence model by itself: sentences as vectors that are compared with one another."""
 
     def __init__(self, device: str) -> None:
+        """Raises EncoderError naming what is missing or damaged, and the command for it."""
         from tokenizers import Tokenizer
 
         for part in (SENTENCES, PIECES):
@@ -190,6 +191,27 @@ class _Sentences:
         self._pieces: Any = _opened(PIECES, lambda content: Tokenizer.from_str(content.decode()))
         self._pieces.no_padding()
         self._pieces.enable_truncation(TOKEN_LIMIT)
+
+    def vectors(self, texts: list[str]) -> Tensor:
+        """Q sentences -> (Q, 384) of unit length."""
+        return _mean(*self._read([one.ids for one in self._pieces.encode_batch(texts)]))
+
+    def _read(self, encoded: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """Token ids -> last hidden states (Q, W + 1, 384) and how many of them are real (Q,), on the CPU."""
+        lengths = torch.tensor([len(ids) for ids in encoded])
+        longest = int(lengths.max())
+        ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in encoded])
+        mask = torch.arange(longest) < lengths[:, None]
+        with torch.inference_mode():
+            hidden = self._model(input_ids=ids.to(self._device), attention_mask=mask.to(self._device).long())
+        return hidden.last_hidden_state.float().cpu().clone(), lengths
+
+
+class _Sentences(PlainSentences):
+    """Sentences as distributions over the classes."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__(device)
         self._unknown = self._pieces.token_to_id("[UNK]")
         self._classes = self._class_vectors()  # (1000, 384) unit length
 
@@ -219,16 +241,6 @@ class _Sentences:
         read = self._pieces.encode(text)
         spans = [span for span, number in zip(read.offsets, read.ids, strict=True) if number == self._unknown]
         return list(dict.fromkeys(text[start:end] for start, end in spans))
-
-    def _read(self, encoded: list[list[int]]) -> tuple[Tensor, Tensor]:
-        """Token ids -> last hidden states (Q, W + 1, 384) and how many of them are real (Q,), on the CPU."""
-        lengths = torch.tensor([len(ids) for ids in encoded])
-        longest = int(lengths.max())
-        ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in encoded])
-        mask = torch.arange(longest) < lengths[:, None]
-        with torch.inference_mode():
-            hidden = self._model(input_ids=ids.to(self._device), attention_mask=mask.to(self._device).long())
-        return hidden.last_hidden_state.float().cpu().clone(), lengths
 
     def _class_vectors(self) -> Tensor:
         """(1000, 384): the classes as sentences, made once on a machine and kept with the user's models."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from prvr.core.errors import FeatureError
-from prvr.core.files import write_whole
+from prvr.core.files import appending, write_whole
 from prvr.video.source import shown
 
 FILE = "failures.jsonl"
@@ -100,7 +100,7 @@ class Failures:
     def add(self, failure: Failure) -> None:
         """Keep one, at once where the disk lets us; `save` says if it does not."""
         self._known[failure.path] = failure
-        with suppress(OSError), self._file.open("a", encoding="ascii") as file:
+        with suppress(OSError), appending(self._file) as file:
             file.write("\n" * self._torn + _line(failure))
             self._torn = False
             file.flush()

@@ -25,7 +25,7 @@ from prvr.core.clips import ClipFeatures
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.facts import Cue
-from prvr.core.files import only_writer, write_whole
+from prvr.core.files import only_writer, refuse_links, write_whole
 from prvr.core.text import path_of, text_of
 from prvr.core.types import EncoderSpec, VideoFeatures
 from prvr.core.vectors import check_finite
@@ -139,6 +139,7 @@ class FeatureStore:
 
     def writing(self) -> AbstractContextManager[None]:
         """Hold the only right to write. Raises FeatureError when another process has it; a killed one lets go."""
+        refuse_links(self.folder, ("videos", "texts"), FeatureError)
         return only_writer(self.folder, FeatureError, parts="videos/.*.tmp")
 
     def path_of(self, video_id: str) -> Path:
@@ -271,7 +272,8 @@ class FeatureStore:
         if (beside := beside_frames(video)) is not None:
             tensors["clips"] = beside.float().contiguous()
         if tracks:
-            tensors["said"] = torch.tensor(bytearray(json.dumps(tracks).encode()), dtype=torch.uint8)
+            rows = [(one.language, one.forced, [cue[:3] for cue in one.cues]) for one in tracks]
+            tensors["said"] = torch.tensor(bytearray(json.dumps(rows).encode()), dtype=torch.uint8)
         metadata = {name: str(value) for name, value in asdict(entry).items()}
         metadata["encoder"] = self.header.encoder.fingerprint
         metadata[SUM] = digest(tensors)

@@ -46,6 +46,9 @@ class WordHit(NamedTuple):
     score: float  # 0..1, the share of the text's information that its best cue, or its name, holds
     cues: tuple[Cue, ...]  # those that hold words of it, best first; none where only the name does
     named: bool = False  # whether it holds a word that hardly any other does in a large library
+    weight: float | None = None  # 0..1, how much it counts beside what is seen; None: as its score says
+    p: float | None = None  # chance that a text about other things comes as near, where it is said by its meaning
+    leads: bool = False  # whether its moment comes first, however little of the text it holds
 
 
 class Index(Protocol):
@@ -118,8 +121,11 @@ class Index(Protocol):
         """queries (B, D) -> ids in order, and the exact fused score of every video (B, V)."""
         ...
 
-    def words(self, text: str, *, k: int, where: Where | None = None) -> list[WordHit]:
-        """The k videos whose names or subtitles say most of a text, best first: BM25 over its content words."""
+    def words(self, text: str, *, k: int, where: Where | None = None, kind: str | None = None) -> list[WordHit]:
+        """The k videos whose names or words say most of a text, best first: BM25 over its content words.
+
+        With `kind` (`core.facts.SAID` or `WRITTEN`) only words of that kind count, and no names.
+        """
         ...
 
     def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:

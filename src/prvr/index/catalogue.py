@@ -19,10 +19,10 @@ import torch
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, IndexFolderError
-from prvr.core.facts import Cue, Facts, Where
+from prvr.core.facts import SAID, Cue, Facts, Where
 from prvr.core.types import Bank
 from prvr.index.base import VERSION, IndexHeader, Video, WordHit
-from prvr.index.database import FILE, PART, TABLES, connect, empty, transaction
+from prvr.index.database import FILE, PART, TABLES, condition, connect, empty, has_kinds, transaction
 from prvr.index.segments import Longs, Places, VectorForm, put_in_place
 from prvr.index.words import Passage, content, fold, informative, passages_of, rank_words
 
@@ -185,8 +185,8 @@ class Catalogue:
             return {row[0]: _row(row, tags.get(row[0], [])) for row in self.sql.execute(sql, (wanted,))}
 
     def cues(self, key: int) -> tuple[Cue, ...]:
-        """The subtitles of one video."""
-        sql = "SELECT start_s, end_s, text FROM passage WHERE video = ? AND start_s IS NOT NULL ORDER BY id"
+        """The words in one video."""
+        sql = f"SELECT {self._words_of} FROM passage WHERE video = ? AND start_s IS NOT NULL ORDER BY id"
         return tuple(Cue(*row) for row in self.sql.execute(sql, (key,)))
 
     def put(self, videos: Sequence[Video], crcs: Sequence[int], segment: str) -> None:
@@ -221,8 +221,13 @@ class Catalogue:
         """Forget the segments that hold no video."""
         self.sql.execute("DELETE FROM segment WHERE id NOT IN (SELECT segment FROM video)")
 
-    def words(self, text: str, *, k: int, where: Where | None) -> list[WordHit]:
-        """The k videos whose names or subtitles hold most of a text."""
+    @property
+    def _words_of(self) -> str:
+        """The columns of a passage."""
+        return f"start_s, end_s, text, {'kind' if has_kinds(self.sql) else repr(SAID)}"
+
+    def words(self, text: str, *, k: int, where: Where | None, kind: str | None = None) -> list[WordHit]:
+        """The k videos whose names or words hold most of a text; only words of one `kind` where that is given."""
         (total,) = self.sql.execute("SELECT count(*) FROM passage").fetchone()
         wanted = content(text)
         marks = ", ".join("?" * len(wanted))
@@ -231,8 +236,12 @@ class Catalogue:
         if not frequency:
             return []
         clause, values = condition(where or Where())
+        if kind is not None:
+            known = has_kinds(self.sql)
+            clause += " AND start_s IS NOT NULL AND " + ("kind = ?" if known else f"? = {SAID!r}")
+            values.append(kind)
         found = self.sql.execute(
-            "SELECT video_id, start_s, end_s, text FROM words JOIN passage ON passage.id = words.rowid "
+            f"SELECT video_id, {self._words_of} FROM words JOIN passage ON passage.id = words.rowid "
             f"JOIN video ON video.id = passage.video WHERE words MATCH ? AND {clause} ORDER BY rank LIMIT ?",
             (" OR ".join(f'"{word}"' for word in asked.weights), *values, MOST_PASSAGES),
         )
@@ -252,7 +261,7 @@ class Catalogue:
         found = []
         for key, kept in self.sql.execute("SELECT id, unused FROM video WHERE unused != '' ORDER BY id").fetchall():
             row = self.rows([key])[key]
-            said = self.sql.execute("SELECT start_s, end_s, text FROM passage WHERE video = ? ORDER BY id", (key,))
+            said = self.sql.execute(f"SELECT {self._words_of} FROM passage WHERE video = ? ORDER BY id", (key,))
             if kept != f"{_sum_of_words(row.facts, said.fetchall())}:{_sum(list(row.facts.tags))}":
                 found.append(row.video_id)
         return found
@@ -262,6 +271,8 @@ class Catalogue:
         saved = empty(target)
         for table in TABLES:
             for row in self._readable(table):
+                if table == "passage":
+                    row = (*row, SAID)[:6]
                 with suppress(sqlite3.IntegrityError):  # of another type than its column: damaged
                     saved.execute(f"INSERT OR IGNORE INTO {table} VALUES ({', '.join('?' * len(row))})", row)
         lost = "NOT IN (SELECT video FROM evidence)"
@@ -339,7 +350,9 @@ class Catalogue:
         self.sql.execute("INSERT INTO evidence VALUES (?, ?)", (key, spans))
         self.sql.executemany("INSERT INTO tag VALUES (?, ?)", [(name, key) for name in facts.tags])
         for row_of_words in passages:
-            number = self.sql.execute("INSERT INTO passage VALUES (NULL, ?, ?, ?, ?)", (key, *row_of_words)).lastrowid
+            number = self.sql.execute(
+                "INSERT INTO passage VALUES (NULL, ?, ?, ?, ?, ?)", (key, *row_of_words)
+            ).lastrowid
             self.sql.execute("INSERT INTO words (rowid, said) VALUES (?, ?)", (number, " ".join(fold(row_of_words[2]))))
 
 
@@ -348,14 +361,15 @@ def seal(crc: int, row: CatalogueRow) -> int:
     return zlib.crc32(row.spans or b"", zlib.crc32(f"{row.video_id}\0{row.version}".encode(), crc))
 
 
-def _rows_of(passages: Sequence[Passage]) -> list[tuple[float | None, float | None, str]]:
+def _rows_of(passages: Sequence[Passage]) -> list[tuple[float | None, float | None, str, str]]:
     spans = [(float(one.cue.start_s), float(one.cue.end_s)) if one.cue else (None, None) for one in passages]
-    return [(*span, one.text) for span, one in zip(spans, passages, strict=True)]
+    return [(*span, one.text, one.cue.kind if one.cue else SAID) for span, one in zip(spans, passages, strict=True)]
 
 
 def _sum_of_words(facts: Facts, passages: Sequence[Sequence[Any]]) -> str:
     """The checksum of what is known of a video but its tags, which change, and of all that can be searched by words."""
-    return _sum([facts.path, float(facts.duration_s), float(facts.modified), [list(one) for one in passages]])
+    said = [list(one[: 3 if one[3] == SAID else 4]) for one in passages]  # as before there were kinds
+    return _sum([facts.path, float(facts.duration_s), float(facts.modified), said])
 
 
 def _sum(values: list[Any]) -> str:
@@ -366,20 +380,6 @@ def bank_of(row: CatalogueRow, tokens: torch.Tensor, frames: int) -> Bank:
     """A video's vectors with their spans."""
     spans = torch.frombuffer(bytearray(row.spans or b""), dtype=torch.float32) if row.spans else torch.empty(0)
     return Bank(tokens, spans.view(-1, 2), frames)
-
-
-def condition(where: Where) -> tuple[str, list[str | float]]:
-    """A filter -> a condition on the table of videos, with its values."""
-    parts: dict[str, str | float | None] = {
-        "fits(CAST(path AS BLOB), ?)": where.path,
-        "modified >= ?": where.after,
-        "modified < ?": where.before,
-        "duration_s >= ?": where.longer_s,
-        "duration_s < ?": where.shorter_s,
-    }
-    given = [(clause, value) for clause, value in parts.items() if value is not None]
-    given += [("video.id IN (SELECT tag.video FROM tag WHERE name = ?)", name) for name in where.tags]
-    return " AND ".join(["1", *(clause for clause, _ in given)]), [value for _, value in given]
 
 
 def _row(values: Sequence[Any], tags: Sequence[str]) -> CatalogueRow:

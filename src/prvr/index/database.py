@@ -11,11 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from prvr.core.errors import IndexFolderError
-from prvr.core.facts import fits
-from prvr.core.files import only_writer
+from prvr.core.facts import Where, fits
+from prvr.core.files import only_writer, refuse_links
 from prvr.index.base import VERSION
 
 FILE = "index.db"
+PARTS = ("segments", "nearest", "features")  # folders beside it
 MADE = re.compile(r"\.index\.db\.tmp(-journal|-wal|-shm)?")
 PART = f".{FILE}.tmp"  # one that is being made; what a killed writer leaves of it is swept
 # `video.unused` has the checksums of a video's words and tags; nothing, where an older version wrote it.
@@ -33,7 +34,7 @@ CREATE TABLE tag (name TEXT NOT NULL, video INTEGER NOT NULL) STRICT;
 CREATE INDEX tag_name ON tag (name, video);
 CREATE INDEX tag_video ON tag (video);
 CREATE TABLE passage (id INTEGER PRIMARY KEY AUTOINCREMENT, video INTEGER NOT NULL, start_s REAL, end_s REAL,
-  text TEXT NOT NULL) STRICT;
+  text TEXT NOT NULL, kind TEXT NOT NULL DEFAULT 'said') STRICT;
 CREATE INDEX passage_video ON passage (video);
 """
 WORDS = """
@@ -44,7 +45,8 @@ TABLES = ("meta", "note", "segment", "video", "evidence", "tag", "passage")
 
 
 def sole_writer(folder: Path) -> AbstractContextManager[None]:
-    """Hold the only right to write an index; see `only_writer`. Raises IndexFolderError."""
+    """Hold the only right to write an index; see `only_writer`. Raises IndexFolderError, also where parts are links."""
+    refuse_links(folder, (FILE, *PARTS), IndexFolderError)
     return only_writer(folder, IndexFolderError, parts=f"{PART}*", named=MADE)
 
 
@@ -65,6 +67,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     Where nothing may be written beside it, SQLite passes over what was committed to the log (`-wal`): a copy of both is
     read then. Raises sqlite3.Error, OSError where there is no room for a copy.
     """
+    refuse_links(path.parent, (path.name,), IndexFolderError)  # or files are made beside what it leads to
     if write:
         return _connect(path, "mode=rwc")
     try:
@@ -88,10 +91,17 @@ def _connect(path: Path, mode: str) -> _Copied:
     connection.create_function("fits", 2, _fits, deterministic=True)
     connection.text_factory = lambda text: text.decode("utf-8", "replace")  # damage is for checksums to find
     try:
-        connection.execute("SELECT count(*) FROM sqlite_master")
+        connection.execute("PRAGMA trusted_schema = OFF")  # the file may be from anybody
+        (programs,) = connection.execute(
+            "SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"
+        ).fetchone()
+        if programs:
+            raise sqlite3.DatabaseError("it holds triggers or views, which no prvr writes")
         if mode == "mode=rwc":
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            if has_passages(connection) and not has_kinds(connection):  # of a version that knew only what is said
+                connection.execute("ALTER TABLE passage ADD COLUMN kind TEXT NOT NULL DEFAULT 'said'")
     except UnicodeDecodeError as error:  # the module reads SQLite's message, which quotes the damage
         connection.close()
         raise sqlite3.DatabaseError("its tables are damaged") from error
@@ -99,6 +109,31 @@ def _connect(path: Path, mode: str) -> _Copied:
         connection.close()
         raise
     return connection
+
+
+def has_passages(connection: sqlite3.Connection) -> bool:
+    """Whether the tables are there already."""
+    return bool(connection.execute("SELECT count(*) FROM pragma_table_info('passage')").fetchone()[0])
+
+
+def has_kinds(connection: sqlite3.Connection) -> bool:
+    """Whether passages say of which kind they are; older ones are all of what is said."""
+    found = connection.execute("SELECT count(*) FROM pragma_table_info('passage') WHERE name = 'kind'")
+    return bool(found.fetchone()[0])
+
+
+def condition(where: Where) -> tuple[str, list[str | float]]:
+    """A filter -> a condition on the table of videos, with its values."""
+    parts: dict[str, str | float | None] = {
+        "fits(CAST(path AS BLOB), ?)": where.path,
+        "modified >= ?": where.after,
+        "modified < ?": where.before,
+        "duration_s >= ?": where.longer_s,
+        "duration_s < ?": where.shorter_s,
+    }
+    given = [(clause, value) for clause, value in parts.items() if value is not None]
+    given += [("video.id IN (SELECT tag.video FROM tag WHERE name = ?)", name) for name in where.tags]
+    return " AND ".join(["1", *(clause for clause, _ in given)]), [value for _, value in given]
 
 
 def _copy(path: Path, log: Path) -> sqlite3.Connection:

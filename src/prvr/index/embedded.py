@@ -226,10 +226,10 @@ class EmbeddedIndex:
         return [ids[v] for v in order], scores[:, order]
 
     @until_sound
-    def words(self, text: str, *, k: int, where: Where | None = None) -> list[WordHit]:
-        """The k videos whose names or subtitles hold most of a text, best first."""
+    def words(self, text: str, *, k: int, where: Where | None = None, kind: str | None = None) -> list[WordHit]:
+        """The k videos whose names or words of a kind hold most of a text, best first."""
         with self._sql() as catalogue:
-            return catalogue.words(text, k=k, where=where)
+            return catalogue.words(text, k=k, where=where, kind=kind)
 
     def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
         """Set `Facts.tags` of some videos."""

@@ -24,7 +24,7 @@ from prvr.core.types import Bank, Candidate
 from prvr.index.base import IndexHeader, Video, WordHit, check_bank, unit
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.segments import VectorForm
-from prvr.index.words import fold, informative, passages_of, rank_words
+from prvr.index.words import fold, informative, of_kind, passages_of, rank_words
 
 
 class _Joined(NamedTuple):
@@ -130,12 +130,12 @@ class ExactIndex:
         meant = [v for v, video_id in enumerate(ids) if where.holds(self._videos[video_id].facts)]
         return [ids[v] for v in meant], scores[:, meant]
 
-    def words(self, text: str, *, k: int, where: Where | None = None) -> list[WordHit]:
-        """The k videos whose names or subtitles hold most of a text, best first."""
+    def words(self, text: str, *, k: int, where: Where | None = None, kind: str | None = None) -> list[WordHit]:
+        """The k videos whose names or words of a kind hold most of a text, best first."""
         passages = [passage for video in self.videos() for passage in passages_of(video)]
         frequency = Counter(word for passage in passages for word in set(fold(passage.text)))
         meant = [passage for passage in passages if not where or where.holds(self.facts(passage.video_id))]
-        return rank_words(informative(text, frequency, len(passages)), meant, k=k)
+        return rank_words(informative(text, frequency, len(passages)), of_kind(meant, kind), k=k)
 
     def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
         """Set `Facts.tags` of some videos."""

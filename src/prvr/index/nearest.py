@@ -15,14 +15,16 @@ from uuid import uuid4
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from prvr.index.segments import Longs, Places, Segments, write_segment
+from prvr.index.segments import OURS, Longs, Places, Segments, write_segment
 
 FLAT = 4_000_000  # vectors; a flat list is read in about 10 ms here, and loses no neighbour to a list not looked into
 TRAIN = 32_768  # vectors that the quantiser learns from
 ALIKE = 0.9  # correlation of the two branches' scores below which one does not stand for both
 PER_VIDEO = 10  # tokens asked for of each video that is wanted
+INNER = 37  # bytes of FAISS' own header, after which the index begins that numbers are put around
 BATCH = 1024  # videos whose vectors are added at a time
 
 
@@ -117,17 +119,42 @@ def load(state: NearestState, folder: Path) -> Nearest | str:
 
     parts = []
     for part in state.parts:
+        if not OURS.fullmatch(part.file):
+            return f"{folder}: {part.file!r} is no file of an index"
         try:
             content = np.fromfile(folder / part.file, np.uint8)
         except OSError as error:
             return f"{folder / part.file}: cannot be read ({error.strerror})"
         if zlib.crc32(content.data) != part.crc:
             return f"{folder / part.file}: is damaged"
+        if not _is_ours(content):
+            return f"{folder / part.file}: is of another kind than prvr writes"
         index: Any = faiss.deserialize_index(content)
         if hasattr(index, "nlist"):
             index.nprobe = max(index.nlist // 4, 1)
         parts.append((index, part.per_video))
     return Nearest(parts, state)
+
+
+def _is_ours(content: NDArray[np.uint8]) -> bool:
+    """Whether a file of FAISS is of one of the two kinds that `build` writes, with its lists inside.
+
+    Others can name a file in which their lists lie, and FAISS would open that, wherever it is. Looked at before FAISS
+    does, in the layout that FAISS writes: what differs is derived again.
+    """
+
+    def at(place: int, kind: str = "<i8") -> int:
+        return int(content[place : place + np.dtype(kind).itemsize].view(kind)[0])
+
+    kind = content[:4].tobytes()
+    if len(content) < 98 or kind != b"IwPf":
+        return kind == b"IxMp" and content[INNER : INNER + 4].tobytes() == b"IPfs"
+    width, lists = at(4, "<i4"), at(INNER)
+    numbers = lists * width
+    behind = 98 + 4 * numbers  # the coarse centroids: then no direct map, settings, the fine centroids, the lists
+    if not 0 < numbers < len(content) // 4 or at(90) != numbers or content[behind : behind + 9].any():
+        return False
+    return at(behind + 66) == 16 * width and content[behind + 74 + 64 * width :][:4].tobytes() == b"ilbl"
 
 
 def correlation(segments: Segments, places: Places) -> float:

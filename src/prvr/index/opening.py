@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -10,6 +13,7 @@ from typing import Protocol, Self, runtime_checkable
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.files import write_whole
+from prvr.core.places import data_folder
 from prvr.index.base import Index, IndexHeader
 from prvr.index.catalogue import Catalogue
 from prvr.index.database import FILE, explained, sole_writer
@@ -17,7 +21,9 @@ from prvr.index.embedded import EmbeddedIndex
 from prvr.index.segments import VectorForm
 from prvr.index.upkeep import take_place
 
-REMOTE = "qdrant://"
+REMOTE = ("qdrant://", "qdrants://")
+NAMED = "PRVR_ENGINE"  # servers that the user names, with commas between
+ENGINES = "engines.json"  # in the user's data folder: those that were named to `make_index`
 ANEW = ".anew"  # a folder in it where an index that is to take its place is made
 OLD = "index.json"  # of a format that is not read any more
 ENGINE = "engine"  # a file in the folder that names the server, where one holds the vectors
@@ -51,9 +57,9 @@ def identity(folder: Path) -> tuple[int, int] | None:
 
 
 def open_index(place: Path | str, *, write: bool = False) -> OpenIndex:
-    """The index in a folder, or at `qdrant://host:port/collection`; a folder may name such a server.
+    """The index in a folder, or at `qdrant://host:port/collection`; a folder may name a server that the user named.
 
-    Raises IndexFolderError when there is none, or when it cannot be opened.
+    Raises IndexFolderError when there is none, when it cannot be opened, or when nobody but the folder named a server.
     """
     remote = engine_of(place)
     if remote is None:
@@ -61,6 +67,8 @@ def open_index(place: Path | str, *, write: bool = False) -> OpenIndex:
         return EmbeddedIndex.open(Path(place), write=write)
     from prvr.index.qdrant import QdrantIndex
 
+    if remote != str(place):
+        _need_named(Path(place), remote)
     return QdrantIndex.connect(remote)
 
 
@@ -77,8 +85,11 @@ def make_index(
         return EmbeddedIndex.create(folder, header, form=form)
     from prvr.index.qdrant import QdrantIndex
 
+    if engine is None:
+        _need_named(folder, remote)
     index = QdrantIndex.connect(remote, header)
     with explained(folder, "written"):
+        _note_named(remote)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / ENGINE, remote.encode())
     return index
@@ -121,6 +132,32 @@ def engine_of(place: Path | str) -> str | None:
         return None
     except OSError as error:
         raise IndexFolderError(f"{place}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def _named() -> list[str]:
+    """The servers that the user named: now, or when an index was made there."""
+    now = [one.strip() for one in os.environ.get(NAMED, "").split(",")]
+    try:
+        before = json.loads((data_folder() / ENGINES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        before = []
+    return [*now, *(before if isinstance(before, list) else [])]
+
+
+def _note_named(remote: str) -> None:
+    known = _named()
+    if remote not in known:
+        data_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_whole(data_folder() / ENGINES, json.dumps(sorted({*filter(None, known), remote}), indent=1).encode())
+
+
+def _need_named(folder: Path, remote: str) -> None:
+    """Raises IndexFolderError for a server that only the folder named: nothing is sent there, least of all a key."""
+    if remote not in _named():
+        raise IndexFolderError(
+            f"{folder}: says that its vectors lie at {remote!r}, which you have not named on this machine, so nothing "
+            f"is sent there; if you know that server, name it: `export {NAMED}={shlex.quote(remote)}`"
+        )
 
 
 def read_header(folder: Path) -> IndexHeader | None:

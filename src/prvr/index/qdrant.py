@@ -21,11 +21,12 @@ from torch import Tensor
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import IndexFolderError
 from prvr.core.facts import UNKNOWN, Cue, Facts, Where
+from prvr.core.places import is_loopback
 from prvr.core.ranking import score_bank, score_banks
 from prvr.core.types import Bank, Candidate
 from prvr.index.base import IndexHeader, Video, WordHit, check_bank, fits, unit
-from prvr.index.qdrant_server import Json, ServerPoints
-from prvr.index.words import content, fold, informative, passages_of, rank_words
+from prvr.index.qdrant_server import Json, ServerPoints, api_key
+from prvr.index.words import content, fold, informative, of_kind, passages_of, rank_words
 
 SHORTLIST = 200  # videos by their clips whose frames are compared as well
 
@@ -91,15 +92,23 @@ class QdrantIndex:
 
     @classmethod
     def connect(cls, url: str, header: IndexHeader | None = None) -> Self:
-        """`qdrant://host:port/collection`; with a header it is made if there is none. QDRANT_API_KEY is sent along.
+        """`qdrant://host:port/collection`, or `qdrants://` over TLS; with a header it is made if there is none.
 
-        Raises IndexFolderError when the server cannot be reached, or when the index there was made otherwise.
+        QDRANT_API_KEY is sent along, over TLS or to this machine only. Raises IndexFolderError when the server cannot
+        be reached, when the index there was made otherwise, and where the key would go in clear.
         """
         place = urlsplit(url)
         collection = place.path.strip("/")
         if not (place.hostname and collection):
             raise IndexFolderError(f"{url}: is no place for an index; write qdrant://host:port/collection")
-        address = f"http://{place.hostname}:{place.port or 6333}"
+        secure = place.scheme == "qdrants"
+        if api_key() and not secure and not is_loopback(place.hostname):
+            raise IndexFolderError(
+                f"{url}: QDRANT_API_KEY would be sent in clear; write qdrants://{place.netloc}{place.path} for TLS, or "
+                "unset the key"
+            )
+        host = f"[{place.hostname}]" if ":" in place.hostname else place.hostname
+        address = f"{'https' if secure else 'http'}://{host}:{place.port or 6333}"
         return cls(ServerPoints.at(address, collection, header.width if header else None), header)
 
     @property
@@ -180,8 +189,8 @@ class QdrantIndex:
         ids = sorted(scores)
         return ids, torch.cat([torch.empty(len(queries), 0), *(scores[video_id] for video_id in ids)], 1)
 
-    def words(self, text: str, *, k: int, where: Where | None = None) -> list[WordHit]:
-        """The k videos whose names or subtitles hold most of a text, best first."""
+    def words(self, text: str, *, k: int, where: Where | None = None, kind: str | None = None) -> list[WordHit]:
+        """The k videos whose names or words of a kind hold most of a text, best first."""
         wanted = content(text)
         total = sum(one["payload"]["passages"] for one in self._videos(keys=("passages",)))
         holds = {"must": [{"key": "words", "match": {"any": sorted(set(wanted))}}]}
@@ -191,7 +200,7 @@ class QdrantIndex:
         frequency = Counter(word for v in videos for passage in passages_of(v) for word in set(fold(passage.text)))
         meant = (video for video in videos if not where or where.holds(video.facts))
         passages = (passage for video in meant for passage in passages_of(video))
-        return rank_words(informative(text, frequency, total), passages, k=k)
+        return rank_words(informative(text, frequency, total), of_kind(passages, kind), k=k)
 
     def put_tags(self, tags: Mapping[str, Sequence[str]]) -> None:
         """Set `Facts.tags` of some videos."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from prvr.core.ranking import best_of_branches
 Kind = Literal["fp32", "fp16", "int8"]
 NUMBERS: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "int8": torch.int8}
 CHUNK = 4096  # rows that are made float32 at a time: 6 MB at D = 384, which stays in the cache
+OURS = re.compile(r"\.?[0-9a-f]{12,32}\.(rows|faiss)(\.tmp)?")  # the files of vectors that we write, whole and half
 Longs = NDArray[np.int64]
 
 
@@ -119,8 +121,8 @@ class Segments:
 
     def use(self, files: Mapping[int, tuple[str, int]]) -> None:
         """Number -> file and rows of the segments there are now."""
-        self._names.update({key: name for key, (name, _) in files.items()})
-        self._rows = {key: rows for key, (_, rows) in files.items()}
+        self._names.update({key: name for key, (name, _) in files.items() if OURS.fullmatch(name)})
+        self._rows = {key: rows for key, (_, rows) in files.items() if key in self._names}
         self._maps = {key: one for key, one in self._maps.items() if key in files and not _shrunk(one[0])}
 
     def whole(self, places: Places) -> NDArray[np.bool_]:
@@ -133,8 +135,12 @@ class Segments:
         whole: NDArray[np.bool_] = np.logical_and.reduce(inside) & (sum(parts) <= limit)
         return whole
 
+    def knows(self, segment: int) -> bool:
+        """Whether there is a file of ours under a number."""
+        return segment in self._rows
+
     def path(self, segment: int) -> Path:
-        """The file of a segment."""
+        """The file of a segment. Raises KeyError for one whose name is none of ours: it would lie anywhere."""
         return self.folder / self._names[segment]
 
     def rows_on_disk(self, segment: int) -> int:

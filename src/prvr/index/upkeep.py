@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -16,7 +15,7 @@ from prvr.core.errors import IndexFolderError
 from prvr.index import nearest
 from prvr.index.catalogue import Catalogue, OlderIndex, seal
 from prvr.index.database import FILE, PART, explained, sole_writer
-from prvr.index.segments import Longs, Segments, put_in_place, write_segment
+from prvr.index.segments import OURS, Longs, Segments, put_in_place, write_segment
 
 SMALL = 64 << 20  # bytes; segments below are joined when there are many
 MANY = 16
@@ -25,7 +24,6 @@ DEAD = 0.3  # share of rows of no video above which a segment is written anew
 
 
 OTHER_WORDS = "has not the place, tags or subtitles that were written"
-OURS = re.compile(r"\.?[0-9a-f]{12,32}\.(rows|faiss)(\.tmp)?")  # the files of vectors that we write, whole and half
 
 
 class Damage(NamedTuple):
@@ -103,7 +101,7 @@ def verify(catalogue: Catalogue, segments: Segments) -> list[Damage]:
     segments.use(files)
     rows, whole = catalogue.rows(places.key.tolist()), segments.whole(places)
     for v, (key, segment) in enumerate(zip(places.key.tolist(), places.segment.tolist(), strict=True)):
-        path, row = str(segments.path(segment)) if segment in files else file, rows.get(key)
+        path, row = str(segments.path(segment)) if segments.knows(segment) else file, rows.get(key)
         if row is None:
             found.append(Damage(file, None, f"names rows of a video {key} that is not in it"))
         elif not whole[v]:

@@ -73,7 +73,7 @@ def look(catalogue: Catalogue, segments: Segments, lost: Set[int], before: View 
         if whole.all() or catalogue.meta("generation") == generation:  # else segments were joined meanwhile
             break
     problems = [
-        f"{segments.path(key) if key in files else catalogue.folder / FILE}: is damaged, or cut off, or gone"
+        f"{segments.path(key) if segments.knows(key) else catalogue.folder / FILE}: is damaged, or cut off, or gone"
         for key in np.unique(places.segment[~whole]).tolist()
     ]
     places = places.at(whole & ~np.isin(places.key, list(lost)))

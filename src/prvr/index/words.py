@@ -57,6 +57,11 @@ def passages_of(video: Video) -> Iterator[Passage]:
     yield from (Passage(video.video_id, cue, cue.text) for cue in video.cues)
 
 
+def of_kind(passages: Iterable[Passage], kind: str | None) -> Iterator[Passage]:
+    """Those of one kind of words, and no names; all where none is given."""
+    return (one for one in passages if kind is None or (one.cue is not None and one.cue.kind == kind))
+
+
 def fold(text: str) -> list[str]:
     """The words of a text, without case and accents."""
     return WORD.findall(folded(text))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from prvr.core.errors import ConfigError, EncoderError
+from prvr.core.types import EncoderSpec
 from prvr.data.world import MANIFEST
 from prvr.encoders import catalogue
 from prvr.encoders.catalogue import RECOMMENDED, THINGS, WORLD
@@ -19,6 +20,12 @@ class Chosen(NamedTuple):
 
     encoder: str
     why: str = ""
+    fetching: bool = True  # whether it may be fetched; not where an index says it
+
+
+def made_with(spec: EncoderSpec) -> Chosen:
+    """The encoder that a folder says it was made with, from where it was then; nothing is fetched for that."""
+    return Chosen(spec.source or spec.name, fetching=False)
 
 
 def choose_encoder(paths: Sequence[Path], folder: Path | None = None) -> Chosen:
@@ -28,8 +35,8 @@ def choose_encoder(paths: Sequence[Path], folder: Path | None = None) -> Chosen:
     EncoderError with the one command to run where neither is on this machine. Looks at names of files, not into them.
     """
     if folder and (ours := header_of(folder)):
-        made = ours.encoder.source or ours.encoder.name
-        return Chosen(made, _rather(made))
+        made = made_with(ours.encoder)
+        return made._replace(why=_rather(made.encoder))
     if paths and all(is_generated(path) for path in paths):
         return Chosen(WORLD)
     if name := catalogue.default():

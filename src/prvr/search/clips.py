@@ -47,6 +47,7 @@ class Clip(NamedTuple):
             "confidence": hit.confidence,
             "p_topic": hit.p_topic,
             "p_instance": hit.p_instance,
+            "channel": hit.channel,
             "quote": hit.quote,
         }
 

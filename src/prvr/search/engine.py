@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from prvr.core.errors import IndexFolderError, QueryError, VideoError
-from prvr.core.facts import Facts, Where
+from prvr.core.facts import KINDS, Facts, Where
 from prvr.core.grammar import Feedback, Request, parse
 from prvr.core.types import Encoder, Query, Span
 from prvr.encoders.loading import load_encoder
@@ -26,6 +26,7 @@ from prvr.search import similar
 from prvr.search.calibration import Calibrated, calibrate, outdated
 from prvr.search.confidence import CONFIDENT, RELATED, UNCALIBRATED
 from prvr.search.export import SearchHit
+from prvr.search.heard import HeardWords, judged, listens
 from prvr.search.judge import Judge, Judgement
 from prvr.search.places import locate
 from prvr.search.ranking import (
@@ -36,10 +37,11 @@ from prvr.search.ranking import (
     by_instants,
     by_name,
     by_vector,
-    by_words,
     fused,
     named,
+    quoted,
     rocchio,
+    sureness,
 )
 from prvr.search.reading import read
 from prvr.search.readings import old_reading
@@ -64,6 +66,7 @@ class SearchEngine:
         self.trained = trained
         self._judged: tuple[str, Judge | None] = ("", None)  # the generation, and what was known of it
         self._usual = 0, 1.0  # how many videos there were, and the usual distance of their frames
+        self._heard = HeardWords(index, folder)
 
     @classmethod
     def open(cls, folder: Path, *, encoder: str | None = None, device: str = "auto") -> Self:
@@ -75,13 +78,13 @@ class SearchEngine:
         lies = identity(folder)  # before it is opened: what takes its place in between is noticed
         index = open_index(folder)
         spec = index.header.encoder
-        loaded = load_encoder(encoder or spec.source or spec.name, device=device)
+        loaded = load_encoder(encoder or spec.source or spec.name, device=device, fetching=bool(encoder))
         if not loaded.spec.same_as(spec):
             raise IndexFolderError(
                 f"{folder}: was made with encoder {spec.fingerprint}, not {loaded.spec.fingerprint}, so that scores "
                 f"would mean nothing; use `--encoder {spec.source or spec.name}`, or index into another folder"
             )
-        opened = cls(index, folder, loaded, _model_of(folder, index.header))
+        opened = cls(index, folder, loaded, model_of(folder, index.header))
         opened._identity = lies
         return opened
 
@@ -298,17 +301,23 @@ class SearchEngine:
             vectors = self._moved(request, vectors, move)
         steps, negatives = vectors[: len(request.steps)], vectors[len(request.steps) :]
         one = len(steps) == 1  # several steps in order are looked for, not listened to
-        said = by_words(self.index, request.text, k=k, where=where) if words and one else []
+        said = self._heard.find(request, k=k, where=where) if one and listens(request, words=words) else []
         depth = max(DEPTH, 2 * k) if said else k
-        if len(vectors) == 1:
+        if request.channel in KINDS:
+            rows = by_name(self.index, vectors[0], said, besides=())
+        elif len(vectors) == 1:
             rows = by_vector(self.index, vectors[0], k=depth, where=where)
         else:
             rows = by_instants(self.index, steps, negatives, within_s=request.within_s, k=depth, where=where)
-        if said:
-            rows = fused(rows, by_name(self.index, vectors[0], said, besides=rows), said)
-        rows = rows[:k]
-        heard = {hit.video_id: hit for hit in said}
         kinds = [kind_of(step, self.encoder.unknown_words) for step in request.steps]
+        heard = {hit.video_id: hit._replace(leads=True) for hit in said}
+        if said and not request.channel:
+            sure = sureness(_judgements(rows[:1], kinds, judge)) if self._heard.meanings else 1.0
+            heard = quoted(rows, said, seen_weight=sure)
+            rows = fused(rows, by_name(self.index, vectors[0], said, besides=rows), said, seen_weight=sure)
+        rows = rows[:k]
+        if request.channel in KINDS:
+            return Ranking(rows, [judged(hit) for hit in said][:k], heard)
         judgements = _judgements(rows, kinds, None if any(move) else judge)
         both = zip(rows, judgements, strict=True)
         judgements = [_with_words(heard.get(row.candidate.video_id), judgement) for row, judgement in both]
@@ -361,10 +370,10 @@ def calibrate_folder(folder: Path, encoder: Encoder, *, home: Sequence[str | Que
     Raises IndexFolderError when it cannot be written, or is being written by another process.
     """
     with open_index(folder, write=True) as index:
-        return SearchEngine(index, folder, encoder, _model_of(folder, index.header)).calibrate(home)
+        return SearchEngine(index, folder, encoder, model_of(folder, index.header)).calibrate(home)
 
 
-def _model_of(folder: Path, header: IndexHeader) -> Ranker:
+def model_of(folder: Path, header: IndexHeader) -> Ranker:
     """The model that an index was made with. Raises IndexFolderError when another lies in its folder."""
     if header.model == ZERO_SHOT:
         return zero_shot(header.encoder)

@@ -18,6 +18,8 @@ from typing import TypeAlias
 from prvr.core.errors import ConfigError
 from prvr.core.facts import Cue
 from prvr.core.files import write_whole
+from prvr.core.places import expanded
+from prvr.core.text import cell, printable
 from prvr.core.types import Hit
 from prvr.search.clips import Clip, clips_of
 from prvr.search.editors.edl import as_edl, as_marker_edl
@@ -39,7 +41,7 @@ class SearchHit(Hit):
         `before_s` and `after_s` widen every moment. Raises VideoError when the video is gone, ConfigError for another
         suffix.
         """
-        return export([self], Path(out).expanduser(), before_s=before_s, after_s=after_s)
+        return export([self], expanded(out), before_s=before_s, after_s=after_s)
 
 
 def export(
@@ -86,9 +88,9 @@ def form_of(out: Path) -> str:
 
 
 def as_csv(clips: Sequence[Clip], query: str) -> str:
-    """RFC 4180 with a header row."""
+    """RFC 4180 with a header row; a text that begins as a formula does has an apostrophe before it."""
     text = io.StringIO()
-    rows = [{"query": query, **clip.plain()} for clip in clips]
+    rows = [{name: cell(value) for name, value in {"query": query, **clip.plain()}.items()} for clip in clips]
     writer = csv.DictWriter(text, fieldnames=list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
@@ -102,7 +104,7 @@ def as_json(clips: Sequence[Clip], query: str) -> str:
 
 def as_vtt(clips: Sequence[Clip], query: str) -> str:
     """WebVTT chapters in order of time, each named by what was looked for."""
-    title = " ".join(query.split())
+    title = printable(" ".join(query.split()))
     return vtt(sorted(Cue(clip.start_s, clip.end_s, title) for clip in clips))
 
 

@@ -52,6 +52,14 @@ def set_watched(folder: Path, path: Path, watched: bool) -> None:
     _keep(folder, known)
 
 
+def unwatch(folder: Path) -> list[Path]:
+    """Watch nothing of the index at `folder` any more; -> what was watched. Raises IndexFolderError."""
+    known = recall(folder)
+    if watched := [path for path, one in known.items() if one.watched]:
+        _keep(folder, {path: replace(one, watched=False) for path, one in known.items()})
+    return watched
+
+
 def sources(folder: Path, files: Mapping[str, Path]) -> dict[Path, list[str]]:
     """The folders of the index at `folder`, each with the ids of its videos; `files` are their places by id.
 

@@ -19,9 +19,10 @@ from prvr.index.base import Index
 from prvr.index.opening import open_index
 from prvr.ranker.ranker import Ranker
 from prvr.search.calibration import Calibrated
-from prvr.search.choosing import choose_encoder
+from prvr.search.choosing import Chosen, choose_encoder
 from prvr.search.folders import drop, recall
 from prvr.search.indexing import Indexing, build_index, refresh
+from prvr.search.meaning import forget_words
 from prvr.search.places import locate
 from prvr.video.source import check_file, shown
 
@@ -45,7 +46,8 @@ def read_into(
     """
     known = recall(folder)
     exclude = [one for path in paths if (before := known.get(path.resolve())) for one in before.exclude]
-    loaded = load_encoder(encoder or choose_encoder(paths, folder).encoder, device=device)
+    chosen = Chosen(encoder) if encoder else choose_encoder(paths, folder)
+    loaded = load_encoder(chosen.encoder, device=device, fetching=chosen.fetching)
     done = build_index(
         paths,
         folder,
@@ -92,6 +94,7 @@ def _take_out(
     if store:
         for video_id in video_ids:
             store.remove(video_id)
+            forget_words(store.folder.parent, video_id)
         known = Failures(store.folder)
         for one in [one for path in below for one in known.below(path)]:
             known.drop(Path(one.path))

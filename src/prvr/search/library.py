@@ -16,10 +16,11 @@ from typing import Self
 from prvr.core.errors import IndexFolderError, VideoError
 from prvr.core.facts import Where
 from prvr.core.files import there
+from prvr.core.places import expanded
 from prvr.core.types import Hit, Query, Span
 from prvr.encoders.loading import load_encoder
 from prvr.features.extract import Progress
-from prvr.search.choosing import choose_encoder
+from prvr.search.choosing import Chosen, choose_encoder
 from prvr.search.engine import SearchEngine
 from prvr.search.export import SearchHit, export
 from prvr.search.indexing import Indexing, build_index
@@ -44,10 +45,10 @@ class Library:
         model: str | Path | None = None,
         device: str = "auto",
     ) -> None:
-        self.videos = Path(videos).expanduser()
-        self.folder = Path(index).expanduser() if index else self.videos / ".prvr"
+        self.videos = expanded(videos)
+        self.folder = expanded(index) if index else self.videos / ".prvr"
         self.encoder = encoder
-        self.model = Path(model).expanduser() if model else None
+        self.model = expanded(model) if model else None
         self.device = device
         self.last: Indexing | None = None  # what the last call of `index` did
         self._engine: SearchEngine | None = None
@@ -69,8 +70,8 @@ class Library:
         that raises IndexFolderError. `exclude` are patterns of files and folders to leave out. Raises VideoError where
         there is nothing to read.
         """
-        name = self.encoder or choose_encoder([self.videos], self.folder).encoder
-        encoder = load_encoder(name, device=self.device)
+        chosen = Chosen(self.encoder) if self.encoder else choose_encoder([self.videos], self.folder)
+        encoder = load_encoder(chosen.encoder, device=self.device, fetching=chosen.fetching)
         build = replace_index if replace else build_index
         self.last = build(
             [self.videos], self.folder, encoder, model=self.model, home=home, exclude=exclude, on_progress=on_progress
@@ -93,7 +94,7 @@ class Library:
 
     def search_image(self, picture: str | Path, *, k: int = 5) -> list[SearchHit]:
         """The k videos that show what a picture shows. Raises QueryError where the model reads words only."""
-        return self.engine.search_image(Path(picture).expanduser(), k=k)
+        return self.engine.search_image(expanded(picture), k=k)
 
     def search_like(self, hit: Hit, span: Span | None = None, *, k: int = 5) -> list[SearchHit]:
         """The k other videos that show what a hit shows in its best moment, or from `span[0]` to `span[1]` seconds."""
@@ -103,7 +104,7 @@ class Library:
         self, hits: Sequence[Hit], out: str | Path, *, query: str = "", before_s: float = 0.0, after_s: float = 0.0
     ) -> Path:
         """Write the moments of several hits as `out` names: a table or an edit list (see `search.export`); -> it."""
-        return export(hits, Path(out).expanduser(), query=query, before_s=before_s, after_s=after_s)
+        return export(hits, expanded(out), query=query, before_s=before_s, after_s=after_s)
 
     @property
     def engine(self) -> SearchEngine:

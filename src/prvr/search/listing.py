@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from prvr.core.text import clock, count
+from prvr.core.facts import SEEN
+from prvr.core.text import clock, count, one_line
 from prvr.core.types import Hit
 from prvr.search.confidence import CONFIDENT, NOTHING, RELATED, UNCALIBRATED, verdict
 
@@ -50,7 +51,8 @@ def hit_table(hits: Sequence[Hit]) -> str:
 
 
 def _name(hit: Hit) -> str:
-    return f"{hit.video} (missing)" if hit.state == "missing" else hit.video
+    name = one_line(hit.video)
+    return f"{name} (missing)" if hit.state == "missing" else name
 
 
 def folds(hits: Sequence[Hit]) -> list[list[tuple[int, Hit]]]:
@@ -69,5 +71,5 @@ def _more(hit: Hit) -> str:
     if hit.steps:
         parts.append("then ".join(f"{clock(start)} " for start, _ in hit.steps).strip())
     if hit.quote:
-        parts.append(f'"{hit.quote[:60]}"')
+        parts.append(f'{hit.channel} "{hit.quote[:60]}"' if hit.channel != SEEN else f'"{hit.quote[:60]}"')
     return f"  ({'; '.join(parts)})" if parts else ""

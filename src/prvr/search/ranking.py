@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from prvr.core.facts import Where
 from prvr.core.ranking import Instants, around, instants, on_grid
 from prvr.core.types import Candidate, Span
 from prvr.index.base import Index, WordHit, unit
+from prvr.search.confidence import LEVEL
 from prvr.search.judge import Judgement
 from prvr.search.order import in_order, without
 
@@ -23,6 +25,7 @@ LIKED, DISLIKED = 0.75, 0.15  # what the mean of liked and of disliked moments w
 SAID = 0.7  # share of a text's information that a name or a cue must hold to count (benchmarks/grammar.py),
 NAMED = 0.1  # or this much, if it holds a word that names it
 HALF = 0.5  # and from which on it counts in full
+LEAST = 0.01  # of what is seen, however unsure, beside what is said
 
 
 class Row(NamedTuple):
@@ -154,10 +157,26 @@ def rocchio(query: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
     return unit(moved)
 
 
-def by_words(index: Index, text: str, *, k: int, where: Where | None) -> list[WordHit]:
-    """Videos whose name or subtitles hold enough of what a sentence tells, best first."""
-    hits = index.words(text, k=max(DEPTH, 2 * k), where=where)
-    return [hit for hit in hits if hit.score >= (NAMED if hit.named else SAID)]
+def by_words(index: Index, text: str, *, k: int, where: Where | None, kind: str = "") -> list[WordHit]:
+    """Videos whose name or words hold enough of what a sentence tells, best first; of one kind of words, half of it."""
+    hits = index.words(text, k=max(DEPTH, 2 * k), where=where, kind=kind or None)
+    enough = HALF if kind else SAID
+    return [hit for hit in hits if hit.score >= (NAMED if hit.named else enough)]
+
+
+def together(literal: Sequence[WordHit], meant: Sequence[WordHit]) -> list[WordHit]:
+    """What is said literally and what is said by its meaning, best first each -> one order, by reciprocal rank.
+
+    A video of both is quoted literally.
+    """
+    if not meant:
+        return list(literal)
+    worth: dict[str, float] = {}
+    for hits in (literal, meant):
+        for rank, hit in enumerate(hits, 1):
+            worth[hit.video_id] = worth.get(hit.video_id, 0.0) + weight_of(hit) / (RRF + rank)
+    known = {hit.video_id: hit for hit in (*meant, *literal)}  # the literal one last
+    return sorted(known.values(), key=lambda hit: (-worth[hit.video_id], hit.video_id))
 
 
 def by_name(index: Index, query: Tensor, said: Sequence[WordHit], *, besides: Sequence[Row]) -> list[Row]:
@@ -167,23 +186,59 @@ def by_name(index: Index, query: Tensor, said: Sequence[WordHit], *, besides: Se
     return [_plain(one) for one in found]
 
 
-def fused(seen: Sequence[Row], unseen: Sequence[Row], said: Sequence[WordHit]) -> list[Row]:
+def fused(
+    seen: Sequence[Row], unseen: Sequence[Row], said: Sequence[WordHit], *, seen_weight: float = 1.0
+) -> list[Row]:
     """What is seen, best first, and what only its words found in one order with them, by reciprocal rank."""
     rows = {row.candidate.video_id: row for row in (*seen, *unseen)}
-    order = reciprocal_ranks([row.candidate.video_id for row in seen], {hit.video_id: hit.score for hit in said})
+    weights = {hit.video_id: weight_of(hit, seen_weight) for hit in said}
+    order = reciprocal_ranks([row.candidate.video_id for row in seen], weights, seen_weight=seen_weight)
     return [rows[video_id] for video_id in order]
 
 
-def reciprocal_ranks(seen: Sequence[str], said: Mapping[str, float]) -> list[str]:
-    """Names by what is seen, best first, and the shares of a text that are said, best first -> one order.
+def quoted(seen: Sequence[Row], said: Sequence[WordHit], *, seen_weight: float = 1.0) -> dict[str, WordHit]:
+    """Those that are said surely, and those that rank by what is said rather than by what is seen, by video id."""
+    places = {row.candidate.video_id: rank for rank, row in enumerate(seen, 1)}
+    found = {}
+    for rank, hit in enumerate(said, 1):
+        by_sight = seen_weight / (RRF + places.get(hit.video_id, len(seen) + 1))
+        if hit.weight is None or hit.weight >= 1:
+            found[hit.video_id] = hit
+        elif weight_of(hit, seen_weight) / (RRF + rank) > by_sight:
+            found[hit.video_id] = hit._replace(leads=True)
+    return found
+
+
+def weight_of(hit: WordHit, seen_weight: float = 0.0) -> float:
+    """How much words count beside what is seen: in full from half of the text on and less below, unless it is known.
+
+    What is said by its meaning, but not beyond doubt, counts as far as what is seen does not stand out.
+    """
+    if hit.weight is None:
+        return min(1.0, hit.score / HALF)
+    return hit.weight if hit.weight >= 1 else hit.weight * (1 - seen_weight)
+
+
+def reciprocal_ranks(seen: Sequence[str], said: Mapping[str, float], *, seen_weight: float = 1.0) -> list[str]:
+    """Names by what is seen, best first, and the weights of those in which it is said, best first -> one order.
 
     A name is worth 1 / (60 + its rank) (Cormack et al., 2009) for what is seen, where one that is not among them has
-    the next rank, and the same for what is said, in full from half of the text on and less below.
+    the next rank, and the same for what is said, each times its weight.
     """
-    worth = {name: 1 / (RRF + rank) for rank, name in enumerate(seen, 1)}
-    for rank, (name, share) in enumerate(said.items(), 1):
-        worth[name] = worth.get(name, 1 / (RRF + len(seen) + 1)) + min(1.0, share / HALF) / (RRF + rank)
+    worth = {name: seen_weight / (RRF + rank) for rank, name in enumerate(seen, 1)}
+    for rank, (name, weight) in enumerate(said.items(), 1):
+        worth[name] = worth.get(name, seen_weight / (RRF + len(seen) + 1)) + weight / (RRF + rank)
     return sorted(worth, key=lambda name: -worth[name])
+
+
+def sureness(judgements: Sequence[Judgement]) -> float:
+    """How much what is seen counts beside what is said by its meaning: in full where its best video stands out
+    (`LEVEL`), less by the logarithm of its chance, a `LEAST` in any case; in full where nobody knows.
+    """
+    chances = [one.p_topic for one in judgements if one.p_topic is not None]
+    if not chances:
+        return 1.0
+    return max(LEAST, min(1.0, math.log(max(min(chances), 1e-300)) / math.log(LEVEL)))
 
 
 def _plain(candidate: Candidate) -> Row:

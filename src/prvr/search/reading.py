@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from prvr.core.facts import Facts
+from prvr.core.facts import SEEN, Facts
 from prvr.core.ranking import TokenScores, moments, on_grid, per_second, relevance
 from prvr.core.types import Span
 from prvr.index.base import WordHit
@@ -59,6 +59,7 @@ def _hit(
         duration_s=duration_s,
         relevance=relevance,
         steps=steps,
+        channel=said.cues[0].kind if said and said.cues and (said.leads or said.score >= HALF) and not steps else SEEN,
         quote=said.cues[0].text if said and said.cues else "",
     )
 
@@ -67,7 +68,7 @@ def _with_cues(said: WordHit, spans: tuple[Span, ...], duration_s: float, *, mos
     """When it is said and when it is seen, what tells more first, without overlap."""
     heard = _clamped([(cue.start_s, cue.end_s) for cue in said.cues], duration_s)
     found: list[Span] = []
-    for start, end in heard + spans if said.score >= HALF else spans + heard:
+    for start, end in heard + spans if said.leads or said.score >= HALF else spans + heard:
         if all(end <= first or last <= start for first, last in found):
             found.append((start, end))
     return tuple(found[:most])

@@ -12,6 +12,7 @@ import torch
 from prvr.core.errors import FeatureError, IndexFolderError, VideoError
 from prvr.core.facts import EVERY, Where
 from prvr.core.files import Presence, presence
+from prvr.core.places import expanded
 from prvr.core.text import count, nearest, text_of
 from prvr.core.types import EncoderSpec
 from prvr.features.store import FeatureStore, StoreHeader
@@ -161,7 +162,7 @@ def _named(videos: Sequence[ShelfVideo], name: str) -> list[ShelfVideo]:
     by_id = [one for one in videos if one.video_id == name]
     if by_id:
         return by_id
-    here = Path(name).expanduser().resolve()
+    here = expanded(name).resolve()
     below = [one for one in videos if one.path and one.path.resolve().is_relative_to(here)]
     if below:
         return below

@@ -1,4 +1,8 @@
-"""What is said in the videos of an index: in subtitle files beside them, and in the tracks inside them."""
+"""What is said in the videos of an index: in subtitle files beside them, in the tracks inside them, or as it was heard.
+
+Subtitles come first, for people wrote them; what was heard (`prvr.speech`) fills what has none, unless it was heard
+to take their place.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ from pathlib import Path
 from prvr.core.errors import FeatureError
 from prvr.core.facts import Cue
 from prvr.features.store import Entry, FeatureStore
+from prvr.speech.store import FOLDER, Transcript, TranscriptStore
+from prvr.speech.store import HEADER as SPEECH_HEADER
 from prvr.subtitles.beside import Beside
 from prvr.subtitles.cues import parse_subtitles, vtt
 from prvr.subtitles.text import read_text
@@ -24,29 +30,66 @@ class Spoken:
         self._features = features
         self._opened: FeatureStore | None = None
         self._inside: dict[str, tuple[int, bool]] = {}  # by video id: when its features were written, is there a track
+        self._heard: tuple[int, TranscriptStore | None] = (0, None)  # when its header was written
         self._beside = Beside()
 
     def stamp(self, entry: Entry, file: Path) -> str:
         """Another one as soon as there is other text to read, or other files; empty where there is none."""
         marks = [(path.name, *_mark(path)) for path in self._beside.of(file)]
         said = (marks, entry.num_cues) if entry.num_cues > 0 else (marks,) if marks else ()
+        if self._transcripts and (heard := self._transcripts.stamp(entry.video_id)):
+            said = (*said, self._transcripts.header.revision, heard)
         return f"{zlib.crc32(repr(said).encode('utf-8', 'surrogateescape')):08x}" if said else ""
 
     def cues(self, video_id: str, file: Path, notes: list[str]) -> list[Cue]:
         """All of it, in order of time; what is said twice is there once. `notes` gets a line for what is left out."""
+        heard = self.transcript(video_id)
+        if heard and heard.over and heard.utterances:
+            return heard.cues()
         found = [cue for path in self._beside.of(file) for cue in read_file(path, notes)]
         found += [cue for track in self._tracks(video_id) for cue in track.cues]
-        return sorted(dict.fromkeys(found))
+        return sorted(dict.fromkeys(found)) or (heard.cues() if heard else [])
+
+    def transcript(self, video_id: str) -> Transcript | None:
+        """What was heard in a video; None where nobody listened."""
+        return self._transcripts.read(video_id) if self._transcripts else None
 
     def is_any(self, video_id: str, file: Path) -> bool:
-        """Whether there is something to show, without reading it."""
+        """Whether there is something to show."""
+        return self.has_subtitles(video_id, file) or bool((heard := self.transcript(video_id)) and heard.utterances)
+
+    def has_subtitles(self, video_id: str, file: Path) -> bool:
+        """Whether there are any beside a video or inside it, without reading them."""
         return bool(self._beside.of(file)) or self._has_tracks(video_id)
 
     def webvtt(self, video_id: str, file: Path) -> str | None:
-        """What a player shows: the first file that says something, else the first track; None where there is none."""
+        """What a player shows, see `shown_cues`; None where there is nothing."""
+        cues = self.shown_cues(video_id, file)
+        return vtt(cues) if cues else None
+
+    def shown_cues(self, video_id: str, file: Path) -> list[Cue]:
+        """Of one source, in order of time: the first file that says something, else the first track, else as heard."""
+        heard = self.transcript(video_id)
+        lines = heard.cues() if heard else []
+        first = [lines] if heard and heard.over else []
         beside = (read_file(path, []) for path in self._beside.of(file))
         inside = (track.cues for track in self._tracks(video_id))
-        return next((vtt(sorted(cues)) for cues in chain(beside, inside) if cues), None)
+        return sorted(next((cues for cues in chain(first, beside, inside, [lines]) if cues), []))
+
+    @property
+    def _transcripts(self) -> TranscriptStore | None:
+        """Those beside the features; opened again when their header was written anew."""
+        index = self._features.parent
+        try:
+            written = (index / FOLDER / SPEECH_HEADER).stat().st_mtime_ns
+        except OSError:
+            return None
+        if written != self._heard[0]:
+            try:
+                self._heard = written, TranscriptStore.open(index)
+            except FeatureError:  # which `prvr listen` says
+                self._heard = written, None
+        return self._heard[1]
 
     @property
     def _store(self) -> FeatureStore | None:

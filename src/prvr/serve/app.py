@@ -19,20 +19,25 @@ from prvr.serve import (
     models,
     pages,
     plain,
+    resuming,
     search,
     session,
     streams,
+    transcripts,
     videos,
 )
 from prvr.serve.below import Below
 from prvr.serve.errors import answers
+from prvr.serve.links import link
 from prvr.serve.metrics import Counted, Metrics
 from prvr.serve.security import OPEN_TO_ALL, Doorman, Gate
 from prvr.serve.settings import ServeConfig
 from prvr.serve.state import Parts, Shelved, nothing_unknown
 from prvr.service.desk import Desk
 from prvr.service.jobs import Jobs
+from prvr.service.keyring import Keyring
 from prvr.service.media import Media
+from prvr.service.taking_over import take_over
 from prvr.service.watch import Watch
 
 if TYPE_CHECKING:
@@ -42,20 +47,28 @@ EVERYWHERE = answers(400, 401, 403, 413, 421, 422, 429, 500, 503)
 ABOUT = """Find the video, and the moment in it, that a sentence describes.
 
 One address, one library. Times are seconds. Every error has the same body; its `code` never changes its meaning."""
+PARTS = (
+    *(search, videos, streams, transcripts, exports, libraries, resuming, folders, models, failures, session, health),
+    *(plain, pages),
+)
 
 
-def create_app(desk: Desk, config: ServeConfig, shelf: Sequence[Shelved] = ()) -> FastAPI:
-    """A server over what `desk` owns, one of those on `shelf`.
+def create_app(
+    desk: Desk, config: ServeConfig, shelf: Sequence[Shelved] = (), doorman: Doorman | None = None
+) -> FastAPI:
+    """A server over what `desk` owns, one of those on `shelf`, with one `doorman` for all of them.
 
-    Nothing is loaded and no thread starts before the application does.
+    Nothing is loaded and no thread starts before the application does. Raises SessionsUnusable where
+    sessions cannot be kept.
     """
-    metrics, doorman = Metrics(desk), Doorman(config.token)
+    take_over(config.folder)
+    metrics, doorman = Metrics(desk), doorman or Doorman(config)
     tools = _tools(desk, config, lambda: app.state.prvr.media)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.openapi()  # now, not in the first answer
-        jobs = Jobs(at_once=config.proxies)
+        jobs = Jobs(at_once=config.proxies, place=Keyring(config.folder).unfinished if config.keyring else None)
         media = Media(config.folder, cache_bytes=config.cache_bytes)
         metrics.watch(desk, jobs)
         own: dict[str, Any] = {"config": config, "desk": desk, "metrics": metrics, "doorman": doorman}
@@ -85,7 +98,7 @@ def create_app(desk: Desk, config: ServeConfig, shelf: Sequence[Shelved] = ()) -
     app.openapi = lambda: app.openapi_schema or described(app, config)  # type: ignore[method-assign]
     errors.install(app)
     app.router.routes.extend(tools.routes if tools else [])
-    for part in (search, videos, streams, exports, libraries, folders, models, failures, session, health, plain, pages):
+    for part in PARTS:
         app.include_router(part.router)
     _guard(app, config, doorman, metrics)
     return app
@@ -103,15 +116,16 @@ def _tools(desk: Desk, config: ServeConfig, media: Callable[[], Media]) -> OverH
         return None
     from prvr.serve.assistants import OverHttp, assistant
 
-    return OverHttp(assistant(desk, media, paths=config.open))
+    return OverHttp(assistant(desk, media, paths=config.local))
 
 
 def described(app: FastAPI, config: ServeConfig) -> dict[str, Any]:
     """The schema of what is served, with the token where one is needed."""
     schema = FastAPI.openapi(app)
+    link(schema)
     if config.root_path:
         schema["servers"] = [{"url": config.root_path}]
-    if not config.open:
+    if config.token is not None:
         schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
         schema["security"] = [{"token": []}]
         for path in OPEN_TO_ALL:

@@ -38,18 +38,19 @@ def request_of(asked: SearchRequest) -> Request:
     """The sentences as the grammar means them, what is in their text before what is beside it; not for `like`."""
     filters = where_of(asked.filter)
     if asked.sequence:
-        steps, without = tuple(step.text for step in asked.sequence), tuple(asked.negative)
+        steps, without, channel = tuple(step.text for step in asked.sequence), tuple(asked.negative), ""
         within = tuple(step.within_s for step in asked.sequence[1:])
     elif not asked.query_text.strip():
         raise ApiError(400, "query_empty", "query_text: is empty; describe what happens", param="query_text")
     else:
         found = parse(asked.query_text)
         steps, within, without = found.steps, found.within_s, (*found.without, *asked.negative)
+        channel = found.channel
         filters = found.filters.over(filters)
     if len(steps) > MOST_STEPS or len(without) > MOST_NEGATIVES:
         most = f"at most {MOST_STEPS} steps and {MOST_NEGATIVES} negatives"
         raise ApiError(400, "query_too_long", f"query_text: asks for too much at once; give {most}", param="query_text")
-    return Request(steps=steps, within_s=within, without=without, filters=filters)
+    return Request(steps=steps, within_s=within, without=without, filters=filters, channel=channel)
 
 
 def where_of(asked: requests.Filter) -> Where:
@@ -94,6 +95,7 @@ def parsed(question: Question) -> Parsed:
         within_s=list(request.within_s) if request else [],
         without=list(request.without) if request else [],
         filters=filter_of(question.where),
+        channel=request.channel if request else "",  # type: ignore[arg-type]
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -11,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Match
 
 from prvr.core.errors import ConfigError, EncoderError, IndexFolderError, PrvrError, QueryError, VideoError
 from prvr.serve.headers import HEADERS
@@ -18,10 +20,19 @@ from prvr.serve.schema import Error
 from prvr.service.desk import LineFull, NothingIndexed
 from prvr.service.folders import FolderOutside, FolderUnknown
 from prvr.service.jobs import JobRepeated, JobsFull, JobUnknown
+from prvr.service.sessions import SessionsUnusable
+
+log = logging.getLogger(__name__)
 
 NO_PAGE = (
     "<!doctype html><html lang=en><meta name=viewport content='width=device-width'><title>prvr</title>"
     "<h1>There is no page at this address</h1><p><a href='{}/'>Go to the start page</a></p>"
+)
+LOCKED = (
+    "<!doctype html><html lang=en><meta name=viewport content='width=device-width'><title>prvr: locked</title>"
+    "<h1>This library is locked</h1><p>Open the address that <code>prvr serve</code> printed when it started. It opens "
+    "once, in one browser; <code>prvr serve --link</code> prints another.</p>"
+    "<p>With a token: <a href='{}'>unlock the page</a>.</p>"
 )
 TYPES = {
     401: "not_authorised",
@@ -35,7 +46,7 @@ TYPES = {
 }
 SENTENCES = {
     400: "one sentence says what to write instead",
-    401: "no token, or a wrong one",
+    401: "no session and no token, or a wrong one",
     403: "not from there: loopback only, or a foreign page asked",
     404: "there is no such thing",
     405: "this method is not for this address",
@@ -59,15 +70,17 @@ CODES: Mapping[type[PrvrError], tuple[int, str]] = {
     IndexFolderError: (503, "index_unusable"),
     NothingIndexed: (503, "no_index"),
     LineFull: (503, "queue_full"),
+    SessionsUnusable: (503, "sessions_unusable"),
     FolderOutside: (403, "folder_outside"),
     FolderUnknown: (404, "folder_unknown"),
     JobUnknown: (404, "job_unknown"),
-    JobsFull: (503, "jobs_full"),
+    JobsFull: (429, "jobs_full"),
     JobRepeated: (409, "key_reused"),
     PrvrError: (400, "refused"),
 }
 SOON: Mapping[type[PrvrError], float] = {LineFull: 1}  # seconds until it may be well again; of other 503s five
 NAMES_FOLDERS = (EncoderError, IndexFolderError)
+UNSURE = "who was let in cannot be looked up now; the server's log says why"
 
 
 class ApiError(HTTPException):
@@ -98,6 +111,11 @@ def reply(error: ApiError) -> Response:
     return Response(content, error.status_code, dict(error.headers or {}), "application/json")
 
 
+def locked(start: str) -> Response:
+    """401 for people: how to get in; `start` is the address of the page."""
+    return HTMLResponse(LOCKED.format(escape(start)), 401, {"WWW-Authenticate": "Bearer"})
+
+
 def install(app: FastAPI) -> None:
     """Every error of the framework and of ours, in our form."""
     app.add_exception_handler(HTTPException, _http)
@@ -117,8 +135,14 @@ async def _http(request: Request, error: Exception) -> Response:
     named[400] = ("body_unreadable", "the body cannot be read; send what /openapi.json describes")
     code, message = named.get(error.status_code, ("refused", str(error.detail)))
     again = ApiError(error.status_code, code, message)
-    again.headers = error.headers
+    again.headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
     return reply(again)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of an address, of all routes that have it; the framework names those of the first alone."""
+    fits = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in fits for method in getattr(route, "methods", None) or ()}))
 
 
 async def _invalid(_: Request, error: Exception) -> Response:
@@ -132,10 +156,15 @@ async def _ours(request: Request, error: Exception) -> Response:
     kind = next(kind for kind in type(error).__mro__ if kind in CODES)
     status, code = CODES[kind]
     message = str(error)
-    if isinstance(error, NAMES_FOLDERS) and not request.app.state.prvr.config.open:
+    if isinstance(error, NAMES_FOLDERS) and not request.app.state.prvr.config.local:
         message = "the library cannot be searched now; the server's log says why"
+    if isinstance(error, SessionsUnusable):
+        log.error("%s", error)
+        message = UNSURE
     param = "query_text" if isinstance(error, QueryError) else None
-    return reply(ApiError(status, code, message, param=param, retry_s=SOON.get(kind, 5) if status == 503 else None))
+    return reply(
+        ApiError(status, code, message, param=param, retry_s=SOON.get(kind, 5) if status in (429, 503) else None)
+    )
 
 
 async def _unexpected(request: Request, _: Exception) -> Response:

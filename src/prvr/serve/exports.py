@@ -16,12 +16,13 @@ from prvr.core.text import text_of
 from prvr.core.types import Hit
 from prvr.serve.below import below
 from prvr.serve.errors import ApiError, answers
-from prvr.serve.libraries import Key, repeated, told_job
+from prvr.serve.libraries import Key, Repeat, kept, repeated, told_job
 from prvr.serve.requests import ExportClip, ExportRequest
 from prvr.serve.schema import Job
 from prvr.serve.state import Parts, Server, known
 from prvr.serve.streams import gone, sent
 from prvr.service import work
+from prvr.service.jobs import Job as KeptJob
 from prvr.service.saving import BY_NAME, FILMS, ONE_BY_ONE, name_of, save, spans_of
 
 router = APIRouter(prefix="/v1/exports", tags=["exports"])
@@ -47,9 +48,13 @@ async def make_export(asked: ExportRequest, server: Server, key: Key = None) -> 
 
     Several clips of .mp4 or .webm are one .zip. A .vtt and a .markers.edl are of one video.
     """
-    repeat = repeated(key, asked)
+    return told_job(await save_moments(server, asked, repeated(key, asked)), 202)
+
+
+async def save_moments(server: Parts, asked: ExportRequest, repeat: Repeat = None) -> KeptJob:
+    """That job. Raises ApiError, PrvrError."""
     if before := server.jobs.repeated(repeat):
-        return told_job(before, 202)
+        return before
     hits = await _hits(server, asked)
     export_id = uuid4().hex
     name = name_of(asked.query, asked.format, len(asked.clips))
@@ -59,10 +64,11 @@ async def make_export(asked: ExportRequest, server: Server, key: Key = None) -> 
     wider = {"before_s": asked.before_s, "after_s": asked.after_s}
     if asked.format in FILMS:
         what = (spans_of(hits, **wider), place, f".{asked.format}", url, name)
-        return told_job(server.jobs.start("export", work.cut_clips, *what, repeat=repeat), 202)
+        asking = kept("exports", asked)
+        return server.jobs.start("export", work.cut_clips, *what, about=name, asked=asking, repeat=repeat)
     size = await asyncio.to_thread(save, hits, place, query=asked.query, **wider)
     result = {"url": url, "name": name, "bytes": size}
-    return told_job(server.jobs.finished("export", result, repeat=repeat), 202)
+    return server.jobs.finished("export", result, repeat=repeat)
 
 
 @router.get(

@@ -12,11 +12,12 @@ from starlette.responses import Response
 
 from prvr.serve.asking import digest, start_of, token_of
 from prvr.serve.errors import ApiError, answers
-from prvr.serve.libraries import Key, repeated, told_job
+from prvr.serve.libraries import Key, Repeat, kept, repeated, told_job
 from prvr.serve.requests import RetryRequest
 from prvr.serve.schema import Failure, Failures, Job
 from prvr.serve.state import Parts, Server, alone, here_only, told
 from prvr.service import work
+from prvr.service.jobs import Job as KeptJob
 from prvr.service.unread import Unread, table, unread
 from prvr.service.unread import ignore as ignored
 
@@ -55,6 +56,11 @@ async def retry(asked: RetryRequest, server: Server, key: Key = None) -> Respons
 
     Those that are gone are dropped.
     """
+    return told_job(await try_again(server, asked, repeated(key, asked)), 202)
+
+
+async def try_again(server: Parts, asked: RetryRequest, repeat: Repeat = None) -> KeptJob:
+    """That job. Raises ApiError."""
     here_only(server, "files are read on the machine itself: `prvr index --retry`")
     known = await _unread(server)
     ours = [one.id for one in known if not one.ignored]
@@ -64,8 +70,8 @@ async def retry(asked: RetryRequest, server: Server, key: Key = None) -> Respons
     config = server.config
     none: list[Path] = []
     what = (none, config.folder, config.encoder, config.device, False, (), ids)
-    again = repeated(key, asked)
-    return told_job(server.jobs.start("index", work.index_folder, *what, subject=f"retry {ids}", repeat=again), 202)
+    asking = kept("failures", asked)
+    return server.jobs.start("index", work.index_folder, *what, subject=f"retry {ids}", asked=asking, repeat=repeat)
 
 
 @router.delete("/failures/{failure_id}", status_code=204, responses=answers(404, 409), summary="Ignore a failure")
@@ -96,4 +102,4 @@ def _failure(one: Unread) -> Failure:
 
 async def _unread(server: Parts) -> list[Unread]:
     """Others than this machine's users see no folders."""
-    return await asyncio.to_thread(unread, server.config.folder, hidden=not server.config.open)
+    return await asyncio.to_thread(unread, server.config.folder, hidden=not server.config.local)

@@ -25,7 +25,7 @@ HERE = "folders are kept on the machine itself: `prvr index PATH` there"
 @router.get("/folders", response_model=Folders, summary="The folders of the library")
 async def folders(server: Server) -> Response:
     """Each with its videos, what they weigh, and when it was read."""
-    return told(Folders(data=[_folder(one, open_=server.config.open) for one in await _held(server)]))
+    return told(Folders(data=[_folder(one, open_=server.config.local) for one in await _held(server)]))
 
 
 @router.patch(

@@ -9,21 +9,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 
+from prvr.core.text import text_of
 from prvr.serve.below import below
 from prvr.serve.errors import answers
 from prvr.serve.requests import LibraryRequest
 from prvr.serve.schema import ErrorBody, Job, Jobs, Progress
+from prvr.serve.security import Guest
 from prvr.serve.state import Parts, Server, here_only, told
 from prvr.service import jobs, work
 from prvr.service.folders import inside, read_before
 from prvr.service.jobs import HEARTBEAT_S
 from prvr.service.machine import whole_path
+from prvr.service.unfinished import Asked
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
+Repeat = tuple[str, str] | None
 Key = Annotated[
     str | None,
     Header(alias="Idempotency-Key", max_length=200, description="The same key with the same body is the same job."),
@@ -42,13 +46,23 @@ async def add_folder(asked: LibraryRequest, server: Server, key: Key = None) -> 
 
     What is read can be searched while the rest is. Stopped at any moment, it goes on from there next time.
     """
+    return told_job(await read_folder(server, asked, repeated(key, asked)), 202)
+
+
+async def read_folder(server: Parts, asked: LibraryRequest, repeat: Repeat = None) -> jobs.Job:
+    """That job. Raises ApiError, PrvrError."""
     here_only(server, "folders are added on the machine itself: `prvr index PATH`")
     path = await asyncio.to_thread(whole_path, asked.path)
     await asyncio.to_thread(inside, path, [*server.config.roots, *read_before(server.config.folder)])
     config = server.config
     what = ([path], config.folder, config.encoder or asked.model, config.device, asked.prune, asked.tags)
-    repeat = repeated(key, asked)
-    return told_job(server.jobs.start("index", work.index_folder, *what, subject=f"index {what}", repeat=repeat), 202)
+    return server.jobs.start(
+        *("index", work.index_folder, *what),
+        subject=f"index {what}",
+        about=text_of(path.name),
+        asked=kept("libraries", asked),
+        repeat=repeat,
+    )
 
 
 @router.get("/jobs", response_model=Jobs, summary="List the jobs")
@@ -65,7 +79,7 @@ async def one_job(job_id: str, server: Server) -> Response:
 
 @router.delete("/jobs/{job_id}", response_model=Job, responses=answers(404), summary="Stop a job")
 async def cancel_job(job_id: str, server: Server) -> Response:
-    """What it has finished stays. It is `cancelled` when its process has stopped."""
+    """What it has finished stays. It is `cancelled` when its process has stopped; one that was broken off, at once."""
     return told_job(server.jobs.cancel(job_id))
 
 
@@ -75,11 +89,11 @@ async def cancel_job(job_id: str, server: Server) -> Response:
     responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events."}, **answers(404)},
     summary="Follow a job",
 )
-async def job_events(job_id: str, server: Server) -> Response:
+async def job_events(request: Request, job_id: str, server: Server) -> Response:
     """`progress` with the job whenever something changed, `end` with the job as it ended; then the stream ends."""
     server.jobs.get(job_id)
     return StreamingResponse(
-        _events(server, job_id),
+        _events(server, job_id, request.scope["state"]["guest"]),
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
@@ -110,6 +124,7 @@ def shown(job: jobs.Job) -> Job:
     return Job(
         id=job.id,
         kind=job.kind,
+        about=job.about,
         status=job.status,
         progress=Progress(**asdict(job.progress), eta_s=job.eta_s),
         error=ErrorBody(**asdict(job.error)) if job.error else None,
@@ -120,7 +135,12 @@ def shown(job: jobs.Job) -> Job:
     )
 
 
-def repeated(key: str | None, asked: BaseModel) -> tuple[str, str] | None:
+def kept(route: str, asked: BaseModel) -> Asked:
+    """What was asked, as it is kept until the job has ended."""
+    return {"route": route, "asked": asked.model_dump(mode="json")}
+
+
+def repeated(key: str | None, asked: BaseModel) -> Repeat:
     """An Idempotency-Key and what was asked with it."""
     if not key:
         return None
@@ -128,9 +148,11 @@ def repeated(key: str | None, asked: BaseModel) -> tuple[str, str] | None:
     return key, hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-async def _events(server: Parts, job_id: str) -> AsyncIterator[str]:
-    """The stream ends with the job, or with the server."""
+async def _events(server: Parts, job_id: str, guest: Guest) -> AsyncIterator[str]:
+    """The stream ends with the job, with the server, or with the session of whoever listens."""
     async for job in server.jobs.follow(job_id, stopping=server.stopping, heartbeat_s=HEARTBEAT_S):
+        if not server.doorman.still(guest):
+            return
         if job is None:
             yield ": still there\n\n"
         else:

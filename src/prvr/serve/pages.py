@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlencode
 
-from fastapi import APIRouter
-from starlette.responses import FileResponse, HTMLResponse, Response
+from fastapi import APIRouter, Query, Request
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 
+from prvr.serve.below import below
 from prvr.serve.errors import ApiError
+from prvr.serve.security import Doorman
+from prvr.serve.state import Server, client_of
 
 PAGE = Path(__file__).with_name("page")
 FOREVER = {"cache-control": "public, max-age=31536000, immutable"}
@@ -19,12 +24,40 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def page() -> Response:
-    """The page; where it was not built, a line that says so."""
-    index = PAGE / "index.html"
+async def page(
+    request: Request, server: Server, token: Annotated[str | None, Query(max_length=200)] = None
+) -> Response:
+    """The page, for who was let in; for others the same with 401, on which it says how to get in.
+
+    An address with a `token` opens once. It leads on to the same without it, so that no reload or bookmark has it.
+    """
+    index, doorman, client, status = PAGE / "index.html", server.doorman, client_of(request), 200
+    try:
+        if token is None:
+            await doorman.admit(request.headers, client)
+        else:
+            return await _opened(request, doorman, token, client)
+    except ApiError as error:
+        status = error.status_code
+        if status not in (401, 429) or "text/html" not in request.headers.get("accept", ""):
+            raise
     if not index.is_file():
-        return HTMLResponse(NOT_BUILT)
-    return FileResponse(index, headers={"cache-control": "no-cache"})
+        return HTMLResponse(NOT_BUILT, status)
+    return FileResponse(index, status, headers={"cache-control": "no-cache" if status == 200 else "no-store"})
+
+
+async def _opened(request: Request, doorman: Doorman, link: str, client: str) -> Response:
+    """Let a browser in by a link, unless it is in already. Raises ApiError."""
+    known = not doorman.asks or doorman.session_of(request.headers, client)
+    if known:
+        doorman.spend(link)
+    else:
+        await doorman.check(link, client, opens=("link",))
+    rest = urlencode([pair for pair in request.query_params.multi_items() if pair[0] != "token"])
+    response = RedirectResponse(below(f"/?{rest}" if rest else "/"), 303)
+    if not known:
+        doorman.begin(response, request.headers, client, secure=request.url.scheme == "https")
+    return response
 
 
 @router.get("/style.css")

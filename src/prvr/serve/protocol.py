@@ -2,7 +2,8 @@
 
 A client that sends its request a byte at a time would keep a connection for ever. Here the head has to arrive within
 some seconds, and the body within some more; and when all connections are taken, the one that has been waiting for its
-head longest makes room. What is no HTTP at all gets our form of an error.
+head longest makes room. What is no HTTP at all gets our form of an error. A head may be long, for a browser sends the
+cookies of every program on the host along; all that have not arrived yet may take so much memory together.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from prvr.serve.errors import body
 from prvr.serve.headers import HEADERS
 from prvr.serve.settings import ServeConfig
 
+USUAL_HEAD, LONGEST_HEAD, ALL_HEADS = 64_000, 1_000_000, 32_000_000  # bytes; 180 cookies of 4 kB are 740,000
+
 
 class Patient(H11Protocol):
     """A connection."""
@@ -35,6 +38,7 @@ class Patient(H11Protocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.waits_since = 0.0  # for the head of a request, monotonic seconds; 0: it does not
+        self.head_bytes = 0  # of a head that has not arrived yet
         self._awaited: object = None
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -50,8 +54,14 @@ class Patient(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Some more of a request."""
+        self.head_bytes += len(data)
         super().data_received(data)
         self._expect()
+        if self.head_bytes > USUAL_HEAD:
+            heads = [one for one in self.connections if isinstance(one, Patient)]
+            if sum(one.head_bytes for one in heads) > ALL_HEADS:
+                largest = max(heads, key=lambda one: one.head_bytes)
+                largest.refuse(503, "connections_full", "too many connections; come back in a moment")
 
     def on_response_complete(self) -> None:
         """The next request may come."""
@@ -69,6 +79,7 @@ class Patient(H11Protocol):
 
     def refuse(self, status: int, code: str, message: str) -> None:
         """Say why, where that is still possible, and hang up."""
+        self.head_bytes = 0
         self._stop_waiting()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():
             content = body(status, code, message)
@@ -81,6 +92,8 @@ class Patient(H11Protocol):
     def _expect(self) -> None:
         """Set the clock for what has to arrive next, if that is something else than before."""
         state = self.conn.their_state
+        if state is not h11.IDLE:
+            self.head_bytes = 0
         if state is self._awaited or self.transport.is_closing():
             return
         self._stop_waiting()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import os
-import secrets
 import socket
 import threading
 import webbrowser
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode
@@ -19,20 +20,22 @@ from urllib.parse import urlencode
 import uvicorn
 from fastapi import FastAPI
 
-from prvr.core.errors import ConfigError
-from prvr.core.files import own_folder, write_whole
+from prvr.core.errors import ConfigError, PrvrError
 from prvr.serve.app import create_app
-from prvr.serve.protocol import patient
-from prvr.serve.security import digest_of
-from prvr.serve.settings import ServeConfig, is_loopback
+from prvr.serve.protocol import LONGEST_HEAD, patient
+from prvr.serve.security import Doorman
+from prvr.serve.settings import ServeConfig
 from prvr.serve.shelf import Shelf, shelved
 from prvr.service.desk import Desk
+from prvr.service.keyring import SHORTEST, Keyring
 from prvr.service.machine import spare_memory
 from prvr.service.nearby import listening
+from prvr.service.sessions import digest_of
+from prvr.service.taking_over import take_over
 
 TRIES = 50  # ports that are tried from the one that was asked for
+log = logging.getLogger(__name__)
 GRACE_S = 3.0  # that answers which are being sent have when the server stops
-TOKEN = "token"  # a file in INDEX/serve that holds the digest
 
 
 class Started(NamedTuple):
@@ -42,11 +45,12 @@ class Started(NamedTuple):
     config: ServeConfig
     desks: tuple[Desk, ...]  # of the libraries; the first one's page opens
     first: str  # a sentence that the library answers well; empty where none is known
+    link: str = ""  # what opens the page, once
 
     @property
     def page(self) -> str:
-        """The page, with that sentence asked already."""
-        return f"{self.url}/?{urlencode({'q': self.first})}" if self.first else f"{self.url}/"
+        """The page, with that sentence asked already; where a token is needed, for the first who opens it."""
+        return invitation(self.url, self.link, self.first)
 
 
 class Server(uvicorn.Server):
@@ -100,18 +104,25 @@ def run(
             config = replace(config, port=port.getsockname()[1])
             for desk in desks:
                 desk.open()
-            shelf = shelved(folders, config.root_path)
+            shelf, doorman = shelved(folders, config.root_path), Doorman(config)
             apps = {
-                one.path: create_app(desk, replace(config, folder=desk.folder, root_path=one.path), shelf)
+                one.path: create_app(desk, replace(config, folder=desk.folder, root_path=one.path), shelf, doorman)
                 for one, desk in zip(shelf, desks, strict=True)
             }
             app = Shelf(apps, config.root_path) if beside else apps[config.root_path]
             server = Server(app, config)
-            url = f"http://{shown(config.host)}:{config.port}{config.root_path}"
-            started = Started(url, config, desks, desks[0].opening())
-            threading.Thread(target=_when_ready, args=(server, started.page, open_page), daemon=True).start()
-            on_start(started)
-            with listening(desks) if usual else contextlib.nullcontext():
+            base = f"http://{shown(config.host)}:{config.port}"
+            link = doorman.sessions.invite() if doorman.asks else ""
+            started = Started(f"{base}{config.root_path}", config, desks, desks[0].opening(), link)
+            with contextlib.ExitStack() as held:
+                held.callback(doorman.sessions.close)
+                for one, folder in zip(shelf, folders, strict=True):
+                    if config.keyring:
+                        held.enter_context(Keyring(folder).announced(f"{base}{one.path}", config.keyring))
+                if usual:
+                    held.enter_context(listening(desks))
+                threading.Thread(target=_when_ready, args=(server, started, open_page), daemon=True).start()
+                on_start(started)
                 server.run(sockets=[port])
     finally:
         for desk in desks:
@@ -129,7 +140,7 @@ def settings(app: FastAPI | Shelf, config: ServeConfig) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(GRACE_S),
-        h11_max_incomplete_event_size=64_000,
+        h11_max_incomplete_event_size=LONGEST_HEAD,
     )
 
 
@@ -152,29 +163,34 @@ def bound(config: ServeConfig) -> socket.socket:
     raise ConfigError(f"--port {config.port}: this and the next {TRIES} ports are taken; choose another")
 
 
-def token_for(folder: Path, host: str, *, new: bool) -> tuple[str | None, str | None]:
-    """-> what is kept of the token that clients need (None: none), and the token itself where it was made now.
+class Lock(NamedTuple):
+    """What a server over an index asks its clients for."""
 
-    PRVR_TOKEN names one, on loopback too. Raises ConfigError for one that is too short, or that cannot be kept.
+    digest: str | None = None  # of the token; None: nothing is asked
+    token: str | None = None  # itself, where it is kept
+    shared: bool = False  # a proxy lets others in
+    keyring: Path | None = None  # where links and sessions are kept; None: they end with the server
+
+
+def lock_for(folder: Path, *, new: bool = False, free: bool = False) -> Lock:
+    """What is asked for: the token of PRVR_TOKEN, else the one that is kept of the user, made where there is none.
+
+    `free` asks for nothing. Raises ConfigError for a token that is too short, or that cannot be kept.
     """
-    given = os.environ.get("PRVR_TOKEN")
-    if given is not None:
-        if len(given) < 16:
-            raise ConfigError("PRVR_TOKEN: is shorter than 16 characters; make one with `openssl rand -hex 16`")
-        return digest_of(given), None
-    if is_loopback(host):
-        return None, None
-    place = folder / "serve" / TOKEN
+    take_over(folder, make=True)
+    keyring, given = Keyring(folder), os.environ.get("PRVR_TOKEN")
+    if given is None and not free:
+        token = keyring.token(new=new)
+        return Lock(digest_of(token), token, keyring=keyring.place)
+    if given is not None and len(given) < SHORTEST:
+        raise ConfigError(f"PRVR_TOKEN: is shorter than {SHORTEST} characters; make one with `openssl rand -hex 16`")
+    lock = Lock() if free or given is None else Lock(digest_of(given), shared=True)
     try:
-        if not new and place.exists():
-            return place.read_text(encoding="ascii").strip(), None
-        token = secrets.token_urlsafe(24)
-        own_folder(place.parent)
-        write_whole(place, digest_of(token).encode())
-        place.chmod(0o600)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{place}: cannot be kept or read ({error}); check the folder, or set PRVR_TOKEN") from error
-    return digest_of(token), token
+        keyring.sessions().close()
+    except PrvrError as error:  # a machine without a place for it
+        log.warning("%s; sessions and unfinished jobs are forgotten when the server stops", error)
+        return lock
+    return lock._replace(keyring=keyring.place)
 
 
 def shown(host: str) -> str:
@@ -196,10 +212,26 @@ def reachable(host: str) -> str:
             return socket.gethostname()
 
 
-def _when_ready(server: Server, url: str, open_page: bool) -> None:
+def invitation(url: str, link: str, first: str = "") -> str:
+    """The address that lets one browser in, with a sentence asked already."""
+    asked = {**({"token": link} if link else {}), **({"q": first} if first else {})}
+    return f"{url}/?{urlencode(asked)}" if asked else f"{url}/"
+
+
+def _when_ready(server: Server, started: Started, open_page: bool) -> None:
     """Open the page as soon as there is one to open."""
     pause = threading.Event()
     while not server.started and not server.should_exit:
         pause.wait(0.05)
     if open_page and server.started:
-        webbrowser.open(url)
+        webbrowser.open(_unseen(started.page, started.config.keyring) if started.link else started.page)
+
+
+def _unseen(page: str, keyring: Path | None) -> str:
+    """An address to open: a file that leads to the page, since every account can read a browser's command line."""
+    if keyring is None:
+        return page
+    file = keyring / "open.html"
+    file.touch(0o600)
+    file.write_text(f'<!doctype html><meta http-equiv="refresh" content="0;url={escape(page)}">', encoding="utf-8")
+    return file.as_uri()

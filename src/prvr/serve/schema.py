@@ -71,7 +71,10 @@ class Job(Told):
     object: Literal["job"] = "job"
     id: str
     kind: Literal["index", "proxy", "export", "model"]
-    status: Literal["queued", "running", "done", "failed", "cancelled"]
+    about: str = Field(description="The name of the folder, file or model that it is about; empty where it is several.")
+    status: Literal["queued", "running", "done", "failed", "cancelled", "interrupted"] = Field(
+        description="`interrupted`: the server ended before the job did; POST /v1/jobs/{id}/resume goes on with it."
+    )
     progress: Progress
     error: ErrorBody | None
     result: dict[str, Any] | None
@@ -275,7 +278,10 @@ class Hit(Told):
     end: float
     moments: list[Moment]
     steps: list[Moment]
-    quote: str
+    channel: Literal["seen", "said", "written"] = Field(description="What the first moment is found by.")
+    quote: str = Field(
+        description="What is said or written, where the words of the query, or their meaning, are in it."
+    )
     same_as: str | None = Field(description="The video of a hit before it whose moment shows the same: a copy of it.")
     duration_s: float
     relevance: list[float] = Field(description="Score over time, the highest of every `relevance_step_s` seconds.")
@@ -292,6 +298,26 @@ class Parsed(Told):
     within_s: list[float | None]
     without: list[str]
     filters: Filter
+    channel: Literal["", "seen", "said", "written"] = Field(description="The one that alone is looked at.")
+
+
+class TranscriptLine(Told):
+    """What is said without a pause, seconds."""
+
+    start: float
+    end: float
+    text: str
+
+
+class Transcript(Told):
+    """What is said in one video."""
+
+    video_id: str
+    source: Literal["heard", "subtitles", "none"] = Field(
+        description="Heard by a model, written by people, or nothing."
+    )
+    language: str = Field(description="As the model tells it, by its code; empty where it is not known.")
+    lines: list[TranscriptLine] = Field(description="In order of time.")
 
 
 class Usage(Told):

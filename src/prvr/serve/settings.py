@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
 from prvr.core.errors import ConfigError
+from prvr.core.places import is_loopback as is_loopback
 
 OURS = [
     [name] for name in ("v1", "assets", "plain", "style.css", "openapi.json", "healthz", "readyz", "metrics", "mcp")
@@ -23,7 +23,9 @@ class ServeConfig:
     host: str = "127.0.0.1"
     port: int = 8765  # 0: any that is free
     root_path: str = ""  # of a proxy, below which the server is reached: `/prvr`
-    token: str | None = None  # sha256 of the token that clients must send, hex; None: nothing is asked, loopback only
+    token: str | None = None  # sha256 of the token that programs must send, hex; None: nothing is asked, loopback only
+    shared: bool = False  # a proxy lets others in, although only loopback is listened to
+    keyring: Path | None = None  # the user's own folder for links and sessions; None: they end with the server
     roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(),))  # below which folders may be added
     mcp: bool = False  # assistants find the library's tools at /mcp
     encoder: str | None = None  # where the index's encoder lies now, if it was moved
@@ -32,7 +34,8 @@ class ServeConfig:
     max_image_bytes: int = 10_000_000
     max_query_chars: int = 2000
     rate_per_minute: int = 600  # of one client that is not on this machine
-    connections: int = 512  # at a time
+    connections: int = 512  # at a time; of one client half as many answers
+    streams: int = 16  # of events, of one client
     head_s: float = 15.0  # for all of a request's head to arrive
     body_s: float = 60.0  # and for its body
     waiting: int = 128  # questions in line before new ones are sent away
@@ -42,7 +45,7 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         if self.token is None and not is_loopback(self.host):
-            raise ConfigError(f"host {self.host}: others can reach it, so a token is needed; let `prvr serve` make one")
+            raise ConfigError(f"host {self.host}: others can reach it, so a token is needed; leave --no-token out")
         if not re.fullmatch(r"(/(?!\.)[\w.~-]+)*", self.root_path, re.ASCII) or self.root_path.split("/")[1:2] in OURS:
             raise ConfigError(
                 f"root path {self.root_path!r}: write it as /prvr, in plain letters, and not as one of the server's own"
@@ -53,18 +56,9 @@ class ServeConfig:
             raise ConfigError(f"port {self.port}: choose one between 0 and 65535")
 
     @property
-    def open(self) -> bool:
-        """Whether only this machine's users can ask, and need no token: they may see its paths and add folders."""
-        return self.token is None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address leads to this machine only."""
-    name = host.strip("[]").lower()
-    try:
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+    def local(self) -> bool:
+        """Whether only this machine can ask: then paths are shown and folders may be added."""
+        return is_loopback(self.host) and not self.shared
 
 
 def need_mcp() -> None:

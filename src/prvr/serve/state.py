@@ -59,6 +59,11 @@ def state_of(request: Request) -> Parts:
     return state
 
 
+def client_of(request: Request) -> str:
+    """The address that a request comes from, as a proxy on this machine has it."""
+    return request.client.host if request.client else ""
+
+
 Server = Annotated[Parts, Depends(state_of)]
 VideoId = Annotated[
     str,
@@ -92,7 +97,7 @@ async def known(server: Parts, video_id: str) -> Holdings:
 
 def here_only(server: Parts, otherwise: str) -> None:
     """Raises ApiError, which says what to do `otherwise`, where others than this machine's users can ask."""
-    if not server.config.open:
+    if not server.config.local:
         raise ApiError(403, "loopback_only", otherwise)
 
 
@@ -105,7 +110,7 @@ def alone(server: Parts) -> Iterator[None]:
     try:
         yield
     except IndexFolderError as error:
-        why = str(error) if server.config.open else "another process is writing to the index; try again later"
+        why = str(error) if server.config.local else "another process is writing to the index; try again later"
         raise ApiError(409, "index_busy", why) from error
 
 

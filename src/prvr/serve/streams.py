@@ -19,6 +19,7 @@ from prvr.serve.libraries import told_job
 from prvr.serve.schema import Job
 from prvr.serve.state import Parts, Server, VideoId, address, here_only, known, while_there
 from prvr.service import work
+from prvr.service.jobs import Job as KeptJob
 from prvr.service.machine import show
 from prvr.service.media import PROXY_HEIGHT, need
 
@@ -72,6 +73,12 @@ async def stream(request: Request, video_id: VideoId, server: Server) -> Respons
 )
 async def make_proxy(video_id: VideoId, server: Server) -> Response:
     """A copy that browsers play, at most 480 lines high unless it can be had by copying; a job."""
+    job = await copy_for_browsers(server, video_id)
+    return told_job(job, 200 if job.status == "done" else 202)
+
+
+async def copy_for_browsers(server: Parts, video_id: str) -> KeptJob:
+    """That job; it is done where the copy is there. Raises ApiError."""
     file = await file_of(server, video_id)
     state, seen = await server.media.look(file)
     if state == "unreadable":
@@ -83,11 +90,13 @@ async def make_proxy(video_id: VideoId, server: Server) -> Response:
     except VideoError:
         raise gone(text_of(file.name)) from None
     if made:
-        return told_job(server.jobs.finished("proxy", {"url": url, "how": "there", "bytes": made.stat().st_size}))
+        return server.jobs.finished("proxy", {"url": url, "how": "there", "bytes": made.stat().st_size})
     place = server.media.cache.room("proxies", name)
     await asyncio.to_thread(server.media.cache.tidy)
     what = (file, place, PROXY_HEIGHT, server.media.largest_copy, url)
-    return told_job(server.jobs.start("proxy", work.proxy, *what, subject=str(place)), 202)
+    asking = {"route": "proxy", "asked": {"video_id": video_id}}
+    about = text_of(file.name)
+    return server.jobs.start("proxy", work.proxy, *what, subject=str(place), about=about, asked=asking)
 
 
 @router.get(
@@ -167,7 +176,7 @@ def gone(name: str) -> ApiError:
 
 def unreadable(server: Parts, file: Path, problem: str) -> ApiError:
     """A file that cannot be read as a video; users of other machines see no folders."""
-    message = problem if server.config.open else problem.replace(f"{file.parent}/", "")
+    message = problem if server.config.local else problem.replace(f"{file.parent}/", "")
     return ApiError(422, "video_unreadable", message)
 
 

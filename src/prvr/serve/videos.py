@@ -33,14 +33,14 @@ LIMITS = (
 @router.get("/libraries", response_model=Libraries, summary="The library")
 async def libraries(server: Server) -> Response:
     """The one library that is searched at this address, none before the first index; and where the others are."""
-    job = server.jobs.active("index")
+    job = server.jobs.active("index") or server.jobs.interrupted("index")
     indexing = shown(job) if job else None
     failed = await asyncio.to_thread(unread, server.config.folder)
     count = sum(not one.ignored for one in failed)
     shelf = [
         OnShelf(name=one.name, url=f"{one.path}/", here=one.path == server.config.root_path) for one in server.shelf
     ]
-    found = partial(Libraries, shelf=shelf, indexing=indexing, num_failures=count, can_add=server.config.open)
+    found = partial(Libraries, shelf=shelf, indexing=indexing, num_failures=count, can_add=server.config.local)
     try:
         holdings = await server.desk.holdings()
     except NothingIndexed:
@@ -125,7 +125,7 @@ def _library(server: Parts, holdings: Holdings, num_missing: int, indexing: Job 
     return Library(
         id="default",
         name=name_of(folder),
-        folder=str(folder) if server.config.open else None,
+        folder=str(folder) if server.config.local else None,
         num_videos=len(facts),
         num_missing=num_missing,
         duration_s=round(sum(one.duration_s for one in facts), 3),
@@ -141,12 +141,12 @@ def _library(server: Parts, holdings: Holdings, num_missing: int, indexing: Job 
         media=any(one.path for one in facts),
         examples=list(holdings.examples),
         tags=sorted({tag for one in facts for tag in one.tags}),
-        problems=[_problem(line, open_=server.config.open) for line in holdings.problems],
+        problems=[_problem(line, open_=server.config.local) for line in holdings.problems],
         indexing=indexing,
         generation=holdings.generation,
         bytes=holdings.num_bytes,
-        can_add=server.config.open,
-        can_reveal=server.config.open and bool(programs(folder)),
+        can_add=server.config.local,
+        can_reveal=server.config.local and bool(programs(folder)),
     )
 
 

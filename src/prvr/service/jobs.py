@@ -4,6 +4,9 @@ A job is a function of `service.work` and its arguments. It runs in a fresh proc
 says how far it is over a pipe, and ends with a result or one line of error. What kills the process,
 be it the user, the machine or a hostile file, ends the job and nothing else. One index job runs at a time, and a few
 of the others; the rest wait in line. Everything here may be called from any thread and returns at once.
+
+What was asked for is kept until the job has ended, so that after a restart it is known what the end of the server
+broke off; it goes on when somebody asks for it.
 """
 
 from __future__ import annotations
@@ -18,21 +21,23 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
 from prvr.core.errors import PrvrError
 from prvr.core.processes import fresh_processes
+from prvr.service.unfinished import Asked, Kind, Unfinished, keep_jobs, kept_jobs
 from prvr.service.work import JobCrash, JobFailure, JobStep, child
 
-Kind = Literal["index", "proxy", "export", "model"]
-Status = Literal["queued", "running", "done", "failed", "cancelled"]
+Status = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 Task = Callable[..., dict[str, Any]]  # (report, *arguments) -> the result
 Result = Mapping[str, Any]
 
 LANES: dict[Kind, str] = {"index": "index", "proxy": "media", "export": "media", "model": "model"}
-ENDED = ("done", "failed", "cancelled")
+ENDED = ("done", "failed", "cancelled", "interrupted")
 PATIENCE_S = 5.0  # between asking a process to stop and killing it
+LOOK_S = 1.0  # between two looks whether a process was given up
 LONGEST_LINE = 100  # jobs that wait
 HEARTBEAT_S = 15.0
 LOADED = ["prvr.service.work", "prvr.search.keeping", "prvr.video.clipping", "prvr.video.proxy"]  # before a job begins
@@ -59,6 +64,8 @@ class Job:
     id: str
     kind: Kind
     subject: str  # what it is about; a second job about the same thing is the first one
+    about: str = ""  # the same for people: the name of a folder, a file, a model
+    asked: Asked | None = None  # by which it can be asked for again
     created_at: float  # unix seconds
     status: Status = "queued"
     progress: JobStep = field(default_factory=JobStep)
@@ -83,13 +90,15 @@ class Job:
 class Jobs:
     """All jobs of a server: those that wait, those that run and the last ones that ended."""
 
-    def __init__(self, *, at_once: int = 2, kept: int = 200) -> None:
-        self._kept = kept
+    def __init__(self, *, at_once: int = 2, kept: int = 200, place: Path | None = None) -> None:
+        """`place` is the file that keeps what was asked for and has not ended; what it says now was interrupted."""
+        self._kept, self._place = kept, place
         self._lock = threading.Lock()
-        self._jobs: dict[str, Job] = {}  # in order of their creation
+        self._jobs = {one.id: _interrupted(one) for one in kept_jobs(place)}  # in order of their creation
         self._calls: dict[str, tuple[Task, tuple[Any, ...]]] = {}  # of those that wait
         self._processes: dict[str, BaseProcess] = {}
         self._stopped: set[str] = set()  # by the user, and not ended yet
+        self._given_up: set[str] = set()  # of them those that were killed, and are there all the same
         self._reminders: dict[str, threading.Timer] = {}  # to kill what does not stop
         self._repeats: dict[str, tuple[str, str]] = {}  # Idempotency-Key -> what was asked, and the job
         self._watchers: dict[str, set[Callable[[], None]]] = {}
@@ -104,19 +113,28 @@ class Jobs:
             thread.start()
 
     def start(
-        self, kind: Kind, task: Task, *arguments: Any, subject: str = "", repeat: tuple[str, str] | None = None
+        self,
+        kind: Kind,
+        task: Task,
+        *arguments: Any,
+        subject: str = "",
+        about: str = "",
+        asked: Asked | None = None,
+        repeat: tuple[str, str] | None = None,
     ) -> Job:
         """Put a job in line; where one about the same `subject` waits or runs, that one.
 
-        `repeat` is an Idempotency-Key and what was asked with it: the same again is the same job. Raises JobRepeated
-        when the key was used for something else, JobsFull when too many wait.
+        One with what was `asked` is known after a restart, too. `repeat` is an Idempotency-Key and what was asked with
+        it: the same again is the same job. Raises JobRepeated when the key was used for something else, JobsFull when
+        too many wait.
         """
         with self._lock:
             if known := self._repeated(repeat):
                 return known
             same = [job for job in self._jobs.values() if subject and job.subject == subject and not job.ended]
-            job = same[0] if same else self._enter(kind, subject)
+            job = same[0] if same else self._enter(kind, subject, about, asked)
             if not same:
+                self._keep()
                 self._calls[job.id] = (task, arguments)
                 self._lines[LANES[kind]].put(job.id)
             if repeat:
@@ -156,11 +174,18 @@ class Jobs:
         found = [job for job in reversed(self.all()) if job.kind == kind and not job.ended]
         return next((job for job in found if job.status == "running"), found[0] if found else None)
 
+    def interrupted(self, kind: Kind) -> Job | None:
+        """The last job of a kind that the end of a server broke off, if nobody asked for it again."""
+        return next((job for job in self.all() if job.kind == kind and job.status == "interrupted"), None)
+
     def cancel(self, job_id: str) -> Job:
-        """Stop a job, wherever it is; what it has finished stays. Raises JobUnknown."""
+        """Stop a job, wherever it is; what it has finished stays. Raises JobUnknown.
+
+        One that does not let itself be stopped is killed after a while, and given up where that does not help either.
+        """
         with self._lock:
             job = self.get(job_id)
-            if job.status == "queued":
+            if job.status in ("queued", "interrupted"):
                 self._calls.pop(job_id, None)
                 return self._put(job, status="cancelled")
             if job.status == "running":
@@ -230,7 +255,7 @@ class Jobs:
             raise JobRepeated(f"Idempotency-Key {key[:60]!r} was used for another request; send a new key")
         return self._jobs[job_id]
 
-    def _enter(self, kind: Kind, subject: str) -> Job:
+    def _enter(self, kind: Kind, subject: str, about: str = "", asked: Asked | None = None) -> Job:
         """A new job among the others; the oldest that ended make room."""
         if self._closed:
             raise JobsFull("the server is stopping; start it again, then ask again")
@@ -240,7 +265,7 @@ class Jobs:
         for old in ended[: max(0, len(self._jobs) + 1 - self._kept)]:
             del self._jobs[old]
             self._repeats = {key: value for key, value in self._repeats.items() if value[1] != old}
-        job = Job(id=uuid4().hex, kind=kind, subject=subject, created_at=time.time())
+        job = Job(id=uuid4().hex, kind=kind, subject=subject, about=about, asked=asked, created_at=time.time())
         self._jobs[job.id] = job
         return job
 
@@ -252,7 +277,15 @@ class Jobs:
             wake()
         if job.ended:
             self._watchers.pop(job.id, None)
+            if job.asked is not None:
+                self._keep()
         return job
+
+    def _keep(self) -> None:
+        """Write down what has not ended; what ends because the server does stays written."""
+        if self._place is not None and not self._closed:
+            left = [job for job in self._jobs.values() if job.status == "interrupted" or not job.ended]
+            keep_jobs(self._place, [Unfinished(j.id, j.kind, j.about, j.created_at, j.asked) for j in left if j.asked])
 
     def _change(self, job_id: str, **changes: Any) -> None:
         with self._lock:
@@ -280,14 +313,14 @@ class Jobs:
                 self._processes[job_id] = process
                 if job_id in self._stopped:  # before there was a process to stop
                     self._stop(job_id)
-            for message in _messages(here, process):
+            for message in _messages(here, process, lambda: job_id in self._given_up):
                 if isinstance(message, JobStep):
                     self._change(job_id, progress=message)
                 elif isinstance(message, JobCrash):
                     log.error("a job failed by a fault of prvr:\n%s", message.traceback)
                 else:
                     outcome = {"error": message} if isinstance(message, JobFailure) else {"result": message}
-            process.join()
+            process.join(0 if job_id in self._given_up else None)
         except (OSError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
             outcome = {"error": JobFailure(f"the job could not be started ({why}); free some memory, then retry")}
@@ -299,6 +332,7 @@ class Jobs:
                 reminder.cancel()
             stopped = job_id in self._stopped
             self._stopped.discard(job_id)
+            self._given_up.discard(job_id)
             self._put(self._jobs[job_id], **_ending(outcome, process, stopped=stopped))
 
     def _stop(self, job_id: str) -> None:
@@ -307,19 +341,42 @@ class Jobs:
         if process is None or job_id in self._reminders:
             return
         process.terminate()
-        reminder = self._reminders[job_id] = threading.Timer(PATIENCE_S, process.kill)
+        self._remind(job_id, process.kill, lambda: self._remind(job_id, lambda: self._given_up.add(job_id)))
+
+    def _remind(self, job_id: str, *then: Callable[[], object]) -> None:
+        """In a while, unless the process of a job is gone by then."""
+
+        def late() -> None:
+            for one in then:
+                one()
+
+        reminder = self._reminders[job_id] = threading.Timer(PATIENCE_S, late)
         reminder.daemon = True
         reminder.start()
 
 
-def _messages(here: Connection, process: BaseProcess) -> Iterator[Any]:
-    """What a process says until it is gone, a message that was cut off excepted."""
+def _messages(here: Connection, process: BaseProcess, given_up: Callable[[], bool]) -> Iterator[Any]:
+    """What a process says until it is gone, or given up: one that hangs in the machine itself outlives being killed."""
     with suppress(EOFError, OSError):
-        while True:
-            wait([here, process.sentinel])
+        while not given_up():
+            if not wait([here, process.sentinel], timeout=LOOK_S):
+                continue
             if not here.poll():
                 return
             yield here.recv()
+
+
+def _interrupted(one: Unfinished) -> Job:
+    """A job that the end of a server broke off."""
+    return Job(
+        id=one.id,
+        kind=one.kind,
+        subject="",
+        about=one.about,
+        asked=one.asked,
+        created_at=one.created_at,
+        status="interrupted",
+    )
 
 
 def _ending(outcome: Mapping[str, Any], process: BaseProcess, *, stopped: bool) -> dict[str, Any]:

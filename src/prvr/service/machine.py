@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prvr.core.errors import VideoError
+from prvr.core.places import expanded
 from prvr.core.text import path_of
 
 PATIENCE_S = 3.0  # what still runs then has opened a window
@@ -55,14 +56,17 @@ def _did(words: Sequence[str]) -> bool:
 
 def whole_path(text: str) -> Path:
     """A folder, or a video file, of this machine. Raises VideoError."""
-    path = Path(text).expanduser()
+    path = expanded(text)
     if not path.is_absolute():
         raise VideoError(f"{text}: is not a whole path; give one that begins with / or ~")
-    if not path.exists() and path_of(str(path)).exists():  # as lists show a name that is no UTF-8
-        path = path_of(str(path))
-    if not path.exists():
-        raise VideoError(f"{text}: no such folder or file; check the path")
-    return path
+    try:
+        if not path.exists() and path_of(str(path)).exists():  # as lists show a name that is no UTF-8
+            path = path_of(str(path))
+        if path.exists():
+            return path
+    except OSError as error:  # a name that is too long, a folder that may not be entered, a loop of links
+        raise VideoError(f"{text}: cannot be looked at ({error.strerror}); check the path") from None
+    raise VideoError(f"{text}: no such folder or file; check the path")
 
 
 def spare_memory() -> None:

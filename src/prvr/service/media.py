@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from prvr.core.errors import VideoError
-from prvr.core.files import own_folder, there
+from prvr.core.files import appending, there
 from prvr.search.spoken import Spoken
 from prvr.service.cache import Cache
+from prvr.service.taking_over import room_for_serving
 from prvr.video.apart import ask
 from prvr.video.probe import probe
 from prvr.video.source import EBML, shown
@@ -31,6 +32,7 @@ from prvr.video.thumbnail import thumbnail
 VideoState = Literal["playable", "needs_proxy", "proxy", "missing", "unreadable", "features_only", "unknown"]
 PROXY_HEIGHT = 480
 READING = 2  # how files are read and painted; what an earlier way made is not looked at again
+PLAYED = ("", "video/mp4", "video/webm")  # what a file may be sent as; whatever a list says
 TAG = 10  # letters of a file's key in a URL
 SHARE = 4  # a copy of a whole file may take one part in so many of the cache
 
@@ -208,8 +210,8 @@ class Media:
         known = _opened(Path(mark.path))
         self._known[mark.path] = (mark, known)
         with suppress(OSError):
-            own_folder(self._list.parent)
-            with self._list.open("a", encoding="utf-8") as file:
+            room_for_serving(self._list.parent.parent)
+            with appending(self._list) as file:
                 file.write(json.dumps([READING, *mark, *known]) + "\n")
         return known
 
@@ -280,5 +282,6 @@ def _recalled(path: Path) -> dict[str, tuple[Mark, Known]]:
                 if reading == READING:
                     mark = Mark(*row[:3])
                     *known, notes = row[3:]
-                    found[mark.path] = (mark, Known(*known)._replace(notes=tuple(notes)))
+                    if known[1] in PLAYED:
+                        found[mark.path] = (mark, Known(*known)._replace(notes=tuple(notes)))
     return found

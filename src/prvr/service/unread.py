@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Literal, NamedTuple, Self
 
+from prvr.core.text import cell
 from prvr.search import keeping
 
 ELSEWHERE = {
@@ -47,11 +48,11 @@ def ignore(folder: Path, failure_id: str) -> bool:
 
 
 def table(files: Sequence[Unread]) -> str:
-    """As CSV."""
+    """As CSV; a text that begins as a formula does has an apostrophe before it."""
     text = io.StringIO()
     rows = csv.writer(text)
     rows.writerow(("time", "file", "stage", "reason", "ignored"))
     for one in files:
         when = datetime.fromtimestamp(one.time, UTC).isoformat(timespec="seconds")
-        rows.writerow((when, one.file, one.stage, one.reason, "yes" if one.ignored else "no"))
+        rows.writerow(map(cell, (when, one.file, one.stage, one.reason, "yes" if one.ignored else "no")))
     return text.getvalue()

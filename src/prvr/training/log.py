@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from prvr.core.errors import CheckpointError
-from prvr.core.files import write_whole
+from prvr.core.files import appending, write_whole
 from prvr.training.trackers import Put
 
 METRICS = "metrics.jsonl"
@@ -49,9 +49,12 @@ class RunLog:
             name: value if math.isfinite(value) else None for name, value in line["validation"].items()
         }
         try:
-            with self.path.open("a", encoding="utf-8") as file:
+            with appending(self.path) as file:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self.path.with_name(TABLE).write_bytes(table_of(self.path.read_bytes()))
+            table = self.path.with_name(TABLE)
+            if table.is_symlink():  # of whoever the folder is from
+                table.unlink()
+            table.write_bytes(table_of(self.path.read_bytes()))
         except OSError as error:
             raise _unwritable(self.path, error) from error
         scalars = {"train/loss": record.loss, "train/lr": record.lr}

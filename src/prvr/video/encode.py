@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
 import av
@@ -18,19 +18,19 @@ from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
-from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from prvr.core.errors import VideoError
 from prvr.core.facts import VideoInfo
-from prvr.video.clock import LATE_S, Clock, sound_packets, start_clock, steady
+from prvr.video.clock import LATE_S, sound_packets, start_clock
 from prvr.video.leaps import AHEAD_STILL_S, Shifts, one_clock
 from prvr.video.light import hdr_of
 from prvr.video.picture import Painter, Picture, shown_size
 from prvr.video.seek import ROUNDED_S, pictures_around, seek
-from prvr.video.source import ReadDamage, Source, no_frame, open_video, packets_of, shown
+from prvr.video.sound import heard
+from prvr.video.source import ReadDamage, no_frame, open_video, packets_of, shown
 
 TICK = Fraction(1, 90_000)  # of what is written
 SOUND_RATE = 48_000
@@ -215,26 +215,7 @@ def _sounds_around(path: Path, start: float) -> Iterator[tuple[float, AudioFrame
             return
         if seek(source, clock, start):
             packets = packets_of(source.container, (source.sound,), ReadDamage())
-            yield from _heard(source, clock, one_clock(packets, Shifts()))
+            yield from heard(source, clock, one_clock(packets, Shifts()))
             return
     with open_video(path) as source:
-        yield from _heard(source, clock, sound_packets(source, ReadDamage()))
-
-
-def _heard(source: Source, clock: Clock, packets: Iterator[Packet[Any]]) -> Iterator[tuple[float, AudioFrame]]:
-    """The sound that decodes and its second on the clock."""
-    sound = source.sound
-    assert sound is not None
-    tick = sound.time_base or Fraction(1, SOUND_RATE)
-    zero = clock.zero * clock.tick
-    for stamp, frame in steady(_decoded_sound(packets)):
-        yield float(stamp * tick - zero), frame
-
-
-def _decoded_sound(packets: Iterator[Packet[AudioStream]]) -> Iterator[tuple[int, AudioFrame]]:
-    for packet in packets:
-        try:
-            frames = packet.decode()
-        except av.error.FFmpegError:
-            continue
-        yield from ((frame.pts, frame) for frame in frames if frame.pts is not None)
+        yield from heard(source, clock, sound_packets(source, ReadDamage()))

@@ -25,7 +25,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page
 
 from prvr.serve.settings import ServeConfig
-from tests.serve.conftest import Live
+from tests.serve.conftest import LIVE, Live, headers_of
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
@@ -45,6 +45,7 @@ ARGS = [
 PATIENCE_MS = 120_000  # when a test gives up; a job beside other work takes its time
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 USUAL, DESKTOP, PHONE = (1280, 720), (1440, 900), (390, 844)
+NARROW = (320, 640)  # CSS pixels of a window of 1280 at 400 %
 
 Serve = Callable[[ServeConfig], Live]
 
@@ -76,7 +77,7 @@ class Visitor:
         context.on("console", self.hear)
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
         page = context.new_page()
-        page.goto(url)
+        page.goto(invited(url))
         return page
 
     def hear(self, said: ConsoleMessage) -> None:
@@ -101,6 +102,16 @@ class Visitor:
         assert origins <= {"127.0.0.1"}, f"requests left the origin: {origins}"
         bad = [text for text in self.complaints if not any(re.search(pattern, text) for pattern in self.excused)]
         assert not bad, "\n".join(bad)
+
+
+def invited(url: str) -> str:
+    """The address as `prvr serve --link` prints it, where the server is one that every test may ask."""
+    parts = urlsplit(url)
+    live = LIVE.get(parts.port or 0)
+    if live is None or not headers_of(live.app.state.prvr.config):
+        return url
+    given = f"token={live.sessions.invite()}"
+    return parts._replace(path=parts.path or "/", query=f"{given}&{parts.query}" if parts.query else given).geturl()
 
 
 def box(page: Page) -> Locator:

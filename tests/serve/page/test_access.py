@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from prvr.serve.security import digest_of
+from prvr.service.sessions import digest_of
 from tests.serve.conftest import Live, config_of
 from tests.serve.page.browser import (
     DESKTOP,
     MOON,
+    NARROW,
     NOWHERE,
     PHONE,
     Serve,
@@ -35,7 +36,6 @@ from tests.serve.page.browser import (
 )
 
 pytestmark = needs_chromium
-NARROW = (320, 640)  # CSS pixels of a window of 1280 at 400 %
 OUT = "nobody is asked for a token of this length"
 
 
@@ -130,7 +130,7 @@ def test_axe_finds_nothing_on_a_phone(visit: Visitor, site: Live, state: Callabl
 
 def test_axe_finds_nothing_before_the_library(visit: Visitor, serve: Serve, films: Path, tmp_path: Path) -> None:
     visit.excuse("401|503")
-    live = serve(config_of(films, token=digest_of(OUT)))
+    live = serve(config_of(films, token=digest_of(OUT), shared=True))
     page = visit(live.url)
     expect(page.get_by_label("Token")).to_be_visible()
     judged(page)

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from prvr.encoders.world import load_world_encoder
 from prvr.search.indexing import build_index
-from prvr.serve.security import digest_of
+from prvr.service.sessions import digest_of
 from tests.serve.conftest import config_of
 from tests.serve.page.browser import (
     MOON,

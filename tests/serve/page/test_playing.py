@@ -9,17 +9,19 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from prvr.video.probe import probe
-from tests.serve.conftest import Live
+from tests.serve.conftest import Live, config_of
 from tests.serve.page.browser import (
     MOON,
     MOON_AT,
     MOON_FILM,
+    Serve,
     Visitor,
     box,
     button,
     cards,
     film,
     hits,
+    judged,
     needs_chromium,
     opened,
     place,
@@ -294,3 +296,31 @@ def test_a_moment_in_a_loop(found: Page) -> None:
     found.evaluate("document.querySelector('video').currentTime = 49.6")  # shortly before the end of the moment
     found.keyboard.press("Space")
     showing(found, 44, 46, paused=False)
+
+
+def test_what_is_said_stands_beside_the_player(visit: Visitor, serve: Serve, reel: Path) -> None:
+    """It opens a line at a click, follows along, is searched with marks on the strip, and taken away."""
+    words = [f"Line number {number} of a talk" for number in range(30)]
+    cues = [f"{n + 1}\n00:00:{2 * n:02},000 --> 00:00:{2 * n + 1:02},500\n{text}\n" for n, text in enumerate(words)]
+    (reel / "videos" / MOON_FILM).with_suffix(".srt").write_text("\n".join(cues))
+    page = visit(serve(config_of(reel)).url)
+    search(page, MOON)
+    showing(page, LOW, HIGH, paused=True)
+    page.get_by_text("Transcript", exact=True).click()
+    lines = page.get_by_role("list", name="Transcript").get_by_role("button")
+    expect(lines).to_have_count(30)
+    expect(page.locator(".lines [aria-current]")).to_contain_text("Line number 22")
+    lines.nth(5).click()
+    showing(page, 9.9, 10.6)
+    expect(page.locator(".lines [aria-current]")).to_contain_text("Line number 5 ")
+    page.get_by_role("searchbox", name="Search the transcript").fill("NUMBER 2")
+    expect(lines).to_have_count(11)
+    expect(page.get_by_text("11 lines")).to_be_visible()
+    expect(strip(page).locator(".said")).to_have_count(11)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="SRT").click()
+    assert download.value.suggested_filename == f"{Path(MOON_FILM).stem}.srt"
+    assert (
+        Path(download.value.path()).read_text().startswith("1\n00:00:00,000 --> 00:00:01,500\nLine number 0 of a talk")
+    )
+    judged(page)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Route, expect
 
-from prvr.serve.security import digest_of
+from prvr.service.sessions import digest_of
 from tests.serve.conftest import Live, config_of, serving
 from tests.serve.page.browser import (
     CRESCENT,
@@ -164,9 +164,10 @@ def test_a_library_of_features_alone(visit: Visitor, live: Live) -> None:
     expect(strip(page)).not_to_have_attribute("aria-valuenow", "0")
 
 
-def test_a_server_that_goes_and_comes_back(visit: Visitor, films: Path) -> None:
+def test_a_server_that_goes_and_comes_back(visit: Visitor, films: Path, tmp_path: Path) -> None:
+    """Whoever was let in before still is."""
     visit.excuse("ERR_CONNECTION|ERR_EMPTY|ERR_INCOMPLETE")
-    config = config_of(films)
+    config = config_of(films, keyring=tmp_path / "mine")
     with serving(config) as live:
         page = visit(live.url)
         search(page, MOON)

@@ -17,7 +17,7 @@ from prvr.features.store import FeatureStore
 from prvr.index.opening import header_of, make_index
 from prvr.ranker.ranker import zero_shot
 from prvr.search.engine import SearchEngine
-from prvr.serve.security import digest_of
+from prvr.service.sessions import digest_of
 from tests.serve.conftest import Live, config_of
 from tests.serve.page.browser import (
     CRESCENT,
@@ -309,7 +309,7 @@ def test_a_server_that_is_asked_too_much_is_left_alone_for_a_while(visit: Visito
     visit.excuse("429")
     token = {"Authorization": "Bearer the right token of this test"}
     away = {**token, "X-Forwarded-For": "203.0.113.7"}
-    server = serve(config_of(films, token=digest_of("the right token of this test"), rate_per_minute=2))
+    server = serve(config_of(films, token=digest_of("the right token of this test"), shared=True, rate_per_minute=2))
     page = visit(server.url, extra_http_headers=token)
     live(page)
     page.keyboard.type(MOON)

@@ -6,6 +6,9 @@ export function splitName(name: string, tail = 12): [string, string] {
   return letters.length <= tail + 6 ? [name, ""] : [letters.slice(0, -tail).join(""), letters.slice(-tail).join("")];
 }
 
+/** A text without case and accents, to look for words in. */
+export const plain = (text: string): string => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().trim();
+
 /** "a/b/c.mp4" -> "a/b" */
 export const folderOf = (path: string): string => path.split("/").slice(0, -1).join("/");
 

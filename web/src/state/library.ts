@@ -90,6 +90,17 @@ export async function retryFailures(ids: readonly string[]): Promise<void> {
   watchIndexing(await api.retryFailures(ids));
 }
 
+/** Go on with what the end of the server broke off. */
+export async function goOn(job: Job): Promise<void> {
+  watchIndexing(await api.resume(job.id));
+}
+
+/** The bar goes; what the end of the server broke off is not offered again. */
+export async function dismiss(job: Job): Promise<void> {
+  if (job.status === "interrupted") await api.cancel(job.id).catch(sayFailure);
+  indexing.value = null;
+}
+
 export async function pauseIndexing(): Promise<void> {
   const job = indexing.value;
   if (job) await api.cancel(job.id).catch(sayFailure);

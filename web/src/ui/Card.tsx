@@ -145,6 +145,7 @@ function Facts({ hit }: { hit: Hit }) {
   return (
     <p class="facts">
       {hit.moments.length > 1 && <span>{w.moreMoments(hit.moments.length - 1)}</span>}
+      {hit.quote && hit.channel !== "seen" && <span class="channel">{w.channels[hit.channel]}</span>}
       {hit.quote && <q class="quote">{hit.quote}</q>}
     </p>
   );

@@ -2,7 +2,7 @@
 import { share } from "../jobs";
 import { decimal } from "../lib/text";
 import { length } from "../lib/time";
-import { canAdd, indexing, isRunning, needsModel, pauseIndexing, resume } from "../state/library";
+import { canAdd, dismiss, goOn, indexing, isRunning, needsModel, pauseIndexing, resume } from "../state/library";
 import { copy, sayFailure } from "../state/messages";
 import { chosenModel } from "../state/models";
 import { words } from "../state/settings";
@@ -77,16 +77,18 @@ export function IndexingBar() {
   const job = indexing.value;
   if (!job) return null;
   if (!isRunning(job)) {
-    const again = resume.value;
+    const broken = job.status === "interrupted";
+    const again = broken ? () => goOn(job) : resume.value;
+    const why = job.status === "failed" ? w.indexFailed(job.error?.message ?? "") : w.paused;
     return (
       <section class="indexing ended" aria-label={w.indexing}>
-        <p role="status">{job.status === "failed" ? w.indexFailed(job.error?.message ?? "") : w.paused}</p>
+        <p role="status">{broken ? w.interrupted(job.about) : why}</p>
         {again && (
           <button type="button" class="small" onClick={() => void again().catch(sayFailure)}>
             {w.resume}
           </button>
         )}
-        <button type="button" class="quiet" aria-label={w.dismiss} onClick={() => (indexing.value = null)}>
+        <button type="button" class="quiet" aria-label={w.dismiss} onClick={() => void dismiss(job)}>
           <Icon name="close" />
         </button>
       </section>

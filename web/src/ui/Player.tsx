@@ -13,6 +13,7 @@ import { Icon, Mark, type IconName } from "./Icon";
 import { Inside, RangeBar } from "./RangeBar";
 import { Stage } from "./Stage";
 import { Timeline } from "./Timeline";
+import { Transcript } from "./Transcript";
 import { Why } from "./Why";
 
 export function Player() {
@@ -52,6 +53,7 @@ export function Player() {
           <RangeBar />
         </div>
         <Inside key={what.id} />
+        <Transcript />
         <Why />
       </div>
     </>

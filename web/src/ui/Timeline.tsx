@@ -6,6 +6,7 @@ import { clock } from "../lib/time";
 import { tip } from "../state/messages";
 import * as player from "../state/player";
 import { lessData, words } from "../state/settings";
+import { marks } from "../state/transcript";
 import type { Strings } from "../strings";
 import { Bars } from "./Bars";
 import { useWidth } from "./hooks";
@@ -55,6 +56,7 @@ export function Timeline() {
           tall={TALL}
         />
         <Range length={length} width={width} />
+        <SaidMarks length={length} width={width} />
         <Playhead length={length} width={width} />
       </div>
       <Axis length={length} width={width} />
@@ -175,6 +177,22 @@ function Range({ length, width }: { length: number; width: number }) {
   if (!part || !length) return null;
   const left = (part.start / length) * width;
   return <div class="range" style={{ left: `${left}px`, width: `${((part.end - part.start) / length) * width}px` }} />;
+}
+
+/** Where words are said that somebody looks for. */
+function SaidMarks({ length, width }: { length: number; width: number }) {
+  if (!length) return null;
+  return (
+    <>
+      {marks.value.map(({ start, end }) => (
+        <div
+          key={start}
+          class="said"
+          style={{ left: `${(start / length) * width}px`, width: `${Math.max(3, ((end - start) / length) * width)}px` }}
+        />
+      ))}
+    </>
+  );
 }
 
 /** Moves with the picture without drawing anything again. */

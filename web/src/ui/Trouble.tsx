@@ -5,6 +5,7 @@ import { locked, retry, retryIn } from "../state/connection";
 import { reasonOf } from "../state/messages";
 import { words } from "../state/settings";
 import { Icon } from "./Icon";
+import { Prose } from "./Prose";
 
 export function Gone() {
   const w = words.value;
@@ -24,6 +25,7 @@ export function TokenForm({ onIn }: { onIn: () => void }) {
   const w = words.value;
   const [token, setToken] = useState("");
   const [wrong, setWrong] = useState("");
+  const linked = new URLSearchParams(location.search).has("token"); // and yet we were not let in
   const field = useRef<HTMLInputElement>(null);
   useLayoutEffect(() => field.current?.focus(), []);
   const send = async (): Promise<void> => {
@@ -48,7 +50,12 @@ export function TokenForm({ onIn }: { onIn: () => void }) {
     >
       <Icon name="lock" />
       <h1 id="token-title">{w.tokenTitle}</h1>
-      <p>{w.tokenText}</p>
+      <p>
+        <Prose text={linked ? w.tokenSpent : w.tokenText} />
+      </p>
+      <p>
+        <Prose text={w.tokenElse} />
+      </p>
       <label for="token">{w.token}</label>
       <input
         ref={field}

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from prvr.core.errors import FeatureError
 
+USUAL_BYTES = 64_000_000  # of one array that need no reason
+MOST_DENSE = 50  # bytes in memory for one on the disk
+
 
 class FeaturePack(Protocol):
     """Features by key: of frames by video id, or of words by query id. Nothing is read before it is asked for."""
@@ -57,6 +60,18 @@ class FeaturePack(Protocol):
     def read(self, key: str) -> Tensor:
         """-> (n, E) float32, as its authors made it. Raises FeatureError naming the pack, the key and why."""
         ...
+
+
+def check_size(declared: int, stored: int, *, where: str) -> None:
+    """Raises FeatureError where so few bytes on the disk cannot be meant to be so many numbers in memory.
+
+    Nothing is allocated before: what says that it holds terabytes, or unpacks into zeros without end, is damaged or
+    made to do harm. Features of hours of video are some hundred megabytes, and are hardly ever compressed tenfold.
+    """
+    if declared > USUAL_BYTES and declared > MOST_DENSE * stored:
+        raise FeatureError(
+            f"{where}: declares {declared:,} bytes, of which {stored:,} are there; the pack is damaged: get it again"
+        )
 
 
 def rows_of(array: NDArray[np.generic], width: int, *, where: str) -> Tensor:

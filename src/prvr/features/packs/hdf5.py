@@ -2,11 +2,14 @@
 
 To HDF5 a key with slashes is a path through groups; here it is one key again. Where every key is a group around one
 array that is always called the same (ActivityNet's C3D: `v_id/c3d_features`), the group is the key.
+
+HDF5 lets a file say that what it holds lies in another one, anywhere on the machine. A pack may not.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -20,13 +23,14 @@ from torch import Tensor
 
 from prvr.core.errors import FeatureError
 from prvr.core.files import half_written
-from prvr.features.packs.base import no_such_key, rows_of
+from prvr.features.packs.base import check_size, no_such_key, rows_of
 
 if TYPE_CHECKING:
     import h5py
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 SUFFIXES = (".h5", ".hdf5")
+ELSEWHERE = "leads to another file, which no pack needs; get the pack again from whoever made it"
 
 
 class Hdf5Pack:
@@ -40,11 +44,14 @@ class Hdf5Pack:
         self.name = path.stem
         self._opened: tuple[int, h5py.File] | None = None  # process id, file
         try:
-            names: list[str] = []
-            self._file.id.links.visit(lambda name: names.append(os.fsdecode(name)))
+            links: list[tuple[str, int]] = []
+            self._file.id.links.visit(lambda name, link: links.append((os.fsdecode(name), link.type)), info=True)
         except (RuntimeError, ValueError) as error:  # what h5py says where the inside of a file is damaged
             raise FeatureError(f"{path}: its list of keys is damaged ({error}); get the pack again") from error
-        self._keys = _keys(names)
+        for name, kind in links:
+            if kind not in (_h5py().h5l.TYPE_HARD, _h5py().h5l.TYPE_SOFT):
+                raise FeatureError(f"{path}: key {name!r} {ELSEWHERE}")
+        self._keys = _keys([name for name, _ in links])
         if not self._keys:
             raise FeatureError(f"{path}: holds no features at all; get the pack again")
         first = self._read(next(iter(self._keys)))
@@ -78,10 +85,15 @@ class Hdf5Pack:
         try:
             # h5py's own interface below its dictionaries: half the time, and a pack is a hundred thousand arrays
             opened = _h5py().h5d.open(self._file.id, os.fsencode(self._keys[key]))
+            made = opened.get_create_plist()
+            if made.get_external_count() or made.get_layout() == _h5py().h5d.VIRTUAL:
+                raise FeatureError(f"{self.path}: key {key!r} {ELSEWHERE}")
+            declared = math.prod(opened.shape) * opened.dtype.itemsize
+            check_size(declared, opened.get_storage_size(), where=f"{self.path}: key {key!r}")
             array = np.empty(opened.shape, opened.dtype)
             opened.read(_h5py().h5s.ALL, _h5py().h5s.ALL, array)
             return array
-        except (OSError, RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
+        except (OSError, RuntimeError, KeyError, TypeError, AttributeError, ValueError, MemoryError) as error:
             raise FeatureError(
                 f"{self.path}: key {key!r} holds no array that can be read ({error}); get the pack again"
             ) from error

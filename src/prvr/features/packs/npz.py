@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import torch
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prvr.core.errors import FeatureError
-from prvr.features.packs.base import no_such_key, rows_of
+from prvr.features.packs.base import check_size, no_such_key, rows_of
 
 FIELDS = ("features", "last_hidden_state", "pooler_output")  # the first that a file has
 
@@ -72,6 +74,29 @@ def _load(file: Path) -> NDArray[np.generic]:
             name = next((field for field in FIELDS if field in arrays), None)
             if name is None:
                 raise FeatureError(f"{file}: has none of {', '.join(FIELDS)}; found {', '.join(arrays) or 'nothing'}")
+            _check(arrays.zip, f"{name}.npy", where=f"{file}: {name}")
             return np.asarray(arrays[name])
-    except (OSError, ValueError, BadZipFile, EOFError, TypeError) as error:  # TypeError: one bare array, no npz
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        BadZipFile,
+        EOFError,
+        TypeError,
+        AttributeError,
+        MemoryError,
+        zlib.error,
+    ) as error:
         raise FeatureError(f"{file}: is not a whole npz file ({error}); get it again") from error
+
+
+def _check(archive: ZipFile, name: str, *, where: str) -> None:
+    """Raises FeatureError for an array that is larger than what lies there, by its header: nothing is unpacked."""
+    with archive.open(name) as content:
+        version = np.lib.format.read_magic(content)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(content)
+    declared, entry = math.prod(shape) * dtype.itemsize, archive.getinfo(name)
+    if declared > entry.file_size:
+        raise FeatureError(f"{where}: declares {declared:,} bytes and holds {entry.file_size:,}; get it again")
+    check_size(declared, entry.compress_size, where=where)

@@ -1,20 +1,13 @@
-"""kill -9 at random moments while an index is written: nothing that was committed may be lost, nothing may be half.
+"""An index that is written all the time, of vectors that follow from their versions: no video is read for it.
 
-One process, forked for each run, so that a run costs no start. A run brings the index from whatever it finds to what
-is wanted now (additions, replacements, removals, joined segments, derived neighbours), saying after each commit what
-is safe. When what is wanted is reached, the next generation of videos is.
+A run brings the index from whatever it finds to what is wanted now (additions, replacements, removals, joined segments,
+derived neighbours), saying after each commit what is safe. When what is wanted is reached, the next generation is.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import random
-import signal
-import sys
-import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -101,59 +94,3 @@ def compare(folder: Path, fresh: Path, generation: int) -> None:
     with EmbeddedIndex.open(folder) as index:
         files = {path.name for path in (folder / "segments").iterdir()}
         assert files == {name for name, _ in index._catalogue.segments().values()}, "files of nothing were left behind"
-
-
-def forked(work: Callable[[], None]) -> int:
-    """Do it in a process of its own; -> its number."""
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            work()
-            code = 0
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
-    return pid
-
-
-def finishes(folder: Path, log: Path, generation: int, wait_s: float) -> bool:
-    """One run, killed after so many seconds; -> whether it had finished before."""
-    log.write_text("")
-    with log.open("a", buffering=1) as writing:
-
-        def work() -> None:
-            write(folder, generation, lambda line: print(line, file=writing))
-
-        pid = forked(work)
-        time.sleep(wait_s)
-        os.kill(pid, signal.SIGKILL)
-        status = os.waitpid(pid, 0)[1]
-    assert not os.WIFEXITED(status) or os.WEXITSTATUS(status) == 0, "a run that was not killed failed"
-    return os.WIFEXITED(status)
-
-
-def kill_often(folder: Path, times: int) -> None:
-    """Kill so often, checking after each; prints what happened, raises AssertionError for what may not happen."""
-    torch.set_num_threads(1)
-    import faiss  # noqa: F401  (before the forks, or each of them would load it)
-
-    folder, log = folder / "killed", folder / "log"
-    kills, generation, longest, chance = 0, 0, 0.1, random.Random(0)
-    acknowledged: dict[str, str] = {}
-    while kills < times:
-        finished = finishes(folder, log, generation, chance.uniform(0, longest))
-        goal = wanted(generation)
-        acknowledged = {name: version for name, version in acknowledged.items() if goal.get(name) == version}
-        for line in log.read_text().splitlines():
-            acknowledged |= json.loads(line)
-        if (folder / "index.db").exists():
-            checked = forked(partial(check, folder, generation, acknowledged))
-            assert os.waitpid(checked, 0)[1] == 0, f"after {kills} kills"
-        kills, generation = kills + (not finished), generation + finished
-        longest *= 0.7 if finished else 1.1
-    last = forked(partial(write, folder, generation, lambda _: None))
-    assert os.waitpid(last, 0)[1] == 0, "the last run failed"
-    compare(folder, folder.with_name("undisturbed"), generation)
-    print(f"{kills} kills, {generation} runs that finished: nothing lost, nothing half, the same as undisturbed")

@@ -1,0 +1,1 @@
+"""What kills, injuries, crowds and masses do to prvr: `python -m benchmarks.torture`."""

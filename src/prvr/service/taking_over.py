@@ -1,0 +1,53 @@
+"""What a server does not believe of an index that somebody else made, or that was copied: what lies in its `serve/`.
+
+A token, what is kept of sessions and jobs, what was found out about files, pictures of them: all of it is put aside
+once, and made again. Nor is a folder watched because a folder says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from uuid import uuid4
+
+from prvr.core.errors import ConfigError
+from prvr.core.files import own_folder
+from prvr.core.mine import MARK, is_mine, make_mine
+from prvr.search.folders import unwatch
+
+ASIDE = "serve-of-others-"
+
+log = logging.getLogger(__name__)
+
+
+def take_over(folder: Path, *, make: bool = False) -> None:
+    """Make an index folder one of this account's own, once; with `make` one that is not there yet.
+
+    Raises ConfigError where what is not believed stays.
+    """
+    if not (make or folder.is_dir()) or is_mine(folder):
+        return
+    served = folder / "serve"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if served.exists() or served.is_symlink():
+            aside = folder / f"{ASIDE}{uuid4().hex[:8]}"
+            served.rename(aside)
+            log.warning("%s: was served by somebody else, or elsewhere; that is put aside as %s", folder, aside.name)
+        if unwatched := unwatch(folder):
+            names = ", ".join(map(str, unwatched))
+            log.warning("%s: is of somebody else, or a copy, so nothing is watched for it any more: %s", folder, names)
+        make_mine(folder)
+    except OSError as error:
+        if served.exists():
+            raise ConfigError(
+                f"{served}: is not of this account, and cannot be put aside ({error.strerror}); copy the index to a "
+                "folder of yours, without serve/"
+            ) from error
+
+
+def room_for_serving(folder: Path) -> None:
+    """Make `serve/` in an index folder, for this account alone; the folder is its own from then on. Raises OSError."""
+    own_folder(folder / "serve")
+    if not (folder / MARK).exists():  # it was not there yet when the server started
+        make_mine(folder)
