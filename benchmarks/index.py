@@ -1,8 +1,7 @@
-"""The index by its figures: latency warm and cold, recall, build time, bytes; and what 200 kills do to it.
+"""The index by its figures: latency warm and cold, recall, build time, bytes.
 
 .venv/bin/python benchmarks/index.py --videos 1000 5000 [--folder DIR] [--queries 200]
 .venv/bin/python benchmarks/index.py --loss 5000        what int8 and merged frames cost
-.venv/bin/python benchmarks/index.py --kill 200         kill -9 at random moments while indexing
 .venv/bin/python benchmarks/index.py --crossover        exact scan against neighbours on small libraries
 
 Vectors are synthetic: 1,000 topics of uneven size, each video 3 to 8 segments, 128 frames and 32 clips of 384 numbers
@@ -284,17 +283,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0, help="0: as torch chooses")
     parser.add_argument("--loss", type=int, metavar="VIDEOS")
     parser.add_argument("--crossover", action="store_true")
-    parser.add_argument("--kill", type=int, metavar="TIMES")
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
-        if args.kill:
-            from benchmarks.kills import kill_often
-
-            kill_often(folder, args.kill)
-            return
         made = world()
         for count in args.videos:
             measure(folder / str(count), made, count, min(args.queries, count))

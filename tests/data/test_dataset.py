@@ -10,6 +10,7 @@ from prvr.core.errors import DataError
 from prvr.core.types import Query, TextFeatures, Videos
 from prvr.core.vectors import unit_queries
 from prvr.data.dataset import RetrievalSet
+from prvr.data.prepared import prepared_frames
 from prvr.data.sources import StoreSource
 from prvr.methods.msc.network import METHOD
 from prvr.methods.msc.prepare import MSCVideos, PrepareConfig
@@ -90,3 +91,28 @@ def test_a_video_without_features_is_named(tmp_path: Path) -> None:
             METHOD.prepared(PrepareConfig()),
             cache=tmp_path,
         )
+
+
+def test_what_is_prepared_is_made_again_where_a_number_changed(tmp_path: Path) -> None:
+    """Not used as it is: a flipped bit is another feature."""
+    rows = torch.arange(24.0).view(6, 2, 2)
+    wanted = rows[[0, 1, 2, 3, 4, 5]]
+    asked: list[range] = []
+
+    def make(part: range) -> Tensor:
+        asked.append(part)
+        return rows[part.start : part.stop]
+
+    place = tmp_path / "prepared"
+    for _ in range(2):
+        assert torch.equal(prepared_frames(place, 6, make), wanted)
+    assert len(asked) == 1, "then it is only read"
+    for harm in (lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b[:-8], lambda _: b""):
+        file = place / "frames.npy"
+        file.write_bytes(harm(file.read_bytes()))
+        asked.clear()
+        assert torch.equal(prepared_frames(place, 6, make), wanted)
+        assert asked, "made again"
+        asked.clear()
+        assert torch.equal(prepared_frames(place, 6, make), wanted)
+        assert not asked

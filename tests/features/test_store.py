@@ -146,6 +146,9 @@ def test_texts_are_encoded_once(tmp_path: Path) -> None:
     again = text_features(store, ["red ball", "blue"], never)
     for a, b in zip(first, again, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
+    (kept,) = (tmp_path / "texts").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-1] + b"\x7f")
+    assert torch.equal(text_features(store, ["red ball", "blue"], ColourEncoder).sentence, first.sentence), "made again"
     assert text_features(store, ["red"], lambda: ColourEncoder("renamed")).sentence.tolist() == [[1, 0, 0]]
     with pytest.raises(FeatureError, match=r"colour@1{12}, but colour@2{12} would read the queries"):
         text_features(store, ["green"], lambda: ColourEncoder(revision="2" * 12))

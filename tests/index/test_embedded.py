@@ -268,14 +268,14 @@ def test_merged_frames_are_kept_instead_of_all(tmp_path: Path) -> None:
 def test_killed_at_any_moment_nothing_is_lost() -> None:
     """The same as the benchmark does more often; it is read there what is compared."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.index", "--kill", "12"],
+        [sys.executable, "-m", "benchmarks.torture", "kills", "--kills", "12", "--of", "index"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("12 kills")
+    assert done.stdout.startswith("| kills: index | 12 kills")
 
 
 def test_reading_the_header_reads_no_vectors(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from prvr.core.types import FeatureSpec, QueryBatch, VideoFeatures
 from prvr.core.weights import WEIGHTS, save_weights
 from prvr.evaluation.scoring import score_library
 from prvr.methods.recipe import Recipe, load_recipe
-from prvr.ranker.ranker import CONFIG, Ranker
+from prvr.ranker.ranker import CONFIG, SEAL, Ranker
 from prvr.runs.measure import untrained
 from prvr.runs.train import describe, described
 from tests.methods.family import roused
@@ -41,11 +41,12 @@ def write_run(folder: Path, name: str = "msc:world") -> Ranker:
 
 def config_of(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+    found.pop(SEAL, None)
     return found
 
 
 def change(folder: Path, **values: object) -> None:
-    """Other values in a run's config; None takes one out."""
+    """Other values in a run's config, as somebody writes them who takes the seal off; None takes one out."""
     config = config_of(folder) | values
     (folder / CONFIG).write_text(json.dumps({name: value for name, value in config.items() if value is not None}))
 

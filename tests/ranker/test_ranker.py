@@ -282,3 +282,14 @@ def test_nor_does_a_fresh_process_load_more_than_the_method(trace: Path, tmp_pat
     )
     assert done.stdout.splitlines() == ["refused"] * len(folders) + ["[]"], done.stderr
     assert not trace.exists()
+
+
+def test_a_setting_that_changed_on_the_disk_is_another_model(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    path = tmp_path / "config.json"
+    written = path.read_text()
+    path.write_text(written.replace('"heads": 2', '"heads": 4', 1))
+    with pytest.raises(CheckpointError, match='is not what was written, .* take "sum" out of it'):
+        open_run(tmp_path)
+    path.write_text(written)
+    assert open_run(tmp_path).fingerprint

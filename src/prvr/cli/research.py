@@ -151,6 +151,12 @@ def _add_reproduce(verbs: argparse._SubParsersAction[Parser]) -> None:
     reproduce.add_argument(
         "--teacher", action="append", default=[], metavar="NAME=PATH", help="text features of a teacher of Table 3c"
     )
+    reproduce.add_argument(
+        "--compared",
+        type=Path,
+        default=Path("compared"),
+        help="table4, table5: where `prvr compare` keeps the runs of the other systems (default: %(default)s)",
+    )
     reproduce.add_argument("--videos", type=Path, help="figure3: folder of the video files")
     reproduce.add_argument("--query", help="figure3: id of the query to show")
     _protocol(reproduce)
@@ -381,6 +387,7 @@ def run_reproduce(args: argparse.Namespace) -> int:
         clean=args.protocol == "clean",
         device=args.device,
         teachers=dict(_teacher(text) for text in args.teacher),
+        others=args.compared,
         say=say,
         training=training_bar,
     )

@@ -92,7 +92,7 @@ def refuse_links(folder: Path, parts: Iterable[str], error: type[PrvrError]) -> 
     for part in parts:
         if (folder / part).is_symlink():
             raise error(
-                f"{folder / part}: is a link, and what it leads to would be changed; put what it leads to in its place, "
+                f"{folder / part}: is a link, and what it leads to would be changed; put that in its place, "
                 "or move the whole folder there"
             )
 

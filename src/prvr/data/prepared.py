@@ -5,7 +5,9 @@ A folder is written under another name and renamed when it is whole; deleting on
 
 from __future__ import annotations
 
+import json
 import shutil
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, fields
@@ -32,6 +34,7 @@ class Frames:
 R = TypeVar("R", Videos, QueryTable, Frames)
 
 _VIDEOS = 32  # prepared at a time
+SUMS = "sums.json"  # CRC-32 of each array's numbers; none where an earlier version wrote them
 
 
 def prepared_videos(
@@ -84,10 +87,16 @@ def _in_parts(video_ids: Sequence[str], read: Callable[[str], VideoFeatures], pr
 
 
 def _open(folder: Path, kind: type[R]) -> R | None:
-    """The record that lies in a folder, mapped, or None when it is not (or not readably) there."""
+    """The record that lies in a folder, mapped, or None when it is not there; one that is damaged is taken away."""
     try:
         arrays = {field.name: np.load(folder / f"{field.name}.npy", mmap_mode="c") for field in fields(kind)}
+        sums = json.loads((folder / SUMS).read_text(encoding="ascii")) if (folder / SUMS).exists() else None
+        damaged = sums is not None and {name: zlib.crc32(array) for name, array in arrays.items()} != sums
     except (OSError, ValueError, EOFError):
+        damaged = folder.is_dir()
+    if damaged:
+        shutil.rmtree(folder, ignore_errors=True)
+    if damaged or not folder.is_dir():
         return None
     return kind(**{name: torch.from_numpy(array) for name, array in arrays.items()})
 
@@ -100,6 +109,7 @@ def _write(folder: Path, rows: int | None, parts: Iterator[Videos] | Iterator[Qu
     try:
         with ExitStack() as stack:
             files: dict[str, BinaryIO] = {}
+            sums: dict[str, int] = {}
             shapes: dict[str, torch.Size] = {}
             for record in parts:
                 for name, tensor in vars(record).items():
@@ -109,7 +119,10 @@ def _write(folder: Path, rows: int | None, parts: Iterator[Videos] | Iterator[Qu
                         shapes[name] = tensor.shape[1:]
                     if tensor.shape[1:] != shapes[name]:
                         raise _DifferentLengthsError
-                    files[name].write(tensor.contiguous().numpy().tobytes())
+                    content = tensor.contiguous().numpy().tobytes()
+                    files[name].write(content)
+                    sums[name] = zlib.crc32(content, sums.get(name, 0))
+            (part / SUMS).write_text(json.dumps(sums), encoding="ascii")
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -212,7 +212,12 @@ def refuse_code(folder: Path) -> None:
     Such are kernels of the hub: `"attn_implementation": "kernels-community/flash-attn3"`.
     """
     for path in sorted(folder.rglob("*.json")):
-        if "config" in path.name and (found := _code_in(_read_any(path, folder))):
+        if "config" not in path.name:
+            continue
+        values = None
+        with suppress(OSError, ValueError, RecursionError):  # what no library can read names nothing
+            values = json.loads(path.read_bytes())
+        if found := _code_in(values):
             raise EncoderError(
                 f"{path}: names code of the hub ({found}), and prvr does not run that; take the line out, or choose "
                 "another checkpoint"
@@ -260,19 +265,14 @@ def first_line(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def _read_any(path: Path, folder: Path) -> Any:
-    """What a file of JSON in a checkpoint folder holds, a list as well."""
+def read_json(path: Path, folder: Path) -> dict[str, Any]:
+    """The object in a file of a checkpoint folder. Raises EncoderError when it is not there or not one."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise EncoderError(f"{folder}: holds no {path.name}; a folder must hold {NEEDED}") from error
     except (OSError, ValueError) as error:
         raise EncoderError(f"{path}: cannot be read ({error}); copy it again from the checkpoint") from error
-
-
-def read_json(path: Path, folder: Path) -> dict[str, Any]:
-    """The object in a file of a checkpoint folder. Raises EncoderError when it is not there or not one."""
-    values = _read_any(path, folder)
     if not isinstance(values, dict):
         raise EncoderError(f"{path}: is not a JSON object; copy it again from the checkpoint")
     return values

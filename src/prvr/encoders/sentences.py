@@ -109,7 +109,7 @@ class SentencesEncoder:
 
 
 def check_code(folder: Path) -> None:
-    """Raises EncoderError for modules that are not the library's own, or lie elsewhere: no code of a checkpoint runs."""
+    """Raises EncoderError for modules that are not the library's own, or lie elsewhere: prvr runs no other code."""
     path = folder / MODULES
     try:
         modules = [(str(one["type"]), str(one["path"])) for one in json.loads(path.read_text(encoding="utf-8"))]

@@ -154,16 +154,18 @@ def plan(
     before = {} if retry is not None else {one.path: one for one in failures}  # to be told again is what a retry is for
     again = {} if retry is None else {Path(one.path): Path(one.root) for one in failures.recall(retry)}
     again |= also
+    resolved = _resolver()
     single = {path.resolve() for path in also}  # which have their ids already, wherever else they are found
     for start in (*again, *paths):
         root = again.get(start) or (start if start.is_dir() else start.parent)
         for path, stat in _found(start, root, failures, todo, exclude=exclude, must=start not in again):
-            job, entry = _job(path, root, stat, store, taken)
-            if taken.get(job.video_id) == path.resolve() or (start not in again and path.resolve() in single):
+            here = resolved(path)
+            job, entry = _job(path, here, root, stat, store, taken)
+            if taken.get(job.video_id) == here or (start not in again and here in single):
                 continue
-            taken[job.video_id] = path.resolve()
+            taken[job.video_id] = here
             if entry and entry.made_from(job.size, job.mtime_ns) and (entry := _still_right(entry, path, store)):
-                _keep(entry, job, todo, failures)
+                _keep(entry, job, here, todo, failures)
             elif path != start and path not in again and (known := _killed(job, failures)):
                 todo.failed[text_of(path)] = f"{known.file}: {known.reason}"
             else:
@@ -171,6 +173,20 @@ def plan(
     _find_again(todo, store, failures, taken)
     todo.before = before
     return todo
+
+
+def _resolver() -> Callable[[Path], Path]:
+    """`Path.resolve` for many files of few folders, each of which is looked at once."""
+    folders: dict[Path, Path] = {}
+
+    def resolved(path: Path) -> Path:
+        if path.is_symlink() or path.name in ("", ".."):
+            return path.resolve()
+        if path.parent not in folders:
+            folders[path.parent] = path.parent.resolve()
+        return folders[path.parent] / path.name
+
+    return resolved
 
 
 def _still_right(entry: Entry, path: Path, store: FeatureStore) -> Entry | None:
@@ -199,8 +215,8 @@ def _as_before(todo: Plan, failures: Failures) -> Iterator[str]:
             yield path
 
 
-def _keep(entry: Entry, job: FileToRead, todo: Plan, failures: Failures) -> None:
-    """A file that was read before."""
+def _keep(entry: Entry, job: FileToRead, here: Path, todo: Plan, failures: Failures) -> None:
+    """A file that was read before, and where it really lies."""
     todo.kept[entry.video_id] = entry
     cut = failures.same(job.path, (job.size, job.mtime_ns))
     if cut is None or cut.stage != "cut":
@@ -209,7 +225,6 @@ def _keep(entry: Entry, job: FileToRead, todo: Plan, failures: Failures) -> None
         todo.ignored += 1
     else:
         todo.failed[text_of(job.path)] = f"{cut.file}: {cut.reason}"
-    here = job.path.resolve()
     if here != entry.file and not there(entry.file):
         todo.moved[entry.video_id] = here
 
@@ -227,7 +242,7 @@ def _find_again(todo: Plan, store: FeatureStore, failures: Failures, taken: Coll
         same = [] if job.video_id in store else gone.pop((job.size, job.mtime_ns), [])
         right = _still_right(same[0], job.path, store) if len(same) == 1 else None  # of two nobody can say which it is
         if right:
-            _keep(right, job, todo, failures)
+            _keep(right, job, job.path.resolve(), todo, failures)
         else:
             todo.jobs.append(job)
 
@@ -341,7 +356,7 @@ def _run(
 
 
 def _job(
-    path: Path, root: Path, stat: os.stat_result, store: FeatureStore, taken: dict[str, Path]
+    path: Path, here: Path, root: Path, stat: os.stat_result, store: FeatureStore, taken: dict[str, Path]
 ) -> tuple[FileToRead, Entry | None]:
     """A file under its id, and what the store has under that.
 
@@ -349,15 +364,16 @@ def _job(
     A file of the same id, size and time of change as one in the store is that one, wherever the folder lies now.
     """
     short = text_of(path.relative_to(root))
-    long = f"{text_of(root.resolve().name)}/{short}"
-    here = path.resolve()
-    for video_id in (short, long):
+    long = ""
+    for _ in range(2):
+        video_id = long or short
         job = FileToRead(video_id, path, stat.st_size, stat.st_mtime_ns, root)
         owner, entry = taken.get(video_id), store.entry(video_id)
         if owner is None and entry and not entry.made_from(job.size, job.mtime_ns) and there(entry.file):
             owner = entry.file
         if owner is None or owner == here:
             return job, entry
+        long = f"{text_of(root.resolve().name)}/{short}"
     raise FeatureError(
         f"{shown(path)}: two other videos are already called {short!r} and {long!r} in {store.folder}; "
         "rename its folder, or give the folder above all of them as the path"

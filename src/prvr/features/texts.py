@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
 
 from prvr.core.config import fingerprint
 from prvr.core.errors import FeatureError
 from prvr.core.files import write_whole
 from prvr.core.types import Encoder, EncoderSpec, TextFeatures
+from prvr.core.weights import SUM, digest, tensor_bytes
 from prvr.encoders.loading import load_encoder
 from prvr.features.store import FeatureStore
 
@@ -33,7 +33,10 @@ def text_features(
     """
     path = (kept or store.folder / "texts") / f"{fingerprint(list(texts), length=24)}.safetensors"
     try:
-        return TextFeatures(**load_file(path))
+        with safe_open(path, framework="pt") as file:
+            known = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            if (file.metadata() or {}).get(SUM, "") in ("", digest(known)):
+                return TextFeatures(**known)
     except (OSError, SafetensorError, TypeError):
         pass  # not there, or damaged: made again below
     encoder = load()
@@ -45,7 +48,8 @@ def text_features(
     made = encoder.encode_texts(list(texts))
     try:
         path.parent.mkdir(exist_ok=True)
-        write_whole(path, save({name: torch.clone(value) for name, value in made._asdict().items()}))
+        tensors = {name: torch.clone(value) for name, value in made._asdict().items()}
+        write_whole(path, tensor_bytes(tensors, {SUM: digest(tensors)}))
     except OSError as error:
         raise FeatureError(
             f"{path.parent}: cannot be written ({error.strerror}); free some space, then run the same command again"

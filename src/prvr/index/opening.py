@@ -155,8 +155,8 @@ def _need_named(folder: Path, remote: str) -> None:
     """Raises IndexFolderError for a server that only the folder named: nothing is sent there, least of all a key."""
     if remote not in _named():
         raise IndexFolderError(
-            f"{folder}: says that its vectors lie at {remote!r}, which you have not named on this machine, so nothing is "
-            f"sent there; if you know that server, name it: `export {NAMED}={shlex.quote(remote)}`"
+            f"{folder}: says that its vectors lie at {remote!r}, which you have not named on this machine, so nothing "
+            f"is sent there; if you know that server, name it: `export {NAMED}={shlex.quote(remote)}`"
         )
 
 

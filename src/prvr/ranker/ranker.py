@@ -32,6 +32,7 @@ from prvr.ranker.names import find_method, named_in, unsettled
 
 CONFIG = "config.json"
 ABOUT = "about.json"
+SEAL = "sum"  # in the config: of all else in it; none where an earlier version wrote it, or somebody changed it
 BARE = "prvr.methods.zero_shot.network:METHOD"
 WINDOWS = "prvr.methods.zero_shot.windows:METHOD"
 BOTH = 0.5  # share of windows beside frames, where nobody says
@@ -144,6 +145,11 @@ def open_run(folder: Path, *, trust: Collection[str] = (), method: Method[Any, A
     path = folder / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
+        if config.pop(SEAL, None) not in (None, fingerprint(config)):
+            raise CheckpointError(
+                f"{path}: is not what was written, so the model would be another; get it from a copy of the run or, if "
+                f'you changed it yourself, take "{SEAL}" out of it'
+            )
         method = method or find_method(named_in(config, where=str(folder)), trust=trust, where=str(folder))
         settings = RankSettings(
             model=from_dict(method.network, unsettled(method.name, config["settings"]["model"], where=str(folder))),

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from torch import nn
 
-from prvr.core.config import to_dict
+from prvr.core.config import fingerprint, to_dict
 from prvr.core.errors import CheckpointError, ConfigError
 from prvr.core.files import write_whole
 from prvr.core.types import Batch, FeatureSpec, Query, RetrievalModel
@@ -21,7 +21,7 @@ from prvr.encoders.devices import pick_device
 from prvr.kernels.dropout import drawn
 from prvr.methods.recipe import Recipe
 from prvr.parts.sampling import average_positions
-from prvr.ranker.ranker import ABOUT, CONFIG, read_about
+from prvr.ranker.ranker import ABOUT, CONFIG, SEAL, read_about
 from prvr.runs.measure import recalls
 from prvr.training.distributed import joined
 from prvr.training.loop import TrainProgress, TrainResult, train
@@ -158,7 +158,7 @@ def note(folder: Path, *, name: str | None, notes: str | None) -> None:
 def describe(folder: Path, config: Mapping[str, Any]) -> None:
     """Write down what a run is of, unless it is. Raises CheckpointError where that cannot be written."""
     if not (folder / CONFIG).exists():
-        _put(folder / CONFIG, json.dumps(config, indent=1))
+        _put(folder / CONFIG, json.dumps({**config, SEAL: fingerprint(config)}, indent=1))
 
 
 def _put(file: Path, said: str) -> None:

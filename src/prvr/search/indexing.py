@@ -207,7 +207,8 @@ def refresh(
     folder = store.folder.parent
     versions = index.versions
     known = dict(before)
-    known |= {entry.video_id: index.facts(entry.video_id) for entry in entries if entry.video_id in versions}
+    everything = index.all_facts() if entries else {}
+    known |= {entry.video_id: everything[entry.video_id] for entry in entries if entry.video_id in everything}
     spoken = Spoken(store.folder)
     stale = []
     for entry in entries:

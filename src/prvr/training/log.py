@@ -51,7 +51,10 @@ class RunLog:
         try:
             with appending(self.path) as file:
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            write_whole(self.path.with_name(TABLE), table_of(self.path.read_bytes()))
+            table = self.path.with_name(TABLE)
+            if table.is_symlink():  # of whoever the folder is from
+                table.unlink()
+            table.write_bytes(table_of(self.path.read_bytes()))
         except OSError as error:
             raise _unwritable(self.path, error) from error
         scalars = {"train/loss": record.loss, "train/lr": record.lr}
