@@ -102,7 +102,7 @@ def sign_test(first: int, second: int) -> float:
     one run alone is near chance this is McNemar's exact test.
     """
     total, fewer = first + second, min(first, second)
-    tail = sum(math.comb(total, k) for k in range(fewer + 1)) / 2**total
+    tail = sum(math.comb(total, k) for k in range(fewer + 1)) / 2.0**total
     return min(1.0, 2 * tail)
 
 

@@ -5,7 +5,8 @@
 `heard`: films of clean speech, with noise and with music under it: share of the words that are found within half a
 second of their sentence, and how far the times of sentences are off. `long`: thirty minutes, × realtime and memory.
 `fused`: 120 films of the generated world, of which 40 speak about something else than they show; R@1 of pictures
-alone, of words alone and of both, for queries about what is seen, what is said, and what is said in other words.
+alone, of words alone and of both, for queries about what is seen, what is said, and what is said in other words. (The
+weights of the fusion were chosen by these queries; others are needed to judge it.)
 Nothing is heard twice: what was heard for `fused` is kept in --root. Prints Markdown tables.
 """
 

@@ -102,6 +102,14 @@ def test_systems_side_by_side_and_a_second_call_only_reads(
     assert b"SIMULATED features" in drawn, "its title says what it is of"
 
 
+def test_two_rows_that_are_one_run_are_refused(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    twice = "prvr.methods.msc.runs:qvhighlights"
+    words = ["compare", "--data", str(pack), "--out", str(tmp_path / "out"), "--systems", f"msc,ms-sl,{twice}"]
+    assert main([*words, *SMALL]) == 1
+    assert f"--systems: msc and {twice} are one and the same run" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_needs_a_common_space_is_a_line_that_says_why(
     pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from prvr.core.errors import ConfigError
 from prvr.methods.msc import runs as msc
 from prvr.methods.msc.loss import objective as msc_objective
 from prvr.methods.recipe import Recipe
 from prvr.reproduce import msc_tables as tables
 from prvr.reproduce import published
-from prvr.reproduce.lab import Lab
 from prvr.reproduce.published import Agreement, PrintedRow
-from prvr.reproduce.tables import one_run
+from prvr.reproduce.tables import check_rows
 from tests.methods.test_msc_runs import flat
 
 Table = Callable[[Recipe], dict[str, Recipe]]
@@ -69,17 +66,15 @@ def test_table_1_adds_one_part_in_each_row() -> None:
     assert set(base.terms) == {"nce_clip", "nce_frame", "triplet_clip", "triplet_frame"}
 
 
-def test_rows_that_a_setting_makes_one_run_are_said_before_they_are_trained(tmp_path: Path) -> None:
-    said: list[str] = []
-    lab = Lab(root=tmp_path, data={}, say=said.append, training=lambda title: nullcontext(lambda now: None))
+def test_rows_that_a_setting_makes_one_run_are_refused() -> None:
     rows = tables.table1(msc.qvhighlights())
-    assert one_run(lab, rows) == []
-    assert one_run(lab, tables.table3c(msc.qvhighlights())) == [], "its rows differ in their data"
-    titles = list(rows)[1:3]  # with TCPL, and with CBVA besides
-    lines = one_run(replace(lab, settings=("loss.cbva=0.1",)), rows)
-    assert said == lines
-    assert lines[0].startswith(f"Rows “{titles[0]}” and “{titles[1]}” are one run under --set loss.cbva=0.1: ")
-    assert len(lines) == 1
+    check_rows((), rows)
+    check_rows((), tables.table3c(msc.qvhighlights()))  # its rows differ in their data
+    one, other = list(rows)[1:3]  # with TCPL, and with CBVA besides
+    with pytest.raises(
+        ConfigError, match=rf"rows “\{one}” and “\{other}” are one and the same run under --set loss.cbva=0.1: "
+    ):
+        check_rows(("loss.cbva=0.1",), rows)
 
 
 def test_the_other_tables_change_what_they_are_about() -> None:

@@ -45,6 +45,7 @@ def test_table1_has_every_row_twice_and_a_second_call_only_reads(
     assert said.count(" epochs, best ") == 10
     assert "SIMULATED" in said
     assert "SIMULATED" in sheet["notes"][0]
+    assert sheet["stamps"] == ["SIMULATED features: says nothing about real videos"]
     assert "protocol published" in sheet["notes"][0], "val is the split that is reported"
     again, said = reproduce("table1", pack, out, capsys, "--seeds", "2")
     assert again == sheet
@@ -54,7 +55,9 @@ def test_table1_has_every_row_twice_and_a_second_call_only_reads(
     assert {one.report.protocol for one in reports} == {"published"}
     assert all(one.report.simulated and one.report.data and one.report.settings for one in reports)
     for suffix in ("md", "tex"):
-        assert "adaptive CBVA" in (out / f"table1.{suffix}").read_text()
+        written = (out / f"table1.{suffix}").read_text()
+        assert "adaptive CBVA" in written
+        assert written.index("SIMULATED features: says nothing") < written.index("ours"), "on its face"
 
 
 def test_an_interrupted_table_goes_on(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,6 +109,28 @@ def test_what_has_no_data_is_said(pack: Path, out: Path, capsys: pytest.CaptureF
     assert "expected NAME=PATH" in capsys.readouterr().err
 
 
+def test_table4_reads_the_other_systems_from_what_was_compared(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the same command line of `compare` trained them: nothing else is taken, and nothing of theirs is trained."""
+    compared = tmp_path / "compared"
+    once = ["--set", "train.epochs=1", "--set", "optim.lr=2e-3"]
+    words = ["compare", "--data", str(pack), "--out", str(compared), "--systems", "ms-sl,bgm-net", *SETTINGS, *once]
+    assert main([*words, "--json"]) == 0
+    theirs = {line["title"]: line["ours"] for line in json.loads(capsys.readouterr().out)["recalls"]["lines"]}
+    more = ("--compared", str(compared), *once)
+    sheet, said = reproduce("table4", pack, tmp_path / "out", capsys, *more)
+    ours = {line["title"]: line["ours"] for line in sheet["lines"]}
+    assert list(ours) == list(published.TABLE4)
+    assert (ours["MS-SL"], ours["BGM-Net"]) == (theirs["MS-SL"], theirs["BGM-Net"])
+    assert ours["MSC"][4]
+    assert ours["GMMFormer"] == [[]] * 5
+    assert "no whole runs of gmmformer,amdnet,gmmformer-v2,protoprvr in" in "\n".join(sheet["notes"])
+    assert said.count(" epochs, best ") == 1, "MSC's own"
+    sheet, _ = reproduce("table4", pack, tmp_path / "out", capsys, *more, "--set", "optim.lr=3e-3")
+    assert {line["title"]: line["ours"] for line in sheet["lines"]}["MS-SL"] == [[]] * 5, "a run of other settings"
+
+
 def test_another_teacher_changes_table3c_alone(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = next((pack / "TextData").glob("*.h5"))
     words = ["train", "prvr.methods.msc.runs:qvhighlights", "--data", str(pack), *SETTINGS]
@@ -124,6 +149,7 @@ def test_figures_are_drawn_of_what_was_trained(
         assert content.startswith(b"\x89PNG")
         assert len(content) > 20_000, "an empty plot is smaller"
         assert b"SIMULATED" not in content, "these are measured on films"
+        assert b"GENERATED videos" in content
     words = ["reproduce", "figure3", "--data", str(mine), "--out", str(mine / "out"), *small, "--query", "nobody"]
     assert main(words) == 1
     assert "no such query" in capsys.readouterr().err

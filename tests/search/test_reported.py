@@ -15,7 +15,7 @@ from prvr.index.base import IndexHeader
 from prvr.index.exact import ExactIndex
 from prvr.methods.recipe import load_recipe
 from prvr.ranker.ranker import bank_of
-from prvr.runs.measure import _Watched, load_split, queries_of, untrained
+from prvr.runs.measure import Watched, load_split, queries_of, untrained
 from prvr.search.engine import SearchEngine
 
 
@@ -33,7 +33,7 @@ def test_hits_have_the_moments_of_the_report(target: str, world: Path, tmp_path:
         facts = Facts(duration_s=durations[video_id] or 0.0)
         index.add(video_id, bank_of(tokens, spans, v, clip_weight=weight), facts=facts)
     engine = SearchEngine(index, tmp_path, encoder, trained)
-    watched = _Watched(model, items, encode_queries(model, queries_of(items)))
+    watched = Watched(model, items, encode_queries(model, queries_of(items)))
     assert sum(len(part.frames) for part in watched.tokens("cpu")) == len(items)
     for q, item in enumerate(items.items):
         (hit,) = [hit for hit in engine.search(item.text, k=len(items)) if hit.video_id == item.video_id]

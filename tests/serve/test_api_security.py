@@ -340,9 +340,20 @@ def test_the_token_opens_no_address(guarded: TestClient) -> None:
     assert guarded.get(f"/?token={TOKEN}", follow_redirects=False).status_code in (401, 429)
 
 
+class Still(Rate):
+    """For which no time passes."""
+
+    def spent(self, client: str) -> bool:
+        return self._has(client, 0.0) < 1
+
+    def wait(self, client: str, *, now: float | None = None) -> float:
+        return super().wait(client, now=0.0)
+
+
 def test_no_header_evades_the_limit_on_wrong_tokens(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever client it is said to be: all together they are looked at one after the other, and few may wait."""
     monkeypatch.setattr(security, "WRONG_S", 0.0)
+    monkeypatch.setattr(security, "Rate", Still)
     config = config_of(library, token=digest_of(TOKEN + "!"), shared=True)
 
     async def guess(doorman: security.Doorman, token: str, number: int) -> str:
@@ -352,15 +363,25 @@ def test_no_header_evades_the_limit_on_wrong_tokens(library: Path, monkeypatch: 
             return error.code
         return "in"
 
-    async def many() -> tuple[list[str], str]:
-        doorman = security.Doorman(config)
-        for number in range(20):
-            await guess(doorman, "guess", number)
-        crowd = await asyncio.gather(*(guess(doorman, "guess", number) for number in range(100)))
-        return crowd, await guess(doorman, TOKEN + "!", 1)
+    compared: list[str] = []
 
-    crowd, right = asyncio.run(many())
-    assert crowd.count("token_tries") == 100 - security.LONGEST_LINE
+    def equal(one: str, other: str) -> bool:
+        compared.append(one)
+        return one == other
+
+    monkeypatch.setattr("hmac.compare_digest", equal)
+
+    async def many() -> tuple[list[str], int, str]:
+        doorman = security.Doorman(config)
+        first = [await guess(doorman, "guess", number) for number in range(20)]
+        compared.clear()
+        crowd = await asyncio.gather(*(guess(doorman, "guess", number) for number in range(100, 200)))
+        looked_at = len(compared)
+        return [*first, *crowd], looked_at, await guess(doorman, TOKEN + "!", 1)
+
+    answers, looked_at, right = asyncio.run(many())
+    assert answers == ["token_wrong"] * 15 + ["token_tries"] * 105
+    assert looked_at == security.LONGEST_LINE
     assert right == "in"
 
 

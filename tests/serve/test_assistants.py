@@ -28,7 +28,7 @@ from prvr.service.desk import Desk
 from prvr.service.media import Media
 from prvr.service.sessions import digest_of
 from tests.conftest import FEATURES_ONLY, FILES
-from tests.serve.conftest import config_of, serving
+from tests.serve.conftest import KEY, config_of, serving
 from tests.serve.test_api_security import TOKEN
 
 T = TypeVar("T")
@@ -181,7 +181,8 @@ def test_over_http_behind_the_token(own: Path) -> None:
         foreign = {**headers, "Authorization": f"Bearer {TOKEN}", "Origin": "http://elsewhere.example"}
         assert httpx2.post(f"{live.url}/mcp", json=call, headers=foreign).status_code == 403
     with serving(config_of(own)) as live:
-        assert httpx2.post(f"{live.url}/mcp", json=call, headers=headers).status_code in (404, 405)
+        inside = {**headers, **KEY}
+        assert httpx2.post(f"{live.url}/mcp", json=call, headers=inside).status_code in (404, 405)
 
 
 def test_over_standard_input(own: Path) -> None:

@@ -1,19 +1,17 @@
-"""Verbs of research: train, evaluate, compare, reproduce, import-checkpoint."""
+"""Verbs of research: evaluate, compare, reproduce, import-checkpoint; train is in a file of its own."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prvr.cli.screen import DONE, FAILED, Parser, device_option, emit, positive, say, training_bar, trust_option
+from prvr.cli.training import add_train, data_options, protocol_option, say_simulated, teacher_option
 from prvr.core.errors import ConfigError, PrvrError
 
 if TYPE_CHECKING:
     from prvr.data.folder import DataFolder
-    from prvr.methods.recipe import Recipe
     from prvr.ranker.ranker import Ranker
 
 TABLES = (*(f"table{i}" for i in range(1, 10)), "tableA1", "tableA2")
@@ -22,49 +20,11 @@ FIGURES = ("figure1", "figure3")
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """train, evaluate, compare, reproduce, import-checkpoint."""
-    _add_train(verbs)
+    add_train(verbs)
     _add_evaluate(verbs)
     _add_compare(verbs)
     _add_reproduce(verbs)
     _add_import(verbs)
-
-
-def _add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
-    train = verbs.add_parser("train", help="train a recipe on annotated features")
-    train.add_argument("recipe", help="package.module:function, such as prvr.methods.msc.runs:world")
-    _data(train)
-    _teacher_option(train)
-    train.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE)")
-    train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
-    train.add_argument("--seed", type=int, help="short for --set train.seed=SEED")
-    train.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="say what would be read, written and spent, by one measured step; write nothing",
-    )
-    train.add_argument(
-        "--log",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="tell tensorboard, wandb or mlflow too: below the run's folder, offline; may be given several times",
-    )
-    train.add_argument("--name", help="how tables call the run (default: the recipe's title); may be changed later")
-    train.add_argument("--notes", help="what you want to remember of it, kept in about.json of its folder")
-    _protocol(train)
-    train.add_argument("--json", action="store_true", help="print the result as JSON")
-    device_option(train)
-    train.set_defaults(run=run_train)
-    train.description = (
-        "Train a recipe on annotated features, and keep the epoch that is best on the validation split. "
-        "The same command goes on after an interruption."
-    )
-    train.shows(
-        "prvr train prvr.methods.msc.runs:world --data demo",
-        "prvr train prvr.methods.msc.runs:qvhighlights --data DIR --set train.epochs=50 --seed 1",
-        "prvr train my_lab.agree:world --data demo   # a recipe of your own",
-        "prvr train prvr.methods.msc.runs:tvr --data DIR --dry-run   # shapes, weights, memory, time, files",
-    )
 
 
 def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
@@ -83,7 +43,7 @@ def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
     submitted.add_argument(
         "--nms", type=float, metavar="IOU", help="submission: drop windows that overlap a better one by more than this"
     )
-    _data(evaluate)
+    data_options(evaluate)
     evaluate.add_argument("--split", help="train, val or test (default: test, or val where there is no test)")
     evaluate.add_argument("--against", type=Path, metavar="RUN", help="test the difference to another run")
     evaluate.add_argument(
@@ -110,8 +70,8 @@ def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_compare(verbs: argparse._SubParsersAction[Parser]) -> None:
     compare = verbs.add_parser("compare", help="every system under one protocol, ours beside the published values")
-    _data(compare)
-    _teacher_option(compare)
+    data_options(compare)
+    teacher_option(compare)
     compare.add_argument(
         "--systems",
         default="all",
@@ -122,7 +82,7 @@ def _add_compare(verbs: argparse._SubParsersAction[Parser]) -> None:
     compare.add_argument("--budget", type=int, metavar="EPOCHS", help="epochs of every run (default: as published)")
     compare.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
     compare.add_argument("--out", type=Path, default=Path("compared"), help="where runs and results are kept")
-    _protocol(compare)
+    protocol_option(compare)
     compare.add_argument("--json", action="store_true", help="print the tables as JSON")
     device_option(compare)
     compare.set_defaults(run=run_compare)
@@ -151,9 +111,15 @@ def _add_reproduce(verbs: argparse._SubParsersAction[Parser]) -> None:
     reproduce.add_argument(
         "--teacher", action="append", default=[], metavar="NAME=PATH", help="text features of a teacher of Table 3c"
     )
+    reproduce.add_argument(
+        "--compared",
+        type=Path,
+        default=Path("compared"),
+        help="table4, table5: where `prvr compare` keeps the runs of the other systems (default: %(default)s)",
+    )
     reproduce.add_argument("--videos", type=Path, help="figure3: folder of the video files")
     reproduce.add_argument("--query", help="figure3: id of the query to show")
-    _protocol(reproduce)
+    protocol_option(reproduce)
     reproduce.add_argument("--json", action="store_true", help="print the table as JSON")
     device_option(reproduce)
     reproduce.set_defaults(run=run_reproduce)
@@ -164,7 +130,7 @@ def _add_reproduce(verbs: argparse._SubParsersAction[Parser]) -> None:
 def _add_import(verbs: argparse._SubParsersAction[Parser]) -> None:
     bring = verbs.add_parser("import-checkpoint", help="a checkpoint of a system's authors to a run folder")
     bring.add_argument("checkpoint", type=Path, help="the authors' .ckpt")
-    _data(bring)
+    data_options(bring)
     bring.add_argument(
         "--recipe",
         default="prvr.methods.msc.runs:qvhighlights",
@@ -179,113 +145,6 @@ def _add_import(verbs: argparse._SubParsersAction[Parser]) -> None:
     bring.shows(
         "prvr import-checkpoint best.ckpt --data DIR --out runs/official",
     )
-
-
-def _data(parser: Parser) -> None:
-    parser.add_argument("--data", type=Path, required=True, help="folder with annotations and features")
-    parser.add_argument("--features", type=Path, help="feature store or pack, where it is not in DATA")
-
-
-def _teacher_option(parser: Parser) -> None:
-    parser.add_argument(
-        "--teacher",
-        type=Path,
-        help="another encoder's features, which teach: a store, a pack (or its video file), or sentences alone",
-    )
-
-
-def _protocol(parser: Parser) -> None:
-    parser.add_argument(
-        "--protocol",
-        choices=["published", "clean"],
-        default="published",
-        help="choose the epoch on the split `val` (published), or on a part of train that is held out (clean)",
-    )
-
-
-def run_train(args: argparse.Namespace) -> int:
-    """Train a recipe."""
-    from prvr.data.folder import DataFolder
-    from prvr.methods.recipe import load_recipe
-    from prvr.runs.train import note, train_run
-    from prvr.training.distributed import is_first
-    from prvr.training.trackers import check_trackers
-
-    trackers = check_trackers(args.log)
-    seed = [] if args.seed is None else [f"train.seed={args.seed}"]
-    recipe = load_recipe(args.recipe).with_settings([*args.settings, *seed])
-    out = args.out or _folder_of(args.recipe)
-    data = DataFolder(args.data, args.features, args.teacher)
-    if args.dry_run:
-        return _dry_run(args, recipe, data, out)
-    speaks = is_first()  # one of the processes that torchrun starts
-    if speaks:
-        _say_simulated(data)
-        _say_rounded(recipe.settings)
-        _say_schedule(recipe.settings, args.settings)
-        note(out, name=args.name, notes=args.notes)
-    with training_bar(recipe.title) if speaks else nullcontext() as on_progress:
-        result = train_run(
-            recipe,
-            data,
-            out,
-            clean=args.protocol == "clean",
-            device=args.device,
-            trackers=trackers,
-            on_progress=on_progress,
-        )
-    if not speaks:
-        return DONE
-    if args.json:
-        emit({"run": str(out), "best": result.best, "best_epoch": result.best_epoch, "epochs": result.epochs})
-    else:
-        print(f"{out}  best SumR {result.best:.1f} at epoch {result.best_epoch} of {result.epochs} (validation)")
-    say(f"Next: prvr evaluate {out} --data {args.data}")
-    return DONE
-
-
-def _dry_run(args: argparse.Namespace, recipe: Recipe, data: DataFolder, out: Path) -> int:
-    from prvr.runs.dry import dry_run
-
-    found = dry_run(recipe, data, out, clean=args.protocol == "clean", device=args.device)
-    if args.json:
-        emit(found.to_dict())
-    else:
-        print("\n".join(found.lines()))
-    _say_simulated(data)
-    _say_rounded(recipe.settings)
-    _say_schedule(recipe.settings, args.settings)
-    return DONE
-
-
-def _say_schedule(settings: Any, changed: Sequence[str]) -> None:
-    """A schedule that the recipe set does not follow the epochs that the user set."""
-    names = {text.partition("=")[0].strip() for text in changed}
-    if "train.epochs" in names and "optim.schedule_epochs" not in names and settings.optim.schedule_epochs:
-        say(
-            f"The rate falls over {settings.optim.schedule_epochs} epochs, as the recipe has it: "
-            "--set optim.schedule_epochs=none lets it follow train.epochs"
-        )
-
-
-def _say_rounded(settings: Any) -> None:
-    """Random bytes know multiples of 1/256: a rate that is none of them is applied as the nearest."""
-    from prvr.kernels.dropout import applied_rate
-
-    if getattr(getattr(settings, "train", None), "dropout", "torch") == "torch":
-        return
-    rates = {name: rate for name, rate in vars(settings.model).items() if "dropout" in name and isinstance(rate, float)}
-    rounded = [
-        f"{name} {rate:g} as {applied_rate(rate):.4g}" for name, rate in rates.items() if applied_rate(rate) != rate
-    ]
-    if rounded:
-        say(f"Dropout is applied in steps of 1/256: {', '.join(rounded)} (--set train.dropout=torch: exactly, slower)")
-
-
-def _folder_of(target: str) -> Path:
-    """`prvr.methods.msc.runs:world` -> runs/msc-world."""
-    module, _, function = target.partition(":")
-    return Path("runs") / f"{module.removesuffix('.runs').rpartition('.')[2]}-{function}"
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
@@ -359,7 +218,7 @@ def _evaluate_absent(args: argparse.Namespace, trained: Ranker, data: DataFolder
         emit(found.to_dict())
     else:
         print(f"{trained.title}, {split}, in percent\n\n{found.table()}")
-    _say_simulated(data)
+    say_simulated(data)
     own = ", the very split that is measured" if found.chosen_on == split else ""
     say(f"Refused is what scores below {found.threshold:.4f}, best for rejection on {found.chosen_on}{own}")
     return DONE
@@ -381,11 +240,12 @@ def run_reproduce(args: argparse.Namespace) -> int:
         clean=args.protocol == "clean",
         device=args.device,
         teachers=dict(_teacher(text) for text in args.teacher),
+        others=args.compared,
         say=say,
         training=training_bar,
     )
     for data in lab.data.values():
-        _say_simulated(data)
+        say_simulated(data)
     if args.what in FIGURES:
         path = args.out / f"{args.what}.png"
         draw = figures.figure1 if args.what == "figure1" else figures.figure3
@@ -424,7 +284,7 @@ def run_compare(args: argparse.Namespace) -> int:
         say=say,
         training=training_bar,
     )
-    _say_simulated(lab.only()[1])
+    say_simulated(lab.only()[1])
     found = compare(lab, plan)
     paths = [path for sheet in (found.recalls, found.costs) for path in write(sheet, args.out)]
     if args.json:
@@ -460,8 +320,3 @@ def _teacher(text: str) -> tuple[str, Path]:
     if not equals or not path:
         raise ConfigError(f"--teacher {text}: expected NAME=PATH, such as CLIP-L=TextData/clip_L14.h5")
     return name, Path(path)
-
-
-def _say_simulated(data: DataFolder) -> None:
-    if data.spec.simulated:
-        say(f"{data.root}: SIMULATED features; numbers compare methods with each other and say nothing of real videos")

@@ -47,6 +47,7 @@ class WordHit(NamedTuple):
     cues: tuple[Cue, ...]  # those that hold words of it, best first; none where only the name does
     named: bool = False  # whether it holds a word that hardly any other does in a large library
     weight: float | None = None  # 0..1, how much it counts beside what is seen; None: as its score says
+    p: float | None = None  # chance that a text about other things comes as near, where it is said by its meaning
     leads: bool = False  # whether its moment comes first, however little of the text it holds
 
 

@@ -23,12 +23,13 @@ from prvr.evaluation.report import Report
 from prvr.methods.recipe import Recipe
 from prvr.ranker.ranker import Ranker
 from prvr.reproduce import published
+from prvr.reproduce.base import NAMES, stamp_of
 from prvr.reproduce.efficiency import library, multiply_adds, parameters, query_costs, stored_bytes
 from prvr.reproduce.figures import panels, save
 from prvr.reproduce.lab import Lab
 from prvr.reproduce.sheet import Cell, Line, Sheet
 from prvr.reproduce.systems import DEFAULT, SMALL, System, has, recipe_for
-from prvr.reproduce.tables import NAMES, RECALLS, device_name, notes_of, recall_cells
+from prvr.reproduce.tables import RECALLS, device_name, notes_of, recall_cells
 from prvr.runs.measure import load_split
 
 MOST_VIDEOS = 474
@@ -76,10 +77,11 @@ class ComparedTables(NamedTuple):
 def compare(lab: Lab, plan: ComparePlan) -> ComparedTables:
     """Each system trained or read, measured and timed; one that cannot is a line that says why.
 
-    Raises ConfigError for a setting that no system has.
+    Raises ConfigError for a setting that no system has, and for two systems that are one run.
     """
     benchmark, data = lab.only()
     _check_settings(plan, benchmark, data)
+    _check_systems(plan, benchmark, data)
     outcomes = []
     for system in plan.systems:
         try:
@@ -89,7 +91,7 @@ def compare(lab: Lab, plan: ComparePlan) -> ComparedTables:
             lab.say(f"{system.shown}: {error}")
             outcomes.append(Outcome(system, error=str(error)))
     name = f"compare-{benchmark}"
-    of_data = notes_of(lab, benchmark, data)
+    of_data, stamps = notes_of(lab, benchmark, data), tuple(filter(None, [stamp_of(data)]))
     return ComparedTables(
         recalls=Sheet(
             name=name,
@@ -98,6 +100,7 @@ def compare(lab: Lab, plan: ComparePlan) -> ComparedTables:
             digits=1,
             lines=tuple(_recall_line(outcome, benchmark) for outcome in outcomes),
             notes=(*of_data, *_notes(plan, benchmark, outcomes)),
+            stamps=stamps,
         ),
         costs=Sheet(
             name=f"{name}-costs",
@@ -106,6 +109,7 @@ def compare(lab: Lab, plan: ComparePlan) -> ComparedTables:
             digits=_DIGITS,
             lines=tuple(_cost_line(outcome, benchmark) for outcome in outcomes),
             notes=(*_cost_notes(lab, outcomes), *of_data),
+            stamps=stamps,
         ),
         outcomes=tuple(outcomes),
     )
@@ -119,8 +123,7 @@ def draw(comparison: ComparedTables, path: Path) -> None:
     shown = [outcome for outcome in comparison.outcomes if outcome.reports]
     if not shown:
         raise PrvrError(f"{path}: no system could be measured, so there is nothing to draw")
-    simulated = any(report.simulated for outcome in shown for report in outcome.reports)
-    figure, axes = panels(1, 2, comparison.recalls.caption, simulated=simulated)
+    figure, axes = panels(1, 2, comparison.recalls.caption, stamp="; ".join(comparison.recalls.stamps))
     figure.set_size_inches(11, 4.5)
     for axis, column, label in zip(
         axes[0], ("query, ms", "bytes/video"), ("one query, ms", "stored bytes a video (fp16)"), strict=True
@@ -241,6 +244,21 @@ def _cost_notes(lab: Lab, outcomes: Sequence[Outcome]) -> list[str]:
         "only re-rank. R1@0.5: the best moment in the right video. Diff.: (intra - total) / (intra + total) of queries "
         "and of frame tokens, exact. ρ: rank correlation with the encoder over pairs of queries."
     ]
+
+
+def _check_systems(plan: ComparePlan, benchmark: str, data: DataFolder) -> None:
+    """Raises ConfigError for two rows that are one and the same run: they would compare nothing."""
+    seen: dict[str, str] = {}
+    for system in plan.systems:
+        with contextlib.suppress(PrvrError):  # said again when its turn comes
+            recipe = recipe_for(system, benchmark, data, budget=plan.budget, settings=plan.settings)
+            other = seen.setdefault(repr((recipe.target, recipe.settings)), system.name)
+            if other != system.name:
+                twice = (other, system.name)
+                break
+    else:
+        return
+    raise ConfigError(f"--systems: {' and '.join(twice)} are one and the same run; leave one of them out")
 
 
 def _check_settings(plan: ComparePlan, benchmark: str, data: DataFolder) -> None:

@@ -23,13 +23,12 @@ from prvr.methods.recipe import Recipe
 from prvr.parts.videos import ClipVideos
 from prvr.ranker.ranker import Ranker
 from prvr.reproduce import msc_tables
+from prvr.reproduce.base import base_recipe, stamp_of
 from prvr.reproduce.efficiency import library
 from prvr.reproduce.lab import Lab
-from prvr.reproduce.tables import base_recipe
 from prvr.runs.measure import load_split, queries_of
 from prvr.video.decode import sample_frames
 
-STAMP = "SIMULATED features: says nothing about real videos"
 _PAIRS_OF = 150  # videos whose tokens are compared pair by pair in figure 1
 _BINS = 12
 _PICTURES = 5  # of each moment in figure 3
@@ -60,7 +59,7 @@ def figure1(lab: Lab, path: Path, _: Wanted) -> str:
     Were nothing lost, pairs of one video and pairs of two videos would lie on one rising line.
     """
     systems = _systems(lab)
-    figure, axes = panels(2, len(systems), "Figure 1", simulated=lab.only()[1].spec.simulated)
+    figure, axes = panels(2, len(systems), "Figure 1", stamp=stamp_of(lab.only()[1]))
     lines = []
     for column, seen in enumerate(systems):
         texts = _pairs(seen.items.queries.sentence, seen.queries, seen.items.video_of_query)
@@ -81,7 +80,7 @@ def figure3(lab: Lab, path: Path, wanted: Wanted) -> str:
     systems = _systems(lab)
     q = _chosen(systems, wanted)
     query = systems[0].items.items[q]
-    figure, axes = panels(len(systems), _PICTURES + 1, f"“{query.text}”", simulated=data.spec.simulated)
+    figure, axes = panels(len(systems), _PICTURES + 1, f"“{query.text}”", stamp=stamp_of(data))
     lines = []
     for row, seen in enumerate(systems):
         v = int(seen.scores[q].argmax())
@@ -225,8 +224,8 @@ def _file(data: DataFolder, wanted: Wanted, video_id: str) -> Path | None:
     return next((file for file in sorted(folder.glob(f"{video_id}.*")) if file.is_file()), None)
 
 
-def panels(rows: int, columns: int, title: str, *, simulated: bool) -> tuple[Any, Any]:
-    """-> a figure and its axes, (rows, columns); of `simulated` features it says so.
+def panels(rows: int, columns: int, title: str, *, stamp: str) -> tuple[Any, Any]:
+    """-> a figure and its axes, (rows, columns); its `stamp` says what made data it is of.
 
     Raises PrvrError where matplotlib is missing.
     """
@@ -235,7 +234,7 @@ def panels(rows: int, columns: int, title: str, *, simulated: bool) -> tuple[Any
     except ImportError as error:
         raise PrvrError("figures need matplotlib; install it with: pip install 'prvr[plot]'") from error
     figure = Figure(figsize=(3 * columns, 2.4 * rows), layout="constrained")
-    figure.suptitle(f"{title}\n{STAMP}" if simulated else title, fontsize=10)
+    figure.suptitle(f"{title}\n{stamp}" if stamp else title, fontsize=10)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 

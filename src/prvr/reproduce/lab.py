@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prvr.core.config import fingerprint, to_dict
@@ -20,7 +20,9 @@ from prvr.methods.recipe import Recipe
 from prvr.ranker.ranker import Ranker, open_run
 from prvr.runs.measure import evaluate_run, untrained
 from prvr.runs.train import train_run
+from prvr.training.checkpoint import read_notes
 from prvr.training.loop import TrainProgress
+from prvr.training.run_folder import LAST, Standing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,7 @@ class Lab:
     clean: bool = False  # choose the epoch on a held-out part of train
     device: str = "auto"
     teachers: Mapping[str, Path] = field(default_factory=dict)  # text packs by the names of Table 3c
+    others: Path = Path("compared")  # where `prvr compare` keeps the runs of other systems
     say: Callable[[str], None]
     training: Callable[[str], AbstractContextManager[Callable[[TrainProgress], None]]]
 
@@ -75,6 +78,16 @@ class Lab:
         """The same without the ranks of single queries."""
         return [one.report for one in self.measured(recipe, data)]
 
+    def compared(self) -> Lab:
+        """The lab of `prvr compare`, whose recipes have the user's settings already."""
+        return replace(self, root=self.others, settings=())
+
+    def finished(self, recipe: Recipe, data: DataFolder) -> list[Report]:
+        """The same where every seed's run is whole; nothing is trained, and none where one is missing."""
+        if not all(self._is_whole(one, data) for one in self.recipes(recipe)):
+            return []
+        return self.reports(recipe, data)
+
     def epoch_seconds(self, recipe: Recipe, data: DataFolder) -> list[float]:
         """Training time of every epoch of the runs that exist."""
         found = []
@@ -106,6 +119,15 @@ class Lab:
         except OSError as error:
             raise DataError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
         return made
+
+    def _is_whole(self, recipe: Recipe, data: DataFolder) -> bool:
+        if recipe.objective is None:
+            return data.spec.comparable
+        last = self.root / "runs" / _name(recipe, data, clean=self.clean) / LAST
+        if not last.exists():
+            return False
+        train = recipe.settings.train
+        return Standing(**read_notes(last)["standing"]).finished(epochs=train.epochs, patience=train.patience)
 
     def _measured(self, recipe: Recipe, data: DataFolder) -> Measured:
         trained, split = self.run(recipe, data), data.reported

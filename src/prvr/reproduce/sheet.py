@@ -51,6 +51,12 @@ class Sheet:
     digits: int | tuple[int, ...]  # behind the point; one number for all columns or one each
     lines: tuple[Line, ...]
     notes: tuple[str, ...] = ()  # what one has to know to read the numbers
+    stamps: tuple[str, ...] = ()  # that the data were made, on the face of the table
+
+    @property
+    def title(self) -> str:
+        """The caption, with what stands on its face."""
+        return " – ".join([self.caption, *self.stamps])
 
     def grid(self) -> list[list[str]]:
         """Header, then a row or two a line: ours, and the paper's where it has any."""
@@ -68,6 +74,7 @@ class Sheet:
         return {
             "name": self.name,
             "caption": self.caption,
+            "stamps": list(self.stamps),
             "columns": list(self.columns),
             "lines": [
                 {"title": line.title, "ours": [cell.word or list(cell.ours) for cell in line.cells]}
@@ -98,7 +105,7 @@ def markdown(sheet: Sheet) -> str:
         return f"| {' | '.join(padded)} |"
 
     rule = [("-" * max(wide, 3) if column < 2 else "-" * max(wide - 1, 2) + ":") for column, wide in enumerate(widths)]
-    return "\n".join([f"{sheet.caption}\n", line(head), line(rule), *map(line, rows), "", *map(_wrapped, sheet.notes)])
+    return "\n".join([f"{sheet.title}\n", line(head), line(rule), *map(line, rows), "", *map(_wrapped, sheet.notes)])
 
 
 def _wrapped(note: str) -> str:
@@ -112,7 +119,7 @@ def latex(sheet: Sheet) -> str:
     return "\n".join(
         [
             r"\begin{table}",
-            rf"\caption{{{_escape(sheet.caption)}}}",
+            rf"\caption{{{_escape(sheet.title)}}}",
             rf"\begin{{tabular}}{{ll{'r' * len(sheet.columns)}}}",
             r"\toprule",
             " & ".join(map(_escape, head)) + r" \\",

@@ -16,7 +16,7 @@ from prvr.core.config import closest
 from prvr.core.errors import ConfigError
 from prvr.data.folder import DataFolder
 from prvr.methods.recipe import Recipe, load_recipe
-from prvr.reproduce.tables import NAMES, base_recipe
+from prvr.reproduce.base import NAMES, base_recipe
 
 DEFAULT = "activitynet"  # whose settings stand in where a benchmark has none, as authors do for QVHighlights
 SMALL = {"model.hidden": 96, "model.max_words": 32, "optim.lr": 1e-3, "batch_videos": 32}  # as the generated world has

@@ -8,38 +8,26 @@ from typing import Any, TypeVar, cast
 
 import torch
 
+from prvr.core.errors import ConfigError, PrvrError
 from prvr.data.folder import DataFolder
 from prvr.encoders.devices import pick_device
 from prvr.evaluation.collapse import Similarity
 from prvr.evaluation.report import Report
-from prvr.methods.msc import runs as msc
 from prvr.methods.recipe import Recipe, load_recipe
 from prvr.methods.zero_shot.runs import max_over_frames
 from prvr.reproduce import msc_tables, published
+from prvr.reproduce.base import NAMES, base_recipe, stamp_of
 from prvr.reproduce.efficiency import library, multiply_adds, parameters, query_costs
 from prvr.reproduce.lab import Lab
 from prvr.reproduce.published import PrintedRow
 from prvr.reproduce.sheet import Cell, Line, Sheet, cells
+from prvr.reproduce.systems import SYSTEMS, recipe_for
 from prvr.runs.dry import step_cost
 from prvr.runs.measure import load_split
 
 P = TypeVar("P")
 
 RECALLS = ("R@1", "R@5", "R@10", "R@100", "SumR")
-NAMES = {
-    "qvhighlights": "QVHighlights",
-    "tvr": "TVR",
-    "activitynet": "ActivityNet Captions",
-    "charades": "Charades-STA",
-}
-
-
-def base_recipe(benchmark: str, data: DataFolder) -> Recipe:
-    """The full method for a benchmark; for any other data the generated world's, as wide as its features."""
-    if benchmark in NAMES:
-        return load_recipe(f"prvr.methods.msc.runs:{benchmark}")
-    widths = [f"model.video_width={data.spec.video_width}", f"model.text_width={data.spec.text_width}"]
-    return msc.world().with_settings(widths)
 
 
 def table1(lab: Lab) -> Sheet:
@@ -64,15 +52,16 @@ def table3(lab: Lab) -> Sheet:
         ("(e) N", msc_tables.table3e(base), published.TABLE3E),
         ("(f) τ", msc_tables.table3f(base), published.TABLE3F),
     ]
-    lines, same = [], []
+    lines = []
+    for part, rows, _ in parts:
+        check_rows(lab.settings, {f"{part} {title}": recipe for title, recipe in rows.items()})
     for part, rows, printed in parts:
-        same += one_run(lab, {f"{part} {title}": recipe for title, recipe in rows.items()})
         for title, recipe in rows.items():
             folder = _taught_by(lab, data, title) if part.startswith("(c)") else data
             reports = lab.reports(recipe, folder) if folder else []
             lines.append(Line(f"{part} {title}", recall_cells(reports, _printed(printed, title, benchmark), ("SumR",))))
     teachers = "(c) needs the text features of each teacher: --teacher NAME=PATH; CLIP-B is the benchmark's own."
-    return _sheet("table3", "Table 3: settings", ("SumR",), lines, [*notes_of(lab, benchmark, data), teachers, *same])
+    return _sheet("table3", "Table 3: settings", ("SumR",), lines, [*notes_of(lab, benchmark, data), teachers])
 
 
 def table4(lab: Lab) -> Sheet:
@@ -262,47 +251,59 @@ def _ablation(
 ) -> Sheet:
     benchmark, data = lab.only()
     recipes = rows(base_recipe(benchmark, data))
-    same = one_run(lab, recipes)
+    check_rows(lab.settings, recipes)
     lines = [
         Line(title, recall_cells(lab.reports(recipe, data), _printed(printed, title, benchmark)))
         for title, recipe in recipes.items()
     ]
-    return _sheet(name, caption, RECALLS, lines, [*notes_of(lab, benchmark, data), *same])
+    return _sheet(name, caption, RECALLS, lines, notes_of(lab, benchmark, data))
 
 
-def one_run(lab: Lab, recipes: Mapping[str, Recipe]) -> list[str]:
-    """A line for all rows that the user's settings make the same run, said before anything is trained for them."""
+def check_rows(settings: Sequence[str], recipes: Mapping[str, Recipe]) -> None:
+    """Raises ConfigError for rows that the user's settings make one run, before anything is trained for them: their
+    numbers would be the same and compare nothing.
+    """
     groups: dict[str, list[str]] = {}
     for title, recipe in recipes.items():
         if recipe.objective is not None:
-            changed = recipe.with_settings(lab.settings)
+            changed = recipe.with_settings(settings)
             groups.setdefault(repr((changed.target, changed.settings)), []).append(title)
-    differ = [titles for titles in groups.values() if len({repr(recipes[title].settings) for title in titles}) > 1]
-    lines = [
-        f"Rows {' and '.join(f'“{title}”' for title in titles)} are one run under --set {' '.join(lab.settings)}: "
-        "they differ in what that sets, so their numbers are the same and compare nothing."
-        for titles in differ
-    ]
-    for line in lines:
-        lab.say(line)
-    return lines
+    for titles in groups.values():
+        if len({repr(recipes[title].settings) for title in titles}) > 1:
+            raise ConfigError(
+                f"rows {' and '.join(f'“{title}”' for title in titles)} are one and the same run under --set "
+                f"{' '.join(settings)}: they differ in what that sets; leave it out"
+            )
 
 
 def _systems(
     lab: Lab, name: str, caption: str, benchmarks: Sequence[str], printed: Mapping[str, Mapping[str, PrintedRow]]
 ) -> Sheet:
+    """MSC is trained where it is not yet; the others are read from the runs of `prvr compare`."""
     lines, notes = [], []
+    named = {system.title: system for system in SYSTEMS}
     for benchmark in benchmarks:
-        data = lab.folder(benchmark)
-        method = load_recipe(f"prvr.methods.msc.runs:{benchmark}")
-        ours = {"MSC": method}
-        if data and data.spec.comparable:
-            ours["zero-shot"] = max_over_frames()
+        data, missing = lab.folder(benchmark), []
         for title, row in printed[benchmark].items():
-            reports = lab.reports(ours[title], data) if data and title in ours else []
+            reports: Sequence[Report] = []
+            if data and title == "MSC":
+                reports = lab.reports(load_recipe(f"prvr.methods.msc.runs:{benchmark}"), data)
+            elif data:
+                try:
+                    recipe = recipe_for(named[title], benchmark, data, settings=lab.settings)
+                    reports = lab.compared().finished(recipe, data)
+                    missing += [named[title].name] if recipe.objective and not reports else []
+                except PrvrError as error:
+                    notes.append(f"{NAMES[benchmark]}, {title}: {error}")
             shown = f"{NAMES[benchmark]}: {title}" if len(benchmarks) > 1 else title
             lines.append(Line(shown, recall_cells(reports, row)))
         notes += notes_of(lab, benchmark, data)
+        if data and missing:
+            names = ",".join(missing)
+            notes.append(
+                f"{NAMES[benchmark]}: no whole runs of {names} in {lab.others}; `prvr compare --data {data.root} "
+                f"--systems {names}` makes them, with the same --seeds, --set and --protocol."
+            )
     return _sheet(name, caption, RECALLS, lines, notes)
 
 
@@ -369,11 +370,21 @@ def notes_of(lab: Lab, benchmark: str, data: DataFolder | None) -> list[str]:
     return [f"{title}: {kind}; split {data.reported}; {protocol}; {seeds}{changed}."]
 
 
+def _stamped(table: Callable[[Lab], Sheet]) -> Callable[[Lab], Sheet]:
+    """The same table, which says on its face that it is of made data."""
+
+    def made(lab: Lab) -> Sheet:
+        sheet = table(lab)
+        return replace(sheet, stamps=tuple(dict.fromkeys(filter(None, map(stamp_of, lab.data.values())))))
+
+    return made
+
+
 TABLES: Mapping[str, Callable[[Lab], Sheet]] = {
     **{
-        f"table{i}": table
+        f"table{i}": _stamped(table)
         for i, table in enumerate((table1, table2, table3, table4, table5, table6, table7, table8, table9), 1)
     },
-    "tableA1": table_a1,
-    "tableA2": table_a2,
+    "tableA1": _stamped(table_a1),
+    "tableA2": _stamped(table_a2),
 }

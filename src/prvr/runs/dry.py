@@ -17,9 +17,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from prvr.core.errors import CheckpointError
-from prvr.core.types import Query, TensorRecord
+from prvr.core.types import Batch, Made, Query, TensorRecord
 from prvr.data.annotations import group_by_video
 from prvr.data.dataset import RetrievalSet, shuffled
 from prvr.data.folder import DataFolder
@@ -167,11 +168,7 @@ def _step(target: str, settings: Any, data: DataFolder, items: Sequence[Query], 
     return StepCost(
         videos=len(batch.videos),
         queries=len(batch.queries),
-        shapes={
-            name: tuple(tensor.shape)
-            for name, tensor in (*_tensors("videos", batch.videos), *_tensors("queries", batch.queries))
-        }
-        | {name: tuple(x.shape) for name, x in (*_tensors("made.queries", made[0]), *_tensors("made.videos", made[1]))},
+        shapes=_shapes(batch, made),
         parts=_parts(model),
         steps=steps,
         time_s=times[-1],
@@ -179,12 +176,19 @@ def _step(target: str, settings: Any, data: DataFolder, items: Sequence[Query], 
         before_mb=before / _MB,
         video_mb=_bytes(x for _, x in _tensors("", batch.videos)) / len(batch.videos) / _MB,
         query_mb=(int(batch.queries.valid.sum()) * batch.queries.words.shape[-1] * 4) / len(batch.queries) / _MB,
-        state_mb=(
-            _bytes(model.state_dict().values())
-            + _bytes(x for kept in optimizer.state.values() for x in kept.values() if isinstance(x, Tensor))
-        )
-        / _MB,
+        state_mb=_bytes((*model.state_dict().values(), *_kept(optimizer))) / _MB,
     )
+
+
+def _kept(optimizer: Optimizer) -> Iterator[Tensor]:
+    """What an optimiser keeps from step to step."""
+    for kept in optimizer.state.values():
+        yield from (x for x in kept.values() if isinstance(x, Tensor))
+
+
+def _shapes(batch: Batch[Any], made: Made[Any, Any]) -> dict[str, tuple[int, ...]]:
+    sides = {"videos": batch.videos, "queries": batch.queries, "made.queries": made.queries, "made.videos": made.videos}
+    return {name: tuple(x.shape) for side, value in sides.items() for name, x in _tensors(side, value)}
 
 
 def largest(recipe: Recipe, data: DataFolder, items: Sequence[Query], *, cache: Path) -> RetrievalSet:

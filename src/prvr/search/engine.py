@@ -26,7 +26,7 @@ from prvr.search import similar
 from prvr.search.calibration import Calibrated, calibrate, outdated
 from prvr.search.confidence import CONFIDENT, RELATED, UNCALIBRATED
 from prvr.search.export import SearchHit
-from prvr.search.heard import HeardWords, listens
+from prvr.search.heard import HeardWords, judged, listens
 from prvr.search.judge import Judge, Judgement
 from prvr.search.places import locate
 from prvr.search.ranking import (
@@ -316,6 +316,8 @@ class SearchEngine:
             heard = quoted(rows, said, seen_weight=sure)
             rows = fused(rows, by_name(self.index, vectors[0], said, besides=rows), said, seen_weight=sure)
         rows = rows[:k]
+        if request.channel in KINDS:
+            return Ranking(rows, [judged(hit) for hit in said][:k], heard)
         judgements = _judgements(rows, kinds, None if any(move) else judge)
         both = zip(rows, judgements, strict=True)
         judgements = [_with_words(heard.get(row.candidate.video_id), judgement) for row, judgement in both]

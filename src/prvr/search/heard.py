@@ -8,13 +8,22 @@ from prvr.core.errors import EncoderError
 from prvr.core.facts import KINDS, SAID, Where
 from prvr.core.grammar import Request
 from prvr.index.base import Index, WordHit
+from prvr.search.confidence import CONFIDENT, NOTHING, RELATED
+from prvr.search.judge import Judgement
 from prvr.search.meaning import Meanings
-from prvr.search.ranking import DEPTH, by_words, together
+from prvr.search.ranking import DEPTH, HALF, by_words, together
 
 
 def listens(request: Request, *, words: bool) -> bool:
     """Whether words count for a request: they are all it asks for, or they count beside pictures."""
     return request.channel in KINDS or (words and not request.channel)
+
+
+def judged(hit: WordHit) -> Judgement:
+    """How sure a hit of words alone is: all of them said, half of them, or as near by its meaning as few are."""
+    if hit.score > 1 - 1e-6:
+        return Judgement(CONFIDENT, None, None)
+    return Judgement(RELATED if hit.score >= HALF else NOTHING, hit.p, None)
 
 
 class HeardWords:

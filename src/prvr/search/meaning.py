@@ -3,9 +3,9 @@
 Passages overlap by half, so that a sentence stands whole in one of them. How near a passage must be to count is
 measured, not fixed: by what sentences about other topics (`background`) reach in this library. Some of those are about
 what is said here after all, so their tail is no measure; the median and the height of nine in ten are, and beyond them
-chances fall as they do between the two. A passage is surely meant where one such sentence in twenty would be as near
-(`LEVEL`, as of pictures), and counts in full where that is one in a hundred (`SURE`); one that is less near counts as
-far as no picture stands out. So what is said decides nothing where nothing of that kind is said.
+chances fall as they do between the two. A passage counts in full where one such sentence in a hundred would be as near
+(`SURE`); one that is less near counts less, and as far as no picture stands out. It is called a match where that is one
+in twenty (`LEVEL`, as of pictures). So what is said decides nothing where nothing of that kind is said.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from prvr.core.weights import tensor_bytes
 from prvr.encoders.catalogue import THINGS
 from prvr.encoders.meaning import SentenceModel, load_sentence_model
 from prvr.index.base import WordHit
+from prvr.index.words import content
 from prvr.search.background import background
 from prvr.search.confidence import LEVEL
 from prvr.search.ranking import HALF
@@ -198,6 +199,8 @@ class Meanings:
         A hit's score is half of what words that are all said would have, less where it is not sure; its weight how
         sure it is.
         """
+        if not content(text):  # function words mean nothing by themselves
+            return []
         query = self.model.encode([text])
         scores = self._scores(query)[0]  # (P,)
         usual = self._usual_of(size_of(text))
@@ -211,7 +214,7 @@ class Meanings:
             if holds(self.video_ids[video]):
                 quote = (self.passages[int(places[video])],)
                 score = HALF if p <= LEVEL else HALF * weight(p) / 2
-                found.append(WordHit(self.video_ids[video], score, quote, weight=weight(p)))
+                found.append(WordHit(self.video_ids[video], score, quote, weight=weight(p), p=p))
         return found
 
     def _usual_of(self, size: int) -> Usual:

@@ -202,7 +202,7 @@ def quoted(seen: Sequence[Row], said: Sequence[WordHit], *, seen_weight: float =
     found = {}
     for rank, hit in enumerate(said, 1):
         by_sight = seen_weight / (RRF + places.get(hit.video_id, len(seen) + 1))
-        if hit.weight is None or hit.score >= HALF:
+        if hit.weight is None or hit.weight >= 1:
             found[hit.video_id] = hit
         elif weight_of(hit, seen_weight) / (RRF + rank) > by_sight:
             found[hit.video_id] = hit._replace(leads=True)
@@ -212,11 +212,11 @@ def quoted(seen: Sequence[Row], said: Sequence[WordHit], *, seen_weight: float =
 def weight_of(hit: WordHit, seen_weight: float = 0.0) -> float:
     """How much words count beside what is seen: in full from half of the text on and less below, unless it is known.
 
-    What is said by its meaning, but not surely, counts as far as what is seen does not stand out.
+    What is said by its meaning, but not beyond doubt, counts as far as what is seen does not stand out.
     """
     if hit.weight is None:
         return min(1.0, hit.score / HALF)
-    return hit.weight if hit.score >= HALF else hit.weight * (1 - seen_weight)
+    return hit.weight if hit.weight >= 1 else hit.weight * (1 - seen_weight)
 
 
 def reciprocal_ranks(seen: Sequence[str], said: Mapping[str, float], *, seen_weight: float = 1.0) -> list[str]:

@@ -98,10 +98,15 @@ def create_app(
     app.openapi = lambda: app.openapi_schema or described(app, config)  # type: ignore[method-assign]
     errors.install(app)
     app.router.routes.extend(tools.routes if tools else [])
-    for part in PARTS:
-        app.include_router(part.router)
+    _include(app)
     _guard(app, config, doorman, metrics)
     return app
+
+
+def _include(app: FastAPI) -> None:
+    app.state.addresses = [route for part in PARTS for route in part.router.routes]
+    for part in PARTS:
+        app.include_router(part.router)
 
 
 def _guard(app: FastAPI, config: ServeConfig, doorman: Doorman, metrics: Metrics) -> None:

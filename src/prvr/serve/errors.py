@@ -141,8 +141,8 @@ async def _http(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> str:
     """The methods of an address, of all routes that have it; the framework names those of the first alone."""
-    fits = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return ", ".join(sorted({method for route in fits for method in getattr(route, "methods", None) or ()}))
+    fits = [route for route in request.app.state.addresses if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(sorted({method for route in fits for method in route.methods or ()}))
 
 
 async def _invalid(_: Request, error: Exception) -> Response:

@@ -39,7 +39,7 @@ async def page(
             return await _opened(request, doorman, token, client)
     except ApiError as error:
         status = error.status_code
-        if status != 401 or "text/html" not in request.headers.get("accept", ""):
+        if status not in (401, 429) or "text/html" not in request.headers.get("accept", ""):
             raise
     if not index.is_file():
         return HTMLResponse(NOT_BUILT, status)

@@ -88,16 +88,7 @@ def run(
     spare_memory()
     usual = config.encoder is None and config.device == "auto"  # as a search on the command line has it
     folders = [config.folder, *beside]
-    desks = tuple(
-        Desk(
-            folder,
-            encoder=config.encoder,
-            device=config.device,
-            waiting=config.waiting,
-            together=config.together,
-        )
-        for folder in folders
-    )
+    desks = tuple(_desk(folder, config) for folder in folders)
     try:
         with bound(config) as port:
             config = replace(config, port=port.getsockname()[1])
@@ -126,6 +117,10 @@ def run(
     finally:
         for desk in desks:
             desk.close()
+
+
+def _desk(folder: Path, config: ServeConfig) -> Desk:
+    return Desk(folder, encoder=config.encoder, device=config.device, waiting=config.waiting, together=config.together)
 
 
 def settings(app: FastAPI | Shelf, config: ServeConfig) -> uvicorn.Config:

@@ -89,8 +89,8 @@ class Doorman:
     async def check(self, token: str, client: str, *, opens: Sequence[Opener] = ("token",)) -> None:
         """Raises ApiError unless this is what `opens`: the token, or what a link says that was not opened yet.
 
-        A wrong one takes its time, and a few of one client are enough. After many wrong ones, of whomever, they are
-        looked at one after the other: who has the right one is let in a little later then, and nobody guesses faster.
+        A wrong one takes its time, and a few of one client, or some of all together, are enough. From then on they are
+        looked at one after the other: who has the right one is let in a little later, and nobody guesses faster.
         """
         if self._wrong_of_all.spent(""):
             await self._wait()
@@ -98,8 +98,7 @@ class Doorman:
             return
         if "link" in opens and self.spend(token):
             return
-        self._wrong_of_all.wait("")
-        if wait := self._wrong.wait(client):
+        if wait := max(self._wrong_of_all.wait(""), self._wrong.wait(client)):
             raise ApiError(429, "token_tries", "too many wrong tokens; come back in a while", retry_s=wait)
         await asyncio.sleep(WRONG_S)
         message = "not the token of this server, or a link that was opened before; `prvr serve --link` prints another"

@@ -107,6 +107,7 @@ class Keyring:
 
     def _own(self) -> None:
         """Make the folder. Raises OSError, and ConfigError where it is somebody else's."""
+        own_folder(self.place.parent)  # whose names say which libraries there are
         own_folder(self.place)
         if self.place.stat().st_uid != os.getuid():
             raise ConfigError(f"{self.place}: belongs to another account; name a folder of your own by XDG_STATE_HOME")
