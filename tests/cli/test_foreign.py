@@ -223,10 +223,9 @@ def test_a_key_goes_to_named_servers_over_tls_or_to_this_machine(
 def test_an_index_that_names_a_model_of_the_hub(
     traps: Traps, own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for source in ("somebody/model", f"world + {'somebody/model'}"):
-        put_meta(
-            own, "header", lambda header, source=source: header | {"encoder": to_dict(replace(FOREIGN, source=source))}
-        )
+    for source in ("somebody/model", "world + somebody/model"):
+        named = {"encoder": to_dict(replace(FOREIGN, source=source))}
+        put_meta(own, "header", named.__ror__)
         for verb in (["search", ASKED], ["index", str(own / "videos")]):
             assert main([*verb, "--index", str(own)]) == 1
             assert "nothing is fetched because a folder says so" in said(capsys)

@@ -61,7 +61,6 @@ def create_app(
     Nothing is loaded and no thread starts before the application does. Raises SessionsUnusable where
     sessions cannot be kept.
     """
-    take_over(config.folder)
     metrics, doorman = Metrics(desk), doorman or Doorman(config)
     tools = _tools(desk, config, lambda: app.state.prvr.media)
 
@@ -69,7 +68,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.openapi()  # now, not in the first answer
         jobs = Jobs(at_once=config.proxies, place=Keyring(config.folder).unfinished if config.keyring else None)
-        media = Media(config.folder, cache_bytes=config.cache_bytes)
+        media = Media(take_over(config.folder), cache_bytes=config.cache_bytes)
         metrics.watch(desk, jobs)
         own: dict[str, Any] = {"config": config, "desk": desk, "metrics": metrics, "doorman": doorman}
         watch = Watch(config.folder, lambda path: libraries.read_again(parts, path))

@@ -20,10 +20,10 @@ ASIDE = "serve-of-others-"
 log = logging.getLogger(__name__)
 
 
-def take_over(folder: Path) -> None:
-    """Make an index folder one of this account's own, once. Raises ConfigError where what is not believed stays."""
+def take_over(folder: Path) -> Path:
+    """Make an index folder this account's own, once; -> it. Raises ConfigError where what is not believed stays."""
     if not folder.is_dir() or is_mine(folder):
-        return
+        return folder
     served = folder / "serve"
     try:
         if served.exists() or served.is_symlink():
@@ -40,6 +40,7 @@ def take_over(folder: Path) -> None:
                 f"{served}: is not of this account, and cannot be put aside ({error.strerror}); copy the index to a "
                 "folder of yours, without serve/"
             ) from error
+    return folder
 
 
 def room_for_serving(folder: Path) -> None:
