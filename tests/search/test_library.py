@@ -150,7 +150,7 @@ def test_nothing_is_opened_or_read_twice(videos: Path, monkeypatch: pytest.Monke
 
     for name in ("make_index", "header_of", "zero_shot"):
         counted(indexing, name)
-    counted(engine_module, "_model_of")
+    counted(engine_module, "model_of")
     counted(FeatureStore, "entry")
     assert len(added_by(lib)) == 3
     assert lib.last is not None

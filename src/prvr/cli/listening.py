@@ -44,10 +44,8 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
         "alone. Nothing leaves this machine. Stop it whenever you like: what was heard stays."
     )
     listen.shows(
-        "prvr models get whisper-small    # once, 486 MB",
-        "prvr listen --speech whisper-small",
+        "prvr listen --speech whisper-small          # a model that `prvr models get whisper-small` brought",
         "prvr listen ~/Videos/talks --language de",
-        "prvr search 'said:\"the price of coffee\"'",
     )
 
 

@@ -29,15 +29,16 @@ def add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
         action="store_true",
         help="say what would be read, written and spent, by one measured step; write nothing",
     )
-    train.add_argument(
+    kept = train.add_argument_group("what is kept of it")
+    kept.add_argument(
         "--log",
         action="append",
         default=[],
         metavar="NAME",
         help="tell tensorboard, wandb or mlflow too: below the run's folder, offline; may be given several times",
     )
-    train.add_argument("--name", help="how tables call the run (default: the recipe's title); may be changed later")
-    train.add_argument("--notes", help="what you want to remember of it, kept in about.json of its folder")
+    kept.add_argument("--name", help="how tables call the run (default: the recipe's title); may be changed later")
+    kept.add_argument("--notes", help="what you want to remember of it, kept in about.json of its folder")
     protocol_option(train)
     train.add_argument("--json", action="store_true", help="print the result as JSON")
     device_option(train)

@@ -23,6 +23,7 @@ from tests.serve.page.browser import (
     button,
     film,
     hits,
+    invited,
     is_wide,
     judged,
     needs_chromium,
@@ -200,7 +201,7 @@ def test_the_focus_stays_where_it_is_when_the_library_comes(visit: Visitor, site
     page = visit("about:blank")
     held: list[Route] = []
     page.route("**/v1/libraries", lambda route: held.append(route))
-    page.goto(site.url)
+    page.goto(invited(site.url))
     until(page, lambda: held)
     button(page, "Settings").focus()
     for route in held:

@@ -21,6 +21,7 @@ from tests.serve.page.browser import (
     cards,
     film,
     hits,
+    invited,
     judged,
     needs_chromium,
     opened,
@@ -91,7 +92,7 @@ def test_a_machine_too_busy_to_draw_loses_no_wish(visit: Visitor, site: Live) ->
     page = visit("about:blank")
     page.add_init_script(LATE)
     page.route(f"**/v1/videos/{MOON_FILM}", lambda _: None)  # never answered
-    page.goto(site.url)
+    page.goto(invited(site.url))
     search(page, MOON)
     expect(opened(page)).to_have_text(MOON_FILM)
     hits(page).first.click()
