@@ -233,7 +233,8 @@ def test_a_file_is_deleted_damaged_and_replaced(served: tuple[Live, httpx.Client
         assert (bad.status_code, bad.json()["error"]["code"]) == (422, "video_unreadable")
     write_video(harmed / "damaged.mp4", steps(3, 10), codec="mpeg4")
     assert http.get(of("damaged.mp4", "/stream")).json()["error"]["code"] == "needs_proxy"
-    assert read(harmed, live.desk.folder, prune=True)["removed"] == 1
+    gone_too = not (harmed / "goes.mp4").exists()  # where the next test ran before this one
+    assert read(harmed, live.desk.folder, prune=True)["removed"] == 1 + gone_too
     until(lambda: http.get(of("deleted.mp4")).status_code == 404)
 
 
