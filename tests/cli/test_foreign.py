@@ -21,14 +21,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from prvr.cli import main
 from prvr.core.config import to_dict
 from prvr.core.errors import EncoderError, IndexFolderError
+from prvr.core.facts import Cue
 from prvr.core.types import EncoderSpec
 from prvr.encoders.loading import load_encoder
+from prvr.encoders.meaning import SentenceModel, load_sentence_model
 from prvr.index.opening import NAMED
 from prvr.search.folders import SourceFolder
+from prvr.search.meaning import MeaningStore
 from prvr.service.media import READING, mark_of
 from prvr.service.taking_over import ASIDE
 from tests.encoders.make_models import make_clip
@@ -235,6 +239,22 @@ def test_an_index_that_names_a_model_of_the_hub(
     store.write_text(json.dumps(json.loads(store.read_text()) | {"encoder": to_dict(FOREIGN)}))
     assert main(["extract", str(own / "videos"), "--out", str(own / "features")]) == 1
     assert "nothing is fetched" in said(capsys)
+
+
+def test_an_index_that_names_models_of_speech(traps: Traps, own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who listened, and by what its words are found by their meaning."""
+    model = SentenceModel(FOREIGN.name, "0" * 64, lambda texts: torch.ones(len(texts), 4))
+    store = MeaningStore.create(own, model)
+    store.update("w0000.webm", [Cue(0.0, 2.0, ASKED)], model)
+    header = {"model": FOREIGN.name, "revision": "0" * 64, "version": 1}
+    (store.folder / "speech.json").write_text(json.dumps(header))
+    assert main(["listen", "--index", str(own)]) == 1
+    assert "nothing is fetched because a folder says so" in said(capsys)
+    assert main(["search", ASKED, "--index", str(own)]) == 0
+    assert main(["listen", "--speech", "~nobody/model", "--index", str(own)]) == 1
+    assert "no such model of speech" in said(capsys)
+    with pytest.raises(EncoderError, match="~nobody/model"):
+        load_sentence_model("~nobody/model")
 
 
 def test_an_index_whose_places_lead_outside(traps: Traps, own: Path, capsys: pytest.CaptureFixture[str]) -> None:

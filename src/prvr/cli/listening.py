@@ -95,7 +95,7 @@ def listening(
             "--speech: name the model that listens, such as `--speech whisper-small` (`prvr models get whisper-small` "
             "fetches it), or give a folder"
         )
-    listener = load_listener(name, device=args.device, threads=threads)
+    listener = load_listener(name, device=args.device, threads=threads, fetching=bool(args.speech))
     say(f"Speech by {listener.name}@{listener.revision[:12]}, {count(len(listener.languages), 'language')}")
     with listening_bar() as show:
         return listen_to(

@@ -20,7 +20,7 @@ from prvr.core.errors import ConfigError, EncoderError
 from prvr.core.files import only_writer, write_whole
 from prvr.core.places import expanded, models_folder
 from prvr.encoders import hub
-from prvr.encoders.checkpoint import CARD, NEEDED, is_onnx, read_json
+from prvr.encoders.checkpoint import CARD, NEEDED, hash_files, is_onnx, read_json
 from prvr.encoders.known import CATALOGUE, SEES, SPEECH
 from prvr.encoders.known import HEARS as HEARS
 from prvr.encoders.known import RECOMMENDED as RECOMMENDED
@@ -199,6 +199,24 @@ def missing(model: KnownModel) -> str:
     how = model.install or f"prvr models get {model.name}"
     size = "" if model.name == WORLD else f" ({model.size_bytes / 1e6:,.0f} MB)"
     return f"{model.name}: is not on this machine; get it with `{how}`{size}"
+
+
+def unfetched(name: str, option: str) -> EncoderError:
+    """A model that a folder names, which is not here; `option` says where the user has it."""
+    return EncoderError(
+        f"{name}: is what this folder was made with, and is not on this machine; nothing is fetched because a "
+        f"folder says so: get it with `prvr models get {name}`, or say where it lies with `{option} FOLDER`"
+    )
+
+
+def is_on_hub(name: str) -> bool:
+    """Whether a name is one of the hub's."""
+    return bool(hub.HUB_NAME.fullmatch(name))
+
+
+def revision_of(folder: Path) -> str:
+    """SHA-256 of the weights of a model that hears; they are read once, and again when they change."""
+    return hash_files([folder / hub.HEARING])
 
 
 def nobody(name: str) -> str:

@@ -60,10 +60,7 @@ def load_encoder(name: str, *, device: str = "auto", dtype: str = "auto", fetchi
     if here is None and HUB_NAME.fullmatch(name) and not folder.exists():
         here = fetch(name) if fetching else cached_snapshot(name)
         if here is None:
-            raise EncoderError(
-                f"{name}: is what this folder was made with, and is not on this machine; nothing is fetched because a "
-                f"folder says so: get it with `prvr models get {name}`, or say where it lies with `--encoder FOLDER`"
-            )
+            raise catalogue.unfetched(name, "--encoder")
     if here is None:
         raise _nothing_there(name, folder)
     return _opened(here, name, where, precision)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from prvr.core.errors import EncoderError
+from prvr.core.places import expanded
 from prvr.encoders.catalogue import THINGS
 from prvr.encoders.checkpoint import hash_files
 from prvr.encoders.families import is_sentences
@@ -31,16 +31,17 @@ class SentenceModel(NamedTuple):
         return F.normalize(torch.cat(parts).float(), dim=1) if parts else torch.zeros(0, 0)
 
 
-def load_sentence_model(name: str = THINGS, *, device: str = "cpu") -> SentenceModel:
+def load_sentence_model(name: str = THINGS, *, device: str = "cpu", fetching: bool = True) -> SentenceModel:
     """The one inside `things`, a folder of sentence-transformers, or the sentence side of any encoder, by its name.
 
-    Raises EncoderError saying what is in the way.
+    `fetching` is False where a folder said the name, as for `load_encoder`. Raises EncoderError saying what is in the
+    way.
     """
     if name == THINGS:
         from prvr.encoders.things import SENTENCES, PlainSentences
 
         return SentenceModel(name, SENTENCES.sha256, PlainSentences(device).vectors)
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_dir() and is_sentences(folder):
         from prvr.encoders.sentences import check_code, opened_sentences
 
@@ -55,7 +56,7 @@ def load_sentence_model(name: str = THINGS, *, device: str = "cpu") -> SentenceM
         return SentenceModel(name, hash_files(weights), read)
     from prvr.encoders.loading import load_encoder
 
-    encoder = load_encoder(name, device=device)
+    encoder = load_encoder(name, device=device, fetching=fetching)
     if not encoder.spec.revision:
         raise EncoderError(f"{name}: says nothing of its weights; give another sentence model")
     return SentenceModel(name, encoder.spec.revision, lambda texts: encoder.encode_texts(texts).sentence)

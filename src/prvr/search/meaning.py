@@ -185,7 +185,7 @@ class Meanings:
         rows = list(store.read(video_ids)) if store else []
         if store is None or not rows:
             return None
-        model = model or load_sentence_model(store.model)
+        model = model or load_sentence_model(store.model, fetching=False)
         if model.revision != store.revision:
             return None
         owner = torch.repeat_interleave(torch.tensor([len(cues) for _, _, cues in rows]))

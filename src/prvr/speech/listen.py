@@ -10,7 +10,6 @@ hint for the next, so that an error does not go on.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from prvr.core.errors import ConfigError, EncoderError
 from prvr.core.text import count
+from prvr.encoders import catalogue
 from prvr.speech.store import SpokenWord, Utterance
 from prvr.video.sound import SPEECH_RATE, Samples, SoundBlock
 
@@ -29,7 +29,7 @@ WINDOW_S = 300.0  # that is heard at once: 20 MB
 QUIET_S = 30.0  # at its end, in which the quietest place to cut is looked for
 BEAT = SPEECH_RATE // 2  # samples of such a place
 NO_SPEECH, REPEATS, DOUBTFUL, UNSURE = 0.6, 3.0, -0.7, -1.0
-WEIGHTS, NEEDED = "model.bin", ("model.bin", "config.json", "tokenizer.json")
+NEEDED = ("model.bin", "config.json", "tokenizer.json")
 INSTALL = "install it with `pip install 'prvr[speech]'`"
 
 
@@ -67,8 +67,7 @@ class Listener:
             why = str(error).strip().partition("\n")[0]
             raise EncoderError(f"{folder}: the model cannot be opened ({why}); copy or fetch it again") from error
         self.name = name or folder.resolve().name
-        with (folder / WEIGHTS).open("rb") as weights:
-            self.revision = hashlib.file_digest(weights, "sha256").hexdigest()
+        self.revision = catalogue.revision_of(folder)
 
     @property
     def languages(self) -> list[str]:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from prvr.core.errors import EncoderError
+from prvr.core.places import expanded
 from prvr.core.text import nearest
 from prvr.encoders import catalogue
 from prvr.speech.listen import Listener
 
 
-def load_listener(name: str, *, device: str = "auto", threads: int = 0) -> Listener:
+def load_listener(name: str, *, device: str = "auto", threads: int = 0, fetching: bool = True) -> Listener:
     """A short name of `prvr models`, a folder in CTranslate2's form, or a hub name, which is fetched if it is not here.
 
-    The network is asked for nothing but a model that the user calls by its hub name. Raises EncoderError saying what
-    is in the way and how to go on.
+    The network is asked for nothing but a model that the user calls by its hub name: `fetching` is False where a folder
+    said the name. Raises EncoderError saying what is in the way and how to go on.
     """
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if name and folder.is_dir():
         return Listener(folder, device=device, threads=threads)
     model = catalogue.find(name)
     if model and model.kind != catalogue.HEARS:
         raise EncoderError(f"{name}: sees and hears nothing; give --speech one of {', '.join(_names())}, or a folder")
     here = catalogue.on_disk(name)
-    if here is None and "/" in name and not name.startswith((".", "/", "~")):
+    if here is None and catalogue.is_on_hub(name):
+        if not fetching:
+            raise catalogue.unfetched(name, "--speech")
         here = catalogue.get(name)
     if here is None:
         raise _nothing_there(name)
