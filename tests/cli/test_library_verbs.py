@@ -11,6 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,8 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     def load(name: str, **_: object) -> ColourEncoder:
         return Loaded(Path(name).name)
 
+    for name in ("prvr.demo", "prvr.features.texts", "prvr.search.library"):
+        import_module(name)  # or they would keep what stands in for it here, for all tests that come after
     monkeypatch.setattr("prvr.encoders.loading.load_encoder", load)
     monkeypatch.setattr("prvr.search.engine.load_encoder", load)
     monkeypatch.setattr("prvr.search.keeping.load_encoder", load)

@@ -17,9 +17,9 @@ from prvr.cli.screen import (
     PARTIAL,
     Parser,
     agreed,
-    device_option,
     emit,
     index_option,
+    opening_options,
     positive,
     reading_bar,
     say,
@@ -80,10 +80,7 @@ def _add_search(search: Parser) -> None:
     )
     export.add_argument("--before", type=float, default=0.0, help="start exported moments so many seconds earlier")
     export.add_argument("--after", type=float, default=0.0, help="end exported moments so many seconds later")
-    machine = search.add_argument_group("model and machine")
-    machine.add_argument("--encoder", help="where the encoder of the index is now, if it was moved")
-    device_option(machine)
-    trust_option(machine)
+    opening_options(search)
     search.set_defaults(run=run_search, wrong=search.error)
     search.shows(
         'prvr search "a dog jumps into the pool"',
@@ -112,7 +109,21 @@ def _add_index(index: Parser) -> None:
         action="store_true",
         help="make the index anew, for another encoder, model or form: all its videos are read again; asks first",
     )
+    yes_option(made)
+    trust_option(made)
     speech_options(index.add_argument_group("what is said (`prvr listen`)"))
+    _upkeep_options(index)
+    index.set_defaults(run=run_index, wrong=index.error)
+    index.shows(
+        "prvr index ~/Videos",
+        "prvr index ~/Videos --exclude private --exclude '*.part.mp4' --prune",
+        "prvr index ~/Videos/2024 --tag family",
+        "prvr index --replace --encoder siglip2-b16   # another model, the same videos",
+        "prvr index --ignore ~/Videos/broken.mp4",
+    )
+
+
+def _upkeep_options(index: Parser) -> None:
     care = index.add_argument_group("upkeep")
     care.add_argument("--failures", action="store_true", help="name the files that could not be read")
     care.add_argument("--retry", action="store_true", help="try these again, the ignored too")
@@ -126,19 +137,9 @@ def _add_index(index: Parser) -> None:
     )
     care.add_argument("--verify", action="store_true", help="read all of the index and name what is damaged")
     care.add_argument("--repair", action="store_true", help="make again just what is damaged")
-    index.set_defaults(run=run_index, wrong=index.error)
-    index.shows(
-        "prvr index ~/Videos",
-        "prvr index ~/Videos --exclude private --exclude '*.part.mp4' --prune",
-        "prvr index ~/Videos/2024 --tag family",
-        "prvr index --replace --encoder siglip2-b16   # another model, the same videos",
-        "prvr index --ignore ~/Videos/broken.mp4",
-    )
 
 
 def _ranking_options(made: argparse._ArgumentGroup) -> None:
-    yes_option(made)
-    trust_option(made)
     made.add_argument("--model", type=Path, help="a run folder; without it the bare encoder ranks")
     made.add_argument("--clip-encoder", help="reads windows of frames beside --encoder, which reads frames")
     made.add_argument("--clip-weight", type=float, help="share of the windows in the score beside frames, 0 to 1 (0.5)")

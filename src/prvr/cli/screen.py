@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from prvr.core.errors import ConfigError
-from prvr.core.text import as_json, nearest, one_line, printable
+from prvr.core.text import json_text, nearest, one_line, printable
 
 if TYPE_CHECKING:
     from prvr.features.extract import Progress
@@ -43,7 +43,7 @@ def called() -> str:
 
 def emit(value: Any) -> None:
     """A result for machines."""
-    print(as_json(value))
+    print(json_text(value))
 
 
 class ExamplesAsTheyAre(argparse.HelpFormatter):
@@ -86,6 +86,14 @@ def trust_option(parser: Parser | argparse._ArgumentGroup) -> None:
         metavar="PACKAGE",
         help="a package of your own that models may be of; opening one runs the package's code",
     )
+
+
+def opening_options(parser: Parser) -> None:
+    """The options of every verb that opens an index with its model."""
+    machine = parser.add_argument_group("model and machine")
+    machine.add_argument("--encoder", help="where the encoder of the index is now, if it was moved")
+    device_option(machine)
+    trust_option(machine)
 
 
 def positive(value: float, name: str) -> float:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+import sys
+import time
 from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prvr.cli.screen import DONE, Parser, device_option, emit, index_option, say, tell, trust_option
+from prvr.cli.screen import DONE, Parser, emit, index_option, opening_options, say, tell
+from prvr.core.errors import ConfigError
 from prvr.core.places import index_folder
 from prvr.core.text import count, nearest
 
@@ -64,10 +71,7 @@ def _add_serve(serve: Parser) -> None:
     address.add_argument("--port", type=int, default=8765, help="or the next free one (default: %(default)s)")
     address.add_argument("--root-path", default="", help="below this path of a proxy, such as /prvr")
     _door_options(serve)
-    machine = serve.add_argument_group("model and machine")
-    machine.add_argument("--encoder", help="where the encoder of the index is now, if it was moved")
-    device_option(machine)
-    trust_option(machine)
+    opening_options(serve)
     serve.set_defaults(run=run_serve)
     serve.shows(
         "prvr serve",
@@ -79,10 +83,7 @@ def _add_serve(serve: Parser) -> None:
 
 def _add_mcp(mcp: Parser) -> None:
     index_option(mcp)
-    machine = mcp.add_argument_group("model and machine")
-    machine.add_argument("--encoder", help="where the encoder of the index is now, if it was moved")
-    device_option(machine)
-    trust_option(machine)
+    opening_options(mcp)
     mcp.set_defaults(run=run_mcp)
     mcp.shows("prvr mcp", "prvr mcp --index demo")
 
@@ -129,9 +130,6 @@ def _door_options(serve: Parser) -> None:
 
 def run_serve(args: argparse.Namespace) -> int:
     """The page and the HTTP interface; or what is to be said of those who may ask."""
-    from functools import partial
-
-    from prvr.core.errors import ConfigError
     from prvr.serve.runner import lock_for, run
     from prvr.serve.settings import ServeConfig
 
@@ -168,10 +166,6 @@ def run_serve(args: argparse.Namespace) -> int:
 
 def _doors(args: argparse.Namespace, folder: Path) -> int:
     """Links, the token and sessions of the servers over an index."""
-    import os
-    from contextlib import closing
-
-    from prvr.core.errors import ConfigError
     from prvr.serve.runner import invitation
     from prvr.service.keyring import SESSIONS, Keyring
     from prvr.service.sessions import Sessions
@@ -200,8 +194,6 @@ def _doors(args: argparse.Namespace, folder: Path) -> int:
 
 def _list(sessions: Sequence[Session], *, as_json: bool) -> None:
     """Who was let in, a line each."""
-    import time
-
     if as_json:
         emit([one._asdict() for one in sessions])
         return
@@ -214,8 +206,6 @@ def _list(sessions: Sequence[Session], *, as_json: bool) -> None:
 
 def _again(args: argparse.Namespace) -> str:
     """The command that serves the same library."""
-    import shlex
-
     return " ".join(["prvr serve", *(f"--index {shlex.quote(str(one))}" for one in args.index or ())])
 
 
@@ -228,8 +218,6 @@ def serve_folder(folder: Path, *, device: str) -> int:
 
 def _tell(args: argparse.Namespace, token: str | None, started: Started) -> None:
     """Where the page is, and what it needs."""
-    import sys
-
     from prvr.serve.runner import reachable
 
     config = started.config
@@ -261,9 +249,6 @@ def _tell(args: argparse.Namespace, token: str | None, started: Started) -> None
 
 def on_desktop() -> bool:
     """Whether somebody sits here who would see a browser."""
-    import os
-    import sys
-
     shown = sys.platform in ("darwin", "win32") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     return bool(shown) and sys.stderr.isatty()
 

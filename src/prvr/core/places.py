@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 from pathlib import Path
@@ -34,6 +35,11 @@ def state_folder() -> Path:
     if named:
         return Path(named) / "state"
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "prvr"
+
+
+def mark_of_place(folder: Path) -> str:
+    """What stands for a folder in names of files that lie elsewhere: the same however it is written, 16 digits."""
+    return hashlib.sha256(os.fsencode(expanded(folder).resolve())).hexdigest()[:16]
 
 
 def models_folder() -> Path:

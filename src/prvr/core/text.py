@@ -79,7 +79,7 @@ def count(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
-def as_json(value: Any) -> str:
+def json_text(value: Any) -> str:
     """A result for machines; what would steer a terminal is escaped."""
     text = json.dumps(value, ensure_ascii=False, indent=1)
     return STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

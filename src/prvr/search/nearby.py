@@ -12,11 +12,11 @@ import socket
 import stat
 import tempfile
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from prvr.core.errors import QueryError
+from prvr.core.places import mark_of_place
 from prvr.search.call import SearchCall, Told
 
 ANSWER_S = 60.0  # that a server has, which may have others to answer first
@@ -26,7 +26,7 @@ MOST = 64 * 2**20  # bytes of an answer
 
 def address(index: Path) -> Path:
     """Where the server of an index listens, wherever it is asked from."""
-    name = sha256(os.fsencode(os.path.realpath(index))).hexdigest()[:20]
+    name = mark_of_place(index)
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(runtime) / "prvr" if runtime else Path(tempfile.gettempdir()) / f"prvr-{os.getuid()}"
     if len(os.fsencode(folder)) + len(name) > LONGEST:

@@ -31,6 +31,7 @@ class Spoken:
         self._opened: FeatureStore | None = None
         self._inside: dict[str, tuple[int, bool]] = {}  # by video id: when its features were written, is there a track
         self._heard: tuple[int, TranscriptStore | None] = (0, None)  # when its header was written
+        self._words: dict[str, tuple[tuple[int, ...], bool]] = {}  # by video id: its transcript's stamp, has it a word
         self._beside = Beside()
 
     def stamp(self, entry: Entry, file: Path) -> str:
@@ -55,8 +56,8 @@ class Spoken:
         return self._transcripts.read(video_id) if self._transcripts else None
 
     def is_any(self, video_id: str, file: Path) -> bool:
-        """Whether there is something to show."""
-        return self.has_subtitles(video_id, file) or bool((heard := self.transcript(video_id)) and heard.utterances)
+        """Whether there is something to show, without reading what is known already."""
+        return self.has_subtitles(video_id, file) or self._has_words(video_id)
 
     def has_subtitles(self, video_id: str, file: Path) -> bool:
         """Whether there are any beside a video or inside it, without reading them."""
@@ -75,6 +76,17 @@ class Spoken:
         beside = (read_file(path, []) for path in self._beside.of(file))
         inside = (track.cues for track in self._tracks(video_id))
         return sorted(next((cues for cues in chain(first, beside, inside, [lines]) if cues), []))
+
+    def _has_words(self, video_id: str) -> bool:
+        """Whether anything was heard in a video; its transcript is read once, and again when it was written anew."""
+        store = self._transcripts
+        written = store.stamp(video_id) if store else ()
+        if not written:
+            return False
+        if self._words.get(video_id, ((), False))[0] != written:
+            heard = self.transcript(video_id)
+            self._words[video_id] = (written, bool(heard and heard.utterances))
+        return self._words[video_id][1]
 
     @property
     def _transcripts(self) -> TranscriptStore | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prvr.core.grammar import notes_of, parse
-from prvr.core.text import as_json
+from prvr.core.text import json_text
 from prvr.encoders.known import knows_only
 from prvr.search.call import SearchCall, Told
 from prvr.search.confidence import NOTHING, UNCALIBRATED, verdict
@@ -28,7 +28,7 @@ def find(engine: SearchEngine, wanted: SearchCall) -> list[tuple[str, list[Searc
 def told(engine: SearchEngine, wanted: SearchCall, answers: Sequence[tuple[str, Sequence[SearchHit]]]) -> Told:
     """Answers as the command line prints them."""
     if wanted.for_machines:
-        text = as_json(
+        text = json_text(
             [
                 {"query": query, "hits": [{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(hits, 1)]}
                 for query, hits in answers

@@ -6,8 +6,9 @@ file's own, so that an assistant on this machine can go on with them.
 
 from __future__ import annotations
 
-import difflib
+import asyncio
 from collections.abc import Awaitable, Callable
+from difflib import get_close_matches
 from functools import wraps
 from typing import Annotated, ParamSpec, TypeVar
 
@@ -25,6 +26,7 @@ from prvr.core.types import Hit
 from prvr.service.desk import Desk, Question
 from prvr.service.holdings import Holdings, Order
 from prvr.service.media import Media
+from prvr.service.transcripts import said_in
 
 STILL_BYTES = 100_000
 WIDTHS = (640, 480, 320, 160)  # pixels, of a still: the first one whose file is small enough
@@ -155,17 +157,17 @@ class LibraryTools:
                 break
         said = [
             f"{clock(one.start_s)} {one.text}"
-            for one in self._cues(holdings, video)
+            for one in await self._said(holdings, video)
             if one.start_s <= at_s + AROUND_S and one.end_s >= at_s - AROUND_S
         ]
         text = f"{self._path(holdings, video) or video} at {clock(at_s)} of {clock(length)}"
         return [Image(data=still, format="jpeg"), "\n".join([text, *said])]
 
     async def transcript(self, video: VideoName, start_s: Seconds = 0.0, end_s: Seconds | None = None) -> SaidLines:
-        """What is said in a video, from its subtitles, with seconds; a part of a long one at a time."""
+        """What is said in a video, by its subtitles or as it was heard, with seconds; a part of a long one."""
         lines = [
             one
-            for one in self._cues(await self._held(video), video)
+            for one in await self._said(await self._held(video), video)
             if one.start_s >= start_s and (end_s is None or one.start_s <= end_s)
         ]
         room, kept = LETTERS, 0
@@ -217,17 +219,14 @@ class LibraryTools:
     async def _held(self, video: str) -> Holdings:
         holdings = await self._desk.holdings(needed=video)
         if video not in holdings.facts:
-            near = difflib.get_close_matches(video, holdings.facts, n=1)
-            raise ToolError(
-                f"no video {video[:200]!r} in this library; " + (f"did you mean {near[0]!r}? " if near else "")
-                + "`list` names them"
-            )  # fmt: skip
+            near = get_close_matches(video, holdings.facts, n=1)
+            meant = f"did you mean {near[0]!r}? " if near else ""
+            raise ToolError(f"no video {video[:200]!r} in this library; {meant}`list` names them")
         return holdings
 
-    def _cues(self, holdings: Holdings, video: str) -> list[SaidLine]:
-        file = holdings.file(video)
-        found = self._media().spoken.cues(video, file, []) if file else []
-        return [SaidLine(start_s=round(cue.start_s, 2), end_s=round(cue.end_s, 2), text=cue.text) for cue in found]
+    async def _said(self, holdings: Holdings, video: str) -> list[SaidLine]:
+        said = await asyncio.to_thread(said_in, self._media().spoken, video, holdings.file(video))
+        return [SaidLine(start_s=round(one.start_s, 2), end_s=round(one.end_s, 2), text=one.text) for one in said.cues]
 
     def _path(self, holdings: Holdings, video: str) -> str | None:
         file = holdings.file(video) if self._paths else None

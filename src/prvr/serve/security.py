@@ -16,10 +16,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from prvr.core.places import is_loopback
 from prvr.serve.below import below
 from prvr.serve.errors import UNSURE, ApiError, locked, reply
 from prvr.serve.headers import HEADERS
-from prvr.serve.settings import ServeConfig, is_loopback
+from prvr.serve.settings import ServeConfig
 from prvr.service.keyring import SESSIONS
 from prvr.service.rate import Rate
 from prvr.service.sessions import Sessions, SessionsUnusable, digest_of

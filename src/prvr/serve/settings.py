@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from prvr.core.errors import ConfigError
-from prvr.core.places import is_loopback as is_loopback
+from prvr.core.places import is_loopback
 
 OURS = [
     [name] for name in ("v1", "assets", "plain", "style.css", "openapi.json", "healthz", "readyz", "metrics", "mcp")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from typing import NamedTuple
 
 from prvr.core.errors import ConfigError
 from prvr.core.files import half_written, own_folder, write_whole
-from prvr.core.places import expanded, state_folder
+from prvr.core.places import expanded, mark_of_place, state_folder
 from prvr.service.sessions import Sessions
 
 TOKEN, SESSIONS = "token", "sessions.db"
@@ -38,9 +37,8 @@ class Keyring:
     """What is kept of the servers over the index at one folder."""
 
     def __init__(self, folder: Path) -> None:
-        whole = expanded(folder).resolve()
-        name = re.sub(r"[^\w-]+", "-", whole.name, flags=re.ASCII).strip("-")[:30]
-        self.place = state_folder() / "serve" / f"{name}-{hashlib.sha256(os.fsencode(whole)).hexdigest()[:16]}"
+        name = re.sub(r"[^\w-]+", "-", expanded(folder).resolve().name, flags=re.ASCII).strip("-")[:30]
+        self.place = state_folder() / "serve" / f"{name}-{mark_of_place(folder)}"
         self.unfinished = self.place / "jobs.json"  # what was asked for and has not ended
 
     def token(self, *, new: bool = False) -> str:
