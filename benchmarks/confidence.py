@@ -23,7 +23,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from benchmarks.separation import separation
 from prvr.core.facts import Facts
 from prvr.core.types import Bank, EncoderSpec, Query, TextFeatures, VideoFeatures
 from prvr.core.vectors import unit_queries
@@ -34,6 +33,7 @@ from prvr.data.world.acts import Script
 from prvr.data.world.script import check_size, split_of, world_script
 from prvr.data.world.vocabulary import ACTIONS, COLOUR_WORDS, TEXTURE_WORDS
 from prvr.encoders.world import load_world_encoder
+from prvr.evaluation.absent import separation
 from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.exact import ExactIndex
 from prvr.ranker.ranker import Ranker, open_run, zero_shot
@@ -299,7 +299,7 @@ class Protocol:
             present=len(present),
             answered=share(there.topic <= 0.05),
             found_5=share((there.topic <= 0.05) & (there.instance <= 0.05) & first),
-            auroc=separation(-there.instance, -missing.instance),
+            auroc=separation(-there.instance.numpy(), -missing.instance.numpy()),
             r1=share(first),
         )
 

@@ -19,16 +19,17 @@ from pathlib import Path
 from random import Random
 from statistics import mean
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.separation import separation
 from prvr.core.facts import Cue, Facts
 from prvr.core.types import Query
 from prvr.data.world import generate_features, world_queries
 from prvr.data.world.grammar import vocabulary
 from prvr.data.world.vocabulary import COLOURS, SCENE_WORDS, SHAPE_WORDS
 from prvr.encoders.world import load_world_encoder
+from prvr.evaluation.absent import separation
 from prvr.index.base import ZERO_SHOT, IndexHeader
 from prvr.index.exact import ExactIndex
 from prvr.ranker.ranker import zero_shot
@@ -100,7 +101,7 @@ def negatives(engine: SearchEngine, videos: Mapping[str, list[Query]]) -> None:
                 continue
             vectors = engine.embed_many([f"a {colour} {shape}", SCENE_WORDS[scene][0]])
             scores = scores_of(engine, vectors[:1], vectors[1:])
-            ours, theirs = (torch.tensor([scores[video_id] for video_id in group]) for group in (wanted, unwanted))
+            ours, theirs = (np.array([scores[video_id] for video_id in group]) for group in (wanted, unwanted))
             apart.append(separation(ours, theirs))
             found = torch.tensor([video_id in wanted for video_id in scores]).double()
             precision.append(float((found * found.cumsum(0) / torch.arange(1, len(found) + 1)).sum() / len(wanted)))

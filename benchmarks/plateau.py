@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from scipy.stats import binomtest
 
 from prvr.core.method import Draws
 from prvr.core.types import VideoFeatures
@@ -101,9 +101,7 @@ def sign_test(first: int, second: int) -> float:
     """Two-sided exact p of so many differences one way and so many the other; ties are left out. Of the pairs in which
     one run alone is near chance this is McNemar's exact test.
     """
-    total, fewer = first + second, min(first, second)
-    tail = sum(math.comb(total, k) for k in range(fewer + 1)) / 2.0**total
-    return min(1.0, 2 * tail)
+    return float(binomtest(first, first + second).pvalue) if first + second else 1.0
 
 
 def verdict(found: Sequence[Pair]) -> str:

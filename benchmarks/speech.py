@@ -157,11 +157,7 @@ def transcript(film: Path, listener: Listener, root: Path) -> Transcript:
 def long(listener: Listener, root: Path) -> None:
     """Half an hour: no two sentences alike, a pause of four seconds after every third."""
     sentences = [
-        f"{who} {does} {what} {where}."
-        for number, (who, does, what, where) in enumerate(
-            (SUBJECTS[i % 7], VERBS[i % 8], OBJECTS[(i // 3) % 6], PLACES[(i // 5) % 6]) for i in range(420)
-        )
-        if number < 420
+        f"{SUBJECTS[i % 7]} {VERBS[i % 8]} {OBJECTS[(i // 3) % 6]} {PLACES[(i // 5) % 6]}." for i in range(420)
     ]
     sound, said = spoken(sentences, pauses=(0.8, 1.2, 4.0), voices=VOICES)
     film = write_film(root / "long.mp4", sound)

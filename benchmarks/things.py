@@ -26,12 +26,11 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
-import torch
 from PIL import Image
 
-from benchmarks.separation import separation
 from prvr.core.places import data_folder
 from prvr.encoders.loading import load_encoder
+from prvr.evaluation.absent import separation
 from prvr.search.engine import SearchEngine
 from prvr.search.indexing import build_index
 
@@ -175,7 +174,7 @@ def table(asked: list[Asked]) -> str:
     for name, some in rows:
         ranks = [one.rank for one in some]
         first, five = (100 * sum(rank <= most for rank in ranks) / len(ranks) for most in (1, 5))
-        loo = 100 * separation(torch.tensor([one.best for one in some]), torch.tensor([one.without for one in some]))
+        loo = 100 * separation(np.array([one.best for one in some]), np.array([one.without for one in some]))
         lines.append(f"| {name} | {len(some)} | {first:.1f} | {five:.1f} | {median(ranks):.0f} | {loo:.0f} |")
     return "\n".join(lines)
 
@@ -209,8 +208,8 @@ def main() -> None:
     asked = ask(engine, listed["photos"], listed.get("also_right", {}))
     print(table(asked))
     absent = scored(engine, [one["caption"] for one in listed["absent"]])
-    best = torch.tensor([max(scores.values()) for scores in absent])
-    against = 100 * separation(torch.tensor([one.best for one in asked]), best)
+    best = np.array([max(scores.values()) for scores in absent])
+    against = 100 * separation(np.array([one.best for one in asked]), best)
     print(f"\nAUC of the best score of captions that are there against {len(absent)} that are not: {against:.0f}")
 
 

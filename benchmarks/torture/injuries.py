@@ -22,8 +22,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.torture.kills import checkpoint, data_in, digest, forked, void
+from benchmarks.torture.kills import checkpoint, data_in, forked, void
 from prvr.core.errors import PrvrError
+from prvr.core.weights import digest
 from prvr.data.folder import DataFolder
 from prvr.data.world import generate_world
 from prvr.encoders import catalogue
@@ -73,8 +74,8 @@ def injuries(folder: Path, times: int, names: list[str] | None = None) -> Iterat
     """So many of each kind; -> a row of the table each."""
     torch.set_num_threads(1)
     whole, kept = folder / "whole", folder / "kept"
-    kinds = make(whole)
-    for kind in kinds:
+    make(whole)
+    for kind in KINDS:
         if names and kind.name not in names:
             continue
         began, chance = time.monotonic(), random.Random(kind.name)
@@ -83,25 +84,24 @@ def injuries(folder: Path, times: int, names: list[str] | None = None) -> Iterat
             whole.rename(kept)  # each injury is of a copy that lies where this lay, for features say where files were
         found: Counter[str] = Counter()
         for n in range(times):
-            hurt = whole
-            shutil.rmtree(hurt, ignore_errors=True)
-            shutil.copytree(kept, hurt, symlinks=True)
-            file = chance.choice(sorted(path for path in hurt.glob(kind.files) if path.is_file()))
+            shutil.rmtree(whole, ignore_errors=True)
+            shutil.copytree(kept, whole, symlinks=True)
+            file = chance.choice(sorted(path for path in whole.glob(kind.files) if path.is_file()))
             how = injure(file, chance)
-            outcome = judged(partial(kind.read, hurt), wanted, folder / "said.json")
+            outcome = judged(partial(kind.read, whole), wanted, folder / "said.json")
             found[outcome] += 1
             if outcome in ("SILENT", "DIED"):
-                print(f"  {kind.name} {n}: {how} of {file.relative_to(hurt)}: {outcome}", flush=True)
+                print(f"  {kind.name} {n}: {how} of {file.relative_to(whole)}: {outcome}", flush=True)
             if kind.mend:
-                pid = forked(partial(kind.mend, hurt))
+                pid = forked(partial(kind.mend, whole))
                 mended = os.waitpid(pid, 0)[1] == 0
-                equal = mended and judged(partial(kind.read, hurt), wanted, folder / "said.json") in (
+                equal = mended and judged(partial(kind.read, whole), wanted, folder / "said.json") in (
                     "same",
                     "equal, said",
                 )
                 found["mended"] += equal
                 if not equal:
-                    print(f"  {kind.name} {n}: {how} of {file.relative_to(hurt)}: not equal after mending", flush=True)
+                    print(f"  {kind.name} {n}: {how} of {file.relative_to(whole)}: not equal after mending", flush=True)
         shutil.rmtree(whole)
         shutil.copytree(kept, whole, symlinks=True)
         bad = found["SILENT"] + found["DIED"]
@@ -129,82 +129,91 @@ def judged(read: Callable[[], Answer], wanted: Any, place: Path) -> str:
     return "said" if words else "SILENT"
 
 
-def make(root: Path) -> list[Kind]:
-    """A folder with a file of every kind, and how each is read."""
-    world, index, run, models = root / "world", root / "world", root / "run", root / "models"
+def make(root: Path) -> None:
+    """A folder with a file of every kind."""
+    world, run, models = root / "world", root / "run", root / "models"
     generate_world(world, size="tiny", seed=0, workers=1)
     for video in sorted((world / "videos").glob("*.webm"))[:4]:
         video.with_suffix(".srt").write_text(f"1\n00:00:00,000 --> 00:00:02,000\nsaid in {video.stem}\n")
-    encoder = load_world_encoder()
-    build_index([world / "videos"], index, encoder, workers=1, tags=["shapes"], home=[])
+    read_videos(world)
     small = ["model.hidden=16", "model.heads=2", "batch_videos=4", "train.epochs=1", "loss.hard_from_epoch=1"]
     train_run(load_recipe("prvr.methods.msc.runs:world").with_settings(small), DataFolder(world), run, device="cpu")
     evaluate_run(open_run(run), DataFolder(world), "val")
     with data_in(models):
         catalogue.import_folder(checkpoint(root / "checkpoint"), "mine")
 
-    def of_index(folder: Path) -> Answer:
-        with EmbeddedIndex.open(folder / "world") as opened:
-            hits = [[[hit.video_id, hit.bank.tokens.sum().item()] for hit in opened.search(q, k=5)] for q in SEEDS]
-            facts = {key: [one.path, one.tags, one.duration_s] for key, one in opened.all_facts().items()}
-            said = [hit.video_id for hit in opened.words("said w0001", k=9)]
-            words = list(opened.problems)
-            answer = [hits, facts, said, dict(opened.versions)]
-        return answer, words or list(map(str, verify(folder / "world")))
 
-    def of_store(folder: Path) -> Answer:
-        store = FeatureStore.open(folder / "world" / "features")
-        entries = store.entries()
-        rows, words = {}, []
-        for entry in entries:
-            try:
-                rows[entry.video_id] = [store.read(entry.video_id).features.sum().item(), entry.duration_s, entry.size]
-            except PrvrError as error:
-                words.append(str(error))
-        lost = [f"{path} is not readable" for path in (store.folder / "videos").glob("*.safetensors")][len(entries) :]
-        gone = [f"{n} videos are not here" for n in [12 - len(rows)] if n > 0]
-        return rows, [*words, *lost, *gone]
+def read_videos(world: Path) -> None:
+    """Videos to an index beside them."""
+    build_index([world / "videos"], world, load_world_encoder(), workers=1, tags=["shapes"], home=[])
 
-    def of_run(folder: Path) -> Answer:
-        ranker = open_run(folder / "run")
-        state = load_state(folder / "run" / LAST)
-        return [ranker.fingerprint, ranker.title, sorted(state.weights), digest_of(state.weights), state.groups], []
 
-    def of_prepared(folder: Path) -> Answer:
-        report = evaluate_run(open_run(folder / "run"), DataFolder(folder / "world"), "val").report
-        return [report.fused.sum_r, report.moments.__dict__ if hasattr(report, "moments") else None].__repr__(), []
+def of_index(folder: Path) -> Answer:
+    """Hits, facts, words and versions."""
+    with EmbeddedIndex.open(folder / "world") as opened:
+        hits = [[[hit.video_id, hit.bank.tokens.sum().item()] for hit in opened.search(q, k=5)] for q in SEEDS]
+        facts = {key: [one.path, one.tags, one.duration_s] for key, one in opened.all_facts().items()}
+        said = [hit.video_id for hit in opened.words("said w0001", k=9)]
+        words = list(opened.problems)
+        answer = [hits, facts, said, dict(opened.versions)]
+    return answer, words or list(map(str, verify(folder / "world")))
 
-    def of_model(folder: Path) -> Answer:
-        with data_in(folder / "models"):
-            loaded = load_encoder("mine", device="cpu")
-            texts = loaded.encode_texts(["a red circle"])
-        return [loaded.spec.revision, texts.sentence.sum().item()], []
 
-    def read_anew(folder: Path) -> None:
-        with suppress(PrvrError):
-            repair(folder / "world")
-        build_index([folder / "world" / "videos"], folder / "world", encoder, workers=1, tags=["shapes"], home=[])
+def of_store(folder: Path) -> Answer:
+    """Every video that can be read."""
+    store = FeatureStore.open(folder / "world" / "features")
+    entries = store.entries()
+    rows, words = {}, []
+    for entry in entries:
+        try:
+            rows[entry.video_id] = [store.read(entry.video_id).features.sum().item(), entry.duration_s, entry.size]
+        except PrvrError as error:
+            words.append(str(error))
+    lost = [f"{path} is not readable" for path in (store.folder / "videos").glob("*.safetensors")][len(entries) :]
+    gone = [f"{n} videos are not here" for n in [12 - len(rows)] if n > 0]
+    return rows, [*words, *lost, *gone]
 
-    def mend_index(folder: Path) -> None:
+
+def of_run(folder: Path) -> Answer:
+    """The model, and what training goes on from."""
+    ranker = open_run(folder / "run")
+    state = load_state(folder / "run" / LAST)
+    return [ranker.fingerprint, ranker.title, sorted(state.weights), digest(state.weights), state.groups], []
+
+
+def of_prepared(folder: Path) -> Answer:
+    """What a run measures."""
+    report = evaluate_run(open_run(folder / "run"), DataFolder(folder / "world"), "val").report
+    return repr([report.fused.sum_r, report.moments]), []
+
+
+def of_model(folder: Path) -> Answer:
+    """A sentence in numbers."""
+    with data_in(folder / "models"):
+        loaded = load_encoder("mine", device="cpu")
+        texts = loaded.encode_texts(["a red circle"])
+    return [loaded.spec.revision, texts.sentence.sum().item()], []
+
+
+def read_anew(folder: Path) -> None:
+    """As a user who reads the videos again."""
+    with suppress(PrvrError):
         repair(folder / "world")
-
-    return [
-        Kind(name="catalogue", files="world/index.db", read=of_index, mend=read_anew),
-        Kind(name="vectors", files="world/segments/*.rows", read=of_index, mend=mend_index),
-        Kind(name="features", files="world/features/videos/*.safetensors", read=of_store, mend=read_anew),
-        Kind(name="header of features", files="world/features/store.json", read=of_store),
-        Kind(name="prepared", files="world/prepared/**/*", read=of_prepared),
-        Kind(name="weights of a run", files="run/*.safetensors", read=of_run),
-        Kind(name="settings of a run", files="run/config.json", read=of_run),
-        Kind(name="models", files="models/models/mine/*", read=of_model),
-    ]
+    read_videos(folder / "world")
 
 
-def digest_of(weights: dict[str, torch.Tensor]) -> str:
-    """Of tensors by name."""
-    from prvr.core.weights import digest as of_tensors
-
-    return of_tensors(weights)
+def mend_index(folder: Path) -> None:
+    """As a user who repairs."""
+    repair(folder / "world")
 
 
-__all__ = ["digest", "injuries"]
+KINDS = [
+    Kind(name="catalogue", files="world/index.db", read=of_index, mend=read_anew),
+    Kind(name="vectors", files="world/segments/*.rows", read=of_index, mend=mend_index),
+    Kind(name="features", files="world/features/videos/*.safetensors", read=of_store, mend=read_anew),
+    Kind(name="header of features", files="world/features/store.json", read=of_store),
+    Kind(name="prepared", files="world/prepared/**/*", read=of_prepared),
+    Kind(name="weights of a run", files="run/*.safetensors", read=of_run),
+    Kind(name="settings of a run", files="run/config.json", read=of_run),
+    Kind(name="models", files="models/models/mine/*", read=of_model),
+]

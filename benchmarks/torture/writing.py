@@ -12,25 +12,14 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.index import header
 from prvr.core.facts import Cue, Facts
-from prvr.core.types import Bank, EncoderSpec
+from prvr.core.types import Bank
 from prvr.index import embedded, upkeep, view
-from prvr.index.base import IndexHeader
 from prvr.index.embedded import EmbeddedIndex
-from prvr.index.exact import ExactIndex
 
 VIDEOS, WIDTH = 240, 16
-SPEC = EncoderSpec(
-    name="made",
-    revision="0" * 12,
-    width=WIDTH,
-    image_size=(8, 8),
-    mean=(0, 0, 0),
-    std=(1, 1, 1),
-    crop=False,
-    token_limit=9,
-)
-HEADER = IndexHeader(encoder=SPEC, model="made", width=WIDTH, clip_weight=0.4)
+HEADER = header(WIDTH)
 QUERIES = torch.randn(8, WIDTH, generator=torch.Generator().manual_seed(9))
 
 
@@ -62,35 +51,3 @@ def write(folder: Path, generation: int, safe: Callable[[str], None]) -> None:
                 index.add(video_id, bank_of(version), version=version, facts=Facts(path=version), cues=cues)
             index.save(folder)
             safe(json.dumps({video_id: goal[video_id] for video_id in missing[at : at + 24]}))
-
-
-def check(folder: Path, generation: int, acknowledged: dict[str, str]) -> None:
-    """Everything that is in is sound, answers as it was added, and all that was acknowledged is in."""
-    with EmbeddedIndex.open(folder) as index:
-        versions = index.versions
-        for video_id, version in versions.items():
-            known = {wanted(one).get(video_id) for one in range(max(generation - 1, 0), generation + 1)}
-            assert version in known, f"{video_id} has version {version}"
-        for video_id, version in acknowledged.items():
-            assert versions.get(video_id) == version, f"{video_id}: {version} was safe, found {versions.get(video_id)}"
-        assert index.verify() == [], index.verify()
-        for query in QUERIES[:2]:
-            best = index.search(query, k=5)
-            for found in best:
-                bank = bank_of(versions[found.video_id])
-                assert torch.equal(found.bank.tokens, bank.tokens), found.video_id
-                assert torch.equal(found.bank.spans, bank.spans), found.video_id
-        assert index.problems == [], index.problems
-
-
-def compare(folder: Path, fresh: Path, generation: int) -> None:
-    """The index after all kills answers as one that nobody disturbed."""
-    write(fresh, generation, lambda _: None)
-    one, other = ExactIndex.open(folder), ExactIndex.open(fresh)
-    assert one.versions == other.versions == wanted(generation)
-    assert torch.equal(one.score_all(QUERIES)[1], other.score_all(QUERIES)[1])
-    assert [one.facts(name) for name in one.versions] == [other.facts(name) for name in one.versions]
-    assert one.words("version 7", k=9) == other.words("version 7", k=9)
-    with EmbeddedIndex.open(folder) as index:
-        files = {path.name for path in (folder / "segments").iterdir()}
-        assert files == {name for name, _ in index._catalogue.segments().values()}, "files of nothing were left behind"

@@ -16,11 +16,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from prvr.core.errors import ConfigError
+from prvr.core.places import is_loopback
 from prvr.serve import security
 from prvr.serve.errors import ApiError
 from prvr.serve.runner import lock_for
 from prvr.serve.security import bearer, cookies, host_name, hosts, same_origin
-from prvr.serve.settings import ServeConfig, is_loopback
+from prvr.serve.settings import ServeConfig
 from prvr.service.rate import Rate
 from prvr.service.sessions import Sessions, digest_of
 from tests.serve.conftest import KEY, Live, asking, config_of, serving, until

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prvr.data.folder import DataFolder
 from prvr.data.world import MANIFEST
 from prvr.methods.msc import runs as msc
@@ -30,3 +32,11 @@ def stamp_of(data: DataFolder) -> str:
     if (data.root / MANIFEST).exists() or data.spec.name.partition("@")[0] == "world":
         return "GENERATED videos: says nothing about real ones"
     return ""
+
+
+def one_run(recipes: Mapping[str, Recipe]) -> list[list[str]]:
+    """Rows by their titles -> the titles of those that are one and the same run, where several are."""
+    groups: dict[str, list[str]] = {}
+    for title, recipe in recipes.items():
+        groups.setdefault(repr((recipe.target, recipe.settings)), []).append(title)
+    return [titles for titles in groups.values() if len(titles) > 1]

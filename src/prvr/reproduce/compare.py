@@ -23,7 +23,7 @@ from prvr.evaluation.report import Report
 from prvr.methods.recipe import Recipe
 from prvr.ranker.ranker import Ranker
 from prvr.reproduce import published
-from prvr.reproduce.base import NAMES, stamp_of
+from prvr.reproduce.base import NAMES, one_run, stamp_of
 from prvr.reproduce.efficiency import library, multiply_adds, parameters, query_costs, stored_bytes
 from prvr.reproduce.figures import panels, save
 from prvr.reproduce.lab import Lab
@@ -248,17 +248,12 @@ def _cost_notes(lab: Lab, outcomes: Sequence[Outcome]) -> list[str]:
 
 def _check_systems(plan: ComparePlan, benchmark: str, data: DataFolder) -> None:
     """Raises ConfigError for two rows that are one and the same run: they would compare nothing."""
-    seen: dict[str, str] = {}
+    recipes: dict[str, Recipe] = {}
     for system in plan.systems:
         with contextlib.suppress(PrvrError):  # said again when its turn comes
-            recipe = recipe_for(system, benchmark, data, budget=plan.budget, settings=plan.settings)
-            other = seen.setdefault(repr((recipe.target, recipe.settings)), system.name)
-            if other != system.name:
-                twice = (other, system.name)
-                break
-    else:
-        return
-    raise ConfigError(f"--systems: {' and '.join(twice)} are one and the same run; leave one of them out")
+            recipes[system.name] = recipe_for(system, benchmark, data, budget=plan.budget, settings=plan.settings)
+    for names in one_run(recipes):
+        raise ConfigError(f"--systems: {' and '.join(names)} are one and the same run; leave one of them out")
 
 
 def _check_settings(plan: ComparePlan, benchmark: str, data: DataFolder) -> None:

@@ -16,7 +16,7 @@ from prvr.evaluation.report import Report
 from prvr.methods.recipe import Recipe, load_recipe
 from prvr.methods.zero_shot.runs import max_over_frames
 from prvr.reproduce import msc_tables, published
-from prvr.reproduce.base import NAMES, base_recipe, stamp_of
+from prvr.reproduce.base import NAMES, base_recipe, one_run, stamp_of
 from prvr.reproduce.efficiency import library, multiply_adds, parameters, query_costs
 from prvr.reproduce.lab import Lab
 from prvr.reproduce.published import PrintedRow
@@ -263,12 +263,10 @@ def check_rows(settings: Sequence[str], recipes: Mapping[str, Recipe]) -> None:
     """Raises ConfigError for rows that the user's settings make one run, before anything is trained for them: their
     numbers would be the same and compare nothing.
     """
-    groups: dict[str, list[str]] = {}
-    for title, recipe in recipes.items():
-        if recipe.objective is not None:
-            changed = recipe.with_settings(settings)
-            groups.setdefault(repr((changed.target, changed.settings)), []).append(title)
-    for titles in groups.values():
+    changed = {
+        title: recipe.with_settings(settings) for title, recipe in recipes.items() if recipe.objective is not None
+    }
+    for titles in one_run(changed):
         if len({repr(recipes[title].settings) for title in titles}) > 1:
             raise ConfigError(
                 f"rows {' and '.join(f'“{title}”' for title in titles)} are one and the same run under --set "
