@@ -184,10 +184,10 @@ def _resolver() -> Callable[[Path], Path]:
             return path.resolve()
         place = os.path.dirname(path)  # noqa: PTH120 - a text is found faster than a Path
         if place not in folders:
-            real = path.parent.resolve()
-            folders[place] = None if str(real) == place else real
-        real = folders[place]
-        return path if real is None else real / path.name
+            resolved_place = path.parent.resolve()
+            folders[place] = None if str(resolved_place) == place else resolved_place
+        other = folders[place]
+        return path if other is None else other / path.name
 
     return resolved
 

@@ -371,15 +371,7 @@ def _messages(here: Connection, process: BaseProcess, given_up: Callable[[], boo
 
 def _interrupted(one: Unfinished) -> Job:
     """A job that the end of a server broke off."""
-    return Job(
-        id=one.id,
-        kind=one.kind,
-        subject="",
-        about=one.about,
-        asked=one.asked,
-        created_at=one.created_at,
-        status="interrupted",
-    )
+    return Job(subject="", status="interrupted", **one._asdict())
 
 
 def _ending(outcome: Mapping[str, Any], process: BaseProcess, *, stopped: bool) -> dict[str, Any]:
