@@ -16,6 +16,7 @@ from prvr.core.files import write_whole
 from prvr.core.places import data_folder
 from prvr.index.base import Index, IndexHeader
 from prvr.index.catalogue import Catalogue
+from prvr.index.collection import CollectionForm
 from prvr.index.database import FILE, explained, sole_writer
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.segments import VectorForm
@@ -73,9 +74,15 @@ def open_index(place: Path | str, *, write: bool = False) -> OpenIndex:
 
 
 def make_index(
-    folder: Path, header: IndexHeader, *, engine: str | None = None, form: VectorForm | None = None
+    folder: Path,
+    header: IndexHeader,
+    *,
+    engine: str | None = None,
+    form: VectorForm | None = None,
+    collection: CollectionForm | None = None,
 ) -> OpenIndex:
-    """The index of a folder opened for writing, made if there is none; its vectors lie in `engine` if that is given.
+    """The index of a folder opened for writing, made if there is none; its vectors lie in `engine` if that is given,
+    which is a server that keeps them as `collection` says.
 
     Raises IndexFolderError for one that was made otherwise, or that cannot be written.
     """
@@ -87,9 +94,9 @@ def make_index(
 
     if engine is None:
         _need_named(folder, remote)
-    index = QdrantIndex.connect(remote, header)
+    index = QdrantIndex.connect(remote, header, form=collection)
     with explained(folder, "written"):
-        _note_named(remote)
+        note_named(remote)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / ENGINE, remote.encode())
     return index
@@ -144,7 +151,8 @@ def _named() -> list[str]:
     return [*now, *(before if isinstance(before, list) else [])]
 
 
-def _note_named(remote: str) -> None:
+def note_named(remote: str) -> None:
+    """Keep that the user named a server, so that a folder which names it may lead there."""
     known = _named()
     if remote not in known:
         data_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
