@@ -90,7 +90,7 @@ def form_of(info: Any, place: str) -> tuple[CollectionForm, int]:
     """
     params = info.config.params
     vectors = params.vectors if isinstance(params.vectors, dict) else {}
-    branch = vectors.get("clips")
+    branch: Any = vectors.get("clips")
     if set(vectors) != set(BRANCHES) or branch.multivector_config is None:
         raise IndexFolderError(
             f"{place}: is a collection of something else (its vectors are {', '.join(sorted(vectors)) or 'unnamed'}, "

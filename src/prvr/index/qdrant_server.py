@@ -72,17 +72,17 @@ def _explained(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate
         from qdrant_client.common.client_exceptions import QdrantException
         from qdrant_client.http.exceptions import ApiException
 
-        last: Exception | None = None
+        met: list[Exception] = []
         for _ in self.clients:
             try:
                 return method(self, *args, **kwargs)
             except (ApiException, QdrantException, ConnectionError, TimeoutError) as error:
-                last = error
+                met.append(error)
                 if not _away(error):
                     break
                 self.turn += 1
-        assert last is not None
-        raise _refused(self.place, last) from last
+        worst = max(met, key=lambda error: (hasattr(error, "status_code"), met.index(error)))  # rather what one says
+        raise _refused(self.place, worst) from worst
 
     return call
 
