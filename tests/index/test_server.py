@@ -15,7 +15,7 @@ from prvr.core.errors import ConfigError, IndexFolderError
 from prvr.core.types import Bank
 from prvr.index import qdrant as engine
 from prvr.index import qdrant_server
-from prvr.index.base import IndexHeader
+from prvr.index.base import Index, IndexHeader
 from prvr.index.collection import CollectionForm
 from prvr.index.exact import ExactIndex
 from prvr.index.points import HEADER, _numbers
@@ -40,7 +40,8 @@ def open_(server: Qdrant, *, head: IndexHeader | None = None, **form: object) ->
 def fill(index: QdrantIndex, numbers: range, *, judge: ExactIndex | None = None) -> None:
     for v in numbers:
         one = video(v, judge_topics())
-        for each in (index, *([] if judge is None else [judge])):
+        every: list[Index] = [index] if judge is None else [index, judge]
+        for each in every:
             each.add(one.video_id, one.bank, version=one.version, facts=one.facts, cues=one.cues)
 
 
@@ -52,8 +53,7 @@ def test_a_collection_is_made_as_asked_and_a_difference_names_both(server: Qdran
     asked = CollectionForm(shards=4, replicas=2, keep="memory", quantised="int8", indexed=("tags", "modified"))
     with open_(server, **asdict(asked)) as index:
         assert index._points.form() == asked  # type: ignore[attr-defined]
-    made = server.collections["videos"].asked
-    assert made.vectors["clips"].datatype == "float16"  # type: ignore[index,union-attr]
+    assert server.collections["videos"].vectors["clips"].datatype == "float16"
     with open_(server):
         pass  # nothing is asked for
     with open_(server, shards=4, indexed=("modified", "tags")):
