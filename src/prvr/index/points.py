@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 from uuid import NAMESPACE_URL, uuid5
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -104,7 +105,7 @@ def _numbers(tokens: Tensor) -> list[list[float]]:
 
 def bank_of(point: Json) -> Bank:
     """The vectors of a point, with their spans."""
-    rows = [torch.tensor(point["vector"].get(name) or []) for name in BRANCHES]
+    rows = [torch.from_numpy(np.array(point["vector"].get(name) or [], np.float32)) for name in BRANCHES]
     spans = torch.tensor(point["payload"]["spans"]).view(-1, 2)
     return Bank(torch.cat([part for part in rows if len(part)]), spans, len(rows[0]))
 
