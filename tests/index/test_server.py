@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import ssl
+import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,13 +15,14 @@ import torch
 
 from prvr.core.config import to_dict
 from prvr.core.errors import ConfigError, IndexFolderError
+from prvr.core.facts import Cue, Facts
 from prvr.core.types import Bank
 from prvr.index import qdrant as engine
 from prvr.index import qdrant_server
 from prvr.index.base import Index, IndexHeader
 from prvr.index.collection import CollectionForm
 from prvr.index.exact import ExactIndex
-from prvr.index.points import HEADER, _numbers
+from prvr.index.points import HEADER, _numbers, point_of
 from prvr.index.qdrant import QdrantIndex
 from prvr.index.qdrant_server import ServerPlace
 from tests.index.make import bank, header, unit, video
@@ -185,6 +189,26 @@ def test_a_wrong_key_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             assert len(index) == 0
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_key_goes_over_tls_to_who_has_the_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    made += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(made, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    monkeypatch.setenv("QDRANT_API_KEY", "right")
+    with qdrant(tmp_path / "qdrant", key="right", tls=context) as server:
+        url = f"qdrants://localhost:{server.ports[0]}/videos"
+        with pytest.raises(IndexFolderError, match="certificate verify failed"):
+            QdrantIndex.connect(url, header(width=WIDTH))
+        assert server.asked == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+        with QdrantIndex.connect(url, header(width=WIDTH)) as index:
+            fill(index, range(3))
+            assert len(index) == 3
+
+
 @pytest.mark.parametrize(
     "url",
     ["qdrant://", "qdrant://host", "qdrant://host/", "qdrant:///x", "qdrant://a,/x", "qdrant://h:x/y",
@@ -306,3 +330,31 @@ def test_a_bank_is_kept_as_it_is(server: Qdrant) -> None:
         assert torch.equal(kept.bank.spans, one.spans)
         with pytest.raises(IndexFolderError, match="b: no such video in the index"):
             list(index.videos(["a", "b"]))
+
+
+def test_numbers_of_a_video_come_back_to_the_last_bit(server: Qdrant) -> None:
+    """Qdrant's engine changes the last bit of about a tenth of them where they stand in a payload as numbers."""
+    times = torch.rand(200, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 1e8 + 1.7e9
+    with open_(server, shards=1) as index:
+        for v, time in enumerate(times.tolist()):
+            facts = Facts(path=f"{v}", duration_s=time / 1e6, modified=time, tags=("a",))
+            index.add(f"{v:03}", bank(1, 1, WIDTH), facts=facts, cues=(Cue(time / 1e7, time / 1e6, "x"),))
+        for one, time in zip(index.videos(), times.tolist(), strict=True):
+            assert (one.facts.modified, one.facts.duration_s) == (time, time / 1e6)
+            assert one.cues == (Cue(time / 1e7, time / 1e6, "x"),)
+        index.put_tags({"003": ["b"]})
+        assert index.facts("003").tags == ("b",)
+        assert [facts.modified for facts in index.all_facts().values()] == times.tolist()
+
+
+def test_a_point_of_an_earlier_version_is_read(server: Qdrant) -> None:
+    """Facts and words were lists and numbers there."""
+    one = video(5, judge_topics())
+    with open_(server, shards=1) as index:
+        point = point_of(one)
+        del point["payload"]["facts"]
+        point["payload"]["cues"] = [list(cue) for cue in one.cues]
+        index._points.upsert([point])
+        (found,) = index.videos()
+        assert (found.facts, found.cues) == (one.facts, one.cues)
+        assert index.all_facts() == {"005": one.facts}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -356,13 +357,17 @@ def _handler(server: Qdrant, node: int) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def qdrant(folder: Path, *, nodes: int = 1, key: str | None = None) -> Iterator[Qdrant]:
+def qdrant(
+    folder: Path, *, nodes: int = 1, key: str | None = None, tls: ssl.SSLContext | None = None
+) -> Iterator[Qdrant]:
     """A server that runs, on ports of its own choice."""
     server = Qdrant(folder, nodes=nodes, key=key)
     with ExitStack() as stack:
         for node in range(nodes):
             http = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), _handler(server, node)))
             http.daemon_threads = True
+            if tls is not None:
+                http.socket = tls.wrap_socket(http.socket, server_side=True)
             Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
             stack.callback(http.shutdown)
             server.ports.append(http.server_address[1])

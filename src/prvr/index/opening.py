@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from prvr.index.segments import VectorForm
 from prvr.index.upkeep import take_place
 
 REMOTE = ("qdrant://", "qdrants://")
-NAMED = "PRVR_ENGINE"  # servers that the user names, with commas between
+NAMED = "PRVR_ENGINE"  # servers that the user names, with commas between, as between the nodes of one
 ENGINES = "engines.json"  # in the user's data folder: those that were named to `make_index`
 ANEW = ".anew"  # a folder in it where an index that is to take its place is made
 OLD = "index.json"  # of a format that is not read any more
@@ -143,7 +144,7 @@ def engine_of(place: Path | str) -> str | None:
 
 def _named() -> list[str]:
     """The servers that the user named: now, or when an index was made there."""
-    now = [one.strip() for one in os.environ.get(NAMED, "").split(",")]
+    now = re.split(",(?=qdrants?://)", os.environ.get(NAMED, "").replace(" ", ""))
     try:
         before = json.loads((data_folder() / ENGINES).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 from uuid import NAMESPACE_URL, uuid5
@@ -19,7 +20,8 @@ from prvr.index.words import fold, passages_of
 
 Json = dict[str, Any]
 EVIDENCE = ("video_id", "spans")  # what a candidate needs of a payload
-FACTS = tuple(to_dict(UNKNOWN))
+OF_FACTS = tuple(to_dict(UNKNOWN))
+FACTS = ("facts", *OF_FACTS)  # what they need: as text, since the server changes the last bit of some numbers
 
 
 def point_id(name: str) -> str:
@@ -86,9 +88,10 @@ def point_of(video: Video) -> Json:
         "payload": {
             "video_id": video.video_id,
             "version": video.version,
-            **to_dict(video.facts),
+            **to_dict(video.facts),  # for filters
+            "facts": json.dumps(to_dict(video.facts)),
             "spans": bank.spans.flatten().tolist(),
-            "cues": [list(cue) for cue in video.cues],
+            "cues": json.dumps(video.cues),
             "words": sorted({word for passage in texts for word in fold(passage.text)}),
             "passages": len(texts),
         },
@@ -111,13 +114,15 @@ def bank_of(point: Json) -> Bank:
 
 
 def facts_of(payload: Json) -> Facts:
-    """What is known of a video."""
-    return from_dict(Facts, {name: payload[name] for name in FACTS})
+    """What is known of a video; earlier versions kept no text of it."""
+    known = json.loads(payload["facts"]) if "facts" in payload else payload
+    return from_dict(Facts, {**{name: known[name] for name in OF_FACTS}, "tags": payload["tags"]})
 
 
 def cues_of(payload: Json) -> tuple[Cue, ...]:
     """What is said in it."""
-    return tuple(Cue(*cue) for cue in payload["cues"])
+    kept = payload["cues"]
+    return tuple(Cue(*cue) for cue in (json.loads(kept) if isinstance(kept, str) else kept))
 
 
 def video_of(point: Json) -> Video:

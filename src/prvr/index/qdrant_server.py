@@ -148,7 +148,7 @@ class ServerPoints:
                 api_key=api_key(),
                 timeout=ANSWER_S,
                 check_compatibility=False,
-                trust_env=not place.local,  # a key for this machine goes through no proxy
+                trust_env=address.startswith("https") or not place.local,  # a key in clear goes through no proxy
             )
             for address in place.addresses
         ]
