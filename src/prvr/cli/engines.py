@@ -76,7 +76,7 @@ def run_copy(args: argparse.Namespace, folder: Path) -> int:
     from prvr.index.copying import copy_from, copy_to
     from prvr.index.segments import VectorForm
 
-    workers = int(positive(args.workers or 4, "--workers"))
+    workers = int(positive(4 if args.workers is None else args.workers, "--workers"))
     collection = collection_form(args)
     with count_bar("Copying") as show:
         if args.copy_to:

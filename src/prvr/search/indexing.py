@@ -24,7 +24,7 @@ from prvr.index.base import ZERO_SHOT, Index, IndexHeader
 from prvr.index.collection import CollectionForm
 from prvr.index.database import explained
 from prvr.index.embedded import EmbeddedIndex
-from prvr.index.opening import OpenIndex, header_of, make_index
+from prvr.index.opening import OpenIndex, engine_of, header_of, make_index
 from prvr.index.segments import VectorForm
 from prvr.index.upkeep import OTHER_WORDS, Damage, mend_catalogue
 from prvr.ranker.ranker import CONFIG, Ranker, open_run, zero_shot
@@ -256,8 +256,18 @@ def _soon(
 
 def verify(folder: Path) -> list[Damage]:
     """Read all of an index and compare it with its checksums; -> what is damaged. Raises IndexFolderError."""
+    _need_own(folder)
     with EmbeddedIndex.open(folder) as index:
         return index.verify() + [Damage(*one) for one in _damaged(folder).values()]
+
+
+def _need_own(folder: Path) -> None:
+    """Raises IndexFolderError where a server holds the vectors."""
+    if remote := engine_of(folder):
+        raise IndexFolderError(
+            f"{folder}: its vectors lie in {remote}, which looks after its own files; to have them here and read them: "
+            f"`prvr index --copy-from {remote} --index {folder}`"
+        )
 
 
 def _damaged(folder: Path) -> dict[str, tuple[str, None, str]]:
@@ -274,6 +284,7 @@ def repair(folder: Path) -> tuple[list[Damage], list[str]]:
 
     Raises IndexFolderError when it cannot be written, FeatureError when there are no features.
     """
+    _need_own(folder)
     store = FeatureStore.open(folder / "features")
     bad = _damaged(folder)
     for entry in store.entries():
