@@ -85,7 +85,11 @@ class QdrantIndex:
         otherwise, and where the key would go in clear.
         """
         points = ServerPoints.at(ServerPlace.of(url), header.width if header else None, form or CollectionForm())
-        return cls(points, header)
+        try:
+            return cls(points, header)
+        except IndexFolderError:
+            points.close()
+            raise
 
     @property
     def problems(self) -> Sequence[str]:
