@@ -34,10 +34,10 @@ from prvr.index.opening import make_index
 from prvr.parts.sampling import frame_spans
 from prvr.search.engine import SearchEngine, calibrate_folder
 from prvr.search.meaning import keep_meanings
-from prvr.speech.hearing import FilmToHear, HowToHear, hear
+from prvr.speech.hearing import HowToHear, hear
 from prvr.speech.listen import Listener
 from prvr.speech.models import load_listener
-from prvr.speech.store import SpeechHeader, Transcript, TranscriptStore
+from prvr.speech.store import SpeechHeader, Transcript, TranscriptStore, WantedFilm
 from tests.speech.make import RATE, Said, Sound, music, noise, spoken, under, words_of, write_film
 
 VOICES = ("en-us", "en-gb", "en-us+f3", "en-gb+m3")
@@ -151,7 +151,7 @@ def transcript(film: Path, listener: Listener, root: Path) -> Transcript:
     """What is heard in one film."""
     store = TranscriptStore.create(root, SpeechHeader(model=listener.name, revision=listener.revision), replace=True)
     found = film.stat()
-    return hear(FilmToHear(film.name, film, found.st_size, found.st_mtime_ns, 1e6), listener, store, HowToHear())
+    return hear(WantedFilm(film.name, film, found.st_size, found.st_mtime_ns, 1e6), listener, store, HowToHear())
 
 
 def long(listener: Listener, root: Path) -> None:

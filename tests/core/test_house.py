@@ -15,13 +15,14 @@ SRC = Path(prvr.__file__).parent
 
 BENCH = {"core", "video", "encoders", "features", "data", "kernels", "parts", "methods", "ranker", "training",
          "evaluation"}  # fmt: skip
-PRODUCT = {"core", "video", "encoders", "subtitles", "speech", "features", "ranker", "index"}
+PRODUCT = {"core", "video", "encoders", "subtitles", "speech", "written", "features", "ranker", "index"}
 MAY_IMPORT: dict[str, set[str]] = {
     "core": set(),
     "video": {"core"},
     "encoders": {"core"},
     "subtitles": {"core", "video"},
     "speech": {"core", "video", "encoders.catalogue"},
+    "written": {"core", "video", "speech.store"},
     "features": {"core", "video", "encoders", "subtitles"},
     "data": {"core", "features"},
     "kernels": {"core"},

@@ -12,8 +12,9 @@ import pytest
 from prvr.cli import main
 from prvr.core.errors import ConfigError, EncoderError
 from prvr.search.engine import SearchEngine
-from prvr.search.listening import ListenProgress, listen_to
+from prvr.search.listening import listen_to
 from prvr.search.spoken import Spoken
+from prvr.search.transcribing import WordsProgress
 from prvr.speech import hearing
 from prvr.speech.hearing import HowToHear
 from prvr.speech.listen import Listener
@@ -130,7 +131,7 @@ def test_an_interrupted_listening_goes_on_and_gives_the_same(
     assert whole is not None
     shutil.rmtree(own / "speech")
 
-    def stop(now: ListenProgress) -> None:
+    def stop(now: WordsProgress) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from prvr.core.errors import FeatureError
-from prvr.speech.hearing import FilmToHear, HowToHear, known
-from prvr.speech.store import SpeechHeader, SpokenWord, Transcript, TranscriptStore, Utterance
+from prvr.speech.hearing import HowToHear, known
+from prvr.speech.store import SpeechHeader, SpokenWord, Transcript, TranscriptStore, Utterance, WantedFilm
 
 HEADER = SpeechHeader(model="tiny", revision="a" * 64)
 
@@ -56,7 +56,7 @@ def test_two_models_are_not_mixed(tmp_path: Path) -> None:
 def test_only_what_was_asked_for_is_heard_again(tmp_path: Path) -> None:
     store = TranscriptStore.create(tmp_path, HEADER)
     store.write(replace(transcript(), asked_language="de", whole=True))
-    film = FilmToHear("a.mp4", Path("a.mp4"), 9, 7, 4.0)
+    film = WantedFilm("a.mp4", Path("a.mp4"), 9, 7, 4.0)
     assert known(film, store, HowToHear())
     assert known(film, store, HowToHear(language="de"))
     assert known(film, store, HowToHear(language="en")) is None

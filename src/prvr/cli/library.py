@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from prvr import __version__
 from prvr.cli.engines import check_engine, engine_of, engine_options, run_copy
-from prvr.cli.listening import check_speech, listen_too, speech_options
+from prvr.cli.reading import check_words, words_options, words_too
 from prvr.cli.screen import (
     DONE,
     FAILED,
@@ -111,7 +111,7 @@ def _add_index(index: Parser) -> None:
     )
     yes_option(made)
     trust_option(made)
-    speech_options(index.add_argument_group("what is said (`prvr listen`)"))
+    words_options(index.add_argument_group("what is said (`prvr listen`), and what is written (`prvr read`)"))
     engine_options(index)
     _upkeep_options(index)
     index.set_defaults(run=run_index, wrong=index.error)
@@ -166,7 +166,7 @@ def run_index(args: argparse.Namespace) -> int:
             "the following arguments are required: PATH "
             "(or --retry, --failures, --ignore, --replace, --verify, --repair, --copy-to, --copy-from)"
         )
-    check_speech(args)
+    check_words(args)
     if args.replace and (args.retry or args.prune or args.engine):
         args.wrong("--replace reads all videos of the index again: leave --retry, --prune and --engine out")
     return _index(args, folder)
@@ -212,7 +212,7 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             on_progress=show,
         )
     code = _told(args, folder, done, calibrated=bool(done.calibrated and done.calibrated.enough))
-    return listen_too(args, folder, code) if args.speech and code != FAILED else code
+    return words_too(args, folder, code)
 
 
 def _told(args: argparse.Namespace, folder: Path, done: Indexing, *, calibrated: bool) -> int:

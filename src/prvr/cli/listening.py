@@ -15,8 +15,8 @@ from prvr.cli.screen import (
     device_option,
     emit,
     index_option,
-    listening_bar,
     say,
+    words_bar,
 )
 from prvr.core.errors import ConfigError
 from prvr.core.text import clock, count
@@ -74,7 +74,7 @@ def run_listen(args: argparse.Namespace) -> int:
 def check_speech(args: argparse.Namespace) -> None:
     """Raises ConfigError for options of speech that stand alone."""
     names = {"--language": args.language, "--audio-track": args.audio_track, "--speech-over": args.speech_over}
-    names["--sentences"] = args.sentences
+    names["--sentences"] = args.sentences and not args.text
     alone = next((name for name, value in names.items() if value), None)
     if alone and not args.speech:
         raise ConfigError(f"{alone}: is about listening; add --speech MODEL (`prvr models` names those that hear)")
@@ -97,7 +97,7 @@ def listening(
         )
     listener = load_listener(name, device=args.device, threads=threads, fetching=bool(args.speech))
     say(f"Speech by {listener.name}@{listener.revision[:12]}, {count(len(listener.languages), 'language')}")
-    with listening_bar() as show:
+    with words_bar("Listening") as show:
         return listen_to(
             folder,
             paths,

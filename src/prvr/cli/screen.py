@@ -17,7 +17,7 @@ from prvr.core.text import json_text, nearest, one_line, printable
 
 if TYPE_CHECKING:
     from prvr.features.extract import Progress
-    from prvr.search.listening import ListenProgress
+    from prvr.search.transcribing import WordsProgress
     from prvr.training.loop import TrainProgress
 
 DONE, FAILED, USAGE, PARTIAL, NONE, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -179,11 +179,11 @@ def reading_bar() -> Iterator[Callable[[Progress], None]]:
 
 
 @contextlib.contextmanager
-def listening_bar() -> Iterator[Callable[[ListenProgress], None]]:
-    """Minutes of sound being heard."""
-    with _bar("Listening") as show:
+def words_bar(title: str) -> Iterator[Callable[[WordsProgress], None]]:
+    """Minutes of sound being heard, or of pictures being read."""
+    with _bar(title) as show:
 
-        def on_progress(now: ListenProgress) -> None:
+        def on_progress(now: WordsProgress) -> None:
             word = f"minutes  {now.realtime:.1f} x realtime  {now.current[-40:]}"
             show(round(now.done_s / 60), max(1, round(now.total_s / 60)), word)
 

@@ -1,11 +1,11 @@
-"""What is said, or written, in the videos of an open index: literally, and what is said by its meaning as well."""
+"""What is said, or written, in the videos of an open index: literally and by their meaning."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from prvr.core.errors import EncoderError
-from prvr.core.facts import KINDS, SAID, Where
+from prvr.core.facts import KINDS, Where
 from prvr.core.grammar import Request
 from prvr.index.base import Index, WordHit
 from prvr.search.confidence import CONFIDENT, NOTHING, RELATED
@@ -27,7 +27,7 @@ def judged(hit: WordHit) -> Judgement:
 
 
 class HeardWords:
-    """Asked by the engine; vectors of what is said are read again when the index has changed."""
+    """Asked by the engine; vectors of words are read again when the index has changed."""
 
     def __init__(self, index: Index, folder: Path) -> None:
         self._index, self._folder = index, folder
@@ -36,18 +36,18 @@ class HeardWords:
     def find(self, request: Request, *, k: int, where: Where | None) -> list[WordHit]:
         """The videos whose words answer a request, best first."""
         literal = by_words(self._index, request.text, k=k, where=where, kind=request.channel)
-        meanings = self.meanings if request.channel in ("", SAID) else None
+        meanings = self.meanings
         if meanings is None:
             return literal
 
         def holds(video_id: str) -> bool:
             return not where or where.holds(self._index.facts(video_id))
 
-        return together(literal, meanings.find(request.text, k=max(DEPTH, 2 * k), holds=holds))
+        return together(literal, meanings.find(request.text, k=max(DEPTH, 2 * k), holds=holds, kind=request.channel))
 
     @property
     def meanings(self) -> Meanings | None:
-        """What is said, by its meaning; None where nobody has listened, or the sentence model is not here."""
+        """Words by their meaning; None where there are none, or the sentence model is not here."""
         generation = self._index.generation
         if generation != self._known[0]:
             before = self._known[1]

@@ -1,4 +1,5 @@
-"""What is said, by its meaning: vectors of passages of about ten seconds beside the transcripts, and who asks them.
+"""What is said or written, by its meaning: vectors of passages of about ten seconds beside the transcripts, and who
+asks them.
 
 Passages overlap by half, so that a sentence stands whole in one of them. How near a passage must be to count is
 measured, not fixed: by what sentences about other topics (`background`) reach in this library. Some of those are about
@@ -25,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from prvr.core.errors import FeatureError
-from prvr.core.facts import Cue
+from prvr.core.facts import KINDS, Cue
 from prvr.core.files import write_whole
 from prvr.core.weights import tensor_bytes
 from prvr.encoders.catalogue import THINGS
@@ -36,7 +37,7 @@ from prvr.search.background import background
 from prvr.search.confidence import LEVEL
 from prvr.search.ranking import HALF
 from prvr.search.words import SIZES, size_of
-from prvr.speech.store import FOLDER, TranscriptStore
+from prvr.speech.store import FOLDER, ON_SCREEN, SPOKEN, TranscriptStore
 
 HEADER = "meaning.json"
 PASSAGE_S, STEP_S = 10.0, 5.0
@@ -90,7 +91,7 @@ class MeaningStore:
 
     def update(self, video_id: str, cues: Sequence[Cue], model: SentenceModel) -> bool:
         """Make the vectors of a video's passages anew where its words have changed; -> whether they had."""
-        found = list(passages(cues))
+        found = [one for kind in KINDS for one in passages([cue for cue in cues if cue.kind == kind])]
         stamp = f"{self.revision[:12]}:{zlib.crc32(json.dumps(found).encode()):08x}"
         path = self.path_of(video_id)
         if not found:
@@ -173,7 +174,7 @@ class Meanings:
     video_ids: list[str]
     passages: list[Cue]
     foreign: Mapping[int, Tensor]  # by size of a sentence: (B, D) of background sentences
-    _usual: dict[int, Usual] = field(default_factory=dict)  # by size of a sentence
+    _usual: dict[tuple[int, str], Usual] = field(default_factory=dict)  # by size of a sentence, and kind of words
 
     @classmethod
     def of(cls, index: Path, video_ids: Sequence[str], model: SentenceModel | None = None) -> Self | None:
@@ -193,9 +194,10 @@ class Meanings:
         vectors, ids = torch.cat([vectors for _, vectors, _ in rows]), [row[0] for row in rows]
         return cls(model, vectors, owner, ids, every, store.foreign(model))
 
-    def find(self, text: str, *, k: int, holds: Callable[[str], bool]) -> list[WordHit]:
+    def find(self, text: str, *, k: int, holds: Callable[[str], bool], kind: str = "") -> list[WordHit]:
         """The videos of which a passage is nearer to a text than chance, best first, of those that `holds` means.
 
+        `kind` of words: said, written; both without it.
         A hit's score is half of what words that are all said would have, less where it is not sure; its weight how
         sure it is.
         """
@@ -203,7 +205,9 @@ class Meanings:
             return []
         query = self.model.encode([text])
         scores = self._scores(query)[0]  # (P,)
-        usual = self._usual_of(size_of(text))
+        usual = self._usual_of(size_of(text), kind)
+        if kind:
+            scores = scores.masked_fill(~self._of(kind), -torch.inf)
         best, places = _best_of_each(scores, self.owner, len(self.video_ids))
         order = best.argsort(descending=True, stable=True)[: max(k, 100)]
         chances = [usual.chance(score) for score in best[order].tolist()]
@@ -217,20 +221,23 @@ class Meanings:
                 found.append(WordHit(self.video_ids[video], score, quote, weight=weight(p), p=p))
         return found
 
-    def _usual_of(self, size: int) -> Usual:
+    def _usual_of(self, size: int, kind: str) -> Usual:
         """What sentences of a size about other topics reach in this library."""
-        if size not in self._usual:
-            best = self._scores(self.foreign[size], best=True)[:, 0]
+        if (size, kind) not in self._usual:
+            vectors = self.vectors[self._of(kind)] if kind else self.vectors
+            parts = [(self.foreign[size] @ rows.float().T).amax(1) for rows in torch.split(vectors, ROWS) if len(rows)]
+            best = torch.stack(parts).amax(0) if parts else torch.ones(len(self.foreign[size]))
             middle, high = torch.quantile(best, torch.tensor([0.5, 0.9])).tolist()
-            self._usual[size] = Usual(middle, high)
-        return self._usual[size]
+            self._usual[size, kind] = Usual(middle, high)
+        return self._usual[size, kind]
 
-    def _scores(self, queries: Tensor, *, best: bool = False) -> Tensor:
-        """queries (Q, D) -> (Q, P), or their highest (Q, 1)."""
-        parts = [queries @ rows.float().T for rows in torch.split(self.vectors, ROWS)]
-        if best:
-            return torch.stack([part.amax(1) for part in parts]).amax(0)[:, None]
-        return torch.cat(parts, 1)
+    def _of(self, kind: str) -> Tensor:
+        """(P,) whether a passage is of a kind."""
+        return torch.tensor([one.kind == kind for one in self.passages])
+
+    def _scores(self, queries: Tensor) -> Tensor:
+        """queries (Q, D) -> (Q, P)."""
+        return torch.cat([queries @ rows.float().T for rows in torch.split(self.vectors, ROWS)], 1)
 
 
 def _foreign(size: int) -> tuple[str, ...]:
@@ -251,16 +258,17 @@ def _best_of_each(scores: Tensor, owner: Tensor, count: int) -> tuple[Tensor, Te
 
 
 def forget_words(index: Path, video_id: str) -> None:
-    """Take what was heard in a video of an index folder, and what it means, from the disk."""
-    with suppress(FeatureError):  # transcripts whose header cannot be read
-        if transcripts := TranscriptStore.open(index):
-            transcripts.remove(video_id)
+    """Take what was heard and read in a video of an index folder, and what it means, from the disk."""
+    for kind in (SPOKEN, ON_SCREEN):
+        with suppress(FeatureError):  # transcripts whose header cannot be read
+            if transcripts := TranscriptStore.open(index, kind):
+                transcripts.remove(video_id)
     if meanings := MeaningStore.open(index):
         meanings.path_of(video_id).unlink(missing_ok=True)
 
 
 def keep_meanings(index: Path, words: Mapping[str, Sequence[Cue]], name: str = THINGS) -> list[str]:
-    """Bring the vectors of what is said in some videos up to date; -> the ids of those that changed.
+    """Bring the vectors of the words in some videos up to date; -> the ids of those that changed.
 
     Raises EncoderError where the sentence model cannot be had.
     """

@@ -14,8 +14,7 @@ from pathlib import Path
 from prvr.core.errors import FeatureError
 from prvr.core.facts import Cue
 from prvr.features.store import Entry, FeatureStore
-from prvr.speech.store import FOLDER, Transcript, TranscriptStore
-from prvr.speech.store import HEADER as SPEECH_HEADER
+from prvr.speech.store import ON_SCREEN, SPOKEN, StoreKind, Transcript, TranscriptStore
 from prvr.subtitles.beside import Beside
 from prvr.subtitles.cues import parse_subtitles, vtt
 from prvr.subtitles.text import read_text
@@ -28,10 +27,9 @@ class Spoken:
 
     def __init__(self, features: Path) -> None:
         self._features = features
-        self._speech = features.parent / FOLDER / SPEECH_HEADER
         self._opened: FeatureStore | None = None
         self._inside: dict[str, tuple[int, bool]] = {}  # by video id: when its features were written, is there a track
-        self._heard: tuple[int, TranscriptStore | None] = (0, None)  # when its header was written
+        self._known: dict[StoreKind, tuple[int, TranscriptStore | None]] = {}  # when its header was written
         self._words: dict[str, tuple[tuple[int, ...], bool]] = {}  # by video id: its transcript's stamp, has it a word
         self._beside = Beside()
 
@@ -39,12 +37,21 @@ class Spoken:
         """Another one as soon as there is other text to read, or other files; empty where there is none."""
         marks = [(path.name, *_mark(path)) for path in self._beside.of(file)]
         said = (marks, entry.num_cues) if entry.num_cues > 0 else (marks,) if marks else ()
-        if self._transcripts and (heard := self._transcripts.stamp(entry.video_id)):
-            said = (*said, self._transcripts.header.revision, heard)
+        for store in filter(None, map(self._transcripts, (SPOKEN, ON_SCREEN))):
+            if made := store.stamp(entry.video_id):
+                said = (*said, store.header.revision, made)
         return f"{zlib.crc32(repr(said).encode('utf-8', 'surrogateescape')):08x}" if said else ""
 
     def cues(self, video_id: str, file: Path, notes: list[str]) -> list[Cue]:
-        """All of it, in order of time; what is said twice is there once. `notes` gets a line for what is left out."""
+        """All of it, in order of time; what is said twice is there once. `notes` gets a line for what is left out.
+
+        What is written in its pictures is among them.
+        """
+        screen = self._transcripts(ON_SCREEN)
+        read = screen.read(video_id) if screen else None
+        return sorted([*self._said(video_id, file, notes), *(read.cues() if read else [])])
+
+    def _said(self, video_id: str, file: Path, notes: list[str]) -> list[Cue]:
         heard = self.transcript(video_id)
         if heard and heard.over and heard.utterances:
             return heard.cues()
@@ -54,7 +61,8 @@ class Spoken:
 
     def transcript(self, video_id: str) -> Transcript | None:
         """What was heard in a video; None where nobody listened."""
-        return self._transcripts.read(video_id) if self._transcripts else None
+        store = self._transcripts(SPOKEN)
+        return store.read(video_id) if store else None
 
     def is_any(self, video_id: str, file: Path) -> bool:
         """Whether there is something to show, without reading what is known already."""
@@ -80,7 +88,7 @@ class Spoken:
 
     def _has_words(self, video_id: str) -> bool:
         """Whether anything was heard in a video; its transcript is read once, and again when it was written anew."""
-        store = self._transcripts
+        store = self._transcripts(SPOKEN)
         written = store.stamp(video_id) if store else ()
         if not written:
             return False
@@ -89,19 +97,19 @@ class Spoken:
             self._words[video_id] = (written, bool(heard and heard.utterances))
         return self._words[video_id][1]
 
-    @property
-    def _transcripts(self) -> TranscriptStore | None:
-        """Those beside the features; opened again when their header was written anew."""
+    def _transcripts(self, kind: StoreKind) -> TranscriptStore | None:
+        """Those of a kind beside the features; opened again when their header was written anew."""
+        index = self._features.parent
         try:
-            written = self._speech.stat().st_mtime_ns
+            written = (index / kind.folder / kind.header).stat().st_mtime_ns
         except OSError:
             return None
-        if written != self._heard[0]:
+        if written != self._known.get(kind, (0, None))[0]:
             try:
-                self._heard = written, TranscriptStore.open(self._features.parent)
-            except FeatureError:  # which `prvr listen` says
-                self._heard = written, None
-        return self._heard[1]
+                self._known[kind] = written, TranscriptStore.open(index, kind)
+            except FeatureError:  # which the verb that makes them says
+                self._known[kind] = written, None
+        return self._known[kind][1]
 
     @property
     def _store(self) -> FeatureStore | None:

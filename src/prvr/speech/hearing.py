@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple
 
 from prvr.speech.listen import HeardWindow, Listener, windows
-from prvr.speech.store import SpokenWord, Transcript, TranscriptStore, Utterance
+from prvr.speech.store import SpokenWord, Transcript, TranscriptStore, Utterance, WantedFilm
 from prvr.video.apart import lent
 from prvr.video.sound import SPEECH_RATE, SilentFilm, speech
-
-
-class FilmToHear(NamedTuple):
-    """One video whose words are wanted."""
-
-    video_id: str
-    path: Path
-    size: int  # bytes
-    mtime_ns: int
-    duration_s: float
 
 
 class HowToHear(NamedTuple):
@@ -31,7 +20,7 @@ class HowToHear(NamedTuple):
     over: bool = False  # in the place of subtitles
 
 
-def known(film: FilmToHear, store: TranscriptStore, how: HowToHear) -> Transcript | None:
+def known(film: WantedFilm, store: TranscriptStore, how: HowToHear) -> Transcript | None:
     """What was heard in just this file, by this model and as it is asked for now; perhaps not to its end."""
     found = store.read(film.video_id)
     if found is None or not found.made_from(film.size, film.mtime_ns):
@@ -41,7 +30,7 @@ def known(film: FilmToHear, store: TranscriptStore, how: HowToHear) -> Transcrip
 
 
 def hear(
-    film: FilmToHear,
+    film: WantedFilm,
     listener: Listener,
     store: TranscriptStore,
     how: HowToHear,

@@ -1,7 +1,8 @@
 """Transcripts beside the features of an index: one record a video, and one header that says which model made them all.
 
-A record is JSON and is written whole, after every window of a few minutes: what was heard of a long recording when a
-run ends is there, and the next run goes on behind it.
+What is said and what is written on the screen have a store each, and both are this one. A record is JSON and is
+written whole, after every window of at most a few minutes: what was made of a long video when a run ends is there, and
+the next run goes on behind it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from typing import Any, NamedTuple, Self
 
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, FeatureError
-from prvr.core.facts import Cue
+from prvr.core.facts import SAID, WRITTEN, Cue
 from prvr.core.files import only_writer, write_whole
 
 FOLDER = "speech"  # of an index
 HEADER = "speech.json"
+
 VERSION = 1
 CUE_S = 7.0  # that one line of a transcript lasts at most
 CUE_LETTERS = 84  # two lines of 42, as broadcasters have them
@@ -27,8 +29,18 @@ PAUSE_S = 1.0  # that ends a line
 STOPS = (".", "!", "?", "…", "。", "！", "？")
 
 
+class WantedFilm(NamedTuple):
+    """One video whose words are wanted."""
+
+    video_id: str
+    path: Path
+    size: int  # bytes
+    mtime_ns: int
+    duration_s: float
+
+
 class SpokenWord(NamedTuple):
-    """One word, with its signs, and when it is said."""
+    """One word, with its signs, and when it is said; of what is written, one line."""
 
     start_s: float
     end_s: float
@@ -37,7 +49,7 @@ class SpokenWord(NamedTuple):
 
 
 class Utterance(NamedTuple):
-    """What the model wrote down in one go: a sentence, or some."""
+    """What the model wrote down in one go: a sentence, or some; of what is written, the lines of one place."""
 
     start_s: float
     end_s: float
@@ -61,7 +73,7 @@ class SpeechHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class Transcript:
-    """What was heard in one video."""
+    """What was heard in one video, or read on its screen."""
 
     video_id: str
     size: int  # bytes of its file, then
@@ -69,13 +81,15 @@ class Transcript:
     revision: str  # of the model's weights
     asked_language: str | None = None  # the settings: None: to be told by the model
     asked_track: str | None = None  # None: the one that players choose
+    asked_rate: float | None = None  # pictures a second that were read; None: it was heard
     language: str = ""  # that it is in; empty where nothing is said
     language_p: float = 0.0
+    kind: str = SAID  # or written
     until_s: float = 0.0  # how far it was heard
     whole: bool = False  # to its end
     silent: bool = False  # there is no sound in it
     over: bool = False  # it takes the place of subtitles
-    unsure: int = 0  # utterances that were left out, see `listen`
+    unsure: int = 0  # utterances, or lines, that were left out for the model doubts them
     utterances: tuple[Utterance, ...] = ()
 
     def made_from(self, size: int, mtime_ns: int) -> bool:
@@ -83,7 +97,12 @@ class Transcript:
         return (self.size, self.mtime_ns) == (size, mtime_ns)
 
     def cues(self) -> list[Cue]:
-        """Lines of at most `CUE_S` seconds and `CUE_LETTERS` letters, ended by the end of a sentence or by a pause."""
+        """Lines of at most `CUE_S` seconds and `CUE_LETTERS` letters, ended by the end of a sentence or by a pause.
+
+        What is written stays as long as it is on the screen, however long that is.
+        """
+        if self.kind == WRITTEN:
+            return [Cue(one.start_s, one.end_s, one.text, WRITTEN) for one in self.utterances]
         found: list[Cue] = []
         line: list[SpokenWord] = []
         for word in (word for utterance in self.utterances for word in utterance.words):
@@ -94,39 +113,54 @@ class Transcript:
         return [*found, _cue(line)] if line else found
 
 
-class TranscriptStore:
-    """Read and write the transcripts of an index folder."""
+class StoreKind(NamedTuple):
+    """Where the transcripts of one kind lie, and what people are told of them."""
 
-    def __init__(self, folder: Path, header: SpeechHeader) -> None:
-        self.folder, self.header = folder, header
+    folder: str  # of an index
+    header: str
+    did: str  # what the model has done
+    verb: str  # that does it
+    use: str  # how to go on with a model, by its name
+
+
+SPOKEN = StoreKind(FOLDER, HEADER, "heard", "prvr listen", "use `--speech {}`")
+ON_SCREEN = StoreKind("text", "text.json", "read", "prvr read", "install the rapidocr that has {}")
+
+
+class TranscriptStore:
+    """Read and write the transcripts of an index folder, all of one kind."""
+
+    def __init__(self, folder: Path, header: SpeechHeader, kind: StoreKind = SPOKEN) -> None:
+        self.folder, self.header, self.kind = folder, header, kind
 
     @classmethod
-    def open(cls, index: Path) -> Self | None:
-        """That of an index folder; None where nobody has listened. Raises FeatureError for one that is damaged."""
-        path = index / FOLDER / HEADER
+    def open(cls, index: Path, kind: StoreKind = SPOKEN) -> Self | None:
+        """That of an index folder; None where there is none yet. Raises FeatureError for one that is damaged."""
+        path = index / kind.folder / kind.header
         try:
-            return cls(path.parent, from_dict(SpeechHeader, json.loads(path.read_text(encoding="utf-8"))))
+            return cls(path.parent, from_dict(SpeechHeader, json.loads(path.read_text(encoding="utf-8"))), kind)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, AttributeError, ConfigError) as error:
             raise FeatureError(
                 f"{path}: cannot be read as the header of transcripts ({error}); delete that file: the next "
-                "`prvr listen` makes it anew"
+                f"`{kind.verb}` makes it anew"
             ) from error
 
     @classmethod
-    def create(cls, index: Path, header: SpeechHeader, *, replace: bool = False) -> Self:
-        """That of an index folder, made if there is none; `replace` begins anew where another model has listened.
+    def create(cls, index: Path, header: SpeechHeader, kind: StoreKind = SPOKEN, *, replace: bool = False) -> Self:
+        """That of an index folder, made if there is none; `replace` begins anew where another model was at work.
 
         Raises FeatureError rather than mix two models, and for a full or read-only disk.
         """
-        known = None if replace else cls.open(index)
+        known = None if replace else cls.open(index, kind)
         if known is None:
-            return cls(index / FOLDER, header)._begun()
+            return cls(index / kind.folder, header, kind)._begun()
         if known.header.revision != header.revision:
             raise FeatureError(
-                f"{known.folder}: holds what {known.header.fingerprint} heard, not {header.fingerprint}, and the two "
-                f"are not mixed; use `--speech {known.header.model}`, or `prvr listen --replace` to have all heard anew"
+                f"{known.folder}: holds what {known.header.fingerprint} {kind.did}, not {header.fingerprint}, and the "
+                f"two are not mixed; {kind.use.format(known.header.model)}, or `{kind.verb} --replace` to have all "
+                f"{kind.did} anew"
             )
         return known
 
@@ -139,7 +173,7 @@ class TranscriptStore:
         return self.folder / "videos" / f"{hashlib.sha256(video_id.encode()).hexdigest()[:24]}.json"
 
     def read(self, video_id: str) -> Transcript | None:
-        """What was heard in a video; None where that is not known, or cannot be read and so is made anew."""
+        """The transcript of a video; None where there is none, or it cannot be read and so is made anew."""
         try:
             transcript = _transcript(json.loads(self.path_of(video_id).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError, KeyError):
@@ -160,11 +194,11 @@ class TranscriptStore:
         self._put(self.path_of(transcript.video_id), json.dumps(asdict(transcript), ensure_ascii=False))
 
     def remove(self, video_id: str) -> None:
-        """Forget what was heard in one video."""
+        """Forget the transcript of one video."""
         self.path_of(video_id).unlink(missing_ok=True)
 
     def _begun(self) -> Self:
-        self._put(self.folder / HEADER, json.dumps(to_dict(self.header), indent=1))
+        self._put(self.folder / self.kind.header, json.dumps(to_dict(self.header), indent=1))
         return self
 
     def _put(self, path: Path, text: str) -> None:
@@ -173,8 +207,8 @@ class TranscriptStore:
             write_whole(path, text.encode())
         except OSError as error:
             raise FeatureError(
-                f"{self.folder}: what was heard cannot be written ({error.strerror}); free some space, then run the "
-                "same command again: what is finished stays"
+                f"{self.folder}: what was {self.kind.did} cannot be written ({error.strerror}); free some space, then "
+                "run the same command again: what is finished stays"
             ) from error
 
 

@@ -1,0 +1,110 @@
+"""The verb read, and the options of words that index has too."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prvr.cli.listening import check_speech, listen_too, speech_options
+from prvr.cli.screen import DONE, FAILED, PARTIAL, Parser, emit, index_option, say, words_bar
+from prvr.core.errors import ConfigError
+from prvr.core.text import clock, count
+
+if TYPE_CHECKING:
+    from prvr.search.screens import ScreensRead
+
+
+def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
+    """read."""
+    read = verbs.add_parser("read", help="write down what is written on the screen, so that it can be searched")
+    read.add_argument(
+        "paths", nargs="*", type=Path, metavar="PATH", help="videos of the index, or folders of them (default: all)"
+    )
+    index_option(read)
+    read.add_argument("--json", action="store_true", help="print the result as JSON")
+    read.add_argument("--rate", type=float, default=1.0, help="pictures a second (default: %(default)s)")
+    read.add_argument("--sentences", metavar="MODEL", help="finds what is written by its meaning (default: things)")
+    read.add_argument("--replace", action="store_true", help="begin anew where another version has read")
+    read.add_argument("--threads", type=int, default=0, help="of the processor (default: one a core)")
+    read.set_defaults(run=run_read, wrong=read.error)
+    read.description = (
+        "Write down what is written on the screen in the videos of an index, so that it can be searched. Nothing "
+        "leaves this machine. Stop it whenever you like: what was read stays."
+    )
+    read.shows("prvr read                        # all videos of the index", "prvr read ~/Videos/talks --rate 2")
+
+
+def run_read(args: argparse.Namespace) -> int:
+    """What is on the screen, written down."""
+    from prvr.core.places import index_folder
+
+    folder = args.index or index_folder()
+    if args.threads < 0:
+        raise ConfigError(f"--threads {args.threads}: must be 0 or more")
+    done = _reading(args, folder, args.paths, threads=args.threads, replace=args.replace, rate=args.rate)
+    if args.json:
+        emit({"index": str(folder), **vars(done)})
+    return _told(done, f" --index {folder}" if args.index else "")
+
+
+def words_options(index: argparse._ArgumentGroup) -> None:
+    """What `prvr index` takes to listen and to read, too."""
+    speech_options(index)
+    index.add_argument("--text", action="store_true", help="read what is written on the screen, a picture a second")
+
+
+def check_words(args: argparse.Namespace) -> None:
+    """Before anything is read: raises ConfigError for options that stand alone, EncoderError where a package lacks."""
+    check_speech(args)
+    if args.text:
+        from prvr.written.reader import models_folder
+
+        models_folder()
+
+
+def words_too(args: argparse.Namespace, folder: Path, code: int) -> int:
+    """Listen to what `prvr index` has just read, and read its screens, where asked; -> the exit code of all."""
+    if args.speech and code != FAILED:
+        code = listen_too(args, folder, code)
+    return _read_too(args, folder, code) if args.text and code != FAILED else code
+
+
+def _read_too(args: argparse.Namespace, folder: Path, code: int) -> int:
+    done = _reading(args, folder, [path for path in args.paths if path.exists()], rate=1.0)
+    return max(code, _told(done, f" --index {folder}" if args.index else ""))
+
+
+def _reading(
+    args: argparse.Namespace,
+    folder: Path,
+    paths: Sequence[Path],
+    *,
+    rate: float,
+    threads: int = 0,
+    replace: bool = False,
+) -> ScreensRead:
+    from prvr.search.screens import read_screens
+    from prvr.written.reader import ScreenReader
+
+    reader = ScreenReader(threads=threads)
+    with words_bar("Reading the screen") as show:
+        sentences = args.sentences or "things"
+        return read_screens(folder, paths, reader, rate=rate, replace=replace, sentences=sentences, on_progress=show)
+
+
+def _told(done: ScreensRead, here: str) -> int:
+    """Say what was read; -> the exit code."""
+    for line in done.failed.values():
+        say(f"skipped  {line}")
+    for line in done.notes:
+        say(f"note     {line}")
+    found = f" ({count(done.lines, 'piece')} of text in {clock(done.film_s)})" if done.film_s else ""
+    skipped = f", {len(done.failed)} could not be read" if done.failed else ""
+    say(f"Screens of {count(len(done.read), 'video')} read now{found}, {len(done.kept)} before{skipped}")
+    if done.lines:
+        say(f"Next: prvr search 'written:\"what is written in it\"'{here}")
+    if done.failed:
+        return PARTIAL if done.read or done.kept else FAILED
+    return DONE
