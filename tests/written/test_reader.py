@@ -90,6 +90,6 @@ def test_the_package_is_named_where_it_lacks(monkeypatch: pytest.MonkeyPatch, tm
 def test_two_sure_readings_are_alike_by_their_letters_alone() -> None:
     assert alike(ReadLine("Coffee, again!", 0.99), ReadLine("coffee again", 0.98))
     assert not alike(ReadLine("He goes home", 0.99), ReadLine("She goes home", 0.99))
-    assert alike(ReadLine("Lights Erik Sund", 0.99), ReadLine("Liahts Erik Sund", 0.95))
+    assert alike(ReadLine("Lights Erik Sund", 0.99), ReadLine("Liahts Erik Sund", 0.85))
     assert not alike(ReadLine("Platform 7", 0.99), ReadLine("Platform 8", 0.7)), "digits are never guessed"
     assert not alike(ReadLine("...", 0.6), ReadLine("words", 0.6))

@@ -7,7 +7,7 @@ glance, a picture that has changed is looked at closely every `LOOK_S` seconds i
 
 A line is kept where the mean over its letters' probabilities reaches `SURE` in one of its pictures, or `SURE_ONCE`
 where there is one picture alone, and it has two letters or digits: of what is no letters, the model makes single signs
-and doubts them.
+and doubts them. One of one picture that reads much like another one just before or after it is that one, misread.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from prvr.written.reader import GLANCE, Corners, Pixels, ReadLine, ScreenReader
 LOOK_S = 10.0  # between close looks at what seems to have no letters
 LOST_S = 2.5  # that a line may be missed for, and still be the same
 SURE, SURE_ONCE = 0.8, 0.9
-EQUAL, ALIKE = 0.97, 0.8  # both so sure: letters must be equal; else so many of them
+EQUAL, ALIKE = 0.9, 0.8  # both so sure: letters must be equal; else so many of them
 
 
 class Place(NamedTuple):
@@ -100,7 +100,7 @@ class Follower:
         self._until(at_s)
         every = [*self._gone, *self._lines]
         kept = [line for line in every if is_sure(line.read, line.pictures)]
-        return blocks(kept), len(every) - len(kept)
+        return blocks(line for line in kept if not _is_misread(line, kept)), len(every) - len(kept)
 
     def _is_known(self, seen: Sequence[Place], picture: Pixels, grey: Grey) -> bool:
         """Whether what was seen at a glance is what is on the screen already, or nothing that can be read."""
@@ -177,9 +177,19 @@ def alike(a: ReadLine, b: ReadLine) -> bool:
     Where the model is sure of both, their letters must be equal, so that *He goes* does not become *She goes*; digits
     must be in any case.
     """
+    if letters_of(a.text) == letters_of(b.text):
+        return True
+    return min(a.p, b.p) < EQUAL and _nearly(a, b)
+
+
+def _is_misread(line: _Line, every: Sequence[_Line]) -> bool:
+    """Whether another line is the same but for some letters, and was there a moment before or after."""
+    touching = (one for one in every if line.start_s == one.end_s or line.end_s == one.start_s)
+    return line.pictures == 1 and any(one.pictures > 1 and _nearly(line.read, one.read) for one in touching)
+
+
+def _nearly(a: ReadLine, b: ReadLine) -> bool:
     one, other = (letters_of(read.text) for read in (a, b))
-    if one == other or min(a.p, b.p) >= EQUAL or not (one and other):
-        return one == other
     digits = ["".join(filter(str.isdigit, text)) for text in (one, other)]
     return digits[0] == digits[1] and SequenceMatcher(None, one, other, autojunk=False).ratio() >= ALIKE
 
