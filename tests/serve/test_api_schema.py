@@ -97,7 +97,7 @@ POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 ANYTHING = [
     label
     for label in OPERATIONS
-    if re.search(r"GET /v1/(?:libraries|folders|models)$|/v1/jobs|z$|metrics$|csv$", label)
+    if re.search(r"GET /v1/(?:libraries|folders|models|saved)$|/v1/jobs|z$|metrics$|csv$", label)
 ]  # goes there
 BOTH = [(label, mode) for label in OPERATIONS for mode in (POSITIVE, NEGATIVE)]
 
