@@ -317,8 +317,7 @@ def _run(
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
     """Encode the jobs, many at a time; then, one by one, those of which one killed a run or a reader."""
-    suspects = Suspects(store.folder)
-    began = time.perf_counter()
+    suspects, began = Suspects(store.folder), 0.0
     marks = {job: suspects.of(job.path, job.size, job.mtime_ns) for job in todo.jobs}
     first = [job for job, mark in marks.items() if mark is None]
     alone = [job for job, mark in marks.items() if mark and not mark.alone]
@@ -344,6 +343,7 @@ def _run(
 
     if first or alone:
         with place.begin(encoder, store, suspects) as work:
+            began = time.perf_counter()
             alone += read(first, work, alone=False)
             for job in alone:
                 list(read([job], work, alone=True))

@@ -68,7 +68,7 @@ class Work(Protocol):
 class Workplace(Protocol):
     """Where files are read: threads of this process, or the workers of a cluster."""
 
-    def begin(self, encoder: Encoder, store: FeatureStore, suspects: Suspects) -> AbstractContextManager[Work]:
+    def begin(self, encoder: Encoder, store: FeatureStore, suspects: Suspects, /) -> AbstractContextManager[Work]:
         """Inside, files are read into the store; what is not done when that is left by an exception, is not done."""
         ...
 
@@ -80,7 +80,7 @@ class ReadingThreads:
         self._workers = workers
 
     @contextmanager
-    def begin(self, encoder: Encoder, store: FeatureStore, suspects: Suspects) -> Iterator[Work]:
+    def begin(self, encoder: Encoder, store: FeatureStore, suspects: Suspects, /) -> Iterator[Work]:
         """As `Workplace`."""
         hands = Hands(encoder, store, suspects)
         with one_thread_each(), ThreadPoolExecutor(self._workers) as pool:
