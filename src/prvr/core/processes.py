@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from multiprocessing.context import ForkServerContext, SpawnContext
 
@@ -20,3 +23,17 @@ def fresh_processes(loaded: Sequence[str]) -> ForkServerContext | SpawnContext:
     forking = multiprocessing.get_context("forkserver")
     forking.set_forkserver_preload(list(loaded))
     return forking
+
+
+def leave_with_parent() -> None:
+    """End this process with the one that started it: on its word after Ctrl-C, by itself when it was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
