@@ -13,6 +13,7 @@ from safetensors import safe_open
 from prvr.core.errors import FeatureError
 from prvr.core.processes import fresh_processes
 from prvr.core.types import VideoFeatures
+from prvr.core.weights import metadata_of
 from prvr.features.store import FeatureStore
 from prvr.features.texts import text_features
 from prvr.service.jobs import LOADED
@@ -77,6 +78,22 @@ def test_no_store_and_foreign_header(tmp_path: Path) -> None:
     (tmp_path / "store.json").write_text("{}")
     with pytest.raises(FeatureError, match="is not the header of a feature store"):
         FeatureStore.open(tmp_path)
+
+
+def test_the_head_alone_says_what_safetensors_says(tmp_path: Path) -> None:
+    """A look at 20,000 videos reads heads only; a long id makes one that is read in two steps."""
+    videos = {"a.mp4": some_features(3), "ü" * 3000: some_features(2)}
+    store = store_with(tmp_path, videos)
+    for video_id in videos:
+        with safe_open(store.path_of(video_id), framework="np") as opened:
+            assert metadata_of(store.path_of(video_id)) == opened.metadata()
+        entry = store.entry(video_id)
+        assert entry
+        assert entry.video_id == video_id
+    for head in (b"[]", b"{}", b'{"__metadata__": {}, "a": 1}', b'{"__metadata__": {}, "a": {}}', b"\xff", b"nonsense"):
+        (tmp_path / "other").write_bytes(len(head).to_bytes(8, "little") + head)
+        with pytest.raises(ValueError):
+            metadata_of(tmp_path / "other")
 
 
 @pytest.mark.parametrize("kept", [0, 7, 60, -1])

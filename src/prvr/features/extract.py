@@ -225,7 +225,7 @@ def _keep(entry: Entry, job: FileToRead, here: Path, todo: Plan, failures: Failu
         todo.ignored += 1
     else:
         todo.failed[text_of(job.path)] = f"{cut.file}: {cut.reason}"
-    if here != entry.file and not there(entry.file):
+    if text_of(here) != entry.source and not there(entry.file):
         todo.moved[entry.video_id] = here
 
 

@@ -85,7 +85,7 @@ class Failures:
 
     def __getitem__(self, path: Path) -> Failure | None:
         """What is known of a file."""
-        return self._known.get(_place(path))
+        return self._known.get(_place(path)) if self._known else None
 
     def same(self, path: Path, stat: tuple[int, int] | None = None) -> Failure | None:
         """What is known of a file that is still what it was then."""
@@ -108,7 +108,8 @@ class Failures:
 
     def drop(self, path: Path) -> None:
         """Forget a file that was read, or that is gone."""
-        self._known.pop(_place(path), None)
+        if self._known:
+            self._known.pop(_place(path), None)
 
     def mend(self, below: Path, problems: Collection[Path]) -> None:
         """Forget what could not be found below a path and now can: all of that but the `problems` of today."""

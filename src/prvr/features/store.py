@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from prvr.core.files import only_writer, refuse_links, write_whole
 from prvr.core.text import path_of, text_of
 from prvr.core.types import EncoderSpec, VideoFeatures
 from prvr.core.vectors import check_finite
-from prvr.core.weights import SUM, digest, tensor_bytes
+from prvr.core.weights import SUM, digest, metadata_of, tensor_bytes
 from prvr.subtitles.tracks import TextTrack
 
 HEADER = "store.json"
@@ -66,6 +66,21 @@ class Entry:
         """Where the file lay."""
         return path_of(self.source)
 
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> Self:
+        """From what stands in the file. Raises KeyError and ValueError for anything else."""
+        return cls(
+            video_id=values["video_id"],
+            source=values["source"],
+            size=int(values["size"]),
+            mtime_ns=int(values["mtime_ns"]),
+            duration_s=float(values["duration_s"]),
+            num_frames=int(values["num_frames"]),
+            num_cues=int(values.get("num_cues", -1)),
+            reading=int(values.get("reading", 1)),
+            confirmed=int(values.get("confirmed", 1)),
+        )
+
     def made_from(self, size: int, mtime_ns: int) -> bool:
         """Whether a file of this size and time of change is the one that was read, wherever it lies now."""
         return (self.size, self.mtime_ns) == (size, mtime_ns)
@@ -87,6 +102,7 @@ class FeatureStore:
     def __init__(self, folder: Path, header: StoreHeader) -> None:
         self.folder = folder
         self.header = header
+        self._videos = folder / "videos"
         self._sound: set[str] = set()  # ids whose features were compared with their checksum
 
     @classmethod
@@ -144,14 +160,14 @@ class FeatureStore:
 
     def path_of(self, video_id: str) -> Path:
         """Where the features of a video lie; hashed, so that any id makes a short and legal name."""
-        return self.folder / "videos" / f"{hashlib.sha256(video_id.encode()).hexdigest()[:24]}.safetensors"
+        return self._videos / f"{hashlib.sha256(video_id.encode()).hexdigest()[:24]}.safetensors"
 
     def __contains__(self, video_id: str) -> bool:
         return self.path_of(video_id).exists()
 
     def entries(self) -> list[Entry]:
         """Every video in the store, sorted by id; files that cannot be read are left out, as if not yet made."""
-        found = (self._entry(path) for path in (self.folder / "videos").glob("*.safetensors"))
+        found = (self._entry(path) for path in self._videos.glob("*.safetensors"))
         return sorted((entry for entry in found if entry), key=lambda entry: entry.video_id)
 
     def entry(self, video_id: str) -> Entry | None:
@@ -292,10 +308,7 @@ class FeatureStore:
 
     def _entry(self, path: Path) -> Entry | None:
         try:
-            with safe_open(path, framework="pt") as file:
-                values = dict(file.metadata())
-                encoder = values.pop("encoder")
-                values.pop(SUM, None)
-                return from_dict(Entry, values) if encoder == self.header.encoder.fingerprint else None
-        except (SafetensorError, OSError, KeyError, TypeError, ConfigError):
+            values = metadata_of(path)
+            return Entry.of(values) if values["encoder"] == self.header.encoder.fingerprint else None
+        except (OSError, KeyError, ValueError):  # cut off, or by another hand
             return None

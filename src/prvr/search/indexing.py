@@ -212,9 +212,9 @@ def refresh(
     spoken = Spoken(store.folder)
     stale = []
     for entry in entries:
-        kept, file = known.get(entry.video_id), (moved or {}).get(entry.video_id, entry.file)
-        facts = _facts(folder, entry, file, kept, tags)
-        version = _version(entry, spoken.stamp(entry, locate(folder, facts.path)))
+        kept = known.get(entry.video_id)
+        facts, file = _facts(folder, entry, (moved or {}).get(entry.video_id), kept, tags)
+        version = _version(entry, spoken.stamp(entry, file))
         same = kept is not None and (facts.tags, facts.path) == (kept.tags, kept.path)
         if not same or versions.get(entry.video_id) != version:
             stale.append((entry.video_id, version, facts))
@@ -348,20 +348,27 @@ def keep_model(run: Path, copy: Path) -> None:
         ) from error
 
 
-def _facts(folder: Path, entry: Entry, file: Path, known: Facts | None, tags: Sequence[str]) -> Facts:
-    """Paths are kept relative to the index folder or the one it lies in, so that the two may be moved together."""
-    if known and (there(locate(folder, known.path)) or not there(file)):
-        path = known.path
+def _facts(
+    folder: Path, entry: Entry, moved: Path | None, known: Facts | None, tags: Sequence[str]
+) -> tuple[Facts, Path]:
+    """-> what is known of a video, and where its file is.
+
+    Paths are kept relative to the index folder or the one it lies in, so that the two may be moved together.
+    """
+    if known and (there(old := locate(folder, known.path)) or not there(moved or entry.file)):
+        path, file = known.path, old
     else:
+        file = moved or entry.file
         bases = (folder.resolve(), folder.resolve().parent)
         path = text_of(next((file.relative_to(base) for base in bases if file.is_relative_to(base)), file))
     every = dict.fromkeys((*(known.tags if known else ()), *tags))
-    return Facts(
+    facts = Facts(
         path=path,
         duration_s=entry.duration_s,
         modified=entry.mtime_ns / 1e9,
         tags=tuple(every),
     )
+    return facts, file
 
 
 def _version(entry: Entry, said: str) -> str:

@@ -63,6 +63,8 @@ def gone(index: Index, folder: Path, paths: Sequence[Path], present: Collection[
     And a line for every path below which so many are that it is likelier not there than emptied, and for every folder
     below it in which nothing at all is left.
     """
+    if index.versions.keys() <= set(present):
+        return [], []
     files = {one: locate(folder, facts.path) for one, facts in index.all_facts().items()}
     lost, lines = dict[str, None](), []
     for root in [path.resolve() for path in paths]:

@@ -28,6 +28,7 @@ class Spoken:
 
     def __init__(self, features: Path) -> None:
         self._features = features
+        self._speech = features.parent / FOLDER / SPEECH_HEADER
         self._opened: FeatureStore | None = None
         self._inside: dict[str, tuple[int, bool]] = {}  # by video id: when its features were written, is there a track
         self._heard: tuple[int, TranscriptStore | None] = (0, None)  # when its header was written
@@ -91,14 +92,13 @@ class Spoken:
     @property
     def _transcripts(self) -> TranscriptStore | None:
         """Those beside the features; opened again when their header was written anew."""
-        index = self._features.parent
         try:
-            written = (index / FOLDER / SPEECH_HEADER).stat().st_mtime_ns
+            written = self._speech.stat().st_mtime_ns
         except OSError:
             return None
         if written != self._heard[0]:
             try:
-                self._heard = written, TranscriptStore.open(index)
+                self._heard = written, TranscriptStore.open(self._features.parent)
             except FeatureError:  # which `prvr listen` says
                 self._heard = written, None
         return self._heard[1]

@@ -64,6 +64,8 @@ class Beside:
             here = self._list(video.parent)
         except OSError:
             return []
+        if not here.files and here.within.keys().isdisjoint(FOLDERS):  # as in most folders
+            return []
         names = dict.fromkeys((_key(video.name), _key(video.stem)))
         found = [file for name in names for file in here.files.get(name, ()) if self._is_of(file, name, here.videos)]
         for name in FOLDERS:

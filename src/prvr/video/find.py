@@ -86,10 +86,12 @@ def find_videos(root: Path, *, exclude: Sequence[str] = ()) -> Found:
             found.problems.append(Problem(folder, line))
             continue
         for entry in entries:
-            path = folder / entry.name
-            if entry.name.startswith(".") or _fits(path.relative_to(root).as_posix(), exclude):
+            if entry.name.startswith("."):
                 continue
-            if _is_folder(path):
+            path = folder / entry.name
+            if exclude and _fits(path.relative_to(root).as_posix(), exclude):
+                continue
+            if _is_folder(entry):
                 if not passed_over(Path(entry.name)):
                     (linked if entry.is_symlink() else folders).append(path)
             elif path.suffix.lower() in VIDEO_SUFFIXES or _turns_out_to_be_one(path):
@@ -119,9 +121,9 @@ def _fits(below: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(below, one) or fnmatchcase(below.rpartition("/")[2], one) for one in patterns)
 
 
-def _is_folder(path: Path) -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        return path.is_dir()
+        return entry.is_dir()
     except OSError:  # its name can be listed, but nothing else be asked
         return False
 
