@@ -90,7 +90,7 @@ def test_what_cannot_be_sent_is_said(tmp_path: Path) -> None:
     assert "at the top of its module" in why
 
 
-@pytest.mark.parametrize("target", own_recipes())
+@pytest.mark.parametrize("target", list(own_recipes()))
 def test_every_recipe_can_be_sent_to_another_process(target: str) -> None:
     recipe = load_recipe(target)
     assert pickle.loads(pickle.dumps(recipe)) == recipe

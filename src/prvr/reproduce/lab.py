@@ -21,7 +21,7 @@ from prvr.methods.recipe import Recipe
 from prvr.ranker.ranker import Ranker, open_run
 from prvr.runs.many import RunTask
 from prvr.runs.measure import evaluate_run, untrained
-from prvr.runs.train import check, train_run
+from prvr.runs.train import check, summary, train_run
 from prvr.training.checkpoint import read_notes
 from prvr.training.loop import TrainProgress
 from prvr.training.run_folder import LAST, Standing, has_best
@@ -69,10 +69,7 @@ class Lab:
         with self.training(_shown(recipe)) as on_progress:
             result = train_run(recipe, data, folder, clean=self.clean, device=self.device, on_progress=on_progress)
         if result.new_epochs:
-            self.say(
-                f"{_shown(recipe)}: {result.new_epochs} epochs, best {result.best:.1f} at epoch {result.best_epoch}, "
-                f"in {folder}"
-            )
+            self.say(summary(_shown(recipe), result, folder))
         return open_run(folder, method=recipe.method)
 
     def measured(self, recipe: Recipe, data: DataFolder) -> list[Measured]:
