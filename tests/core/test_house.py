@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "subtitles": {"core", "video"},
     "speech": {"core", "video", "encoders.catalogue"},
     "features": {"core", "video", "encoders", "subtitles"},
-    "cluster": {"core", "encoders", "features"},
+    "cluster": {"core", "video", "features"},
     "data": {"core", "features"},
     "kernels": {"core"},
     "parts": {"core", "kernels"},

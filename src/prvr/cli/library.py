@@ -27,7 +27,7 @@ from prvr.cli.screen import (
     trust_option,
     yes_option,
 )
-from prvr.cli.videos import bring_encoder, closing, extraction, reading_options, sampling
+from prvr.cli.videos import bring_encoder, closing, extraction, reading_options, sampling, workplace
 from prvr.core.errors import ConfigError, IndexFolderError, QueryError
 from prvr.core.files import there
 from prvr.core.places import expanded, index_folder
@@ -198,6 +198,7 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             rate=rate,
             max_frames=most,
             workers=workers,
+            place=workplace(args, encoder, workers),
             tags=args.tag,
             form=VectorForm(tokens=args.tokens or "fp16", alike=args.alike) if args.tokens or args.alike else None,
             exclude=args.exclude,

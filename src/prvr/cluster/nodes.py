@@ -8,25 +8,34 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from prvr.core.errors import ClusterError, PrvrError
 
 ANSWER_S = 120.0  # until a node that says nothing is given up; a busy one takes some seconds to start a process
 MEASURED = ("torch", "av", "ray")  # packages whose versions change what comes out, or how it travels
+NOTHING: Mapping[str, float] = MappingProxyType({})
 T = TypeVar("T")
 
 
-def everywhere(ray: Any, function: Callable[..., T], *arguments: Any, timeout_s: float = ANSWER_S) -> dict[str, T]:
-    """What `function(*arguments)` returns on each node, by the node's name; it takes none of the node's CPUs.
+def everywhere(
+    ray: Any,
+    function: Callable[..., T],
+    *arguments: Any,
+    needs: Mapping[str, float] = NOTHING,
+    timeout_s: float = ANSWER_S,
+) -> dict[str, T]:
+    """What `function(*arguments)` returns on each node that has what a worker `needs` (CPU, GPU), by the node's name.
 
+    It takes none of the node's CPUs itself.
     A function that is made inside another one travels whole, all others by name. Raises what it raises of ours there,
     ClusterError where a node does not answer in time. A node that goes meanwhile is left out.
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     task = ray.remote(num_cpus=0, max_retries=0)(_kept(function))
-    nodes = {node["NodeID"]: node_name(node) for node in ray.nodes() if node["Alive"]}
+    nodes = {node["NodeID"]: node_name(node) for node in ray.nodes() if fits(node, needs)}
     asked = {
         task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(*arguments): node
         for node in nodes
@@ -56,9 +65,31 @@ def node_name(node: Mapping[str, Any]) -> str:
     return f"node {node['NodeManagerAddress']} ({node['NodeID'][:6]})"
 
 
-def check_nodes(ray: Any) -> None:
-    """Raises ClusterError, a line that names the node and all that differs, unless each has installed what is here."""
-    check_same(installed(), everywhere(ray, _installed_there()), "install the same there, or take it out")
+@cache
+def this_node() -> str:
+    """What the node is called on which this runs."""
+    import ray
+
+    ours = ray.get_runtime_context().get_node_id()
+    return next(node_name(node) for node in ray.nodes() if node["NodeID"] == ours)
+
+
+def fits(node: Mapping[str, Any], needs: Mapping[str, float]) -> bool:
+    """Whether a node of `ray.nodes()` is there and has what a worker needs."""
+    has = node["Resources"]
+    return bool(node["Alive"]) and all(has.get(name, 0) >= count for name, count in needs.items())
+
+
+def check_nodes(ray: Any, *, needs: Mapping[str, float] = NOTHING) -> None:
+    """Raises ClusterError, a line that names the node and all that differs, unless each has installed what is here.
+
+    Only nodes count that have what a worker `needs`; ClusterError also where there is none.
+    """
+    there = everywhere(ray, _installed_there(), needs=needs)
+    if not there:
+        what = " and ".join(f"{count:g} {name}" for name, count in needs.items())
+        raise ClusterError(f"no node of the cluster has the {what} that a worker is to have; ask for less, or add one")
+    check_same(installed(), there, "install the same there, or take it out")
 
 
 def check_same(ours: Mapping[str, str], theirs: Mapping[str, Mapping[str, str]], step: str) -> None:

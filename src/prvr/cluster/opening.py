@@ -19,6 +19,7 @@ from prvr.core.errors import ClusterError, ConfigError
 
 OWN = "ray"  # a cluster of this machine's own
 REACH_S = 5.0  # until an address that does not answer is given up
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0" of it, as on those systems, keeps Ray on loopback
 TRIES = 3  # to start a cluster of our own: Ray gives its helpers 15 s to come up, which a busy machine may not
 STORE_BYTES = 256 << 20  # for what travels between processes of our own cluster: features are small
 INSTALL = "install it with `pip install 'prvr[ray]'`"
@@ -58,7 +59,7 @@ def open_cluster(on: str, *, cpus: int | None = None) -> Iterator[Any]:
     with ExitStack() as held:
         held.enter_context(_quiet())
         if address is None:
-            held.enter_context(_own_token())
+            held.enter_context(_to_ourselves())
         ray = _ray(on)
         if ray.is_initialized():
             raise ClusterError(f"--on {on}: this process is connected to Ray already; close that (`ray.shutdown()`)")
@@ -130,18 +131,22 @@ def _step(on: str, error: Exception) -> str:
 
 
 @contextmanager
-def _own_token() -> Iterator[None]:
-    """Whoever comes to a cluster of our own has to know a word, on loopback too: every account reaches its ports."""
-    if "RAY_AUTH_MODE" in os.environ:
-        yield
-        return
-    ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+def _to_ourselves() -> Iterator[None]:
+    """A cluster of our own is reached from this machine only, by who knows a word: every account reaches its ports.
+
+    Ray takes the address of the network for the one of loopback, unless it is told that there is no cluster but this.
+    """
+    ours = {LOOPBACK: "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
     try:
         yield
     finally:
-        for name in ours:
-            del os.environ[name]
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

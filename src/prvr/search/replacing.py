@@ -20,6 +20,7 @@ from prvr.core.text import text_of
 from prvr.core.types import Encoder, Query
 from prvr.features.extract import Progress, extract
 from prvr.features.failures import FILE as FAILURES
+from prvr.features.hands import Workplace
 from prvr.features.store import FeatureStore, StoreHeader
 from prvr.index.base import IndexHeader
 from prvr.index.opening import exists, open_index, remake_index
@@ -78,6 +79,7 @@ def replace_index(
     rate: float = 1.0,
     max_frames: int | None = None,
     workers: int | None = None,
+    place: Workplace | None = None,
     tags: Sequence[str] = (),
     form: VectorForm | None = None,
     exclude: Sequence[str] = (),
@@ -103,6 +105,7 @@ def replace_index(
         rate=rate,
         max_frames=max_frames,
         workers=workers,
+        place=place,
         exclude=exclude,
         also=old.files,
         on_progress=on_progress,
