@@ -88,7 +88,7 @@ def test_what_cannot_be_swept_is_said_before_anything_is_trained(
         (["--grid", "optim.lr=1", "--workers", "0"], "--workers 0: must be greater than 0"),
         (["--grid", "optim.lr=1", "--on", "rays"], "--on rays: expected ray for this machine"),
         (["--grid", "optim.lr=1", "--cpus-per-worker", "2"], "--cpus-per-worker: is for a cluster; add --on ray"),
-        (["--grid", "optim.lr=1", "--on", "ray", "--gpus-per-worker", "-1"], "--gpus-per-worker -1: must not be"),
+        (["--grid", "optim.lr=1", "--on", "ray", "--gpus-per-worker", "-1"], "--gpus-per-worker -1: must be greater"),
     ):
         assert main([*words, *more]) == 1, more
         assert message in capsys.readouterr().err, more

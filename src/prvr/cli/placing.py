@@ -31,7 +31,7 @@ def place_options(parser: Parser) -> None:
         help="ray, a Ray cluster of this machine's own, or ray://HOST:PORT, one that shares the folders of data and "
         "runs; needs prvr[ray]",
     )
-    placing.add_argument("--cpus-per-worker", type=float, metavar="N", help="--on: processors of a run (default: 1)")
+    placing.add_argument("--cpus-per-worker", type=int, metavar="N", help="--on: processors of a run (default: 1)")
     placing.add_argument("--gpus-per-worker", type=float, metavar="N", help="--on: GPUs of a run (default: 0)")
 
 
@@ -60,12 +60,10 @@ def place_of(args: argparse.Namespace) -> Iterator[Place]:
 def _on_cluster(args: argparse.Namespace, workers: int | None) -> Iterator[Place]:
     from prvr.cluster.nodes import check_nodes
     from prvr.cluster.opening import open_cluster
-    from prvr.runs.on_ray import RunNeeds, on_ray
+    from prvr.runs.on_ray import on_ray
 
-    cpus = 1.0 if args.cpus_per_worker is None else positive(args.cpus_per_worker, "--cpus-per-worker")
-    gpus = args.gpus_per_worker or 0.0
-    if gpus < 0:
-        raise ConfigError(f"--gpus-per-worker {gpus:g}: must not be negative")
-    with open_cluster(args.on) as ray:
-        check_nodes(ray)
-        yield partial(on_ray, ray=ray, needs=RunNeeds(cpus=cpus, gpus=gpus), at_once=workers)
+    cpus = 1 if args.cpus_per_worker is None else int(positive(args.cpus_per_worker, "--cpus-per-worker"))
+    gpus = 0.0 if args.gpus_per_worker is None else positive(args.gpus_per_worker, "--gpus-per-worker")
+    with open_cluster(args.on, cpus=workers and workers * cpus) as ray:
+        check_nodes(ray, needs={"CPU": cpus, "GPU": gpus})
+        yield partial(on_ray, ray=ray, cpus=cpus, gpus=gpus, at_once=workers)

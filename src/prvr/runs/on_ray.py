@@ -6,9 +6,8 @@ nodes have installed.
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,6 @@ from prvr.runs.many import RunEnd, RunTask, attempt, broken_off, new_log, packed
 TRIES = 3  # of a run whose worker or node was lost
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunNeeds:
-    """What a run is given of a node."""
-
-    cpus: float = 1.0
-    gpus: float = 0.0
-
-
 @dataclass(frozen=True)
 class _Placed:
     """A task that the cluster has."""
@@ -40,11 +31,11 @@ class _Placed:
 
 
 def on_ray(
-    tasks: Sequence[RunTask], *, ray: Any, needs: RunNeeds, at_once: int | None = None
+    tasks: Sequence[RunTask], *, ray: Any, cpus: int = 1, gpus: float = 0.0, at_once: int | None = None
 ) -> Iterator[tuple[RunTask, RunEnd]]:
-    """As many at once as the nodes have room for, or `at_once`. Whoever leaves early cancels the rest.
+    """As many at once as the nodes have room for, or `at_once`; each is given so many processors and GPUs.
 
-    Raises ClusterError where no node has what a run needs, or one does not see the folder of the runs.
+    Whoever leaves early cancels the rest. Raises ClusterError where a node does not see the folder of the runs.
     """
     waiting, begun = deque[_Placed](), dict[Any, _Placed]()
     for task in tasks:
@@ -55,14 +46,13 @@ def on_ray(
             yield task, RunEnd(error=str(error))
     if not waiting:
         return
-    _check_room(ray, needs)
-    _check_seen(ray, waiting[0].task.log.absolute())
-    remote = ray.remote(num_cpus=needs.cpus, num_gpus=needs.gpus, max_retries=0, max_calls=1)(_work)
+    _check_seen(ray, waiting[0].task.log.absolute(), {"CPU": cpus, "GPU": gpus})
+    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(_work)
     try:
         while waiting or begun:
             while waiting and (at_once is None or len(begun) < at_once):
                 one = waiting.popleft()
-                begun[remote.remote(one.sent, one.task.log.absolute(), needs.cpus)] = one
+                begun[remote.remote(one.sent, one.task.log.absolute(), cpus)] = one
             (ready,), _ = ray.wait(list(begun), num_returns=1)
             one = begun.pop(ready)
             end = _end(ray, ready, one)
@@ -75,10 +65,10 @@ def on_ray(
             ray.cancel(ref, force=True)
 
 
-def _work(sent: bytes, log: Path, cpus: float) -> RunEnd:
+def _work(sent: bytes, log: Path, cpus: int) -> RunEnd:
     """A run's process, on some node."""
     speak_to(log)
-    torch.set_num_threads(max(1, math.floor(cpus)))
+    torch.set_num_threads(cpus)
     return attempt(unpacked(sent))
 
 
@@ -98,18 +88,9 @@ def _end(ray: Any, ready: Any, one: _Placed) -> RunEnd | None:
         return broken_off(log, f"lost its worker {TRIES} times ({why})")
 
 
-def _check_room(ray: Any, needs: RunNeeds) -> None:
-    rooms = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(room.get("CPU", 0) >= needs.cpus and room.get("GPU", 0) >= needs.gpus for room in rooms):
-        most = ", ".join(f"{room.get('CPU', 0):g} CPUs and {room.get('GPU', 0):g} GPUs" for room in rooms)
-        raise ClusterError(
-            f"--cpus-per-worker {needs.cpus:g}, --gpus-per-worker {needs.gpus:g}: no node has as much; they have {most}"
-        )
-
-
-def _check_seen(ray: Any, log: Path) -> None:
+def _check_seen(ray: Any, log: Path, needs: Mapping[str, float]) -> None:
     """Raises ClusterError that names the nodes on which a file of ours is not there."""
-    blind = [node for node, seen in everywhere(ray, _is_file, log).items() if not seen]
+    blind = [node for node, seen in everywhere(ray, _is_file, log, needs=needs).items() if not seen]
     if blind:
         raise ClusterError(
             f"{', '.join(blind)}: does not see {log.parent}; put --out into a folder that all nodes have at that place"
