@@ -18,7 +18,7 @@ def main(on: str, root: str, out: str, deaths: str) -> None:
     """Loaded by name on workers it would have to be installed there; made in here, it travels whole."""
 
     def load() -> Any:
-        encoder = load_world_encoder()
+        encoder: Any = load_world_encoder()
         encode = encoder.encode_images
 
         def dies(images: Any) -> Any:

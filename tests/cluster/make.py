@@ -19,12 +19,14 @@ from prvr.cluster.opening import LOOPBACK
 from tests.video.make import steps, write_video
 
 TRIES = 4
+QUICK = str(Path(__file__).with_name("quick"))
 OURS = {
     **os.environ,
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
     "OMP_NUM_THREADS": "1",
     LOOPBACK: "0",
+    "PYTHONPATH": QUICK,
 }
 
 

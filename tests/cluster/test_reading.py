@@ -15,7 +15,7 @@ import pytest
 
 from prvr.cluster.reading import PathMap
 from prvr.core.errors import ConfigError
-from tests.cluster.make import OURS, Nodes, library, prvr
+from tests.cluster.make import OURS, QUICK, Nodes, library, prvr
 
 pytestmark = pytest.mark.cluster
 PATIENCE_S = 300
@@ -182,7 +182,7 @@ def test_a_node_with_another_prvr_is_named_before_any_work(nodes: Nodes, videos:
         Path(package.__file__).parent, tmp_path / "other" / "prvr", ignore=shutil.ignore_patterns("page")
     )
     (other / "core" / "text.py").write_text((other / "core" / "text.py").read_text() + "\n# changed\n")
-    name, out = nodes.add(PYTHONPATH=str(other.parent)), tmp_path / "store"
+    name, out = nodes.add(PYTHONPATH=f"{other.parent}:{QUICK}"), tmp_path / "store"
     try:
         done = run("extract", videos, "--encoder", "world", "--out", out, "--on", nodes.on)
     finally:

@@ -19,6 +19,7 @@ from prvr.core.errors import ClusterError, ConfigError
 
 OWN = "ray"  # a cluster of this machine's own
 REACH_S = 5.0  # until an address that does not answer is given up
+AWAY_S = "10"  # until a cluster takes a driver that says nothing for dead, and frees its workers for the next one
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0" of it, as on those systems, keeps Ray on loopback
 TRIES = 3  # to start a cluster of our own: Ray gives its helpers 15 s to come up, which a busy machine may not
 STORE_BYTES = 256 << 20  # for what travels between processes of our own cluster: features are small
@@ -105,6 +106,7 @@ def _start(ray: Any, cpus: int | None) -> None:
 def _connect(ray: Any, address: ClusterAddress) -> None:
     """A cluster that runs. Raises OSError at once where nobody listens, which Ray's client would try for a minute."""
     socket.create_connection(address, timeout=REACH_S).close()
+    os.environ.setdefault("RAY_CLIENT_RECONNECT_GRACE_PERIOD", AWAY_S)
     ray.init(str(address), log_to_driver=False, logging_level=logging.ERROR)
 
 

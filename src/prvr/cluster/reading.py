@@ -105,7 +105,7 @@ class _Spread:
             threads=place.cpus,
         )
         actor = ray.remote(Worker).options(num_cpus=place.cpus, num_gpus=place.gpus, max_restarts=0, max_task_retries=0)
-        self._hire = lambda: actor.remote(settings)
+        self._hire: Callable[[], Any] = lambda: actor.remote(settings)
         self._queue: deque[tuple[FileToRead, bool]] = deque()
         self._awaited: dict[Any, _Hand] = {}  # what each is to answer
         self._idle: list[_Hand] = []

@@ -70,10 +70,10 @@ class Worker:
             return Answer(node, error=ClusterError(f"{node}: {error}; workers open it there, nothing is sent to them"))
         wanted = settings.header.encoder
         if not encoder.spec.same_as(wanted):
-            error = ClusterError(
+            other = ClusterError(
                 f"{node}: has encoder {encoder.spec.fingerprint} (here {wanted.fingerprint}); bring the same there"
             )
-            return Answer(node, error=error)
+            return Answer(node, error=other)
         self._store = (
             Parcels(Path(), settings.header)
             if settings.store is None
