@@ -217,7 +217,7 @@ def measure() -> None:
             print(f"decode {width} x {height}: {SECONDS / min(took):.0f} x realtime")
         random_clip(Path(folder) / "clip", "base")
         encoder = load_encoder(str(Path(folder) / "clip"), device="cpu")
-        frames = torch.randint(0, 256, (32, 3, 360, 640), dtype=torch.uint8)
+        frames = torch.randint(0, 256, (8, 3, 1080, 1920), dtype=torch.uint8)
         took = []
         for _ in range(4):
             began = time.process_time()

@@ -74,8 +74,9 @@ def test_a_run_whose_node_goes_is_made_on_another(nodes: Nodes, tmp_path: Path) 
 
 def test_a_table_of_runs_on_a_cluster_is_the_same(nodes: Nodes, tmp_path: Path) -> None:
     pack = qvhighlights(tmp_path / "benchmark")
-    for name, more in (("one", []), ("many", ["--on", nodes.on])):
-        words = ["reproduce", "table9", "--data", pack, "--out", tmp_path / name, *SETTINGS, *more]
+    places: dict[str, list[str]] = {"one": [], "many": ["--on", nodes.on]}
+    for name, more in places.items():
+        words: list[str | Path] = ["reproduce", "table9", "--data", pack, "--out", tmp_path / name, *SETTINGS, *more]
         done = subprocess.run(
             prvr(*words), env=OURS, capture_output=True, text=True, timeout=2 * PATIENCE_S, check=False
         )
