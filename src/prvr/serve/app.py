@@ -91,6 +91,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         responses=EVERYWHERE,
         dependencies=[Depends(nothing_unknown)],
         generate_unique_id_function=lambda route: route.name,
