@@ -6,6 +6,7 @@ import multiprocessing
 import sys
 from collections.abc import Sequence
 from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 
 
 def fresh_processes(loaded: Sequence[str]) -> ForkServerContext | SpawnContext:
@@ -20,3 +21,14 @@ def fresh_processes(loaded: Sequence[str]) -> ForkServerContext | SpawnContext:
     forking = multiprocessing.get_context("forkserver")
     forking.set_forkserver_preload(list(loaded))
     return forking
+
+
+def begin(process: BaseProcess) -> None:
+    """Start a process; where the one that was to fork it is killed in that moment, another takes its place.
+
+    Raises OSError and EOFError where no process can be started.
+    """
+    try:
+        process.start()
+    except (EOFError, ConnectionError):
+        process.start()
