@@ -135,7 +135,7 @@ def listed(server: Parts, answer: Answer, question: Question, text: str, began: 
     return Search(
         has_more=more,
         next_page_token=token_of(question.stop, digest(question)) if more else None,
-        data=[_hit(server, answer, rank, hit) for rank, hit in enumerate(answer.hits, question.start + 1)],
+        data=[shown_hit(server, answer, rank, hit) for rank, hit in enumerate(answer.hits, question.start + 1)],
         query=text or (str(question.request) if question.request else ""),
         parsed=parsed(question),
         verdict=answer.verdict,  # type: ignore[arg-type]
@@ -153,7 +153,8 @@ def listed(server: Parts, answer: Answer, question: Question, text: str, began: 
     )
 
 
-def _hit(server: Parts, answer: Answer, rank: int, hit: types.Hit) -> Hit:
+def shown_hit(server: Parts, answer: Answer, rank: int, hit: types.Hit) -> Hit:
+    """A hit of an answer as it is told."""
     holdings = answer.holdings
     at, file = round((hit.start + hit.end) / 2, 1), holdings.file(hit.video_id)
     beside = {
