@@ -203,7 +203,6 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             model=args.model,
             rate=rate,
             max_frames=most,
-            workers=workers,
             place=workplace(args, encoder, workers),
             tags=args.tag,
             form=VectorForm(tokens=args.tokens or "fp16", alike=args.alike) if args.tokens or args.alike else None,
