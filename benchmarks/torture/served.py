@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -36,6 +37,7 @@ def library(folder: Path) -> list[str]:
 @contextmanager
 def served(index: Path) -> Iterator[tuple[int, int]]:
     """A server in a process of its own -> its port and its number."""
+    os.environ.setdefault("PRVR_TOKEN", secrets.token_urlsafe(24))
     command = [sys.executable, "-m", "benchmarks.serve", str(index), "--serve", "32"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -138,10 +140,22 @@ def _descriptors(pid: int) -> int:
 
 
 def _kill_a_worker(pid: int, chance: random.Random) -> int:
-    """End a process that the server started; -> whether there was one."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    if not children:
+    """End a process that reads videos, or works on a job, for the server; -> whether there was one."""
+    workers = [one for one in _below(pid) if b"resource_tracker" not in Path(f"/proc/{one}/cmdline").read_bytes()]
+    if not workers:
         return 0
     with suppress(ProcessLookupError):
-        os.kill(int(chance.choice(children)), signal.SIGKILL)
+        os.kill(chance.choice(workers), signal.SIGKILL)
     return 1
+
+
+def _below(pid: int) -> list[int]:
+    """The processes that a process started, and those that these started."""
+    of: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            of.setdefault(int(stat.read_text().rpartition(")")[2].split()[1]), []).append(int(stat.parent.name))
+    found = of.get(pid, [])
+    for one in found:  # which grows meanwhile
+        found += of.get(one, [])
+    return found

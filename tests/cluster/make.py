@@ -64,6 +64,9 @@ class Nodes:
 
     def _kill(self) -> None:
         """All that is left of it."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                pipe.close()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 

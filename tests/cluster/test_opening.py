@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from prvr.cluster.nodes import check_same, installed
-from prvr.cluster.opening import ClusterAddress, open_cluster, parse_on
+from prvr.cluster.opening import LOOPBACK, ClusterAddress, open_cluster, parse_on
 from prvr.core.errors import ClusterError, ConfigError
+from tests.cluster.make import OURS
 
 
 def test_on_is_this_machine_or_an_address() -> None:
@@ -41,7 +44,7 @@ def test_no_cluster_at_an_address_is_one_line_at_once() -> None:
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ClusterError, match=r"needs Ray, which is not installed; .*prvr\[ray\]"), open_cluster("ray"):
         pass
 
@@ -62,3 +65,25 @@ def test_what_is_installed_is_told_with_a_sum_of_the_code() -> None:
 
     assert installed()["prvr"].startswith(f"{__version__} (")
     assert all(installed()[name] for name in ("Python", "torch", "av"))
+
+
+@pytest.mark.cluster
+def test_one_of_our_own_is_opened_twice_on_loopback_and_leaves_nothing() -> None:
+    """Each with its nodes compared; what listens is on loopback, and ends."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'prvr[ray]'")
+    code = (
+        "import os\n"
+        "from prvr.cluster.nodes import check_nodes\n"
+        "from prvr.cluster.opening import open_cluster\n"
+        "before = dict(os.environ)\n"
+        "for _ in range(2):\n"
+        "    with open_cluster('ray', cpus=1) as ray:\n"
+        "        check_nodes(ray, needs={'CPU': 1})\n"
+        "        print(*[node['NodeManagerAddress'] for node in ray.nodes()])\n"
+        "print({name for name in os.environ if 'TOKEN' in name} - before.keys())\n"
+    )
+    environment = {name: value for name, value in OURS.items() if name not in ("RAY_AUTH_MODE", LOOPBACK)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=500, check=False
+    )
+    assert done.stdout.splitlines() == ["127.0.0.1", "127.0.0.1", "set()"], done.stderr

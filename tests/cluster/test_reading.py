@@ -108,7 +108,7 @@ def test_ctrl_c_stops_and_leaves_what_is_finished(nodes: Nodes, videos: Path, tm
     with start(*command) as process:
         until(out, 5, process)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "Stopped safely" in said
     assert "Traceback" not in said
@@ -120,9 +120,11 @@ def test_two_drivers_on_one_store_are_one_too_many(nodes: Nodes, videos: Path, t
     command = ("extract", videos, "--encoder", "world", "--out", out, "--on", nodes.on)
     with start(*command) as process:
         until(out, 3, process)
+        process.send_signal(signal.SIGSTOP)  # it holds the store, and is not done before the other one comes
         second = run(*command)
+        process.send_signal(signal.SIGCONT)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_S)
     assert second.returncode == 1
     assert "another prvr process is writing here" in second.stderr
 

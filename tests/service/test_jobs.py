@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -93,6 +94,34 @@ def test_how_they_fail(jobs: Jobs, caplog: pytest.LogCaptureFixture) -> None:
     assert "start it again: what was finished stays" in killed.error.message
     assert unsendable.error is not None
     assert "ZeroDivisionError" in caplog.text  # what was our mistake is in the log
+    assert ended(jobs, jobs.start("proxy", tasks.count, 1, 0.0)).status == "done"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="jobs are forked on Linux only")
+def test_what_forks_the_workers_is_killed_while_a_job_begins(jobs: Jobs) -> None:
+    assert ended(jobs, jobs.start("proxy", tasks.count, 1, 0.0)).status == "done"
+    forking = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    os.kill(forking, signal.SIGSTOP)
+    job = jobs.start("proxy", tasks.count, 1, 0.0)
+    until(lambda: jobs.get(job.id).status == "running")
+    time.sleep(0.2)  # by now it waits for an answer, or else asks a process that is gone: both must end well
+    os.kill(forking, signal.SIGKILL)
+    assert ended(jobs, job).status == "done"
+    assert ended(jobs, jobs.start("proxy", tasks.count, 1, 0.0)).status == "done"
+
+
+def test_a_fault_at_the_start_of_a_job_is_that_jobs(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lane goes on: a thread that dies would leave every later job waiting for ever."""
+
+    def fails(_: BaseProcess) -> None:
+        raise ValueError("of a kind that nobody foresaw")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "begin", fails)
+        failed = ended(jobs, jobs.start("proxy", tasks.count, 1, 0.0))
+        assert failed.status == "failed"
+        assert failed.error
+        assert "could not be run; the server's log says why" in failed.error.message
     assert ended(jobs, jobs.start("proxy", tasks.count, 1, 0.0)).status == "done"
 
 

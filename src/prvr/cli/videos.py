@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -121,7 +122,6 @@ def run_extract(args: argparse.Namespace) -> int:
             args.out,
             rate=rate,
             max_frames=most,
-            workers=workers,
             place=workplace(args, encoder, workers),
             exclude=args.exclude,
             on_progress=show,
@@ -227,12 +227,14 @@ def bring_encoder(chosen: Chosen, args: argparse.Namespace) -> Encoder:
     return encoder
 
 
-def workplace(args: argparse.Namespace, encoder: Encoder, workers: int | None) -> Workplace | None:
-    """What --on and its options say; None: this process reads. Raises ConfigError for what cannot be."""
+def workplace(args: argparse.Namespace, encoder: Encoder, workers: int | None) -> Workplace:
+    """Where videos are read, as --workers, --on and its options say. Raises ConfigError for what cannot be."""
     if args.on is None:
+        from prvr.features.hands import ReadingThreads
+
         if args.fetch or args.map or args.gpus_per_worker or args.cpus_per_worker != 1:
             raise ConfigError("--fetch, --map, --cpus-per-worker and --gpus-per-worker are for --on WHERE; add that")
-        return None
+        return ReadingThreads(workers or os.cpu_count() or 1)
     from prvr.cluster.opening import parse_on
     from prvr.cluster.reading import PathMap, RayWorkers
     from prvr.encoders.loading import load_encoder

@@ -13,6 +13,7 @@ import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
 from prvr.core.errors import ClusterError, ConfigError
@@ -132,13 +133,19 @@ def _step(on: str, error: Exception) -> str:
     return "check that a cluster runs there (`ray status` on its head) and that its client port is open"
 
 
+@cache
+def _token() -> str:
+    """One a process: Ray reads it once, however many clusters are opened one after the other."""
+    return secrets.token_hex(32)
+
+
 @contextmanager
 def _to_ourselves() -> Iterator[None]:
     """A cluster of our own is reached from this machine only, by who knows a word: every account reaches its ports.
 
     Ray takes the address of the network for the one of loopback, unless it is told that there is no cluster but this.
     """
-    ours = {LOOPBACK: "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    ours = {LOOPBACK: "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
     try:

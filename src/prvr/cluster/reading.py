@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from prvr.cluster.nodes import check_nodes, everywhere, fits, node_name
 from prvr.cluster.opening import open_cluster
-from prvr.cluster.worker import Answer, Worker, WorkerSettings, see
+from prvr.cluster.worker import Said, Worker, WorkerSettings, see
 from prvr.core.errors import ClusterError, ConfigError, FeatureError
 from prvr.core.types import Encoder
 from prvr.features.hands import FileToRead, ReadFile, Refused, Work
@@ -187,7 +187,7 @@ class _Spread:
         """An answer, or the death of who was to give it. Raises what is so for every file."""
         in_hand, hand.job = hand.job, None
         try:
-            said: Answer = self._ray.get(answer)
+            said: Said = self._ray.get(answer)
         except self._ray.exceptions.RayTaskError as error:
             raise ClusterError(f"{hand.node or 'a worker'}: {_last(error)}; the logs of that node say more") from error
         except self._ray.exceptions.RayError as error:

@@ -32,7 +32,7 @@ class WorkerSettings:
     threads: int  # that its arithmetic takes
 
 
-class Answer(NamedTuple):
+class Said(NamedTuple):
     """What a worker says of a file, or of itself."""
 
     node: str
@@ -60,41 +60,41 @@ class Worker:
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
 
-    def ready(self) -> Answer:
+    def ready(self) -> Said:
         """Load the encoder, and say whether it is the one that is wanted."""
         settings, node = self._settings, this_node()
         torch.set_num_threads(settings.threads)
         try:
             encoder = settings.load()
         except PrvrError as error:
-            return Answer(node, error=ClusterError(f"{node}: {error}; workers open it there, nothing is sent to them"))
+            return Said(node, error=ClusterError(f"{node}: {error}; workers open it there, nothing is sent to them"))
         wanted = settings.header.encoder
         if not encoder.spec.same_as(wanted):
             other = ClusterError(
                 f"{node}: has encoder {encoder.spec.fingerprint} (here {wanted.fingerprint}); bring the same there"
             )
-            return Answer(node, error=other)
+            return Said(node, error=other)
         self._store = (
             Parcels(Path(), settings.header)
             if settings.store is None
             else FeatureStore(settings.store, settings.header)
         )
         self._hands = Hands(encoder, self._store)
-        return Answer(node)
+        return Said(node)
 
-    def read(self, job: FileToRead, *, alone: bool) -> Answer:
+    def read(self, job: FileToRead, *, alone: bool) -> Said:
         """One file, of which the path is the one that this node knows."""
         node = this_node()
         try:
             if (line := _not_there(job, node)) is not None:
-                return Answer(node, ReadFile(None, line))
+                return Said(node, ReadFile(None, line))
             done = self._hands.read(job, alone=alone)
         except PrvrError as error:
-            return Answer(node, error=error)
+            return Said(node, error=error)
         if not isinstance(self._store, Parcels):
-            return Answer(node, done)
+            return Said(node, done)
         content, self._store.sent = self._store.sent, None
-        return Answer(node, done, content)
+        return Said(node, done, content)
 
 
 def _not_there(job: FileToRead, node: str) -> Refused | None:

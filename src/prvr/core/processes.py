@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 
 
 def fresh_processes(loaded: Sequence[str]) -> ForkServerContext | SpawnContext:
@@ -37,3 +38,14 @@ def leave_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def begin(process: BaseProcess) -> None:
+    """Start a process; where the one that was to fork it is killed in that moment, another takes its place.
+
+    Raises OSError and EOFError where no process can be started.
+    """
+    try:
+        process.start()
+    except (EOFError, ConnectionError):
+        process.start()

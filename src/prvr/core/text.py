@@ -33,6 +33,9 @@ def text_of(path: Path | str) -> str:
 
     Ids of videos, and paths in an index, are such text; `path_of` gives the path back, whatever the name is made of.
     """
+    plain = os.fspath(path)
+    if plain.isascii() and "\\" not in plain:
+        return plain
     text = LIKE_A_BYTE.sub(r"\\x5c", os.fsencode(path).decode("utf-8", "surrogateescape"))
     return LONE.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
 

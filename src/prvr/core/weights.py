@@ -71,7 +71,7 @@ def tensor_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
     return b"".join((len(text).to_bytes(8, "little"), text, memoryview(content)[start:]))  # one copy, not two
 
 
-def metadata_of(path: Path) -> dict[str, str]:
+def metadata_of(path: Path | str) -> dict[str, str]:
     """The texts in a whole safetensors file, of which only the head is read: for a look at thousands.
 
     Raises OSError, and ValueError for another file or one that was cut off.

@@ -177,14 +177,17 @@ def plan(
 
 def _resolver() -> Callable[[Path], Path]:
     """`Path.resolve` for many files of few folders, each of which is looked at once."""
-    folders: dict[Path, Path] = {}
+    folders: dict[str, Path | None] = {}  # None: is the real one
 
     def resolved(path: Path) -> Path:
         if path.is_symlink() or path.name in ("", ".."):
             return path.resolve()
-        if path.parent not in folders:
-            folders[path.parent] = path.parent.resolve()
-        return folders[path.parent] / path.name
+        place = os.path.dirname(path)  # noqa: PTH120 - a text is found faster than a Path
+        if place not in folders:
+            resolved_place = path.parent.resolve()
+            folders[place] = None if str(resolved_place) == place else resolved_place
+        other = folders[place]
+        return path if other is None else other / path.name
 
     return resolved
 

@@ -160,7 +160,7 @@ class FeatureStore:
 
     def path_of(self, video_id: str) -> Path:
         """Where the features of a video lie; hashed, so that any id makes a short and legal name."""
-        return self._videos / f"{hashlib.sha256(video_id.encode()).hexdigest()[:24]}.safetensors"
+        return self._videos / _name(video_id)
 
     def __contains__(self, video_id: str) -> bool:
         return self.path_of(video_id).exists()
@@ -172,7 +172,7 @@ class FeatureStore:
 
     def entry(self, video_id: str) -> Entry | None:
         """What is known of one video, or None when it is not (or not readably) here."""
-        return self._entry(self.path_of(video_id))
+        return self._entry(f"{self._videos}/{_name(video_id)}")
 
     def read_at(self, video_id: str) -> float | None:
         """When a video was read, unix seconds; None when it is not here."""
@@ -313,9 +313,13 @@ class FeatureStore:
         """Forget one video."""
         self.path_of(video_id).unlink(missing_ok=True)
 
-    def _entry(self, path: Path) -> Entry | None:
+    def _entry(self, path: Path | str) -> Entry | None:
         try:
             values = metadata_of(path)
             return Entry.of(values) if values["encoder"] == self.header.encoder.fingerprint else None
         except (OSError, KeyError, ValueError):  # cut off, or by another hand
             return None
+
+
+def _name(video_id: str) -> str:
+    return f"{hashlib.sha256(video_id.encode()).hexdigest()[:24]}.safetensors"

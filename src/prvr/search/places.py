@@ -22,5 +22,8 @@ def root_of(file: Path, video_id: str) -> Path:
 
 def locate(folder: Path, path: str) -> Path:
     """`Facts.path` in the index at `folder` -> the file, wherever the folder lies now."""
-    inside = folder / path_of(path)
-    return inside if there(inside) else folder.absolute().parent / path_of(path)
+    file = path_of(path)
+    if file.is_absolute():
+        return file
+    inside = folder / file
+    return inside if there(inside) else folder.absolute().parent / file

@@ -68,7 +68,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.openapi()  # now, not in the first answer
         jobs = Jobs(at_once=config.proxies, place=Keyring(config.folder).unfinished if config.keyring else None)
-        media = Media(take_over(config.folder), cache_bytes=config.cache_bytes)
+        media = Media(take_over(config.folder, config.watch), cache_bytes=config.cache_bytes)
         metrics.watch(desk, jobs)
         own: dict[str, Any] = {"config": config, "desk": desk, "metrics": metrics, "doorman": doorman}
         watch = Watch(config.folder, lambda path: libraries.read_again(parts, path))

@@ -160,7 +160,8 @@ def limits(spec: EncoderSpec) -> str:
 def _problem(line: str, *, open_: bool) -> Problem:
     """`path: what is wrong` in two parts; others than this machine's users see no folders."""
     file, _, reason = line.partition(": ")
-    return Problem(file=file if open_ else file.rpartition("/")[2], reason=reason if open_ else "is damaged")
+    hidden = "is on nodes that do not all answer" if "://" in file else "is damaged"
+    return Problem(file=file if open_ else file.rpartition("/")[2], reason=reason if open_ else hidden)
 
 
 def _video(server: Parts, holdings: Holdings, video_id: str, notes: Sequence[str] = ()) -> Video:

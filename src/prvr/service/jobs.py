@@ -26,7 +26,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from prvr.core.errors import PrvrError
-from prvr.core.processes import fresh_processes
+from prvr.core.processes import begin, fresh_processes
 from prvr.service.unfinished import Asked, Kind, Unfinished, keep_jobs, kept_jobs
 from prvr.service.work import JobCrash, JobFailure, JobStep, child
 
@@ -307,7 +307,7 @@ class Jobs:
         process = fresh.Process(target=child, args=(there, task, arguments), daemon=True, name=f"prvr-{job_id}")
         outcome: dict[str, Any] = {}
         try:
-            process.start()
+            begin(process)
             there.close()
             with self._lock:
                 self._processes[job_id] = process
@@ -321,9 +321,12 @@ class Jobs:
                 else:
                     outcome = {"error": message} if isinstance(message, JobFailure) else {"result": message}
             process.join(0 if job_id in self._given_up else None)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, EOFError) as error:
             why = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0]
             outcome = {"error": JobFailure(f"the job could not be started ({why}); free some memory, then retry")}
+        except Exception:  # whose lane has other jobs to run
+            log.exception("a job could not be run, by a fault of prvr")
+            outcome = {"error": JobFailure("the job could not be run; the server's log says why: report it")}
         finally:
             here.close()
         with self._lock:
@@ -368,15 +371,7 @@ def _messages(here: Connection, process: BaseProcess, given_up: Callable[[], boo
 
 def _interrupted(one: Unfinished) -> Job:
     """A job that the end of a server broke off."""
-    return Job(
-        id=one.id,
-        kind=one.kind,
-        subject="",
-        about=one.about,
-        asked=one.asked,
-        created_at=one.created_at,
-        status="interrupted",
-    )
+    return Job(subject="", status="interrupted", **one._asdict())
 
 
 def _ending(outcome: Mapping[str, Any], process: BaseProcess, *, stopped: bool) -> dict[str, Any]:

@@ -56,12 +56,12 @@ class _Listing(NamedTuple):
 class Beside:
     """Looks at folders, and knows what was there for as long as they do not change."""
 
-    _listings: dict[Path, _Listing] = field(default_factory=dict)
+    _listings: dict[str, _Listing] = field(default_factory=dict)
 
     def of(self, video: Path) -> list[Path]:
         """The subtitle files of a video, the plainest name first; none where the folder cannot be looked at."""
         try:
-            here = self._list(video.parent)
+            here = self._list(os.path.dirname(video))  # noqa: PTH120 - a text is found faster than a Path
         except OSError:
             return []
         if not here.files and here.within.keys().isdisjoint(FOLDERS):  # as in most folders
@@ -76,8 +76,8 @@ class Beside:
     def _inside(self, folder: Path, names: dict[str, None], beside: _Listing) -> Iterator[Path]:
         """Those in `Subs/`, and in a folder there that is named like the video."""
         try:
-            there = self._list(folder)
-            own = [self._list(there.within[name]) for name in names if name in there.within]
+            there = self._list(str(folder))
+            own = [self._list(str(there.within[name])) for name in names if name in there.within]
         except OSError:
             return
         for name in names:
@@ -89,12 +89,12 @@ class Beside:
         """Whether no other video has more of the file's name: `a.part.en.srt` is of `a.part`, if that is there."""
         return not any(other in videos for other in _owners(file) if len(other) > len(name))
 
-    def _list(self, folder: Path) -> _Listing:
-        changed = folder.stat().st_mtime_ns
+    def _list(self, folder: str) -> _Listing:
+        changed = os.stat(folder or ".").st_mtime_ns  # noqa: PTH116
         known = self._listings.get(folder)
         if known and known.changed_ns == changed:
             return known
-        found = _listing(folder, changed)
+        found = _listing(Path(folder), changed)
         if abs(time.time() - changed / 1e9) > SETTLED_S:
             self._listings[folder] = found
         return found
