@@ -26,6 +26,17 @@ def fresh_processes(loaded: Sequence[str]) -> ForkServerContext | SpawnContext:
     return forking
 
 
+def begin(process: BaseProcess) -> None:
+    """Start a process; where the one that was to fork it is killed in that moment, another takes its place.
+
+    Raises OSError and EOFError where no process can be started.
+    """
+    try:
+        process.start()
+    except (EOFError, ConnectionError):
+        process.start()
+
+
 def leave_with_parent() -> None:
     """End this process with the one that started it: on its word after Ctrl-C, by itself when it was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -38,14 +49,3 @@ def leave_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def begin(process: BaseProcess) -> None:
-    """Start a process; where the one that was to fork it is killed in that moment, another takes its place.
-
-    Raises OSError and EOFError where no process can be started.
-    """
-    try:
-        process.start()
-    except (EOFError, ConnectionError):
-        process.start()
