@@ -35,7 +35,8 @@ def nodes() -> Iterator[Nodes]:
 
 def driven(what: Callable[[str, Path], Any], on: str, folder: Path) -> list[str]:
     """The command that runs one of the functions below on a cluster; Ray leaves open what a test must not."""
-    return [sys.executable, "-m", "tests.runs.test_on_ray", what.__name__, on, str(folder)]
+    code = f"import sys; from tests.runs import test_on_ray as here; here.say(here.{what.__name__}, *sys.argv[1:])"
+    return [sys.executable, "-c", code, on, str(folder)]
 
 
 def test_runs_that_fail_break_or_die_are_lines_and_the_others_go_on(nodes: Nodes, tmp_path: Path) -> None:
@@ -59,14 +60,14 @@ def test_runs_that_fail_break_or_die_are_lines_and_the_others_go_on(nodes: Nodes
 def test_a_run_whose_node_goes_is_made_on_another(nodes: Nodes, tmp_path: Path) -> None:
     """The run on the node that goes is begun again, and no other is."""
     second = nodes.add(NODE="second")
-    driver = subprocess.Popen(driven(lost, nodes.on, tmp_path), env=OURS, stdout=subprocess.PIPE, text=True)
     until = time.monotonic() + PATIENCE_S
-    while not (held := [name for name in NAMES if begun(tmp_path, name) == ["second"]]):
-        assert driver.poll() is None
-        assert time.monotonic() < until, "no run began on the node that is to go"
-        time.sleep(0.1)
-    nodes.remove(second)
-    said, _ = driver.communicate(timeout=PATIENCE_S)
+    with subprocess.Popen(driven(lost, nodes.on, tmp_path), env=OURS, stdout=subprocess.PIPE, text=True) as driver:
+        while not (held := [name for name in NAMES if begun(tmp_path, name) == ["second"]]):
+            assert driver.poll() is None
+            assert time.monotonic() < until, "no run began on the node that is to go"
+            time.sleep(0.1)
+        nodes.remove(second)
+        said, _ = driver.communicate(timeout=PATIENCE_S)
     assert sorted(json.loads(said.splitlines()[-1])) == [f"{name} is done" for name in sorted(NAMES)]
     for name in NAMES:
         assert begun(tmp_path, name) == (["second", "first"] if name in held else ["first"])
@@ -94,6 +95,11 @@ def test_a_table_of_runs_on_a_cluster_is_the_same(nodes: Nodes, tmp_path: Path) 
     assert "no node of the cluster has the 64 CPU" in done.stderr
 
 
+def say(what: Callable[[str, Path], Any], on: str, folder: str) -> None:
+    """As its last line, so that the test that asked can read it."""
+    print(json.dumps(what(on, Path(folder))))
+
+
 def lines(on: str, folder: Path) -> dict[str, Any]:
     """Runs of all kinds."""
     from prvr.cluster.opening import open_cluster
@@ -119,11 +125,13 @@ def lost(on: str, folder: Path) -> list[str]:
 
 
 def noted(folder: Path, name: str) -> str:
-    """A run that notes where it begins, and is never done on the second node."""
+    """A run that notes where it begins. It is never done on the second node, nor elsewhere before one began there."""
     with (folder / name).open("a") as opened:
         opened.write(f"{os.environ['NODE']}\n")
-    if os.environ["NODE"] == "second":
-        time.sleep(600)
+    until = time.monotonic() + PATIENCE_S
+    while os.environ["NODE"] == "second" or not any("second" in begun(folder, other) for other in NAMES):
+        assert time.monotonic() < until, "no run began on the second node, or it did not go"
+        time.sleep(0.05)
     return f"{name} is done"
 
 
@@ -131,7 +139,3 @@ def begun(folder: Path, name: str) -> list[str]:
     """The nodes on which a run began."""
     file = folder / name
     return file.read_text().split() if file.exists() else []
-
-
-if __name__ == "__main__":
-    print(json.dumps({"lines": lines, "lost": lost}[sys.argv[1]](sys.argv[2], Path(sys.argv[3]))))

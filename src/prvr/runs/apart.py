@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 
 from prvr.core.errors import PrvrError
-from prvr.core.processes import fresh_processes, leave_with_parent
+from prvr.core.processes import begin, fresh_processes, leave_with_parent
 from prvr.runs.many import RunEnd, RunTask, attempt, broken_off, new_log, packed, speak_to, unpacked, with_log
 
 LOADED = [__name__, "prvr.runs.train", "prvr.runs.measure", "prvr.methods.msc.runs"]  # before a run begins
@@ -55,7 +55,7 @@ def _begin(task: RunTask, threads: int) -> _Begun:
     new_log(task)
     here, there = fresh.Pipe(duplex=False)
     process = fresh.Process(target=_work, args=(there, sent, task.log.absolute(), threads), daemon=True)
-    process.start()
+    begin(process)
     there.close()
     return _Begun(task, process, here)
 
