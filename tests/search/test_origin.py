@@ -19,7 +19,7 @@ from prvr.encoders.world import load_world_encoder
 from prvr.search.aligning import SIDE, fit, shows_something
 from prvr.search.engine import SearchEngine
 from prvr.search.indexing import build_index
-from prvr.search.origin import Traced, find_origin
+from prvr.search.origin import Origins, find_origin
 from prvr.video.small import small_pictures
 from tests.video.make import steps, write_video
 
@@ -36,7 +36,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def trace(films: Path, clip: Path) -> Traced:
+def trace(films: Path, clip: Path) -> Origins:
     return find_origin(SearchEngine.open(films / "index", device="cpu"), clip)
 
 

@@ -13,7 +13,7 @@ from prvr.core.places import expanded, index_folder
 from prvr.core.text import clock, one_line, text_of
 
 if TYPE_CHECKING:
-    from prvr.search.origin import Traced
+    from prvr.search.origin import Origins
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
@@ -101,7 +101,7 @@ def run_locate(args: argparse.Namespace) -> int:
     return NONE if args.fail_if_none and not traced.origins else DONE
 
 
-def _places(traced: Traced) -> str:
+def _places(traced: Origins) -> str:
     """The table, or the line that there is nothing to put into it."""
     if not traced.origins:
         return "From none of the films that could be looked at." if traced.unseen else "From none of these films."

@@ -113,7 +113,7 @@ def _laid_over(
     Given are details: clip (P, s, s), film (O, P, s, s).
     """
     height, width = size
-    wanted = _unit(_resized(clip.flip(2) if mirrored else clip, height, width).flatten(1)).unflatten(1, size)
+    wanted = _unit(_resized(clip.flip(2) if mirrored else clip, height, width).flatten(1)).view(-1, *size)
     shown = film[:, :, part.top : part.top + part.height, part.left : part.left + part.width]
     both = torch.einsum("opijhw,phw->opij", shown.unfold(2, height, 1).unfold(3, width, 1), wanted)
     total, squares = (_boxes(one, height, width) for one in (_summed(shown), _summed(shown.square())))
@@ -132,7 +132,7 @@ def _judged(clip: Tensor, film: Tensor, found: ClipFit) -> ClipFit:
     film = film[:, top : top + height, left : left + width]
     mine, theirs = (_unit(details(one).flatten(1)) for one in (clip, film))  # (P, h w)
     apart, there = (
-        functional.adaptive_avg_pool2d(one.unflatten(1, (height, width)), BLOCKS).flatten(1) * height * width
+        functional.adaptive_avg_pool2d(one.view(-1, height, width), BLOCKS).flatten(1) * height * width
         for one in ((mine - theirs).square(), mine.square() + theirs.square())
     )  # (P, B); a picture has 2 a block on average where nothing fits
     agrees = (1 - apart / there.clamp(min=2 * FAINT)).amin(1)

@@ -82,7 +82,7 @@ class Origin:
         }
 
 
-class Traced(NamedTuple):
+class Origins(NamedTuple):
     """What was found out about a clip."""
 
     origins: list[Origin]  # the best first; none where it is from no film that can be looked at
@@ -157,7 +157,7 @@ def _best_places(video_id: str, tokens: Tensor, times: Tensor, queries: Tensor, 
         scores[(starts - starts[best]).abs() < APART_S] = -torch.inf
 
 
-def compare(seen: Glance, places: Sequence[LikelyPlace], files: Mapping[str, Path | None]) -> Traced:
+def compare(seen: Glance, places: Sequence[LikelyPlace], files: Mapping[str, Path | None]) -> Origins:
     """Look at the places themselves, the likeliest first, until the clip is found.
 
     `files` has the file of every film, None where there is none. Raises QueryError for a clip that shows nothing.
@@ -184,10 +184,10 @@ def compare(seen: Glance, places: Sequence[LikelyPlace], files: Mapping[str, Pat
             unseen[place.video_id] = str(error)
     found.sort(key=lambda one: (-one.certain, -one.alike))
     certain = _once([one for one in found if one.certain])
-    return Traced(certain, {} if certain else unseen, found)
+    return Origins(certain, {} if certain else unseen, found)
 
 
-def find_origin(engine: SearchEngine, path: Path) -> Traced:
+def find_origin(engine: SearchEngine, path: Path) -> Origins:
     """Where a clip or a picture comes from. Raises QueryError for a file that is neither."""
     seen = look_at(path)
     places = likely_places(engine, seen)

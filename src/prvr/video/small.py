@@ -62,7 +62,8 @@ def glance(path: Path, *, longest_s: float, step_s: float, side: int, colours: i
     number = len(small.greys)
     few = min(colours, number)
     places = tuple(int((place + 0.5) * number / few) for place in range(few))
-    painter, whole = Painter(), []
+    painter = Painter()
+    whole: list[Bytes] = []
     for place, (_, picture) in enumerate(_standing(path, first, first + longest_s, step_s)):
         if place in places:
             frame = painter.rgb(picture)

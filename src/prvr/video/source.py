@@ -128,12 +128,13 @@ def _opened(source: Any, path: Path) -> InputContainer:
     Raises FFmpegError.
     """
     try:
-        return av.open(source, "r", options=OPTIONS, metadata_errors="replace")
+        container: InputContainer = av.open(source, "r", options=OPTIONS, metadata_errors="replace")
     except av.error.FFmpegError as error:
         with path.open("rb") as file:
             if error.errno != errno.EINVAL or file.read(len(JPEG)) != JPEG:
                 raise
-    return av.open(source, "r", format="jpeg_pipe", options=OPTIONS, metadata_errors="replace")
+        container = av.open(source, "r", format="jpeg_pipe", options=OPTIONS, metadata_errors="replace")
+    return container
 
 
 def another_follows(path: Path) -> bool:
