@@ -37,6 +37,27 @@ def test_every_command_in_the_docs_can_be_parsed() -> None:
         assert build_parser().parse_args(words).command in {*words[:1]}, command
 
 
+def test_the_services_of_a_cluster_are_what_compose_and_prvr_read() -> None:
+    """Not started: the commands of prvr in it can be parsed, and what services name is there."""
+    yaml = pytest.importorskip("yaml")
+    page = ROOT / "docs" / "scale.md"
+    (block,) = blocks(page, "yaml")
+    made = yaml.safe_load(block)
+    services = made["services"]
+    assert len([name for name in services if name.startswith("node")]) == 3
+    commands = [one["command"] for one in services.values() if one.get("command", "").startswith("prvr ")]
+    runs = [line for block in blocks(page, "sh") for line in block.replace("\\\n", "").splitlines()]
+    commands += [line[line.index("prvr index") :] for line in runs]
+    assert len(commands) == 3
+    for command in commands:
+        build_parser().parse_args(shlex.split(command)[1:])
+    for service in services.values():
+        assert set(service["networks"]) <= set(made["networks"])
+        named = [one.partition(":")[0] for one in service.get("volumes", []) if not one.startswith("$")]
+        assert set(named) <= set(made["volumes"])
+        assert {one["source"] for one in service.get("configs", [])} <= set(made["configs"])
+
+
 def test_every_link_in_the_docs_leads_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)", page.read_text()):

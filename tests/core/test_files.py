@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
+
+import pytest
 
 from prvr.core.errors import FeatureError
 from prvr.core.files import half_written, only_writer, own_folder, write_whole
@@ -46,3 +49,24 @@ def test_a_folder_of_the_user_is_closed_to_others(tmp_path: Path) -> None:
     for folder in (open_before, tmp_path / "new" / "deep"):
         own_folder(folder)
         assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_a_killed_writer_left_is_swept_and_a_living_one_writes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some files of a folder are written without the right to write there: a sweep must not lose them."""
+    left, mine = half_written(tmp_path / "folders.json"), tmp_path / ".notes.of.mine.tmp"
+    for file in (left, mine):
+        file.write_text("half")
+    real = os.fsync
+
+    def swept_meanwhile(number: int) -> None:
+        real(number)
+        monkeypatch.setattr(os, "fsync", real)
+        with only_writer(tmp_path, FeatureError, parts="videos/.*.tmp"):
+            pass
+
+    monkeypatch.setattr(os, "fsync", swept_meanwhile)
+    write_whole(tmp_path / "folders.json", b"whole")
+    assert (tmp_path / "folders.json").read_bytes() == b"whole"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", mine.name, "folders.json"]

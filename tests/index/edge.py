@@ -8,20 +8,27 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from prvr.index.qdrant_server import Json
+from prvr.index.points import Json
 
 
 class EdgePoints:
     """A shard in a folder."""
 
-    def __init__(self, folder: Path, width: int) -> None:
-        folder.mkdir(exist_ok=True)
+    def __init__(self, folder: Path, width: int, *, quantised: str = "none") -> None:
+        folder.mkdir(exist_ok=True, parents=True)
+        self.place = str(folder)
+        smaller: Any = {
+            "none": None,
+            "int8": edge.ScalarQuantizationConfig(edge.ScalarType.Int8, always_ram=True),
+            "turbo4": edge.TurboQuantQuantizationConfig(bits=edge.TurboQuantBitSize.Bits4, always_ram=True),
+        }[quantised]
         vectors = edge.EdgeVectorParams(
             size=width,
             distance=edge.Distance.Dot,
             multivector_config=edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim),
             datatype=edge.VectorStorageDatatype.Float16,
             hnsw_config=edge.HnswIndexConfig(0, 100, 10_000),
+            quantization_config=smaller,
         )
         if any(folder.iterdir()):
             self.shard = edge.EdgeShard.load(str(folder))
@@ -29,9 +36,9 @@ class EdgePoints:
             config = edge.EdgeConfig(vectors={"frames": vectors, "clips": vectors}, max_search_threads=1)
             self.shard = edge.EdgeShard.create(str(folder), config)
 
-    def upsert(self, point: Json) -> None:
-        one = edge.Point(point["id"], point["vector"], point["payload"])
-        self.shard.update(edge.UpdateOperation.upsert_points([one]))
+    def upsert(self, points: Sequence[Json]) -> None:
+        made = [edge.Point(one["id"], one["vector"], one.get("payload")) for one in points]
+        self.shard.update(edge.UpdateOperation.upsert_points(made))
 
     def delete(self, ids: Sequence[str]) -> None:
         self.shard.update(edge.UpdateOperation.delete_points(list(ids)))
@@ -39,37 +46,52 @@ class EdgePoints:
     def set_payload(self, id_: str, payload: Json) -> None:
         self.shard.update(edge.UpdateOperation.set_payload([id_], payload))
 
-    def query(self, request: Json) -> list[Json]:
+    def index_payload(self, field: str, kind: str) -> None:
+        schema = getattr(edge.PayloadSchemaType, kind.capitalize())
+        self.shard.update(edge.UpdateOperation.create_field_index(field, schema))
+
+    def query(self, requests: Sequence[Json]) -> list[list[Json]]:
+        return [self._query(request) for request in requests]
+
+    def _query(self, request: Json) -> list[Json]:
         found = self.shard.query(
             edge.QueryRequest(
                 request["limit"],
                 query=_scoring(request),
                 prefetches=_prefetches(request),
                 filter=_filter(request.get("filter")),
-                with_payload=True,
-                with_vector=True,
+                params=_params(request),
+                with_payload=request.get("with_payload", False),
+                with_vector=request.get("with_vector", False),
             )
         )
-        return [_plain(point) for point in found]
+        return [{**_plain(point), "score": point.score} for point in found]
 
-    def retrieve(self, id_: str, *, vectors: bool) -> Json | None:
-        found = self.shard.retrieve([id_], True, vectors)
-        return _plain(found[0]) if found else None
+    def retrieve(self, ids: Sequence[str], *, keys: Sequence[str] | None, vectors: bool) -> list[Json]:
+        return [_plain(point) for point in self.shard.retrieve(list(ids), list(keys) if keys else True, vectors)]
+
+    def page(self, filter_: Json | None, *, limit: int, offset: Any, keys: Any, vectors: Any) -> tuple[list[Json], Any]:
+        asked = edge.ScrollRequest(
+            limit=limit, offset=offset, filter=_filter(filter_), with_payload=keys, with_vector=vectors
+        )
+        found, after = self.shard.scroll(asked)
+        return [_plain(point) for point in found], after
 
     def scroll(self, filter_: Json, *, keys: Sequence[str] | None, vectors: bool) -> Iterator[Json]:
         offset: Any = None
         while True:
-            asked = edge.ScrollRequest(
-                limit=7,
-                offset=offset,
-                filter=_filter(filter_),
-                with_payload=list(keys) if keys else True,
-                with_vector=vectors,
+            found, offset = self.page(
+                filter_, limit=7, offset=offset, keys=list(keys) if keys else True, vectors=vectors
             )
-            found, offset = self.shard.scroll(asked)
-            yield from map(_plain, found)
+            yield from found
             if offset is None:
                 return
+
+    def count(self, filter_: Json | None) -> int:
+        return self.shard.count(edge.CountRequest(exact=True, filter=_filter(filter_)))
+
+    def problems(self) -> list[str]:
+        return []
 
     def close(self) -> None:
         self.shard.close()
@@ -97,9 +119,23 @@ def _expression(value: Any) -> Any:
 
 def _prefetches(request: Json) -> list[Any]:
     return [
-        edge.Prefetch(one["limit"], _scoring(one), _prefetches(one), filter=_filter(one.get("filter")))
+        edge.Prefetch(
+            one["limit"],
+            _scoring(one),
+            _prefetches(one),
+            filter=_filter(one.get("filter")),
+            params=_params(one),
+        )
         for one in request.get("prefetch", [])
     ]
+
+
+def _params(request: Json) -> Any:
+    params = request.get("params")
+    if params is None:
+        return None
+    smaller = edge.QuantizationSearchParams(ignore=params["quantization"]["ignore"])
+    return edge.SearchParams(exact=params["exact"], quantization=smaller)
 
 
 def _filter(value: Json | None) -> Any:

@@ -15,13 +15,14 @@ from prvr.core.facts import Where
 from prvr.core.types import Candidate
 from prvr.index import view
 from prvr.index.base import Index, Video
+from prvr.index.collection import CollectionForm
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.exact import ExactIndex
 from prvr.index.qdrant import QdrantIndex
-from prvr.index.qdrant_server import ServerPoints
 from prvr.index.segments import VectorForm
 from tests.index.edge import EdgePoints
 from tests.index.make import header, unit, video
+from tests.index.wire import qdrant
 
 WIDTH, COUNT = 32, 70
 NEAR = {"int8": 8e-3}  # what whole numbers may change in a score
@@ -43,34 +44,28 @@ def add(index: Index, one: Video) -> None:
     index.add(one.video_id, one.bank, version=one.version, facts=one.facts, cues=one.cues)
 
 
-@pytest.fixture(params=["exact scan", "int8", "neighbours", "edge", "server"])
+@pytest.fixture(params=["exact scan", "int8", "neighbours", "edge", "server", "server of three nodes"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     head = header(width=WIDTH)
-    match request.param:
-        case "exact scan":
-            index: AbstractContextManager[Index] = EmbeddedIndex.create(tmp_path / "x", head)
-        case "int8":
-            index = EmbeddedIndex.create(tmp_path / "x", head, form=VectorForm(tokens="int8"))
-        case "neighbours":
-            monkeypatch.setattr(view, "EXACT", 20)
-            monkeypatch.setattr(view, "SHORTLIST", (40, 40))
-            index = EmbeddedIndex.create(tmp_path / "x", head)
-        case "edge":
-            index = QdrantIndex(EdgePoints(tmp_path / "x", WIDTH), head)
-        case _:
-            index = QdrantIndex(local_server(WIDTH), head)
     with ExitStack() as stack:
+        match request.param:
+            case "exact scan":
+                index: AbstractContextManager[Index] = EmbeddedIndex.create(tmp_path / "x", head)
+            case "int8":
+                index = EmbeddedIndex.create(tmp_path / "x", head, form=VectorForm(tokens="int8"))
+            case "neighbours":
+                monkeypatch.setattr(view, "EXACT", 20)
+                monkeypatch.setattr(view, "SHORTLIST", (40, 40))
+                index = EmbeddedIndex.create(tmp_path / "x", head)
+            case "edge":
+                index = QdrantIndex(EdgePoints(tmp_path / "x", WIDTH), head)
+            case "server":
+                index = QdrantIndex.connect(stack.enter_context(qdrant(tmp_path / "x")).url(), head)
+            case _:
+                place = stack.enter_context(qdrant(tmp_path / "x", nodes=3)).url()
+                form = CollectionForm(shards=6, replicas=2, quantised="int8")
+                index = QdrantIndex.connect(place, head, form=form)
         yield stack.enter_context(index)
-
-
-def local_server(width: int) -> ServerPoints:
-    """What its own client understands of our requests, without a server."""
-    from qdrant_client import QdrantClient
-
-    points = ServerPoints(QdrantClient(":memory:"), "videos", "memory")
-    with pytest.warns(UserWarning, match="Payload indexes have no effect"):
-        points.make(width)
-    return points
 
 
 def test_every_engine_follows_the_exact_one(engine: Index, tmp_path: Path, request: pytest.FixtureRequest) -> None:

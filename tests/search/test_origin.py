@@ -10,6 +10,7 @@ import av
 import pytest
 import torch
 from av.video.frame import VideoFrame
+from PIL import Image
 
 from benchmarks.locate import CHANGES, changed, film_frames, world, write
 from prvr.cli.front import main
@@ -58,9 +59,10 @@ def test_a_clip_is_placed_however_it_was_changed(films: Path, tmp_path: Path, ch
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_a_picture_is_placed(films: Path, tmp_path: Path, suffix: str) -> None:
     frame = next(film_frames(films / "films" / "film0.mp4", 63.0, 64.0))
-    frame.to_image().save(tmp_path / f"picture{suffix}")
+    Image.fromarray(frame.to_ndarray(format="rgb24")).save(tmp_path / f"picture{suffix}")
     (origin,) = trace(films, tmp_path / f"picture{suffix}").origins
-    assert (origin.video_id, origin.start_s) == ("film0.mp4", pytest.approx(63, abs=0.5))
+    assert origin.video_id == "film0.mp4"
+    assert origin.start_s == pytest.approx(63, abs=0.5)
 
 
 def test_a_clip_from_no_film_is_not_placed(films: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. b8ef6b9de3e823964e87f883cb5a24792357e8a53087e7f13a33a62d6fa4488e
+// Made by `make web` from the API's objects; do not edit. 2b859cf76f41b63589f315ab3da0f68304b18c29a37a22b2ab2011167105c66b
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -465,6 +465,53 @@ export interface components {
     RetryRequest: {
       /** @description None: all of them, but the ignored. */
       ids?: string[];
+    };
+    /** @description A search to keep. */
+    SaveRequest: {
+      /** @description The grammar of the search box. */
+      query_text: string;
+    };
+    /** @description A search that is kept. */
+    Saved: {
+      /** @description Unix seconds. */
+      created_at: number;
+      id: string;
+      /** @description When it was last kept or looked at, unix seconds. */
+      looked_at: number;
+      /** @description Hits that came or changed since; at most 200. */
+      num_new: number;
+      /**
+       * @default saved
+       * @constant
+       */
+      object: "saved";
+      query: string;
+    };
+    /** @description What is new in one of them, best first. */
+    SavedHits: {
+      data: components["schemas"]["Hit"][];
+      /** @default false */
+      has_more: boolean;
+      next_page_token: string | null;
+      /**
+       * @default list
+       * @constant
+       */
+      object: "list";
+      relevance_range: [number, number];
+      saved: components["schemas"]["Saved"];
+    };
+    /** @description All of them, the oldest first. */
+    SavedSearches: {
+      data: components["schemas"]["Saved"][];
+      /** @default false */
+      has_more: boolean;
+      next_page_token: string | null;
+      /**
+       * @default list
+       * @constant
+       */
+      object: "list";
     };
     /** @description A query's score over the time of one video. */
     Scores: {

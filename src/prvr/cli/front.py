@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from prvr import __version__
-from prvr.cli import data, library, listening, models, places, recipes, research, serve, shelf, videos
+from prvr.cli import data, library, listening, models, places, recipes, research, serve, service, shelf, videos
 from prvr.cli.screen import DONE, FAILED, INTERRUPTED, Parser, say
 from prvr.core.errors import PrvrError
 from prvr.ranker.names import trusting
@@ -56,6 +56,7 @@ def build_parser() -> Parser:
     listening.add_verbs(verbs)
     shelf.add_verbs(verbs)
     serve.add_verbs(verbs)
+    service.add_verbs(verbs)
     models.add_verbs(verbs)
     recipes.add_verbs(verbs)
     research.add_verbs(verbs)

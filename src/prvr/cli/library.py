@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prvr import __version__
+from prvr.cli.engines import check_engine, engine_of, engine_options, run_copy
 from prvr.cli.listening import check_speech, listen_too, speech_options
 from prvr.cli.screen import (
     DONE,
@@ -27,7 +28,7 @@ from prvr.cli.screen import (
     trust_option,
     yes_option,
 )
-from prvr.cli.videos import bring_encoder, closing, extraction, reading_options, sampling
+from prvr.cli.videos import bring_encoder, closing, extraction, reading_options, sampling, workplace
 from prvr.core.errors import ConfigError, IndexFolderError, QueryError
 from prvr.core.files import there
 from prvr.core.places import expanded, index_folder
@@ -99,7 +100,6 @@ def _add_index(index: Parser) -> None:
     made = index.add_argument_group("how an index is made")
     _ranking_options(made)
     made.add_argument("--home", type=Path, help="sentences of this domain that none of the videos shows, a line each")
-    made.add_argument("--engine", metavar="URL", help="keep the vectors in a server: qdrant://host:port/collection")
     made.add_argument("--tokens", choices=["fp16", "fp32", "int8"], help="how vectors are kept (fp16)")
     made.add_argument(
         "--alike", type=float, help="merge neighbouring frames that are at least this alike, such as 0.98"
@@ -112,6 +112,7 @@ def _add_index(index: Parser) -> None:
     yes_option(made)
     trust_option(made)
     speech_options(index.add_argument_group("what is said (`prvr listen`)"))
+    engine_options(index)
     _upkeep_options(index)
     index.set_defaults(run=run_index, wrong=index.error)
     index.shows(
@@ -120,6 +121,7 @@ def _add_index(index: Parser) -> None:
         "prvr index ~/Videos/2024 --tag family",
         "prvr index --replace --encoder siglip2-b16   # another model, the same videos",
         "prvr index --ignore ~/Videos/broken.mp4",
+        "prvr index --copy-to qdrant://10.0.0.5:6333/videos --shards 6 --replicas 2",
     )
 
 
@@ -150,6 +152,9 @@ def run_index(args: argparse.Namespace) -> int:
     from prvr.search.keeping import failures
 
     folder = args.index or index_folder()
+    check_engine(args)
+    if args.copy_to or args.copy_from:
+        return run_copy(args, folder)
     if args.verify or args.repair:
         return _upkeep(folder, repair=args.repair)
     if args.ignore:
@@ -159,7 +164,7 @@ def run_index(args: argparse.Namespace) -> int:
     if not args.paths and not args.retry and not args.replace:
         args.wrong(
             "the following arguments are required: PATH "
-            "(or --retry, --failures, --ignore, --replace, --verify, --repair)"
+            "(or --retry, --failures, --ignore, --replace, --verify, --repair, --copy-to, --copy-from)"
         )
     check_speech(args)
     if args.replace and (args.retry or args.prune or args.engine):
@@ -182,8 +187,9 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
         chosen = choose_encoder(args.paths, folder)
     rate, most, workers = sampling(args)
     encoder = bring_encoder(chosen, args)
+    retry = () if args.retry else None
     build: Callable[..., Indexing] = partial(
-        build_index, prune=args.prune, forced=args.yes, engine=args.engine, retry=() if args.retry else None
+        build_index, prune=args.prune, forced=args.yes, retry=retry, **engine_of(args)
     )
     if args.replace:
         if not _replacing(args, folder, encoder):
@@ -197,7 +203,7 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             model=args.model,
             rate=rate,
             max_frames=most,
-            workers=workers,
+            place=workplace(args, encoder, workers),
             tags=args.tag,
             form=VectorForm(tokens=args.tokens or "fp16", alike=args.alike) if args.tokens or args.alike else None,
             exclude=args.exclude,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from prvr.cli.screen import DONE, Parser, emit, index_option, opening_options, say, tell
 from prvr.core.errors import ConfigError
-from prvr.core.places import index_folder
+from prvr.core.places import expanded, index_folder
 from prvr.core.text import count, nearest
 
 if TYPE_CHECKING:
@@ -51,14 +51,7 @@ def _add_serve(serve: Parser) -> None:
         action="append",
         help="an index folder (default: yours); give it again for each further library, and the page has a switch",
     )
-    serve.add_argument(
-        "--allow",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FOLDER",
-        help="let the page add folders below this one too, beside your home folder",
-    )
+    _folder_options(serve)
     serve.add_argument("--open", action=argparse.BooleanOptionalAction, help="open the page (default: on a desktop)")
     serve.add_argument("--json", action="store_true", help="print the address as JSON")
     serve.add_argument("--mcp", action="store_true", help="let assistants search at /mcp (pip install 'prvr[mcp]')")
@@ -79,6 +72,15 @@ def _add_serve(serve: Parser) -> None:
         "prvr serve --link            # an address for another browser",
         "prvr serve --host 0.0.0.0    # for other machines, too",
     )
+
+
+def _folder_options(serve: Parser) -> None:
+    """Folders beside the index; each may be given again."""
+    for option, what in {
+        "--allow": "let the page add folders below this one too, beside your home folder",
+        "--watch": "read what comes or changes below this folder from now on, as *Watch* on the page does",
+    }.items():
+        serve.add_argument(option, type=Path, action="append", default=[], metavar="FOLDER", help=what)
 
 
 def _add_mcp(mcp: Parser) -> None:
@@ -136,9 +138,10 @@ def run_serve(args: argparse.Namespace) -> int:
     folder, *beside = args.index or [index_folder()]
     if args.link or args.show_token or args.sessions or args.revoke:
         return _doors(args, folder)
-    for one in args.allow:
-        if not one.is_dir():
-            raise ConfigError(f"--allow {one}: no such folder; check the path")
+    for option, folders in {"--allow": args.allow, "--watch": args.watch}.items():
+        for one in folders:
+            if not expanded(one).is_dir():
+                raise ConfigError(f"{option} {one}: no such folder; check the path")
     lock = lock_for(folder, new=args.new_token, free=args.no_token)
     config = ServeConfig(
         folder=folder,
@@ -149,6 +152,7 @@ def run_serve(args: argparse.Namespace) -> int:
         token=lock.digest,
         shared=lock.shared,
         keyring=lock.keyring,
+        watch=tuple(expanded(one).resolve() for one in args.watch),
         mcp=args.mcp,
         encoder=args.encoder,
         device=args.device,

@@ -34,6 +34,13 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises OSError (full or read-only disk); the old content then stays and nothing else is left behind.
     """
+    try:
+        _write(path, content)
+    except FileNotFoundError:  # swept by who has just got the right to write here, and took it for a dead one's
+        _write(path, content)
+
+
+def _write(path: Path, content: bytes) -> None:
     part = half_written(path)
     try:
         with part.open("wb") as file:
@@ -103,9 +110,9 @@ def only_writer(
 ) -> Iterator[None]:
     """Hold the only right to write in a folder, made if it is missing; a killed process lets go of it.
 
-    What such a process left half-written is swept first: files that fit `parts`, a pattern below the folder, and have
-    names that we give (`named`). Raises `error` when another process has the right, or when the folder cannot be
-    written.
+    What such a process left half-written is swept first: in the folder itself, and files that fit `parts`, a pattern
+    below it, and have names that we give (`named`). Raises `error` when another process has the right, or when the
+    folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,7 +126,7 @@ def only_writer(
             raise error(
                 f"{folder}: another prvr process is writing here; wait for it, or choose another folder"
             ) from reason
-        for part in folder.glob(parts):
-            if named.fullmatch(part.name):
-                part.unlink()
+        for part in (*folder.glob(".*.tmp"), *folder.glob(parts)):
+            if HALF.fullmatch(part.name) or named.fullmatch(part.name):
+                part.unlink(missing_ok=True)
         yield

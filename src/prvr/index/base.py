@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -136,8 +136,19 @@ class Index(Protocol):
         """A text kept with the index, such as the state of its calibration."""
         ...
 
+    def notes(self) -> Mapping[str, str]:
+        """All notes by their names."""
+        ...
+
     def put_note(self, name: str, text: str) -> None:
         """Keep a text with the index; replaces what was there under this name."""
+        ...
+
+    def videos(self, ids: Iterable[str] | None = None) -> Iterator[Video]:
+        """These videos, or all, with all that was given to `add`, in order of their ids.
+
+        Raises IndexFolderError for one that is not there.
+        """
         ...
 
 
@@ -153,6 +164,21 @@ def check_bank(video_id: str, bank: Bank, header: IndexHeader) -> None:
 def fits(ours: IndexHeader, theirs: IndexHeader) -> bool:
     """Whether vectors of the two can be compared; an encoder may have another name or place."""
     return theirs.encoder.same_as(ours.encoder) and replace(theirs, encoder=ours.encoder) == ours
+
+
+def difference(there: IndexHeader, asked: IndexHeader) -> str:
+    """What vectors of two indexes have not in common, naming both; empty where they can be compared."""
+    parts = {
+        "encoder": (there.encoder.fingerprint, asked.encoder.fingerprint),
+        "model": (there.model, asked.model),
+        "width": (there.width, asked.width),
+        "share of clips": (there.clip_weight, asked.clip_weight),
+        "format": (there.version, asked.version),
+    }
+    if there.encoder.same_as(asked.encoder):
+        del parts["encoder"]
+    found = [f"its {name} is {ours}, not {theirs}" for name, (ours, theirs) in parts.items() if ours != theirs]
+    return ", ".join(found)
 
 
 def unit(query: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -247,16 +247,17 @@ class EmbeddedIndex:
         with self._writing():
             self._catalogue.sql.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, text))
 
-    def videos(self) -> Iterator[Video]:
-        """Every video with all that was given to `add`, in order of their ids."""
-        for video_id, version in self.versions.items():
+    def videos(self, ids: Iterable[str] | None = None) -> Iterator[Video]:
+        """These videos, or all, with all that was given to `add`, in order of their ids."""
+        versions = self.versions
+        for video_id in versions if ids is None else sorted(ids):
             bank = self.candidate(torch.zeros(self.header.width), video_id).bank
             with self._sql() as catalogue:
                 cues = catalogue.cues(self._key(video_id))
-            yield Video(video_id, bank, version, self.facts(video_id), cues)
+            yield Video(video_id, bank, versions[video_id], self.facts(video_id), cues)
 
     def notes(self) -> dict[str, str]:
-        """All notes."""
+        """All notes by their names."""
         with self._sql() as catalogue:
             return catalogue.notes()
 

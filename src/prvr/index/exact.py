@@ -8,7 +8,7 @@ All in memory, in float32; a folder that it is saved to is one of the embedded e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -104,9 +104,9 @@ class ExactIndex:
     def __len__(self) -> int:
         return len(self._videos)
 
-    def videos(self) -> Iterator[Video]:
-        """Every video with all that was given to `add`, in order of their ids."""
-        return (self._videos[video_id] for video_id in sorted(self._videos))
+    def videos(self, ids: Iterable[str] | None = None) -> Iterator[Video]:
+        """These videos, or all, with all that was given to `add`, in order of their ids."""
+        return (self._video(video_id) for video_id in sorted(self._videos if ids is None else ids))
 
     def facts(self, video_id: str) -> Facts:
         """What is known of one video. Raises IndexFolderError when it is not there."""
@@ -147,6 +147,10 @@ class ExactIndex:
     def note(self, name: str) -> str | None:
         """A text kept with the index."""
         return self._notes.get(name)
+
+    def notes(self) -> dict[str, str]:
+        """All notes by their names."""
+        return dict(self._notes)
 
     def put_note(self, name: str, text: str) -> None:
         """Keep a text with the index; replaces what was there under this name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -16,13 +17,14 @@ from prvr.core.files import write_whole
 from prvr.core.places import data_folder
 from prvr.index.base import Index, IndexHeader
 from prvr.index.catalogue import Catalogue
+from prvr.index.collection import CollectionForm
 from prvr.index.database import FILE, explained, sole_writer
 from prvr.index.embedded import EmbeddedIndex
 from prvr.index.segments import VectorForm
 from prvr.index.upkeep import take_place
 
 REMOTE = ("qdrant://", "qdrants://")
-NAMED = "PRVR_ENGINE"  # servers that the user names, with commas between
+NAMED = "PRVR_ENGINE"  # servers that the user names, with commas between, as between the nodes of one
 ENGINES = "engines.json"  # in the user's data folder: those that were named to `make_index`
 ANEW = ".anew"  # a folder in it where an index that is to take its place is made
 OLD = "index.json"  # of a format that is not read any more
@@ -73,9 +75,15 @@ def open_index(place: Path | str, *, write: bool = False) -> OpenIndex:
 
 
 def make_index(
-    folder: Path, header: IndexHeader, *, engine: str | None = None, form: VectorForm | None = None
+    folder: Path,
+    header: IndexHeader,
+    *,
+    engine: str | None = None,
+    form: VectorForm | None = None,
+    collection: CollectionForm | None = None,
 ) -> OpenIndex:
-    """The index of a folder opened for writing, made if there is none; its vectors lie in `engine` if that is given.
+    """The index of a folder opened for writing, made if there is none; its vectors lie in `engine` if that is given,
+    which is a server that keeps them as `collection` says.
 
     Raises IndexFolderError for one that was made otherwise, or that cannot be written.
     """
@@ -87,9 +95,9 @@ def make_index(
 
     if engine is None:
         _need_named(folder, remote)
-    index = QdrantIndex.connect(remote, header)
+    index = QdrantIndex.connect(remote, header, form=collection)
     with explained(folder, "written"):
-        _note_named(remote)
+        note_named(remote)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / ENGINE, remote.encode())
     return index
@@ -136,7 +144,7 @@ def engine_of(place: Path | str) -> str | None:
 
 def _named() -> list[str]:
     """The servers that the user named: now, or when an index was made there."""
-    now = [one.strip() for one in os.environ.get(NAMED, "").split(",")]
+    now = re.split(",(?=qdrants?://)", os.environ.get(NAMED, "").replace(" ", ""))
     try:
         before = json.loads((data_folder() / ENGINES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -144,7 +152,8 @@ def _named() -> list[str]:
     return [*now, *(before if isinstance(before, list) else [])]
 
 
-def _note_named(remote: str) -> None:
+def note_named(remote: str) -> None:
+    """Keep that the user named a server, so that a folder which names it may lead there."""
     known = _named()
     if remote not in known:
         data_folder().mkdir(parents=True, exist_ok=True, mode=0o700)

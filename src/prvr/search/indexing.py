@@ -19,11 +19,13 @@ from prvr.core.text import text_of
 from prvr.core.types import Encoder, EncoderSpec, Query, QueryAtVideo
 from prvr.core.weights import WEIGHTS
 from prvr.features.extract import Extraction, Progress, extract
+from prvr.features.hands import Workplace
 from prvr.features.store import Entry, FeatureStore, holds_features
 from prvr.index.base import ZERO_SHOT, Index, IndexHeader
+from prvr.index.collection import CollectionForm
 from prvr.index.database import explained
 from prvr.index.embedded import EmbeddedIndex
-from prvr.index.opening import OpenIndex, header_of, make_index
+from prvr.index.opening import OpenIndex, engine_of, header_of, make_index
 from prvr.index.segments import VectorForm
 from prvr.index.upkeep import OTHER_WORDS, Damage, mend_catalogue
 from prvr.ranker.ranker import CONFIG, Ranker, open_run, zero_shot
@@ -68,11 +70,13 @@ def build_index(
     rate: float = 1.0,
     max_frames: int | None = None,
     workers: int | None = None,
+    place: Workplace | None = None,
     prune: bool = False,
     forced: bool = False,
     tags: Sequence[str] = (),
     engine: str | None = None,
     form: VectorForm | None = None,
+    collection: CollectionForm | None = None,
     retry: Collection[str] | None = None,
     exclude: Sequence[str] = (),
     home: Sequence[str | Query] | None = None,
@@ -84,10 +88,11 @@ def build_index(
     `model` is a run folder; without it the model that the index has, or the bare encoder in a new one. `prune` takes
     out the videos below `paths` whose files are gone, unless that is more than half of those below one of them and it
     is not `forced`: see `pruning`. `tags` are given to all that are there. `engine` is a server
-    (`qdrant://host:port/collection`) that is to hold the vectors, `form` how a new index keeps them. What is read can
-    be searched a few seconds later, in a server when all is read. `retry` and `exclude`: as `extract`. `clip_weight`
-    is the share of windows in the score beside frames, where there are both; without it that which the index has, or a
-    half. With `home`, which may be empty, hits say how sure they are from then on; see `calibration.calibrate`.
+    (`qdrant://host:port/collection`) that is to hold the vectors, and to keep them as `collection` says; `form` is how
+    a new index in the folder keeps them. What is read can be searched a few seconds later, in a server at the end.
+    `place`, `retry` and `exclude`: as `extract`. `clip_weight` is the share of windows in the score beside frames,
+    where there are both; without it that which the index has, or a half. With `home`, which may be empty, hits say how
+    sure they are from then on; see `calibration.calibrate`.
 
     Raises IndexFolderError when the index there is of another encoder, model or form: see `replacing`. Stopped at any
     moment, it keeps the features that are finished, and the next call goes on from there.
@@ -96,11 +101,12 @@ def build_index(
     known = header_of(folder)
     model = model or _model_of(folder, known)
     trained = fitting(model, encoder, _weight(known, encoder.spec) if clip_weight is None else clip_weight)
-    opened = partial(make_index, folder, _header(folder, known, encoder, trained), engine=engine, form=form)
+    header = _header(folder, known, encoder, trained)
+    opened = partial(make_index, folder, header, engine=engine, form=form, collection=collection)
     step = on_progress if engine else _soon(folder, trained, tags, opened, on_progress)
     with ExitStack() as held:
         index = held.enter_context(opened()) if engine else None  # a server that does not answer is told at once
-        if model and not engine:
+        if model:
             keep_model(model, folder / "model")  # whoever searches meanwhile needs it
         read = extract(
             paths,
@@ -109,14 +115,13 @@ def build_index(
             rate=rate,
             max_frames=max_frames,
             workers=workers,
+            place=place,
             retry=retry,
             exclude=exclude,
             on_progress=step,
         )
         held.enter_context(read.store.writing())
         index = held.enter_context(opened()) if index is None else index
-        if model:
-            keep_model(model, folder / "model")
         back = {key: known for key, known in pruning.recall(read.store).items() if key not in index.versions}
         pruned = pruning.prune(index, folder, read.store, paths, read.video_ids, asked=prune, forced=forced)
         added = refresh(
@@ -254,8 +259,18 @@ def _soon(
 
 def verify(folder: Path) -> list[Damage]:
     """Read all of an index and compare it with its checksums; -> what is damaged. Raises IndexFolderError."""
+    _need_own(folder)
     with EmbeddedIndex.open(folder) as index:
         return index.verify() + [Damage(*one) for one in _damaged(folder).values()]
+
+
+def _need_own(folder: Path) -> None:
+    """Raises IndexFolderError where a server holds the vectors."""
+    if remote := engine_of(folder):
+        raise IndexFolderError(
+            f"{folder}: its vectors lie in {remote}, which looks after its own files; to have them here and read them: "
+            f"`prvr index --copy-from {remote} --index {folder}`"
+        )
 
 
 def _damaged(folder: Path) -> dict[str, tuple[str, None, str]]:
@@ -272,6 +287,7 @@ def repair(folder: Path) -> tuple[list[Damage], list[str]]:
 
     Raises IndexFolderError when it cannot be written, FeatureError when there are no features.
     """
+    _need_own(folder)
     store = FeatureStore.open(folder / "features")
     bad = _damaged(folder)
     for entry in store.entries():

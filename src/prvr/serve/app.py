@@ -21,6 +21,7 @@ from prvr.serve import (
     pages,
     plain,
     resuming,
+    saved,
     search,
     session,
     streams,
@@ -49,7 +50,7 @@ ABOUT = """Find the video, and the moment in it, that a sentence describes.
 
 One address, one library. Times are seconds. Every error has the same body; its `code` never changes its meaning."""
 PARTS = (
-    *(search, origins, videos, streams, transcripts, exports, libraries, resuming, folders, models, failures),
+    *(search, origins, saved, videos, streams, transcripts, exports, libraries, resuming, folders, models, failures),
     *(session, health, plain, pages),
 )
 
@@ -69,7 +70,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.openapi()  # now, not in the first answer
         jobs = Jobs(at_once=config.proxies, place=Keyring(config.folder).unfinished if config.keyring else None)
-        media = Media(take_over(config.folder), cache_bytes=config.cache_bytes)
+        media = Media(take_over(config.folder, config.watch), cache_bytes=config.cache_bytes)
         metrics.watch(desk, jobs)
         own: dict[str, Any] = {"config": config, "desk": desk, "metrics": metrics, "doorman": doorman}
         watch = Watch(config.folder, lambda path: libraries.read_again(parts, path))
@@ -91,6 +92,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         responses=EVERYWHERE,
         dependencies=[Depends(nothing_unknown)],
         generate_unique_id_function=lambda route: route.name,

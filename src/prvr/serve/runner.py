@@ -96,7 +96,7 @@ def run(
                 desk.open()
             shelf, doorman = shelved(folders, config.root_path), Doorman(config)
             apps = {
-                one.path: create_app(desk, replace(config, folder=desk.folder, root_path=one.path), shelf, doorman)
+                one.path: create_app(desk, _of(desk.folder, one.path, config), shelf, doorman)
                 for one, desk in zip(shelf, desks, strict=True)
             }
             app = Shelf(apps, config.root_path) if beside else apps[config.root_path]
@@ -117,6 +117,12 @@ def run(
     finally:
         for desk in desks:
             desk.close()
+
+
+def _of(folder: Path, root_path: str, config: ServeConfig) -> ServeConfig:
+    """What the server of one library is told; what is to be watched is read into the first."""
+    watch = config.watch if folder == config.folder else ()
+    return replace(config, folder=folder, root_path=root_path, watch=watch)
 
 
 def _desk(folder: Path, config: ServeConfig) -> Desk:

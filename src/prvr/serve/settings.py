@@ -27,6 +27,7 @@ class ServeConfig:
     shared: bool = False  # a proxy lets others in, although only loopback is listened to
     keyring: Path | None = None  # the user's own folder for links and sessions; None: they end with the server
     roots: tuple[Path, ...] = field(default_factory=lambda: (Path.home(),))  # below which folders may be added
+    watch: tuple[Path, ...] = ()  # folders of which what is new is read from now on; whole paths
     mcp: bool = False  # assistants find the library's tools at /mcp
     encoder: str | None = None  # where the index's encoder lies now, if it was moved
     device: str = "auto"

@@ -7,23 +7,38 @@ and made again. Nor is a folder watched because a folder says so.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 from prvr.core.errors import ConfigError
 from prvr.core.files import own_folder
 from prvr.core.mine import MARK, is_mine, make_mine
-from prvr.search.folders import unwatch
+from prvr.search.folders import set_watched, unwatch
 
 ASIDE = "serve-of-others-"
 
 log = logging.getLogger(__name__)
 
 
-def take_over(folder: Path) -> Path:
-    """Make an index folder this account's own, once; -> it. Raises ConfigError where what is not believed stays."""
-    if not folder.is_dir() or is_mine(folder):
-        return folder
+def take_over(folder: Path, watch: Sequence[Path] = ()) -> Path:
+    """Make an index folder this account's own, once; -> it.
+
+    `watch` are folders that are watched for it from now on; then it need not be there yet. Raises ConfigError where
+    what is not believed stays, IndexFolderError where it cannot be written down what is watched.
+    """
+    if watch:
+        with suppress(OSError):  # which `set_watched` says
+            folder.mkdir(parents=True, exist_ok=True)
+    if folder.is_dir() and not is_mine(folder):
+        _put_aside(folder)
+    for path in watch:
+        set_watched(folder, path, True)
+    return folder
+
+
+def _put_aside(folder: Path) -> None:
     served = folder / "serve"
     try:
         if served.exists() or served.is_symlink():
@@ -40,7 +55,6 @@ def take_over(folder: Path) -> Path:
                 f"{served}: is not of this account, and cannot be put aside ({error.strerror}); copy the index to a "
                 "folder of yours, without serve/"
             ) from error
-    return folder
 
 
 def room_for_serving(folder: Path) -> None:
