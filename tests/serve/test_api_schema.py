@@ -29,6 +29,7 @@ OPERATIONS = [
     "POST /v1/search",
     "GET /v1/search",
     "POST /v1/search/image",
+    "POST /v1/locate",
     "GET /v1/videos/{video_id}/scores",
     "GET /v1/videos/{video_id}/why",
     "GET /v1/saved",

@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. 4132880d7925e9244318ee377d5e0287e19e9db57f9c7548200b816f0b428986
+// Made by `make web` from the API's objects; do not edit. 2b859cf76f41b63589f315ab3da0f68304b18c29a37a22b2ab2011167105c66b
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -12,6 +12,31 @@ export interface components {
     Branches: {
       clip: number;
       frame: number;
+    };
+    /** @description Where a clip comes from. */
+    ClipOrigin: {
+      /** @description Correlation of the clip's pictures with the film's; 1 is the highest. */
+      alike: number;
+      end: number;
+      mirrored: boolean;
+      name: string;
+      path: string;
+      rank: number;
+      /** @description Second of the film's clock at which the clip begins. */
+      start: number;
+      stream_url: string;
+      thumbnail_url: string;
+      video_id: string;
+    };
+    /** @description Where a clip comes from, best first; nowhere where it is from none of the films that can be looked at. */
+    ClipOrigins: {
+      data: components["schemas"]["ClipOrigin"][];
+      /**
+       * @default clip_origins
+       * @constant
+       */
+      object: "clip_origins";
+      unseen: components["schemas"]["UnseenFilm"][];
     };
     /** @description What turned pictures and words into vectors. */
     EncoderInfo: {
@@ -598,6 +623,13 @@ export interface components {
       end: number;
       start: number;
       text: string;
+    };
+    /** @description A film that a clip may be from, and that cannot be looked at. */
+    UnseenFilm: {
+      /** @description Where in it, by the index alone. */
+      about_s: number;
+      name: string;
+      video_id: string;
     };
     /** @description What an answer took. */
     Usage: {

@@ -326,6 +326,7 @@ def _upkeep(folder: Path, *, repair: bool) -> int:
 def run_search(args: argparse.Namespace) -> int:
     """A sentence to ranked videos with moments; a server that holds the index already answers where there is one."""
     from prvr.search.nearby import ask
+    from prvr.search.players import remember
 
     wanted = _wanted(args)
     folder = args.index or index_folder()
@@ -333,6 +334,7 @@ def run_search(args: argparse.Namespace) -> int:
     found = ask(folder, wanted, __version__) if usual else None
     if found is None:
         found = _search_here(folder, wanted, args)
+    remember(found.moments)
     for note in found.notes:
         say(note)
     tell(found.text)

@@ -17,6 +17,7 @@ from prvr.serve import (
     health,
     libraries,
     models,
+    origins,
     pages,
     plain,
     resuming,
@@ -49,8 +50,8 @@ ABOUT = """Find the video, and the moment in it, that a sentence describes.
 
 One address, one library. Times are seconds. Every error has the same body; its `code` never changes its meaning."""
 PARTS = (
-    *(search, saved, videos, streams, transcripts, exports, libraries, resuming, folders, models, failures, session),
-    *(health, plain, pages),
+    *(search, origins, saved, videos, streams, transcripts, exports, libraries, resuming, folders, models, failures),
+    *(session, health, plain, pages),
 )
 
 
