@@ -6,7 +6,7 @@ READY   = $(VENV)/.ready
 DONE    = $(VENV)/.installed
 HEAVY   = $(VENV)/.heavy
 
-.PHONY: setup demo test test-all check format web sbom clean
+.PHONY: setup demo test test-all test-cluster check format web sbom clean
 
 setup: $(DONE)
 
@@ -31,16 +31,20 @@ demo: $(READY)
 # Instead, one process a core. Each begins at a place of its own in the list and takes over from others when it is done:
 # tests of one file stay together, so what a file makes once is hardly ever made twice.
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal -m "not cluster"
 
-# The same with what only some tests need: a model of speech and what runs it, 0.3 GB. Those tests skip without.
+# The same with what only some tests need: a model of speech and what runs it, and Ray: 0.6 GB. Those tests skip without.
 $(HEAVY): $(DONE)
-	@echo "Setting up what heavy tests need: about 0.3 GB more, unpacked"
+	@echo "Setting up what heavy tests need: about 0.6 GB more, unpacked"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[heavy]' \
 		&& touch $(HEAVY) || echo "it could not be fetched: the tests that need it will skip"
 
 test-all: $(HEAVY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal -m "not cluster"
+
+# Two nodes of Ray on this machine, which come, go and are killed: some minutes, in one process, since they take all cores.
+test-cluster: $(HEAVY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -103,7 +103,7 @@ def engines(reader: ScreenReader) -> None:
         shares, extra, cost = [], [], []
         for how in EVERY_S:
             right = 0
-            cases = [(text, behind) for text in TEXTS[:6] for behind in GROUNDS]
+            cases = [(text, behind) for text in TEXTS[3:6] for behind in GROUNDS]
             for text, behind in cases:
                 picture = ground(behind, (1280, 720))(3.0)
                 draw(picture, OnScreen(0.0, 10.0, text, how), 4.0)  # type: ignore[arg-type]

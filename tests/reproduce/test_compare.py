@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +15,7 @@ import pytest
 import torch
 
 from prvr.cli import main
-from prvr.core.errors import ConfigError
+from prvr.core.errors import ConfigError, DataError
 from prvr.core.types import FeatureSpec, QueryBatch, VideoFeatures
 from prvr.data.benchmarks import open_annotations
 from prvr.data.folder import DataFolder
@@ -39,6 +42,15 @@ def picky() -> Recipe:
         raise ConfigError(f"{features.name}: have no sound, which this system listens to")
 
     return replace(msc.qvhighlights(), target=f"{HERE}picky", title="picky", method=replace(METHOD, fit=fit))
+
+
+def _stumble(_: object) -> Any:
+    raise DataError("there is a hole in the floor; mend it")
+
+
+def stumbling() -> Recipe:
+    """A private method that fails when it is trained, and not before."""
+    return replace(msc.qvhighlights(), target=f"{HERE}stumbling", title="stumbling", objective=_stumble)
 
 
 @pytest.fixture(scope="module")
@@ -134,16 +146,60 @@ def test_what_needs_a_common_space_is_a_line_that_says_why(
 
 
 def test_an_interrupted_comparison_goes_on(pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def stop(*_: object) -> None:
+    def stop(*_: object, device: str) -> None:
         raise KeyboardInterrupt
 
     words = ["compare", "--data", str(pack), "--out", str(tmp_path), "--systems", "ms-sl,msc", "--budget", "1", *SMALL]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prvr.reproduce.compare._costs", stop)
+        patch.setattr("prvr.reproduce.lab.evaluate_run", stop)  # after the first run, before its report
         assert main(words) == 130
     _, said = compared(pack, tmp_path, "ms-sl,msc", capsys)
     assert "MS-SL, seed" not in said, "was trained before"
     assert "MSC, seed" in said
+
+
+def test_runs_in_processes_killed_and_gone_on_with_end_with_the_same_table(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The driver is killed when the first run has its first epoch; what is there then goes on."""
+    systems, more = "ms-sl,msc", ("--budget", "2")
+    one, many = tmp_path / "one", tmp_path / "many"
+    compared(pack, one, systems, capsys, *more)
+    words = ["compare", "--data", str(pack), "--out", str(many), "--systems", systems, *SMALL, *more, "--workers", "2"]
+    driver = subprocess.Popen([sys.executable, "-m", "prvr", *words], stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 240
+    while not list(many.glob("runs/*/last.safetensors")):
+        assert driver.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    driver.kill()
+    driver.wait()
+    compared(pack, many, systems, capsys, *more, "--workers", "2")
+    for suffix in ("md", "tex", "json"):
+        ours, theirs = ((folder / f"compare-qvhighlights.{suffix}").read_bytes() for folder in (many, one))
+        assert ours == theirs
+    runs = list(many.glob("runs/*/"))
+    assert len(runs) == 2
+    for run in runs:
+        epochs = [json.loads(row)["epoch"] for row in (run / "metrics.jsonl").read_text().splitlines()]
+        assert epochs == [0, 1], f"{run}: each once"
+    _, said = compared(pack, many, systems, capsys, *more, "--workers", "2")
+    assert " epochs, best " not in said, "a second call only reads"
+
+
+@pytest.mark.parametrize("more", [(), ("--workers", "1")], ids=["here", "processes"])
+def test_a_run_that_fails_is_a_line_and_the_others_go_on(
+    more: tuple[str, ...], pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, said = compared(pack, tmp_path, f"{HERE}stumbling,ms-sl", capsys, *more)
+    lines = {line["title"]: line["ours"] for line in found["recalls"]["lines"]}
+    assert (lines["stumbling"], len(lines["MS-SL"][4])) == ([[]] * 5, 1)
+    why = "stumbling, seed 9527: there is a hole in the floor; mend it"
+    if more:
+        (log,) = (tmp_path / "logs").glob("*stumbling*.log")
+        why += f" (log: {log})"
+    assert f"stumbling failed: {why}" in found["recalls"]["notes"]
+    assert said.count(why) == 1
 
 
 def test_the_world_has_no_published_rows_and_no_index_takes_what_needs_the_query(

@@ -88,6 +88,28 @@ def test_the_clean_protocol_holds_a_part_of_train_out(
     assert "Paired by query" in capsys.readouterr().out
 
 
+def test_a_table_of_runs_in_processes_is_the_same_and_a_run_that_fails_is_a_note(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheet, _ = reproduce("table9", pack, tmp_path / "one", capsys)
+    same, said = reproduce("table9", pack, tmp_path / "many", capsys, "--workers", "2")
+    assert same == sheet
+    assert said.count(" epochs, best ") == 2
+    for suffix in ("md", "tex", "json"):
+        ours, theirs = ((tmp_path / folder / f"table9.{suffix}").read_bytes() for folder in ("many", "one"))
+        assert ours == theirs
+    assert len(list((tmp_path / "many" / "logs").iterdir())) == 2
+    (baseline,) = (tmp_path / "many" / "runs").glob("*-baseline-*/")
+    (baseline / "last.safetensors").unlink()
+    words = ["reproduce", "table9", "--data", str(pack), "--out", str(tmp_path / "many"), "--json", *SETTINGS]
+    assert main([*words, "--workers", "1"]) == 1
+    (*notes, why) = json.loads(capsys.readouterr().out)["notes"]
+    assert notes == sheet["notes"]
+    assert why.startswith("Failed: baseline, seed ")
+    assert f"{baseline}: holds model.safetensors but no last.safetensors" in why
+    assert f"(log: {tmp_path / 'many' / 'logs' / baseline.name}.log)" in why
+
+
 @pytest.mark.parametrize("what", ["table6", "table7", "table8", "table9", "table4"])
 def test_the_other_tables_measure_the_method_beside_the_paper(
     what: str, pack: Path, out: Path, capsys: pytest.CaptureFixture[str]

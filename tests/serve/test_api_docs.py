@@ -15,7 +15,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 SERVE = Path(errors.__file__).parent
 
 
-def test_every_curl_is_answered(client: TestClient) -> None:
+def test_every_curl_is_answered(client: TestClient, library: Path) -> None:
     text = "".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)).replace("\\\n", "")
     lines = [shlex.split(line) for line in text.splitlines() if line.startswith("curl ")]
     assert len(lines) >= 6
@@ -23,9 +23,12 @@ def test_every_curl_is_answered(client: TestClient) -> None:
         (url,) = [word for word in words if word.startswith("http://127.0.0.1:8765/")]
         body = words[words.index("-d") + 1] if "-d" in words else None
         path = url.removeprefix("http://127.0.0.1:8765")
-        answer = client.post(path, json=json.loads(body)) if body else client.get(path)
+        if "--data-binary" in words:
+            answer = client.post(path, content=(library / "videos" / "w0003.webm").read_bytes())
+        else:
+            answer = client.post(path, json=json.loads(body)) if body else client.get(path)
         assert answer.status_code == (202 if path == "/v1/exports" else 200), (words, answer.text)
-        assert answer.json()["object"] in ("list", "scores", "why", "job", "place")
+        assert answer.json()["object"] in ("list", "scores", "why", "job", "place", "clip_origins")
 
 
 def test_the_error_is_as_printed(client: TestClient) -> None:

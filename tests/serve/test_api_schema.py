@@ -29,8 +29,13 @@ OPERATIONS = [
     "POST /v1/search",
     "GET /v1/search",
     "POST /v1/search/image",
+    "POST /v1/locate",
     "GET /v1/videos/{video_id}/scores",
     "GET /v1/videos/{video_id}/why",
+    "GET /v1/saved",
+    "POST /v1/saved",
+    "GET /v1/saved/{search_id}",
+    "DELETE /v1/saved/{search_id}",
     "GET /v1/libraries",
     "POST /v1/libraries",
     "GET /v1/videos",
@@ -93,7 +98,7 @@ POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 ANYTHING = [
     label
     for label in OPERATIONS
-    if re.search(r"GET /v1/(?:libraries|folders|models)$|/v1/jobs|z$|metrics$|csv$", label)
+    if re.search(r"GET /v1/(?:libraries|folders|models|saved)$|/v1/jobs|z$|metrics$|csv$", label)
 ]  # goes there
 BOTH = [(label, mode) for label in OPERATIONS for mode in (POSITIVE, NEGATIVE)]
 

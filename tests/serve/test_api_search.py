@@ -221,6 +221,28 @@ def test_a_picture_of_a_video_finds_it(client: TestClient, library: Path, suffix
     assert found.json()["verdict"] == "not calibrated"
 
 
+def test_a_clip_leads_to_its_film(client: TestClient, library: Path) -> None:
+    query = read_queries(library / "annotations" / "test.jsonl")[0]
+    film = library / "videos" / query.video_id
+    found = client.post("/v1/locate", content=film.read_bytes(), headers={"content-type": "video/webm"})
+    assert found.status_code == 200, found.text
+    best = found.json()["data"][0]
+    assert (best["video_id"], best["mirrored"]) == (query.video_id, False)
+    assert best["start"] == pytest.approx(0, abs=0.5)
+    assert found.json()["unseen"] == []
+    second = int(sum(query.windows[0]) / 2)
+    picture = client.post("/v1/locate", content=picture_of(film, second, "jpg"))
+    assert picture.json()["data"][0]["video_id"] == query.video_id
+    assert picture.json()["data"][0]["start"] == pytest.approx(second, abs=1)
+
+
+def test_what_is_neither_a_clip_nor_a_picture_is_refused(client: TestClient) -> None:
+    answer = client.post("/v1/locate", content=b"no film")
+    assert answer.status_code == 400
+    assert "the clip: is not a video" in answer.json()["error"]["message"]
+    assert "/tmp" not in answer.json()["error"]["message"]
+
+
 def test_feedback_moves_the_query(client: TestClient, engine: SearchEngine) -> None:
     plain = ask(client, query_text=SENTENCE, page_limit=ALL)
     assert ask(client, query_text=SENTENCE, page_limit=ALL, feedback={})["data"] == plain["data"]

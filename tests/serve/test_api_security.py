@@ -59,6 +59,7 @@ ADDRESSES = [
     ("GET", "/v1/search?q=a"),
     ("POST", "/v1/search"),
     ("POST", "/v1/search/image"),
+    ("POST", "/v1/locate"),
     ("POST", "/v1/exports"),
     ("GET", "/v1/jobs"),
     ("GET", "/v1/jobs/x/events"),

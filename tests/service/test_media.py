@@ -31,8 +31,8 @@ def media(tmp_path: Path) -> Iterator[Media]:
 
 
 def known(media: Media, file: Path) -> str:
-    until(lambda: media.state(file) != "unknown")
-    return media.state(file)
+    until(lambda: media.glance(file)[0] != "unknown")
+    return media.glance(file)[0]
 
 
 def test_every_state(media: Media, tmp_path: Path) -> None:
@@ -42,12 +42,12 @@ def test_every_state(media: Media, tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
     write_sound(tmp_path / "sound.mp4")
     os.mkfifo(tmp_path / "pipe.mp4")  # opening it would wait for ever
-    assert media.state(None) == "features_only"
-    assert media.state(tmp_path / "nowhere" / "a.mp4") == "missing"
-    assert media.state(tmp_path / "plays.mp4" / "a.mp4") == "missing"
-    assert media.state(tmp_path / "pipe.mp4") == "unreadable"
-    assert media.state(tmp_path / "folder.mp4") == "unreadable"
-    assert media.state(tmp_path / "plays.mp4") == "unknown"  # until it was opened
+    assert media.glance(None)[0] == "features_only"
+    assert media.glance(tmp_path / "nowhere" / "a.mp4")[0] == "missing"
+    assert media.glance(tmp_path / "plays.mp4" / "a.mp4")[0] == "missing"
+    assert media.glance(tmp_path / "pipe.mp4")[0] == "unreadable"
+    assert media.glance(tmp_path / "folder.mp4")[0] == "unreadable"
+    assert media.glance(tmp_path / "plays.mp4")[0] == "unknown"  # until it was opened
     assert known(media, tmp_path / "plays.mp4") == "playable"
     assert known(media, tmp_path / "film.avi") == "needs_proxy"
     assert known(media, tmp_path / "junk.mp4") == known(media, tmp_path / "sound.mp4") == "unreadable"
@@ -55,7 +55,7 @@ def test_every_state(media: Media, tmp_path: Path) -> None:
     assert shape is not None
     assert (shape.width, shape.height, shape.codec) == (160, 48, "mpeg4")
     make_proxy(tmp_path / "film.avi", media.cache.room("proxies", media.proxy_place(tmp_path / "film.avi").name))
-    assert media.state(tmp_path / "film.avi") == "proxy"
+    assert media.glance(tmp_path / "film.avi")[0] == "proxy"
     assert media.proxy(tmp_path / "film.avi") == media.proxy_place(tmp_path / "film.avi")
 
 
@@ -65,12 +65,12 @@ def test_another_file_under_the_same_name(media: Media, tmp_path: Path) -> None:
     assert known(media, file) == "playable"
     tag, place = media.tag(file), media.proxy_place(file)
     write_video(file, steps(2, 10), codec="mpeg4")
-    assert media.state(file) == "unknown"
+    assert media.glance(file)[0] == "unknown"
     assert known(media, file) == "needs_proxy"
     assert media.tag(file) != tag
     assert media.proxy_place(file) != place
     file.unlink()
-    assert media.state(file) == "missing"
+    assert media.glance(file)[0] == "missing"
     assert media.tag(file) == ""
     with pytest.raises(VideoError, match=r"a\.mp4: is not there any more"):
         media.proxy(file)
@@ -86,7 +86,7 @@ def test_what_was_opened_once_is_known_after_a_restart(media: Media, tmp_path: P
     with listed.open("a") as file:
         file.write('not JSON\n[1]\n{"path": 3}\n["b.mp4", 1, 2, false, ""]\n["cut off')  # the last but one is of before
     again = Media(tmp_path / "index")
-    assert again.state(tmp_path / "a\udcff.mp4") == again.state(tmp_path / "b.mp4") == "playable"
+    assert again.glance(tmp_path / "a\udcff.mp4")[0] == again.glance(tmp_path / "b.mp4")[0] == "playable"
     assert again.shape(tmp_path / "b.mp4") == media.shape(tmp_path / "b.mp4")
     again.close()
 

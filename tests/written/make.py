@@ -79,11 +79,12 @@ def draw(picture: Image.Image, line: OnScreen, second: float) -> None:
         )
     elif line.how == "sign":
         angle = 12 + sum(map(ord, line.text)) % 20
-        board = Image.new("RGBA", (width // 3, height // 9), (20, 60, 150, 255))
+        letters = font(height / 15)
+        board = Image.new("RGBA", (round(letters.getlength(line.text)) + 40, height // 9), (20, 60, 150, 255))
         at = (board.width / 2, board.height / 2)
-        ImageDraw.Draw(board).text(at, line.text, anchor="mm", font=font(height / 15), fill="white")
+        ImageDraw.Draw(board).text(at, line.text, anchor="mm", font=letters, fill="white")
         turned = board.rotate(angle, expand=True, resample=Image.Resampling.BICUBIC)
-        picture.paste(turned, (width // 2, height // 4), turned)
+        picture.paste(turned, ((width - turned.width) // 2, height // 8), turned)
     elif line.how == "small":
         pen.text((width * 0.05, height * 0.06), line.text, anchor="lm", font=font(height / 45), fill="white")
     else:

@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. 67bc593b3e7e136f9917916c652930e49230fd873273b88867817c9c0edb43c3
+// Made by `make web` from the API's objects; do not edit. 2b859cf76f41b63589f315ab3da0f68304b18c29a37a22b2ab2011167105c66b
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -12,6 +12,31 @@ export interface components {
     Branches: {
       clip: number;
       frame: number;
+    };
+    /** @description Where a clip comes from. */
+    ClipOrigin: {
+      /** @description Correlation of the clip's pictures with the film's; 1 is the highest. */
+      alike: number;
+      end: number;
+      mirrored: boolean;
+      name: string;
+      path: string;
+      rank: number;
+      /** @description Second of the film's clock at which the clip begins. */
+      start: number;
+      stream_url: string;
+      thumbnail_url: string;
+      video_id: string;
+    };
+    /** @description Where a clip comes from, best first; nowhere where it is from none of the films that can be looked at. */
+    ClipOrigins: {
+      data: components["schemas"]["ClipOrigin"][];
+      /**
+       * @default clip_origins
+       * @constant
+       */
+      object: "clip_origins";
+      unseen: components["schemas"]["UnseenFilm"][];
     };
     /** @description What turned pictures and words into vectors. */
     EncoderInfo: {
@@ -441,6 +466,53 @@ export interface components {
       /** @description None: all of them, but the ignored. */
       ids?: string[];
     };
+    /** @description A search to keep. */
+    SaveRequest: {
+      /** @description The grammar of the search box. */
+      query_text: string;
+    };
+    /** @description A search that is kept. */
+    Saved: {
+      /** @description Unix seconds. */
+      created_at: number;
+      id: string;
+      /** @description When it was last kept or looked at, unix seconds. */
+      looked_at: number;
+      /** @description Hits that came or changed since; at most 200. */
+      num_new: number;
+      /**
+       * @default saved
+       * @constant
+       */
+      object: "saved";
+      query: string;
+    };
+    /** @description What is new in one of them, best first. */
+    SavedHits: {
+      data: components["schemas"]["Hit"][];
+      /** @default false */
+      has_more: boolean;
+      next_page_token: string | null;
+      /**
+       * @default list
+       * @constant
+       */
+      object: "list";
+      relevance_range: [number, number];
+      saved: components["schemas"]["Saved"];
+    };
+    /** @description All of them, the oldest first. */
+    SavedSearches: {
+      data: components["schemas"]["Saved"][];
+      /** @default false */
+      has_more: boolean;
+      next_page_token: string | null;
+      /**
+       * @default list
+       * @constant
+       */
+      object: "list";
+    };
     /** @description A query's score over the time of one video. */
     Scores: {
       duration_s: number;
@@ -551,6 +623,13 @@ export interface components {
       end: number;
       start: number;
       text: string;
+    };
+    /** @description A film that a clip may be from, and that cannot be looked at. */
+    UnseenFilm: {
+      /** @description Where in it, by the index alone. */
+      about_s: number;
+      name: string;
+      video_id: string;
     };
     /** @description What an answer took. */
     Usage: {

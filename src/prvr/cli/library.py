@@ -28,7 +28,7 @@ from prvr.cli.screen import (
     trust_option,
     yes_option,
 )
-from prvr.cli.videos import bring_encoder, closing, extraction, reading_options, sampling
+from prvr.cli.videos import bring_encoder, closing, extraction, reading_options, sampling, workplace
 from prvr.core.errors import ConfigError, IndexFolderError, QueryError
 from prvr.core.files import there
 from prvr.core.places import expanded, index_folder
@@ -203,7 +203,7 @@ def _index(args: argparse.Namespace, folder: Path) -> int:
             model=args.model,
             rate=rate,
             max_frames=most,
-            workers=workers,
+            place=workplace(args, encoder, workers),
             tags=args.tag,
             form=VectorForm(tokens=args.tokens or "fp16", alike=args.alike) if args.tokens or args.alike else None,
             exclude=args.exclude,
@@ -326,6 +326,7 @@ def _upkeep(folder: Path, *, repair: bool) -> int:
 def run_search(args: argparse.Namespace) -> int:
     """A sentence to ranked videos with moments; a server that holds the index already answers where there is one."""
     from prvr.search.nearby import ask
+    from prvr.search.players import remember
 
     wanted = _wanted(args)
     folder = args.index or index_folder()
@@ -333,6 +334,7 @@ def run_search(args: argparse.Namespace) -> int:
     found = ask(folder, wanted, __version__) if usual else None
     if found is None:
         found = _search_here(folder, wanted, args)
+    remember(found.moments)
     for note in found.notes:
         say(note)
     tell(found.text)

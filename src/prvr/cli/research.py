@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prvr.cli.placing import place_of, place_options
 from prvr.cli.screen import DONE, FAILED, Parser, device_option, emit, positive, say, training_bar, trust_option
 from prvr.cli.training import add_train, data_options, protocol_option, say_simulated, teacher_option
 from prvr.core.errors import ConfigError, PrvrError
@@ -83,6 +85,7 @@ def _add_compare(verbs: argparse._SubParsersAction[Parser]) -> None:
     compare.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
     compare.add_argument("--out", type=Path, default=Path("compared"), help="where runs and results are kept")
     protocol_option(compare)
+    place_options(compare)
     compare.add_argument("--json", action="store_true", help="print the tables as JSON")
     device_option(compare)
     compare.set_defaults(run=run_compare)
@@ -120,6 +123,7 @@ def _add_reproduce(verbs: argparse._SubParsersAction[Parser]) -> None:
     reproduce.add_argument("--videos", type=Path, help="figure3: folder of the video files")
     reproduce.add_argument("--query", help="figure3: id of the query to show")
     protocol_option(reproduce)
+    place_options(reproduce)
     reproduce.add_argument("--json", action="store_true", help="print the table as JSON")
     device_option(reproduce)
     reproduce.set_defaults(run=run_reproduce)
@@ -229,6 +233,7 @@ def run_reproduce(args: argparse.Namespace) -> int:
     from prvr.data.folder import DataFolder
     from prvr.reproduce import figures
     from prvr.reproduce.lab import Lab, by_benchmark
+    from prvr.reproduce.placed import placed
     from prvr.reproduce.sheet import markdown, write
     from prvr.reproduce.tables import TABLES as SHEETS
 
@@ -246,20 +251,23 @@ def run_reproduce(args: argparse.Namespace) -> int:
     )
     for data in lab.data.values():
         say_simulated(data)
-    if args.what in FIGURES:
-        path = args.out / f"{args.what}.png"
-        draw = figures.figure1 if args.what == "figure1" else figures.figure3
-        print(draw(lab, path, figures.Wanted(videos=args.videos, query_id=args.query)))
-        say(f"Drawn in {path}")
-        return DONE
-    sheet = SHEETS[args.what](lab)
+    with place_of(args) as place:
+        if args.what in FIGURES:
+            path = args.out / f"{args.what}.png"
+            draw = figures.figure1 if args.what == "figure1" else figures.figure3
+            wanted = figures.Wanted(videos=args.videos, query_id=args.query)
+            print(placed(lab, place, lambda lab: draw(lab, path, wanted))[0])
+            say(f"Drawn in {path}")
+            return DONE
+        sheet, lab = placed(lab, place, SHEETS[args.what])
+    sheet = replace(sheet, notes=(*sheet.notes, *(f"Failed: {why}" for why in lab.failed.values())))
     paths = write(sheet, args.out)
     if args.json:
         emit(sheet.to_dict())
     else:
         print(markdown(sheet))
     say(f"Written to {', '.join(map(str, paths))}")
-    return DONE
+    return FAILED if lab.failed else DONE
 
 
 def run_compare(args: argparse.Namespace) -> int:
@@ -285,7 +293,8 @@ def run_compare(args: argparse.Namespace) -> int:
         training=training_bar,
     )
     say_simulated(lab.only()[1])
-    found = compare(lab, plan)
+    with place_of(args) as place:
+        found = compare(lab, plan, place)
     paths = [path for sheet in (found.recalls, found.costs) for path in write(sheet, args.out)]
     if args.json:
         emit({"recalls": found.recalls.to_dict(), "costs": found.costs.to_dict()})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from prvr.cli.screen import DONE, Parser, device_option, emit, say, training_bar
+from prvr.cli.placing import place_of, place_options
+from prvr.cli.screen import DONE, FAILED, Parser, device_option, emit, say, training_bar
+from prvr.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from prvr.data.folder import DataFolder
@@ -23,23 +26,23 @@ def add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
     teacher_option(train)
     train.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE)")
     train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
+    train.add_argument(
+        "--grid",
+        action="append",
+        default=[],
+        metavar="NAME=A,B,…",
+        help="a run for each of these values of a setting, below --out, and a table; given several times, for each "
+        "choice of one value each",
+    )
     train.add_argument("--seed", type=int, help="short for --set train.seed=SEED")
     train.add_argument(
         "--dry-run",
         action="store_true",
         help="say what would be read, written and spent, by one measured step; write nothing",
     )
-    kept = train.add_argument_group("what is kept of it")
-    kept.add_argument(
-        "--log",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="tell tensorboard, wandb or mlflow too: below the run's folder, offline; may be given several times",
-    )
-    kept.add_argument("--name", help="how tables call the run (default: the recipe's title); may be changed later")
-    kept.add_argument("--notes", help="what you want to remember of it, kept in about.json of its folder")
+    _kept_options(train)
     protocol_option(train)
+    place_options(train)
     train.add_argument("--json", action="store_true", help="print the result as JSON")
     device_option(train)
     train.set_defaults(run=run_train)
@@ -51,8 +54,22 @@ def add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
         "prvr train prvr.methods.msc.runs:world --data demo",
         "prvr train prvr.methods.msc.runs:qvhighlights --data DIR --set train.epochs=50 --seed 1",
         "prvr train my_lab.agree:world --data demo   # a recipe of your own",
+        "prvr train prvr.methods.msc.runs:world --data demo --grid optim.lr=1e-4,3e-4 --workers 2",
         "prvr train prvr.methods.msc.runs:tvr --data DIR --dry-run   # shapes, weights, memory, time, files",
     )
+
+
+def _kept_options(train: Parser) -> None:
+    kept = train.add_argument_group("what is kept of it")
+    kept.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="tell tensorboard, wandb or mlflow too: below the run's folder, offline; may be given several times",
+    )
+    kept.add_argument("--name", help="how tables call the run (default: the recipe's title); may be changed later")
+    kept.add_argument("--notes", help="what you want to remember of it, kept in about.json of its folder")
 
 
 def data_options(parser: Parser) -> None:
@@ -88,6 +105,7 @@ def run_train(args: argparse.Namespace) -> int:
     from prvr.training.distributed import is_first
     from prvr.training.trackers import check_trackers
 
+    _check_grid(args)
     trackers = check_trackers(args.log)
     seed = [] if args.seed is None else [f"train.seed={args.seed}"]
     recipe = load_recipe(args.recipe).with_settings([*args.settings, *seed])
@@ -95,6 +113,8 @@ def run_train(args: argparse.Namespace) -> int:
     data = DataFolder(args.data, args.features, args.teacher)
     if args.dry_run:
         return _dry_run(args, recipe, data, out)
+    if args.grid:
+        return _sweep(args, recipe, data, out, trackers)
     speaks = is_first()  # one of the processes that torchrun starts
     if speaks:
         say_simulated(data)
@@ -119,6 +139,47 @@ def run_train(args: argparse.Namespace) -> int:
         print(f"{out}  best SumR {result.best:.1f} at epoch {result.best_epoch} of {result.epochs} (validation)")
     say(f"Next: prvr evaluate {out} --data {args.data}")
     return DONE
+
+
+def _check_grid(args: argparse.Namespace) -> None:
+    """Raises ConfigError for options of one run beside --grid, and of many without it."""
+    if args.grid:
+        wrong = ["--dry-run"] if args.dry_run else ["--notes"] if args.notes else []
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            raise ConfigError("--grid: is not for torchrun, whose processes share one run; use --workers or --on")
+    else:
+        wrong = [f"--{name}" for name in ("workers", "on") if getattr(args, name) is not None]
+    if wrong:
+        raise ConfigError(f"{wrong[0]}: is for {'one run; leave --grid out' if args.grid else 'many runs; add --grid'}")
+
+
+def _sweep(args: argparse.Namespace, recipe: Recipe, data: DataFolder, out: Path, trackers: Sequence[str]) -> int:
+    from prvr.reproduce.sheet import markdown, write
+    from prvr.reproduce.sweep import SweepPlan, sweep
+
+    say_simulated(data)
+    plan = SweepPlan(
+        recipe=recipe,
+        data=data,
+        out=out,
+        grid=tuple(args.grid),
+        clean=args.protocol == "clean",
+        device=args.device,
+        trackers=tuple(trackers),
+        title=args.name or recipe.title,
+        training=training_bar,
+    )
+    with place_of(args) as place:
+        found = sweep(plan, place, say=say)
+    paths = write(found.sheet, out)
+    if args.json:
+        emit(found.sheet.to_dict())
+    else:
+        print(markdown(found.sheet))
+    say(f"Written to {', '.join(map(str, paths))}")
+    if found.best:
+        say(f"Next: prvr evaluate {found.best} --data {args.data}")
+    return FAILED if found.failed else DONE
 
 
 def _dry_run(args: argparse.Namespace, recipe: Recipe, data: DataFolder, out: Path) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +24,14 @@ from prvr.cli.screen import (
     tell,
     training_bar,
 )
+from prvr.core.errors import ConfigError
 from prvr.core.places import index_folder
 from prvr.core.text import count
 
 if TYPE_CHECKING:
     from prvr.core.types import Encoder
     from prvr.features.extract import Extraction
+    from prvr.features.hands import Workplace
     from prvr.search.choosing import Chosen
 
 
@@ -83,6 +87,18 @@ def reading_options(parser: Parser, *, encoder: str | None, paths: str = "+") ->
     reading.add_argument("--workers", type=int, help="videos at a time (default: one a core)")
     reading.add_argument("--dtype", default="auto", help="auto, fp32 or bf16 (default: %(default)s)")
     device_option(reading)
+    cluster = parser.add_argument_group("on several machines (`pip install 'prvr[ray]'`)")
+    cluster.add_argument("--on", metavar="WHERE", help="ray: processes of this machine; ray://HOST:PORT: a cluster")
+    cluster.add_argument("--cpus-per-worker", type=int, default=1, help="cores of each (default: %(default)s)")
+    cluster.add_argument("--gpus-per-worker", type=float, default=0, help="such as 1 or 0.5 (default: none)")
+    cluster.add_argument("--fetch", action="store_true", help="send features back, where no folder is shared")
+    cluster.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="HERE=THERE",
+        help="where workers have a folder of this machine: /mnt/a=/data/a; may be repeated",
+    )
 
 
 def run_extract(args: argparse.Namespace) -> int:
@@ -106,7 +122,7 @@ def run_extract(args: argparse.Namespace) -> int:
             args.out,
             rate=rate,
             max_frames=most,
-            workers=workers,
+            place=workplace(args, encoder, workers),
             exclude=args.exclude,
             on_progress=show,
         )
@@ -209,6 +225,31 @@ def bring_encoder(chosen: Chosen, args: argparse.Namespace) -> Encoder:
     encoder = load_encoder(name, device=args.device, dtype=args.dtype, fetching=chosen.fetching)
     say(f"Encoder {encoder.spec.fingerprint}" + (f": {chosen.why}" if chosen.why else knows_only(encoder.spec)))
     return encoder
+
+
+def workplace(args: argparse.Namespace, encoder: Encoder, workers: int | None) -> Workplace:
+    """Where videos are read, as --workers, --on and its options say. Raises ConfigError for what cannot be."""
+    if args.on is None:
+        from prvr.features.hands import ReadingThreads
+
+        if args.fetch or args.map or args.gpus_per_worker or args.cpus_per_worker != 1:
+            raise ConfigError("--fetch, --map, --cpus-per-worker and --gpus-per-worker are for --on WHERE; add that")
+        return ReadingThreads(workers or os.cpu_count() or 1)
+    from prvr.cluster.opening import parse_on
+    from prvr.cluster.reading import PathMap, RayWorkers
+    from prvr.encoders.loading import load_encoder
+
+    parse_on(args.on)
+    name = encoder.spec.source or encoder.spec.name
+    return RayWorkers(
+        on=args.on,
+        load=partial(load_encoder, name, device=args.device, dtype=args.dtype, fetching=False),
+        workers=workers,
+        cpus=int(positive(args.cpus_per_worker, "--cpus-per-worker")),
+        gpus=positive(args.gpus_per_worker, "--gpus-per-worker") if args.gpus_per_worker else 0.0,
+        fetch=args.fetch,
+        mapped=PathMap(args.map),
+    )
 
 
 def sampling(args: argparse.Namespace) -> tuple[float, int | None, int | None]:

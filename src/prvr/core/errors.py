@@ -12,7 +12,8 @@ Every message names the thing, the place and the next step, in one line::
     ├── DataError       annotations and data sets
     ├── CheckpointError a run, its weights, its resume state
     ├── IndexFolderError an index folder
-    └── QueryError      a sentence that cannot be searched for
+    ├── QueryError      a sentence that cannot be searched for
+    └── ClusterError    a cluster that cannot be reached, or whose nodes differ
 """
 
 from __future__ import annotations
@@ -60,3 +61,7 @@ class IndexFolderError(PrvrError):
 
 class QueryError(PrvrError):
     """A query that cannot be searched for."""
+
+
+class ClusterError(PrvrError):
+    """A cluster that cannot be had, or machines in it that cannot do the work."""

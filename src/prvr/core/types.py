@@ -358,13 +358,13 @@ class Hit:
         """Whether the file is where it was: `here`, `missing`, or `features_only` where none is known; looks there."""
         return presence(self.path)
 
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON tells it, on the command line and in the API: times to a millisecond."""
+    def as_dict(self, state: str | None = None) -> dict[str, Any]:
+        """As JSON tells it, on the command line and in the API: times to a millisecond; `state` where it is known."""
         moments, steps = ([(round(a, 3), round(b, 3)) for a, b in spans] for spans in (self.moments, self.steps))
         return {
             "video_id": self.video_id,
             "path": text_of(self.path) if self.path else None,
-            "state": self.state,
+            "state": state or self.state,
             "score": round(self.score, 6),
             "confidence": self.confidence,
             "p_topic": self.p_topic,

@@ -10,9 +10,10 @@ DIR/prepared/                                         made by `prvr`, may be del
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from prvr.core.config import fingerprint
 from prvr.core.errors import FeatureError
@@ -36,6 +37,10 @@ class DataFolder:
     teacher: Path | None = None  # another encoder's, which training is taught by: a store, a pack, or a text pack
     encoder: Callable[[EncoderSpec], Encoder] = encoder_of  # brought only for sentences that were never encoded before
     scratch: Path | None = None  # where what is worked out is kept, in place of root/prepared and of the store
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Where everything is, for another process, which reads it there."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def annotations(self) -> Annotations:

@@ -49,7 +49,7 @@ def prepared_videos(
         return found
     with suppress(OSError, _DifferentLengthsError):
         _write(folder, len(video_ids), _in_parts(video_ids, read, prepared))
-        found = _open(folder, prepared.kind)
+    found = _open(folder, prepared.kind)  # ours, or what another process was first with
     return found if found is not None else prepared.make([read(video_id) for video_id in video_ids])
 
 
@@ -73,7 +73,7 @@ def prepared_frames(folder: Path, number: int, make: Callable[[range], Tensor]) 
         with suppress(OSError):
             lots = (range(at, min(at + _VIDEOS, number)) for at in range(0, number, _VIDEOS))
             _write(folder, number, (Frames(make(rows)) for rows in lots))
-            found = _open(folder, Frames)
+        found = _open(folder, Frames)
     return make(range(number)) if found is None else found.frames
 
 

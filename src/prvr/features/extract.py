@@ -11,9 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,11 +20,10 @@ from prvr.core.files import there
 from prvr.core.text import path_of, text_of
 from prvr.core.types import Encoder
 from prvr.features.failures import Failure, Failures, Stage, failure
-from prvr.features.hands import FileToRead, Hands, ReadFile, Refused
+from prvr.features.hands import FileToRead, ReadFile, ReadingThreads, Refused, Work, Workplace
 from prvr.features.listening import listen
 from prvr.features.store import Entry, FeatureStore, StoreHeader
 from prvr.features.suspects import Suspects
-from prvr.features.threads import one_thread_each
 from prvr.video.apart import ask
 from prvr.video.decode import check_sampling
 from prvr.video.find import find_videos, looked_at
@@ -100,6 +97,7 @@ def extract(
     rate: float = 1.0,
     max_frames: int | None = None,
     workers: int | None = None,
+    place: Workplace | None = None,
     retry: Collection[str] | None = None,
     exclude: Sequence[str] = (),
     also: Mapping[Path, Path] = NOTHING,
@@ -107,6 +105,7 @@ def extract(
 ) -> Extraction:
     """Features of every video below `paths`, into the store at `out`.
 
+    They are read on `workers` threads, one a core where that is not said, or at a `place` that knows how many it has.
     What cannot be read is kept there (`failures.py`); a file that was cut off is kept there and read as far as it goes.
     `exclude` are patterns of what is left out, see `find_videos`. `also` are single files, each with the folder that
     its id is counted from. `retry` names failures by their ids that are tried again, or, empty, means all of them;
@@ -121,7 +120,8 @@ def extract(
         failures = Failures(out)
         todo = plan(paths, store, failures, retry=retry, exclude=exclude, also=also)
         progress = Progress(total=len(todo.jobs))
-        _run(todo, encoder, store, workers or os.cpu_count() or 1, progress, failures, on_progress)
+        place = place or ReadingThreads(workers or os.cpu_count() or 1)
+        _run(todo, encoder, store, place, progress, failures, on_progress)
         listen(todo.kept, todo.moved, store, todo.notes)
         failures.save()
     return Extraction(
@@ -305,6 +305,7 @@ def _note(job: FileToRead, done: ReadFile, todo: Plan, failures: Failures, progr
     if done.entry:
         progress.video_s += done.entry.duration_s
         progress.made.append(done.entry)
+    todo.notes += done.notes
     progress.done += 1
     progress.current = job.video_id
 
@@ -313,48 +314,42 @@ def _run(
     todo: Plan,
     encoder: Encoder,
     store: FeatureStore,
-    workers: int,
+    place: Workplace,
     progress: Progress,
     failures: Failures,
     on_progress: Callable[[Progress], None] | None,
 ) -> None:
-    """Encode the jobs on several threads; then, one by one, those of which one killed a run or a reader."""
-    suspects = Suspects(store.folder)
-    hands = Hands(encoder, store, suspects, todo.notes)
-    began = time.perf_counter()
-
-    note = partial(_note, todo=todo, failures=failures, progress=progress)
-
-    def step() -> None:
-        progress.wall_s = time.perf_counter() - began
-        if on_progress:
-            on_progress(progress)
-
+    """Encode the jobs, many at a time; then, one by one, those of which one killed a run or a reader."""
+    suspects, began = Suspects(store.folder), 0.0
     marks = {job: suspects.of(job.path, job.size, job.mtime_ns) for job in todo.jobs}
     first = [job for job, mark in marks.items() if mark is None]
     alone = [job for job, mark in marks.items() if mark and not mark.alone]
-    guilty = [job for job, mark in marks.items() if mark and mark.alone]
-    with one_thread_each(), ThreadPoolExecutor(workers) as pool:
-        try:
-            for job in guilty:
-                note(job, ReadFile(None, Refused("killed", ENDED_ALL.format(shown(job.path)))))
-            waiting: dict[Future[ReadFile], FileToRead] = {pool.submit(hands.read, job): job for job in first}
-            while waiting:
-                finished, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    job, done = waiting.pop(future), future.result()
-                    if done.unsure:
-                        alone.append(job)
-                    else:
-                        note(job, done)
-                step()
+    for job in [job for job, mark in marks.items() if mark and mark.alone]:
+        guilty = ReadFile(None, Refused("killed", ENDED_ALL.format(shown(job.path))))
+        _note(job, guilty, todo, failures, progress)
+
+    def read(jobs: Sequence[FileToRead], work: Work, *, alone: bool) -> Iterator[FileToRead]:
+        """-> those of which nobody can say yet whether they are at fault."""
+        for job in jobs:
+            work.submit(job, alone=alone)
+        left = len(jobs)
+        while left:
+            for job, done in work.finished():
+                left -= 1
+                if done.unsure:
+                    yield job
+                else:
+                    _note(job, done, todo, failures, progress)
+            progress.wall_s = time.perf_counter() - began
+            if on_progress:
+                on_progress(progress)
+
+    if first or alone:
+        with place.begin(encoder, store, suspects) as work:
+            began = time.perf_counter()
+            alone += read(first, work, alone=False)
             for job in alone:
-                note(job, pool.submit(hands.read, job, alone=True).result())
-                step()
-        except BaseException:
-            hands.stop()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+                list(read([job], work, alone=True))
     suspects.clear()
 
 
@@ -370,7 +365,7 @@ def _job(
     long = ""
     for _ in range(2):
         video_id = long or short
-        job = FileToRead(video_id, path, stat.st_size, stat.st_mtime_ns, root)
+        job = FileToRead(video_id, path, stat.st_size, stat.st_mtime_ns, root, here)
         owner, entry = taken.get(video_id), store.entry(video_id)
         if owner is None and entry and not entry.made_from(job.size, job.mtime_ns) and there(entry.file):
             owner = entry.file

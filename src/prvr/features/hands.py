@@ -1,11 +1,13 @@
-"""What reads files into a store, several at a time, each file in a process of its own."""
+"""What reads files into a store, several at a time, each file in a process of its own; and where that is done."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 
@@ -15,6 +17,7 @@ from prvr.features.failures import Stage
 from prvr.features.reading import Rest, Sampled, read
 from prvr.features.store import Entry, FeatureStore
 from prvr.features.suspects import Suspects
+from prvr.features.threads import one_thread_each
 from prvr.features.windows import reading_of, sampling_rate
 from prvr.video.apart import NoReader, ReaderEnded, ReaderFailed, ReaderProcess, lent
 from prvr.video.probe import READING
@@ -31,6 +34,7 @@ class FileToRead(NamedTuple):
     size: int  # bytes
     mtime_ns: int
     root: Path  # that the id is counted from
+    source: Path  # the file itself, past all links
 
 
 class Refused(NamedTuple):
@@ -46,13 +50,70 @@ class ReadFile(NamedTuple):
     entry: Entry | None
     refused: Refused | None = None
     unsure: bool = False  # its reader died, perhaps not by its doing
+    notes: tuple[str, ...] = ()  # a line for what subtitles inside it could not be read
+
+
+class Work(Protocol):
+    """Files being read somewhere."""
+
+    def submit(self, job: FileToRead, *, alone: bool = False) -> None:
+        """Read it when its turn comes; `alone`: nothing else is submitted until it is done."""
+        ...
+
+    def finished(self) -> Iterable[tuple[FileToRead, ReadFile]]:
+        """What was done since the last call; waits half a second at most for something. Raises as `Hands.read`."""
+        ...
+
+
+class Workplace(Protocol):
+    """Where files are read: threads of this process, or the workers of a cluster."""
+
+    def begin(self, encoder: Encoder, store: FeatureStore, suspects: Suspects, /) -> AbstractContextManager[Work]:
+        """Inside, files are read into the store; what is not done when that is left by an exception, is not done."""
+        ...
+
+
+class ReadingThreads:
+    """Threads of this process, each with a file in hand."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+
+    @contextmanager
+    def begin(self, encoder: Encoder, store: FeatureStore, suspects: Suspects, /) -> Iterator[Work]:
+        """As `Workplace`."""
+        hands = Hands(encoder, store, suspects)
+        with one_thread_each(), ThreadPoolExecutor(self._workers) as pool:
+            try:
+                yield _Threaded(pool, hands)
+            except BaseException:
+                hands.stop()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+class _Threaded:
+    """Files being read on threads."""
+
+    def __init__(self, pool: ThreadPoolExecutor, hands: Hands) -> None:
+        self._pool, self._hands = pool, hands
+        self._waiting: dict[Future[ReadFile], FileToRead] = {}
+
+    def submit(self, job: FileToRead, *, alone: bool = False) -> None:
+        self._waiting[self._pool.submit(self._hands.read, job, alone=alone)] = job
+
+    def finished(self) -> Iterator[tuple[FileToRead, ReadFile]]:
+        done, _ = wait(self._waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield self._waiting.pop(future), future.result()
 
 
 class Hands:
     """What reads files, several at a time; decoding happens apart, and encoders leave Python's lock while they work."""
 
-    def __init__(self, encoder: Encoder, store: FeatureStore, suspects: Suspects, notes: list[str]) -> None:
-        self._encoder, self._store, self._suspects, self._notes = encoder, store, suspects, notes
+    def __init__(self, encoder: Encoder, store: FeatureStore, suspects: Suspects | None = None) -> None:
+        """`suspects` marks what is being read, for who comes after this process; None: somebody watches it."""
+        self._encoder, self._store, self._suspects = encoder, store, suspects
         self._stop = threading.Event()
         self._lent: set[ReaderProcess] = set()
 
@@ -64,7 +125,9 @@ class Hands:
         if self._stop.is_set():
             raise KeyboardInterrupt
         try:
-            with self._suspects.held(job.path, job.size, job.mtime_ns, alone=alone):
+            with (
+                self._suspects.held(job.path, job.size, job.mtime_ns, alone=alone) if self._suspects else nullcontext()
+            ):
                 return self._read(job, alone=alone)
         except ReaderEnded as error:
             if self._stop.is_set():
@@ -95,22 +158,26 @@ class Hands:
                 video, rest = self._encoded(reader, job.path)
             finally:
                 self._lent.discard(reader)
-        self._notes += rest.notes
-        cut, refused = rest.cut, None
+        cut, refused, notes = rest.cut, None, tuple(rest.notes)
         if cut:
             part = "what could be read can be searched" if cut.frames > 1 else "it was left out"
             refused = Refused("cut", f"{cut.told(job.path)}; {part}")
         if cut and cut.frames <= 1:  # one picture has no moments
             store.remove(job.video_id)
-            return ReadFile(None, refused)
+            return ReadFile(None, refused, notes=notes)
         if not all(made.isfinite().all() for made in (video.features, *(video.clips or ()))):
             line = f"{shown(job.path)}: the encoder made NaN or infinity of it; read it with another encoder"
-            return ReadFile(None, Refused("decode", line))
-        source, size, mtime_ns = job.path.resolve(), job.size, job.mtime_ns
+            return ReadFile(None, Refused("decode", line), notes=notes)
         entry = store.write(
-            job.video_id, video, source=source, size=size, mtime_ns=mtime_ns, tracks=rest.tracks, reading=READING
+            job.video_id,
+            video,
+            source=job.source,
+            size=job.size,
+            mtime_ns=job.mtime_ns,
+            tracks=rest.tracks,
+            reading=READING,
         )
-        return ReadFile(entry, refused)
+        return ReadFile(entry, refused, notes=notes)
 
     def _encoded(self, reader: ReaderProcess, path: Path) -> tuple[VideoFeatures, Rest]:
         """One file, streamed: decoded there, resized and encoded here."""

@@ -293,14 +293,21 @@ class FeatureStore:
         metadata = {name: str(value) for name, value in asdict(entry).items()}
         metadata["encoder"] = self.header.encoder.fingerprint
         metadata[SUM] = digest(tensors)
+        self.put(entry, tensor_bytes(tensors, metadata))
+        return entry
+
+    def put(self, entry: Entry, content: bytes, /) -> None:
+        """Put the file of one video in place, whole or not at all, as a store of this kind made it.
+
+        Raises FeatureError as `write`.
+        """
         try:
-            write_whole(self.path_of(entry.video_id), tensor_bytes(tensors, metadata))
+            write_whole(self.path_of(entry.video_id), content)
         except OSError as error:
             raise FeatureError(
                 f"{self.folder}: cannot write the features of {entry.video_id!r} ({error.strerror}); free some space "
                 f"or choose another folder, then run the same command again: what is finished stays"
             ) from error
-        return entry
 
     def remove(self, video_id: str) -> None:
         """Forget one video."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 import contextlib
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, cast
@@ -30,6 +30,7 @@ from prvr.reproduce.lab import Lab
 from prvr.reproduce.sheet import Cell, Line, Sheet
 from prvr.reproduce.systems import DEFAULT, SMALL, System, has, recipe_for
 from prvr.reproduce.tables import RECALLS, device_name, notes_of, recall_cells
+from prvr.runs.many import Place, RunTask, here, run_all
 from prvr.runs.measure import load_split
 
 MOST_VIDEOS = 474
@@ -74,14 +75,15 @@ class ComparedTables(NamedTuple):
     outcomes: tuple[Outcome, ...]
 
 
-def compare(lab: Lab, plan: ComparePlan) -> ComparedTables:
-    """Each system trained or read, measured and timed; one that cannot is a line that says why.
+def compare(lab: Lab, plan: ComparePlan, place: Place = here) -> ComparedTables:
+    """Each system trained or read in a place, measured and timed here; one that cannot is a line that says why.
 
     Raises ConfigError for a setting that no system has, and for two systems that are one run.
     """
     benchmark, data = lab.only()
     _check_settings(plan, benchmark, data)
     _check_systems(plan, benchmark, data)
+    lab = replace(lab, failed=run_all(_tasks(lab, plan, benchmark, data), place, say=lab.say))
     outcomes = []
     for system in plan.systems:
         try:
@@ -147,7 +149,18 @@ def _scatter(axis: Any, outcomes: Sequence[Outcome], column: str) -> None:
         )
 
 
+def _tasks(lab: Lab, plan: ComparePlan, benchmark: str, data: DataFolder) -> Iterator[RunTask]:
+    """What has to be done before the systems can be told of."""
+    for system in plan.systems:
+        with contextlib.suppress(PrvrError):  # said again when its turn comes
+            recipe = recipe_for(system, benchmark, data, budget=plan.budget, settings=plan.settings)
+            yield from lab.tasks(recipe, data)
+
+
 def _outcome(lab: Lab, system: System, recipe: Recipe, data: DataFolder) -> Outcome:
+    failed = [lab.failed[folder] for one in lab.recipes(recipe) if (folder := lab.place(one, data)) in lab.failed]
+    if failed:
+        return Outcome(system, error="; ".join(failed))
     device, reports = pick_device(lab.device).name, lab.reports(recipe, data)
     first = lab.recipes(recipe)[0]
 

@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 
 from prvr.core.config import fingerprint, to_dict
-from prvr.core.errors import DataError
+from prvr.core.errors import CheckpointError, DataError
 from prvr.core.files import write_whole
 from prvr.data.folder import DataFolder
 from prvr.evaluation.measured import Measured
 from prvr.evaluation.report import Report
 from prvr.methods.recipe import Recipe
 from prvr.ranker.ranker import Ranker, open_run
+from prvr.runs.many import RunTask
 from prvr.runs.measure import evaluate_run, untrained
-from prvr.runs.train import train_run
+from prvr.runs.train import check, summary, train_run
 from prvr.training.checkpoint import read_notes
 from prvr.training.loop import TrainProgress
-from prvr.training.run_folder import LAST, Standing
+from prvr.training.run_folder import LAST, Standing, has_best
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +39,7 @@ class Lab:
     device: str = "auto"
     teachers: Mapping[str, Path] = field(default_factory=dict)  # text packs by the names of Table 3c
     others: Path = Path("compared")  # where `prvr compare` keeps the runs of other systems
+    failed: Mapping[Path, str] = field(default_factory=dict)  # why runs could not be made, by their folders
     say: Callable[[str], None]
     training: Callable[[str], AbstractContextManager[Callable[[TrainProgress], None]]]
 
@@ -60,19 +63,18 @@ class Lab:
         """One recipe, trained unless it is already."""
         if recipe.objective is None:
             return untrained(recipe, data.spec)
-        folder = self.root / "runs" / _name(recipe, data, clean=self.clean)
-        with self.training(f"{recipe.title}, seed {recipe.settings.train.seed}") as on_progress:
+        folder = self.place(recipe, data)
+        if folder in self.failed:
+            raise CheckpointError(self.failed[folder])
+        with self.training(_shown(recipe)) as on_progress:
             result = train_run(recipe, data, folder, clean=self.clean, device=self.device, on_progress=on_progress)
         if result.new_epochs:
-            self.say(
-                f"{recipe.title}, seed {recipe.settings.train.seed}: {result.new_epochs} epochs, best "
-                f"{result.best:.1f} at epoch {result.best_epoch}, in {folder}"
-            )
+            self.say(summary(_shown(recipe), result, folder))
         return open_run(folder, method=recipe.method)
 
     def measured(self, recipe: Recipe, data: DataFolder) -> list[Measured]:
-        """One recipe measured on the reported split, once a seed."""
-        return [self._measured(one, data) for one in self.recipes(recipe)]
+        """One recipe measured on the reported split, once a seed; without those whose run could not be made."""
+        return [self._measured(one, data) for one in self.recipes(recipe) if self.place(one, data) not in self.failed]
 
     def reports(self, recipe: Recipe, data: DataFolder) -> list[Report]:
         """The same without the ranks of single queries."""
@@ -92,10 +94,32 @@ class Lab:
         """Training time of every epoch of the runs that exist."""
         found = []
         for one in self.recipes(recipe):
-            log = self.root / "runs" / _name(one, data, clean=self.clean) / "metrics.jsonl"
+            log = self.place(one, data) / "metrics.jsonl"
             rows = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
             found += [float(json.loads(row)["train_s"]) for row in rows]
         return found
+
+    def place(self, recipe: Recipe, data: DataFolder) -> Path:
+        """The folder of one recipe's run."""
+        return self.root / "runs" / _name(recipe, data, clean=self.clean)
+
+    def tasks(self, recipe: Recipe, data: DataFolder) -> Iterator[RunTask]:
+        """What is left to do before one recipe is measured: a task a seed that is not there yet and has not failed.
+
+        Raises ConfigError for a recipe that has nothing to train or does not fit the features.
+        """
+        for one in self.recipes(recipe):
+            folder = self.place(one, data)
+            if folder in self.failed or self._is_measured(one, data):
+                continue
+            if one.objective:
+                check(one, data)
+            yield RunTask(
+                name=_shown(one),
+                folder=folder,
+                log=self.root / "logs" / f"{folder.name}.log",
+                do=partial(_measure, self._in_a_task(), one, data),
+            )
 
     def kept(
         self, what: str, recipe: Recipe, data: DataFolder, make: Callable[[Ranker], Mapping[str, float]]
@@ -123,22 +147,53 @@ class Lab:
     def _is_whole(self, recipe: Recipe, data: DataFolder) -> bool:
         if recipe.objective is None:
             return data.spec.comparable
-        last = self.root / "runs" / _name(recipe, data, clean=self.clean) / LAST
-        if not last.exists():
+        folder, train = self.place(recipe, data), recipe.settings.train
+        if not (folder / LAST).exists():
             return False
-        train = recipe.settings.train
-        return Standing(**read_notes(last)["standing"]).finished(epochs=train.epochs, patience=train.patience)
+        standing = Standing(**read_notes(folder / LAST)["standing"])
+        return standing.finished(epochs=train.epochs, patience=train.patience) and has_best(folder, standing)
+
+    def _is_measured(self, recipe: Recipe, data: DataFolder) -> bool:
+        if recipe.objective is None:
+            trained = untrained(recipe, data.spec)
+        elif self._is_whole(recipe, data):
+            trained = open_run(self.place(recipe, data), method=recipe.method)
+        else:
+            return False
+        return self._report(trained, recipe, data).exists()
+
+    def _in_a_task(self) -> Lab:
+        """The lab as another process needs it, which is told its data with the recipe."""
+        kept = {one.name: getattr(self, one.name) for one in fields(Lab)}
+        return Lab(**{**kept, "data": {}, "failed": {}})
 
     def _measured(self, recipe: Recipe, data: DataFolder) -> Measured:
-        trained, split = self.run(recipe, data), data.reported
-        queries = [[query.query_id, query.text] for query in data.queries(split)]
-        made_of = fingerprint([trained.fingerprint, data.source.content, queries], length=8)
-        path = self.root / "reports" / f"{_name(recipe, data, clean=self.clean)}-{split}-{made_of}.json"
+        trained = self.run(recipe, data)
+        path = self._report(trained, recipe, data)
         if path.exists():
             return Measured.load(path)
-        made = evaluate_run(trained, data, split, device=self.device)
+        made = evaluate_run(trained, data, data.reported, device=self.device)
         made.save(path)
         return made
+
+    def _report(self, trained: Ranker, recipe: Recipe, data: DataFolder) -> Path:
+        """Where the report of a run is kept, or will be."""
+        split = data.reported
+        queries = [[query.query_id, query.text] for query in data.queries(split)]
+        made_of = fingerprint([trained.fingerprint, data.source.content, queries], length=8)
+        return self.root / "reports" / f"{_name(recipe, data, clean=self.clean)}-{split}-{made_of}.json"
+
+
+def _measure(lab: Lab, recipe: Recipe, data: DataFolder) -> str:
+    """What a task of the lab does, wherever that is; -> what was trained for it."""
+    lines: list[str] = []
+    replace(lab, say=lines.append)._measured(recipe, data)
+    return "\n".join(lines)
+
+
+def _shown(recipe: Recipe) -> str:
+    """One run for people."""
+    return f"{recipe.title}, seed {recipe.settings.train.seed}" if recipe.objective else recipe.title
 
 
 def benchmark_of(data: DataFolder) -> str:

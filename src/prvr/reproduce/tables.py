@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any, TypeVar, cast
 
 import torch
@@ -223,10 +224,10 @@ def table_a2(lab: Lab) -> Sheet:
     notes = notes_of(lab, benchmark, data)
     counted: dict[int, list[Mapping[str, float]]] = {1: [], 10: []}
     if data.spec.comparable:
-        bare = lab.measured(max_over_frames(), data)[0].ranks.fused
-        for one in lab.measured(base_recipe(benchmark, data), data):
+        bare = lab.measured(max_over_frames(), data)
+        for one, other in product(lab.measured(base_recipe(benchmark, data), data), bare):
             for at, found in counted.items():
-                ours, theirs = one.ranks.fused <= at, bare <= at
+                ours, theirs = one.ranks.fused <= at, other.ranks.fused <= at
                 parts = (ours & theirs, ours & ~theirs, ~ours & theirs, ~ours & ~theirs)
                 found.append({name: float(part.sum()) for name, part in zip(columns, parts, strict=True)})
     else:

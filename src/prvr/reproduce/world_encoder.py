@@ -33,9 +33,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from prvr.core.processes import fresh_processes
+from prvr.core.processes import fresh_processes, leave_with_parent
 from prvr.data.world.acts import VERSION, Act
-from prvr.data.world.film import leave_with_parent
 from prvr.data.world.grammar import describe, vocabulary
 from prvr.data.world.render import render
 from prvr.data.world.script import any_event, between, make_script

@@ -79,6 +79,11 @@ def train_run(
         )
 
 
+def summary(title: str, result: TrainResult, folder: Path) -> str:
+    """What came of a run, in a line."""
+    return f"{title}: {result.new_epochs} epochs, best {result.best:.1f} at epoch {result.best_epoch}, in {folder}"
+
+
 def check(recipe: Recipe, data: DataFolder) -> None:
     """Raises ConfigError for a recipe that has nothing to train, or that does not fit the features."""
     recipe.fit(data.spec)

@@ -23,8 +23,9 @@ class SearchCall:
 
 
 class Told(NamedTuple):
-    """What goes to standard output, what is said beside it, and whether nothing stands out."""
+    """What goes to standard output, what is said beside it, whether nothing stands out, and where its moments are."""
 
     text: str
     notes: tuple[str, ...]
     nothing: bool
+    moments: tuple[tuple[str, float], ...] = ()  # of the first query, by rank: the file (empty: none), and the second

@@ -19,6 +19,7 @@ from prvr.core.text import text_of
 from prvr.core.types import Encoder, EncoderSpec, Query, QueryAtVideo
 from prvr.core.weights import WEIGHTS
 from prvr.features.extract import Extraction, Progress, extract
+from prvr.features.hands import Workplace
 from prvr.features.store import Entry, FeatureStore, holds_features
 from prvr.index.base import ZERO_SHOT, Index, IndexHeader
 from prvr.index.collection import CollectionForm
@@ -69,6 +70,7 @@ def build_index(
     rate: float = 1.0,
     max_frames: int | None = None,
     workers: int | None = None,
+    place: Workplace | None = None,
     prune: bool = False,
     forced: bool = False,
     tags: Sequence[str] = (),
@@ -88,9 +90,9 @@ def build_index(
     is not `forced`: see `pruning`. `tags` are given to all that are there. `engine` is a server
     (`qdrant://host:port/collection`) that is to hold the vectors, and to keep them as `collection` says; `form` is how
     a new index in the folder keeps them. What is read can be searched a few seconds later, in a server at the end.
-    `retry` and `exclude`: as `extract`. `clip_weight` is the share of windows in the score beside frames, where there
-    are both; without it that which the index has, or a half. With `home`, which may be empty, hits say how sure they
-    are from then on; see `calibration.calibrate`.
+    `place`, `retry` and `exclude`: as `extract`. `clip_weight` is the share of windows in the score beside frames,
+    where there are both; without it that which the index has, or a half. With `home`, which may be empty, hits say how
+    sure they are from then on; see `calibration.calibrate`.
 
     Raises IndexFolderError when the index there is of another encoder, model or form: see `replacing`. Stopped at any
     moment, it keeps the features that are finished, and the next call goes on from there.
@@ -113,6 +115,7 @@ def build_index(
             rate=rate,
             max_frames=max_frames,
             workers=workers,
+            place=place,
             retry=retry,
             exclude=exclude,
             on_progress=step,

@@ -61,7 +61,10 @@ def ask(index: Path, wanted: SearchCall, version: str) -> Told | None:
         return None
     if "cannot" in answer:
         raise QueryError(answer["cannot"])
-    return Told(answer["text"], tuple(answer["notes"]), answer["nothing"]) if "text" in answer else None
+    if "text" not in answer:
+        return None
+    moments = tuple((file, at_s) for file, at_s in answer["moments"])
+    return Told(answer["text"], tuple(answer["notes"]), answer["nothing"], moments)
 
 
 def line(value: dict[str, Any]) -> bytes:

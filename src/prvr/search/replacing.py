@@ -20,6 +20,7 @@ from prvr.core.text import text_of
 from prvr.core.types import Encoder, Query
 from prvr.features.extract import Progress, extract
 from prvr.features.failures import FILE as FAILURES
+from prvr.features.hands import Workplace
 from prvr.features.store import FeatureStore, StoreHeader
 from prvr.index.base import IndexHeader
 from prvr.index.opening import exists, open_index, remake_index
@@ -78,6 +79,7 @@ def replace_index(
     rate: float = 1.0,
     max_frames: int | None = None,
     workers: int | None = None,
+    place: Workplace | None = None,
     tags: Sequence[str] = (),
     form: VectorForm | None = None,
     exclude: Sequence[str] = (),
@@ -86,7 +88,7 @@ def replace_index(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Indexing:
     """As `build_index`, but whatever index lies at `folder` is replaced: its videos are read again, with those below
-    `paths`. `tags` are given to all that are read.
+    `paths`. `tags` are given to all that are read. `place`: as `extract`.
 
     Videos whose files are gone stay where features of this encoder are kept of them; the others are said to be
     `removed`. Stopped at any moment, the old index is as it was, and the next call goes on from what was read. Raises
@@ -94,15 +96,16 @@ def replace_index(
     """
     old, trained = look_at(folder), fitting(model, encoder, clip_weight)
     header = StoreHeader(encoder=encoder.spec, rate=rate, max_frames=max_frames)
-    place = features_for(folder, header)
-    _remember_failures(folder, place)
+    features = features_for(folder, header)
+    _remember_failures(folder, features)
     extraction = extract(
         paths,
         encoder,
-        place,
+        features,
         rate=rate,
         max_frames=max_frames,
         workers=workers,
+        place=place,
         exclude=exclude,
         also=old.files,
         on_progress=on_progress,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from prvr.core.grammar import notes_of, parse
 from prvr.core.text import json_text
@@ -13,6 +14,7 @@ from prvr.search.confidence import NOTHING, UNCALIBRATED, verdict
 from prvr.search.engine import SearchEngine
 from prvr.search.export import SearchHit
 from prvr.search.listing import answer
+from prvr.search.players import commands
 
 
 def find(engine: SearchEngine, wanted: SearchCall) -> list[tuple[str, list[SearchHit]]]:
@@ -30,7 +32,7 @@ def told(engine: SearchEngine, wanted: SearchCall, answers: Sequence[tuple[str, 
     if wanted.for_machines:
         text = json_text(
             [
-                {"query": query, "hits": [{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(hits, 1)]}
+                {"query": query, "hits": [{"rank": rank, **_ready(hit)} for rank, hit in enumerate(hits, 1)]}
                 for query, hits in answers
             ]
         )
@@ -45,7 +47,13 @@ def told(engine: SearchEngine, wanted: SearchCall, answers: Sequence[tuple[str, 
         *dict.fromkeys(note for query in wanted.queries for note in notes_of(query)),
         *engine.problems,
     ]
-    return Told(text, tuple(notes), all(not hits or verdict(hits) == NOTHING for _, hits in answers))
+    moments = tuple((str(hit.path) if hit.path else "", hit.start) for hit in answers[0][1])
+    return Told(text, tuple(notes), all(not hits or verdict(hits) == NOTHING for _, hits in answers), moments)
+
+
+def _ready(hit: SearchHit) -> dict[str, Any]:
+    """A hit, and what opens it at its moment, by each player of this machine."""
+    return {**hit.as_dict(), "open": commands(hit.path, hit.start) if hit.path and hit.state == "here" else []}
 
 
 def _lacks(

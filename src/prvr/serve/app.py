@@ -17,9 +17,11 @@ from prvr.serve import (
     health,
     libraries,
     models,
+    origins,
     pages,
     plain,
     resuming,
+    saved,
     search,
     session,
     streams,
@@ -48,8 +50,8 @@ ABOUT = """Find the video, and the moment in it, that a sentence describes.
 
 One address, one library. Times are seconds. Every error has the same body; its `code` never changes its meaning."""
 PARTS = (
-    *(search, videos, streams, transcripts, exports, libraries, resuming, folders, models, failures, session, health),
-    *(plain, pages),
+    *(search, origins, saved, videos, streams, transcripts, exports, libraries, resuming, folders, models, failures),
+    *(session, health, plain, pages),
 )
 
 
@@ -90,6 +92,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         responses=EVERYWHERE,
         dependencies=[Depends(nothing_unknown)],
         generate_unique_id_function=lambda route: route.name,

@@ -29,6 +29,9 @@ LINKS = {  # by the route that answers
     "search": HIT,
     "search_simply": HIT,
     "search_image": HIT,
+    "saved": _to(("new_hits", "forget_search"), "search_id", "/data/0/id"),
+    "keep_search": _to(("new_hits", "forget_search"), "search_id", "/id"),
+    "new_hits": HIT,
     "folders": _to(("watch", "remove_folder"), "folder_id", "/data/0/id"),
     "failures": _to(("ignore",), "failure_id", "/data/0/id"),
 }
@@ -39,5 +42,5 @@ def link(schema: dict[str, Any]) -> None:
     for operations in schema["paths"].values():
         for one in operations.values():
             for status, response in one["responses"].items():
-                if status in ("200", "202") and one["operationId"] in LINKS:
+                if status in ("200", "201", "202") and one["operationId"] in LINKS:
                     response["links"] = LINKS[one["operationId"]]

@@ -135,7 +135,7 @@ def listed(server: Parts, answer: Answer, question: Question, text: str, began: 
     return Search(
         has_more=more,
         next_page_token=token_of(question.stop, digest(question)) if more else None,
-        data=[_hit(server, answer, rank, hit) for rank, hit in enumerate(answer.hits, question.start + 1)],
+        data=[shown_hit(server, answer, rank, hit) for rank, hit in enumerate(answer.hits, question.start + 1)],
         query=text or (str(question.request) if question.request else ""),
         parsed=parsed(question),
         verdict=answer.verdict,  # type: ignore[arg-type]
@@ -153,20 +153,20 @@ def listed(server: Parts, answer: Answer, question: Question, text: str, began: 
     )
 
 
-def _hit(server: Parts, answer: Answer, rank: int, hit: types.Hit) -> Hit:
+def shown_hit(server: Parts, answer: Answer, rank: int, hit: types.Hit) -> Hit:
+    """A hit of an answer as it is told."""
     holdings = answer.holdings
-    at, file = round((hit.start + hit.end) / 2, 1), holdings.file(hit.video_id)
+    at, (state, tag) = round((hit.start + hit.end) / 2, 1), server.media.glance(hit.path)
     beside = {
         "rank": rank,
         "name": holdings.name(hit.video_id),
         "path": holdings.path(hit.video_id),
         "modified": holdings.facts[hit.video_id].modified,
         "relevance_step_s": float(step_s(hit.duration_s)),
-        "thumbnail_url": address(hit.video_id, f"/thumb?t={at:g}{server.media.tag(file)}"),
+        "thumbnail_url": address(hit.video_id, f"/thumb?t={at:g}{tag}"),
         "stream_url": address(hit.video_id, "/stream"),
-        "state": server.media.state(file),
     }
-    return Hit.model_validate({**hit.as_dict(), **beside})
+    return Hit.model_validate({**hit.as_dict(state), **beside})
 
 
 def scale(answer: Answer) -> tuple[float, float]:

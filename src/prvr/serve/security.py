@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 COOKIE, COOKIE_DAYS = "prvr", 400  # as long as browsers keep any; a session that is not used ends sooner
 MOST_COOKIES = 20  # of our name that are looked at
 EVENTS = "/events"
-IMAGES = "/v1/search/image"
+IMAGES, CLIPS = "/v1/search/image", "/v1/locate"
 VIDEOS = b"/v1/videos/"
 READING = ("GET", "HEAD", "OPTIONS")
 OPEN_TO_ALL = ("/", "/healthz", "/v1/session")  # the first and the last let in, or not, by themselves
@@ -224,7 +224,8 @@ class Gate:
         return guest
 
     def _largest(self, scope: Scope) -> int:
-        return self._config.max_image_bytes if scope["path"] == IMAGES else self._config.max_body_bytes
+        larger = {IMAGES: self._config.max_image_bytes, CLIPS: self._config.max_clip_bytes}
+        return larger.get(scope["path"], self._config.max_body_bytes)
 
 
 def counted(receive: Receive, most: int) -> Receive:

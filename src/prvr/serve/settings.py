@@ -33,6 +33,7 @@ class ServeConfig:
     device: str = "auto"
     max_body_bytes: int = 256_000
     max_image_bytes: int = 10_000_000
+    max_clip_bytes: int = 100_000_000  # of a clip whose film is asked for
     max_query_chars: int = 2000
     rate_per_minute: int = 600  # of one client that is not on this machine
     connections: int = 512  # at a time; of one client half as many answers

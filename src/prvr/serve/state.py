@@ -53,8 +53,8 @@ class Parts:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set when answers that never end must end
 
 
-def state_of(request: Request) -> Parts:
-    """The server that a request came to."""
+async def state_of(request: Request) -> Parts:
+    """The server that a request came to; a coroutine, since FastAPI gives every other dependency a thread."""
     state: Parts = request.app.state.prvr
     return state
 

@@ -166,7 +166,7 @@ def _problem(line: str, *, open_: bool) -> Problem:
 
 def _video(server: Parts, holdings: Holdings, video_id: str, notes: Sequence[str] = ()) -> Video:
     facts, file = holdings.facts[video_id], holdings.file(video_id)
-    shape = server.media.shape(file)
+    shape, (state, tag) = server.media.shape(file), server.media.glance(file)
     spoken = file is not None and server.media.spoken.is_any(video_id, file)
     return Video(
         id=video_id,
@@ -175,8 +175,8 @@ def _video(server: Parts, holdings: Holdings, video_id: str, notes: Sequence[str
         duration_s=round(facts.duration_s, 3),
         modified=facts.modified,
         tags=list(facts.tags),
-        state=server.media.state(file),
-        thumbnail_url=address(video_id, f"/thumb?t={round(facts.duration_s / 2, 1):g}{server.media.tag(file)}"),
+        state=state,
+        thumbnail_url=address(video_id, f"/thumb?t={round(facts.duration_s / 2, 1):g}{tag}"),
         stream_url=address(video_id, "/stream"),
         subtitles_url=address(video_id, "/subtitles") if spoken else None,
         width=shape.width if shape else None,

@@ -38,10 +38,10 @@ def programs(file: Path) -> list[Sequence[str]]:
 
 def show(file: Path) -> bool:
     """Try one after the other; whether one of them did it."""
-    return any(map(_did, programs(file.resolve())))
+    return any(map(did, programs(file.resolve())))
 
 
-def _did(words: Sequence[str]) -> bool:
+def did(words: Sequence[str]) -> bool:
     """Run a program, without a shell, and whether it went well. It may outlive the server."""
     quiet = subprocess.DEVNULL
     try:

@@ -87,18 +87,20 @@ class Media:
         self._making: dict[object, _Making] = {}
         self.spoken = Spoken(folder / "features")
 
-    def state(self, file: Path | None) -> VideoState:
-        """What can be done with a video, without opening it: `unknown` until that was done, which is then begun."""
+    def glance(self, file: Path | None) -> tuple[VideoState, str]:
+        """What can be done with a video, and the `tag` of its pictures, by one look at the disk; nothing is opened.
+
+        `unknown` until it was opened, which is then begun.
+        """
         if file is None:
-            return "features_only"
+            return "features_only", ""
         mark = mark_of(file)
         if mark is None:
-            return "unreadable" if there(file) else "missing"
+            return ("unreadable" if there(file) else "missing"), ""
         known = self._recall(mark)
         if known is None:
             self._probe(mark)
-            return "unknown"
-        return self._state_of(mark, known)
+        return ("unknown" if known is None else self._state_of(mark, known)), _tag(mark)
 
     def shape(self, file: Path | None) -> Known | None:
         """What is known of a file by now; nothing is opened."""
@@ -124,7 +126,7 @@ class Media:
     def tag(self, file: Path | None) -> str:
         """What a picture's URL ends with, so that another file gets another URL."""
         mark = mark_of(file) if file else None
-        return f"&v={mark.key[:TAG]}" if mark else ""
+        return _tag(mark) if mark else ""
 
     async def look(self, file: Path) -> tuple[VideoState, Known | None]:
         """The state of a file that is there, opened if it was not before, and what that showed."""
@@ -240,6 +242,10 @@ class Media:
     def _made(self, key: object) -> None:
         with self._lock:
             self._making.pop(key, None)
+
+
+def _tag(mark: Mark) -> str:
+    return f"&v={mark.key[:TAG]}"
 
 
 def mark_of(file: Path) -> Mark | None:

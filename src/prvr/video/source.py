@@ -29,6 +29,7 @@ VideoPacket: TypeAlias = "Packet[VideoStream]"
 OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 NOT_OPENED = "is of a kind that is not opened, such as a list of other files; if it is a video, convert it to MP4 first"
 NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails
+JPEG = b"\xff\xd8\xff"
 EBML, SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 STILL_CODECS = ("mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegls")
 
@@ -103,7 +104,7 @@ def open_video(path: Path, *, threads: int = 1) -> Iterator[Source]:
         except UnicodeEncodeError:  # PyAV passes names on as UTF-8 only
             source = stack.enter_context(path.open("rb"))
         try:
-            container = av.open(source, "r", options=OPTIONS, metadata_errors="replace")
+            container = _opened(source, path)
         except av.error.FFmpegError as error:
             if error.errno == errno.EINVAL:
                 raise VideoError(f"{shown(path)}: {NOT_OPENED}") from None
@@ -119,6 +120,21 @@ def open_video(path: Path, *, threads: int = 1) -> Iterator[Source]:
             stream.thread_type = "AUTO"
         joined = "matroska" in container.format.name and another_follows(path)
         yield Source(container, stream, sound_of(container, stream), joined)
+
+
+def _opened(source: Any, path: Path) -> InputContainer:
+    """The container. By its name FFmpeg takes x.jpg for one of a numbered series, which is not opened; it is a picture.
+
+    Raises FFmpegError.
+    """
+    try:
+        container: InputContainer = av.open(source, "r", options=OPTIONS, metadata_errors="replace")
+    except av.error.FFmpegError as error:
+        with path.open("rb") as file:
+            if error.errno != errno.EINVAL or file.read(len(JPEG)) != JPEG:
+                raise
+        container = av.open(source, "r", format="jpeg_pipe", options=OPTIONS, metadata_errors="replace")
+    return container
 
 
 def another_follows(path: Path) -> bool:

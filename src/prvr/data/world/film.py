@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
-import os
-import signal
-import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -45,17 +41,3 @@ def film(script: Script) -> bytes:
 def film_to(script: Script, path: Path) -> None:
     """Make one file, whole or not at all."""
     write_whole(path, film(script))
-
-
-def leave_with_parent() -> None:
-    """End this process with the one that started it: on its word after Ctrl-C, by itself when it was killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

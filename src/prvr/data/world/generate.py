@@ -26,11 +26,12 @@ from torch import Tensor
 
 from prvr.core.errors import DataError
 from prvr.core.files import only_writer, write_whole
+from prvr.core.processes import leave_with_parent
 from prvr.core.types import Encoder, Query, VideoFeatures
 from prvr.data.annotations import read_queries, write_queries
 from prvr.data.world import MANIFEST
 from prvr.data.world.acts import VERSION, Script
-from prvr.data.world.film import film_to, leave_with_parent
+from prvr.data.world.film import film_to
 from prvr.data.world.grammar import describe
 from prvr.data.world.render import sampled_times, world_frames
 from prvr.data.world.script import check_size, split_of, world_script

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prvr.core.method import Method
-from prvr.core.types import Batch, Made, QueryBatch, TokenSpans, VideoTokens
+from prvr.core.types import Batch, FeatureSpec, Made, QueryBatch, TokenSpans, VideoTokens
 from prvr.parts.attention_layers import reset_parameters
 from prvr.parts.towers import FrameTower, WordsConfig, check_share
 from prvr.parts.uniform import UniformConfig, prepare_frames
@@ -139,6 +139,11 @@ class ARLStyle(nn.Module):
         return Pair(*(F.normalize(one, dim=-1) @ mean.to(one) for one, mean in zip(vectors, means, strict=True)))
 
 
+def _width(config: ARLStyleConfig, _: FeatureSpec) -> int:
+    """D of both networks side by side, where the second has a share in the score."""
+    return config.hidden * (2 if config.clip_weight else 1)
+
+
 METHOD = Method(
     title="ARL-style (our reconstruction)",
     network=ARLStyleConfig,
@@ -146,5 +151,5 @@ METHOD = Method(
     cut=UniformConfig,
     videos=FrameVideos,
     prepare=prepare_frames,
-    width=lambda config, _: config.hidden * (2 if config.clip_weight else 1),
+    width=_width,
 )

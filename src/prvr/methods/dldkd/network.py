@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prvr.core.method import Method
-from prvr.core.types import Batch, Made, QueryBatch, TokenSpans, VideoTokens
+from prvr.core.types import Batch, FeatureSpec, Made, QueryBatch, TokenSpans, VideoTokens
 from prvr.parts.attention_layers import reset_parameters
 from prvr.parts.blocks import InputProjection
 from prvr.parts.pooling import AttentionPooling
@@ -118,6 +118,11 @@ class DLDKD(nn.Module):
         return Made(self.branch_queries(batch.queries), tokens)
 
 
+def _width(config: DLDKDConfig, _: FeatureSpec) -> int:
+    """D of both branches side by side."""
+    return 2 * config.hidden
+
+
 METHOD = Method(
     title="DL-DKD",
     network=DLDKDConfig,
@@ -125,5 +130,5 @@ METHOD = Method(
     cut=UniformConfig,
     videos=FrameVideos,
     prepare=prepare_frames,
-    width=lambda config, _: 2 * config.hidden,
+    width=_width,
 )

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.method import Method
-from prvr.core.types import QueryBatch, VideoFeatures
+from prvr.core.types import FeatureSpec, QueryBatch, VideoFeatures
 from prvr.methods.tfprvr.moment_graph import (
     PathMoments,
     affinity,
@@ -158,6 +158,11 @@ def _check(video: VideoFeatures) -> None:
         raise FeatureError("a video has frames whose features are all zero, which point nowhere; extract it again")
 
 
+def _width(_: Nothing, features: FeatureSpec) -> int:
+    """D of the vectors, which have one number more than the features: see the top of this file."""
+    return features.video_width + 1
+
+
 METHOD = Method(
     title="TF-PRVR",
     network=Nothing,
@@ -165,6 +170,6 @@ METHOD = Method(
     cut=MomentConfig,
     videos=FrameVideos,
     prepare=prepare_moments,
-    width=lambda _, features: features.video_width + 1,  # see the top of this file
+    width=_width,
     fit=check_common_space,
 )
