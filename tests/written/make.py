@@ -70,7 +70,7 @@ def draw(picture: Image.Image, line: OnScreen, second: float) -> None:
     if line.how == "caption":
         pen.text(
             (width / 2, height * 0.9), line.text, anchor="mm", font=font(height / 18), fill="white",
-            stroke_width=2, stroke_fill="black",
+            stroke_width=height // 360, stroke_fill="black",
         )  # fmt: skip
     elif line.how == "credits":  # once up the screen
         share = (second - line.start_s) / (line.end_s - line.start_s)
