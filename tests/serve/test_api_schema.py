@@ -30,6 +30,7 @@ OPERATIONS = [
     "GET /v1/search",
     "POST /v1/search/image",
     "POST /v1/locate",
+    "POST /v1/locate",
     "GET /v1/videos/{video_id}/scores",
     "GET /v1/videos/{video_id}/why",
     "GET /v1/saved",
@@ -98,7 +99,7 @@ POSITIVE, NEGATIVE = GenerationMode.POSITIVE, GenerationMode.NEGATIVE
 ANYTHING = [
     label
     for label in OPERATIONS
-    if re.search(r"GET /v1/(?:libraries|folders|models|saved)$|/v1/jobs|z$|metrics$|csv$", label)
+    if re.search(r"GET /v1/(?:libraries|folders|models|saved)$|/v1/jobs|/v1/locate$|z$|metrics$|csv$", label)
 ]  # goes there
 BOTH = [(label, mode) for label in OPERATIONS for mode in (POSITIVE, NEGATIVE)]
 

@@ -56,7 +56,7 @@ def _add_service(service: Parser) -> None:
     service.set_defaults(run=run_service)
     service.shows(
         "prvr service install --watch ~/Videos",
-        "prvr serve --link              # the address of the page that runs",
+        "prvr service show   # the unit, and nothing else",
         "prvr service remove",
     )
 
