@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from prvr.cli.screen import (
     DONE,
@@ -25,18 +25,15 @@ if TYPE_CHECKING:
     from prvr.search.listening import Listening
     from prvr.speech.hearing import HowToHear
 
+Made = TypeVar("Made")  # what a reading of words did
+
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """listen."""
     listen = verbs.add_parser("listen", help="write down what is said in videos, so that it can be searched")
-    listen.add_argument(
-        "paths", nargs="*", type=Path, metavar="PATH", help="videos of the index, or folders of them (default: all)"
-    )
-    index_option(listen)
-    listen.add_argument("--json", action="store_true", help="print the result as JSON")
+    which_options(listen)
     speech_options(listen)
-    listen.add_argument("--replace", action="store_true", help="begin anew where another model has listened")
-    listen.add_argument("--threads", type=int, default=0, help="of the processor (default: one a core)")
+    how_options(listen, anew="another model has listened")
     device_option(listen)
     listen.set_defaults(run=run_listen, wrong=listen.error)
     listen.description = (
@@ -47,6 +44,42 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
         "prvr listen --speech whisper-small          # a model that `prvr models get whisper-small` brought",
         "prvr listen ~/Videos/talks --language de",
     )
+
+
+def which_options(verb: Parser) -> None:
+    """Which videos, of every verb that writes down words."""
+    verb.add_argument(
+        "paths", nargs="*", type=Path, metavar="PATH", help="videos of the index, or folders of them (default: all)"
+    )
+    index_option(verb)
+    verb.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def how_options(verb: Parser, *, anew: str) -> None:
+    """How they are read, of the same verbs; `anew` says where --replace begins anew."""
+    verb.add_argument("--replace", action="store_true", help=f"begin anew where {anew}")
+    verb.add_argument("--threads", type=int, default=0, help="of the processor (default: one a core)")
+
+
+def run_words(args: argparse.Namespace, make: Callable[[Path], Made], tell: Callable[[Made, str], int]) -> int:
+    """Write down words, and say what came of it; -> the exit code. Raises ConfigError for --threads below 0."""
+    from prvr.core.places import index_folder
+
+    folder = args.index or index_folder()
+    if args.threads < 0:
+        raise ConfigError(f"--threads {args.threads}: must be 0 or more")
+    done = make(folder)
+    if args.json:
+        emit({"index": str(folder), **vars(done)})
+    return tell(done, f" --index {folder}" if args.index else "")
+
+
+def tell_problems(failed: Mapping[str, str], notes: Sequence[str]) -> None:
+    """What could not be written down, and what somebody may wonder about, a line each."""
+    for line in failed.values():
+        say(f"skipped  {line}")
+    for line in notes:
+        say(f"note     {line}")
 
 
 def speech_options(parser: Parser | argparse._ArgumentGroup) -> None:
@@ -60,15 +93,11 @@ def speech_options(parser: Parser | argparse._ArgumentGroup) -> None:
 
 def run_listen(args: argparse.Namespace) -> int:
     """What is said, written down."""
-    from prvr.core.places import index_folder
-
-    folder = args.index or index_folder()
-    if args.threads < 0:
-        raise ConfigError(f"--threads {args.threads}: must be 0 or more")
-    done = listening(args, folder, args.paths, threads=args.threads, replace=args.replace)
-    if args.json:
-        emit({"index": str(folder), **vars(done)})
-    return told(done, f" --index {folder}" if args.index else "")
+    return run_words(
+        args,
+        lambda folder: listening(args, folder, args.paths, threads=args.threads, replace=args.replace),
+        told,
+    )
 
 
 def check_speech(args: argparse.Namespace) -> None:
@@ -117,10 +146,7 @@ def listen_too(args: argparse.Namespace, folder: Path, code: int) -> int:
 
 def told(done: Listening, here: str) -> int:
     """Say what was heard; -> the exit code."""
-    for line in done.failed.values():
-        say(f"skipped  {line}")
-    for line in done.notes:
-        say(f"note     {line}")
+    tell_problems(done.failed, done.notes)
     speed = f" ({clock(done.sound_s)} of sound, {done.sound_s / done.wall_s:.1f} x realtime)" if done.sound_s else ""
     subtitled = f", {len(done.subtitled)} left alone, for they have subtitles (--speech-over)" if done.subtitled else ""
     skipped = f", {len(done.failed)} could not be heard" if done.failed else ""

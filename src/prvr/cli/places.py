@@ -51,7 +51,7 @@ def _add_open(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 def run_open(args: argparse.Namespace) -> int:
     """A second of a video in a player."""
-    from prvr.search.players import PLAYERS, commands, remembered
+    from prvr.search.players import PLAYERS, commands, players_here, remembered
     from prvr.service.machine import did
     from prvr.video.source import check_there
 
@@ -63,7 +63,7 @@ def run_open(args: argparse.Namespace) -> int:
     if not 0 <= at_s < float("inf"):
         raise ConfigError(f"--at {at_s:g}: give seconds from the start of the video, 0 or more")
     check_there([file])
-    ready = commands(file, at_s)
+    ready = commands(players_here(), file, at_s)
     if not ready:
         raise ConfigError(f"no player was found; install one of {', '.join(PLAYERS)}, or put it on the PATH")
     used = next(filter(did, ready), None)

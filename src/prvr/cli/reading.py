@@ -7,9 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prvr.cli.listening import check_speech, listen_too, speech_options
-from prvr.cli.screen import DONE, FAILED, PARTIAL, Parser, emit, index_option, say, words_bar
-from prvr.core.errors import ConfigError
+from prvr.cli.listening import (
+    check_speech,
+    how_options,
+    listen_too,
+    run_words,
+    speech_options,
+    tell_problems,
+    which_options,
+)
+from prvr.cli.screen import DONE, FAILED, PARTIAL, Parser, say, words_bar
 from prvr.core.text import clock, count
 
 if TYPE_CHECKING:
@@ -19,15 +26,10 @@ if TYPE_CHECKING:
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """read."""
     read = verbs.add_parser("read", help="write down what is written on the screen, so that it can be searched")
-    read.add_argument(
-        "paths", nargs="*", type=Path, metavar="PATH", help="videos of the index, or folders of them (default: all)"
-    )
-    index_option(read)
-    read.add_argument("--json", action="store_true", help="print the result as JSON")
+    which_options(read)
     read.add_argument("--rate", type=float, default=1.0, help="pictures a second (default: %(default)s)")
     read.add_argument("--sentences", metavar="MODEL", help="finds what is written by its meaning (default: things)")
-    read.add_argument("--replace", action="store_true", help="begin anew where another version has read")
-    read.add_argument("--threads", type=int, default=0, help="of the processor (default: one a core)")
+    how_options(read, anew="another version has read")
     read.set_defaults(run=run_read, wrong=read.error)
     read.description = (
         "Write down what is written on the screen in the videos of an index, so that it can be searched. Nothing "
@@ -38,15 +40,11 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 def run_read(args: argparse.Namespace) -> int:
     """What is on the screen, written down."""
-    from prvr.core.places import index_folder
-
-    folder = args.index or index_folder()
-    if args.threads < 0:
-        raise ConfigError(f"--threads {args.threads}: must be 0 or more")
-    done = _reading(args, folder, args.paths, threads=args.threads, replace=args.replace, rate=args.rate)
-    if args.json:
-        emit({"index": str(folder), **vars(done)})
-    return _told(done, f" --index {folder}" if args.index else "")
+    return run_words(
+        args,
+        lambda folder: _reading(args, folder, args.paths, threads=args.threads, replace=args.replace, rate=args.rate),
+        _told,
+    )
 
 
 def words_options(index: argparse._ArgumentGroup) -> None:
@@ -96,10 +94,7 @@ def _reading(
 
 def _told(done: ScreensRead, here: str) -> int:
     """Say what was read; -> the exit code."""
-    for line in done.failed.values():
-        say(f"skipped  {line}")
-    for line in done.notes:
-        say(f"note     {line}")
+    tell_problems(done.failed, done.notes)
     found = f" ({count(done.lines, 'piece')} of text in {clock(done.film_s)})" if done.film_s else ""
     skipped = f", {len(done.failed)} could not be read" if done.failed else ""
     say(f"Screens of {count(len(done.read), 'video')} read now{found}, {len(done.kept)} before{skipped}")

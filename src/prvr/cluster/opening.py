@@ -115,8 +115,16 @@ def _why(error: Exception) -> str:
     """An error of Ray's in one line: the last of its text, or all of it where it compares versions."""
     if isinstance(error, OSError) and error.strerror:
         return f"nobody answers there ({error.strerror})"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return (" ".join(lines) if _differs(error) else lines[-1]).rstrip(".")
+    return " ".join(_lines(error)).rstrip(".") if _differs(error) else last_line(error)
+
+
+def last_line(error: Exception) -> str:
+    """What an error of Ray's says at its end, behind the traceback; its kind where it says nothing."""
+    return _lines(error)[-1].rstrip(".")
+
+
+def _lines(error: Exception) -> list[str]:
+    return [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
 
 
 def _differs(error: Exception) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 from prvr.cluster.nodes import check_nodes, everywhere, fits, node_name
-from prvr.cluster.opening import open_cluster
+from prvr.cluster.opening import last_line, open_cluster
 from prvr.cluster.worker import Said, Worker, WorkerSettings, see
 from prvr.core.errors import ClusterError, ConfigError, FeatureError
 from prvr.core.types import Encoder
@@ -189,7 +189,9 @@ class _Spread:
         try:
             said: Said = self._ray.get(answer)
         except self._ray.exceptions.RayTaskError as error:
-            raise ClusterError(f"{hand.node or 'a worker'}: {_last(error)}; the logs of that node say more") from error
+            raise ClusterError(
+                f"{hand.node or 'a worker'}: {last_line(error)}; the logs of that node say more"
+            ) from error
         except self._ray.exceptions.RayError as error:
             yield from self._lost(hand, in_hand, error)
             return
@@ -225,8 +227,8 @@ class _Spread:
             self._died_starting += 1
             if self._died_starting >= MOST_STARTS:
                 raise ClusterError(
-                    f"{MOST_STARTS} workers died while they loaded the encoder ({_last(error)}); give each more memory "
-                    "with a smaller --workers, then run the same command again: what is finished stays"
+                    f"{MOST_STARTS} workers died while they loaded the encoder ({last_line(error)}); give each more "
+                    "memory with a smaller --workers, then run the same command again: what is finished stays"
                 ) from error
         else:
             yield _unsure(*in_hand, error)
@@ -250,16 +252,10 @@ class _Spread:
             )
 
 
-def _last(error: Exception) -> str:
-    """The last line that an error of Ray's has to say."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else type(error).__name__
-
-
 def _unsure(job: FileToRead, alone: bool, error: Exception) -> tuple[FileToRead, ReadFile]:
     """What is said of a file whose worker died; of one that was alone in the cluster, that it was at fault."""
     line = (
-        f"{shown(job.path)}: ended the worker that read it ({_last(error)}), and is left alone until it changes or "
+        f"{shown(job.path)}: ended the worker that read it ({last_line(error)}), and is left alone until it changes or "
         "is tried again by name; check that it plays, or give workers more memory with a smaller --workers"
     )
     return job, ReadFile(None, Refused("killed", line), unsure=not alone)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from prvr.core.errors import IndexFolderError
 from prvr.core.files import write_whole
@@ -89,7 +90,12 @@ def _keep(folder: Path, known: Mapping[Path, SourceFolder]) -> None:
     for path, one in sorted(known.items()):
         near = path.relative_to(base) if path.is_relative_to(base) else path
         rows.append({**asdict(one), "path": str(near)})
+    keep_rows(folder / FILE, rows)
+
+
+def keep_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A list that is kept beside an index, whole or not at all. Raises IndexFolderError."""
     try:
-        write_whole(folder / FILE, json.dumps(rows, indent=1).encode())
+        write_whole(file, json.dumps(rows, indent=1).encode())
     except OSError as error:
-        raise IndexFolderError(f"{folder / FILE}: cannot be written ({error.strerror}); free some space") from error
+        raise IndexFolderError(f"{file}: cannot be written ({error.strerror}); free some space") from error

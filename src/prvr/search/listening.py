@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prvr.core.errors import VideoError
 from prvr.core.files import there
 from prvr.core.text import count
 from prvr.encoders.catalogue import THINGS
 from prvr.search.spoken import Spoken
-from prvr.search.transcribing import Step, WordsProgress, WordsWork, films_of, transcribe
+from prvr.search.transcribing import WordsProgress, WordsWork, films_of, transcribe
 from prvr.speech.hearing import HowToHear, hear, known
 from prvr.speech.listen import Listener
 from prvr.speech.store import SpeechHeader, Transcript, TranscriptStore, WantedFilm
@@ -64,7 +63,9 @@ def listen_to(
             todo=todo,
             others=(*done.kept, *done.subtitled),
             before=lambda film: known(film, store, how),
-            make=lambda film, step: _heard(film, listener, store, how, done, step),
+            make=lambda film, step: hear(film, listener, store, how, step),
+            made=lambda film, heard: _note(film, heard, done),
+            failed=done.failed,
         )
         done.notes += transcribe(folder, work, sentences=sentences, on_progress=on_progress)
         done.sound_s, done.wall_s = work.progress.made_s, work.progress.wall_s
@@ -90,24 +91,10 @@ def _todo(
     return todo
 
 
-def _heard(
-    film: WantedFilm,
-    listener: Listener,
-    store: TranscriptStore,
-    how: HowToHear,
-    done: Listening,
-    step: Step,
-) -> bool:
-    """One film, or a line why not."""
-    try:
-        heard = hear(film, listener, store, how, step)
-    except VideoError as error:
-        done.failed[film.video_id] = str(error)
-        return False
-    step(max(film.duration_s, heard.until_s))
+def _note(film: WantedFilm, heard: Transcript, done: Listening) -> None:
+    """What came of one film."""
     done.heard.append(film.video_id)
     done.notes += _notes(film, heard)
-    return True
 
 
 def _notes(film: WantedFilm, heard: Transcript) -> list[str]:

@@ -16,7 +16,8 @@ from prvr.core.text import count
 LAST = "last-search.json"
 APPLICATIONS = Path("/Applications")  # of a Mac, where programs need not be on the path
 
-PLAYERS: dict[str, tuple[Callable[[str], list[str]], str]] = {
+Arguments = Callable[[str], list[str]]
+PLAYERS: dict[str, tuple[Arguments, str]] = {
     "mpv": (lambda at_s: [f"--start={at_s}"], "mpv.app/Contents/MacOS/mpv"),
     "vlc": (lambda at_s: [f"--start-time={at_s}"], "VLC.app/Contents/MacOS/VLC"),
     "iina": (lambda at_s: [f"--mpv-start={at_s}"], "IINA.app/Contents/MacOS/iina-cli"),
@@ -24,12 +25,17 @@ PLAYERS: dict[str, tuple[Callable[[str], list[str]], str]] = {
 """By name: the arguments that say the second, and where a Mac has the program. The first that is found is used."""
 
 
-def commands(file: Path, at_s: float) -> list[list[str]]:
-    """What opens a file at a second, by each player that is found here; no shell reads it, so nothing is escaped."""
+def players_here() -> list[tuple[str, Arguments]]:
+    """The players that are found on this machine: each program, and the arguments that say a second."""
+    found = ((shutil.which(name) or _application(place), arguments) for name, (arguments, place) in PLAYERS.items())
+    return [(program, arguments) for program, arguments in found if program]
+
+
+def commands(players: Sequence[tuple[str, Arguments]], file: Path, at_s: float) -> list[list[str]]:
+    """What opens a file at a second, by each of some players; no shell reads it, so nothing is escaped."""
     whole = str(file.absolute())  # begins with /, and so is taken for no option
     at = f"{max(0.0, at_s):.3f}"
-    found = ((shutil.which(name) or _application(place), arguments) for name, (arguments, place) in PLAYERS.items())
-    return [[program, *arguments(at), whole] for program, arguments in found if program]
+    return [[program, *arguments(at), whole] for program, arguments in players]
 
 
 def remember(moments: Sequence[tuple[str, float]]) -> None:

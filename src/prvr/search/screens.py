@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prvr.core.errors import VideoError
 from prvr.core.files import there
 from prvr.core.text import count
 from prvr.encoders.catalogue import THINGS
-from prvr.search.transcribing import Step, WordsProgress, WordsWork, films_of, transcribe
+from prvr.search.transcribing import WordsProgress, WordsWork, films_of, transcribe
 from prvr.speech.store import ON_SCREEN, SpeechHeader, Transcript, TranscriptStore, WantedFilm
 from prvr.video.decode import check_sampling
 from prvr.video.source import check_there, shown
@@ -62,7 +61,9 @@ def read_screens(
             todo=_todo(films, store, rate, done),
             others=done.kept,
             before=lambda film: known(film, store, rate),
-            make=lambda film, step: _read(film, reader, store, rate, done, step),
+            make=lambda film, step: read_screen(film, reader, store, rate, step),
+            made=lambda film, made: _note(film, made, done),
+            failed=done.failed,
         )
         done.notes += transcribe(folder, work, sentences=sentences, on_progress=on_progress)
         done.film_s, done.wall_s = work.progress.made_s, work.progress.wall_s
@@ -82,20 +83,11 @@ def _todo(films: Sequence[WantedFilm], store: TranscriptStore, rate: float, done
     return todo
 
 
-def _read(
-    film: WantedFilm, reader: ScreenReader, store: TranscriptStore, rate: float, done: ScreensRead, step: Step
-) -> bool:
-    """One film, or a line why not."""
-    try:
-        made = read_screen(film, reader, store, rate, step)
-    except VideoError as error:
-        done.failed[film.video_id] = str(error)
-        return False
-    step(max(film.duration_s, made.until_s))
+def _note(film: WantedFilm, made: Transcript, done: ScreensRead) -> None:
+    """What came of one film."""
     done.read.append(film.video_id)
     done.lines += len(made.utterances)
     done.notes += _notes(film, made)
-    return True
 
 
 def _notes(film: WantedFilm, made: Transcript) -> list[str]:

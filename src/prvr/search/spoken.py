@@ -29,6 +29,7 @@ class Spoken:
         self._features = features
         self._opened: FeatureStore | None = None
         self._inside: dict[str, tuple[int, bool]] = {}  # by video id: when its features were written, is there a track
+        self._headers = {kind: features.parent / kind.folder / kind.header for kind in (SPOKEN, ON_SCREEN)}
         self._known: dict[StoreKind, tuple[int, TranscriptStore | None]] = {}  # when its header was written
         self._words: dict[str, tuple[tuple[int, ...], bool]] = {}  # by video id: its transcript's stamp, has it a word
         self._beside = Beside()
@@ -99,14 +100,13 @@ class Spoken:
 
     def _transcripts(self, kind: StoreKind) -> TranscriptStore | None:
         """Those of a kind beside the features; opened again when their header was written anew."""
-        index = self._features.parent
         try:
-            written = (index / kind.folder / kind.header).stat().st_mtime_ns
+            written = self._headers[kind].stat().st_mtime_ns
         except OSError:
             return None
         if written != self._known.get(kind, (0, None))[0]:
             try:
-                self._known[kind] = written, TranscriptStore.open(index, kind)
+                self._known[kind] = written, TranscriptStore.open(self._features.parent, kind)
             except FeatureError:  # which the verb that makes them says
                 self._known[kind] = written, None
         return self._known[kind][1]

@@ -14,7 +14,7 @@ from prvr.search.confidence import NOTHING, UNCALIBRATED, verdict
 from prvr.search.engine import SearchEngine
 from prvr.search.export import SearchHit
 from prvr.search.listing import answer
-from prvr.search.players import commands
+from prvr.search.players import Arguments, commands, players_here
 
 
 def find(engine: SearchEngine, wanted: SearchCall) -> list[tuple[str, list[SearchHit]]]:
@@ -30,9 +30,10 @@ def find(engine: SearchEngine, wanted: SearchCall) -> list[tuple[str, list[Searc
 def told(engine: SearchEngine, wanted: SearchCall, answers: Sequence[tuple[str, Sequence[SearchHit]]]) -> Told:
     """Answers as the command line prints them."""
     if wanted.for_machines:
+        players = players_here()
         text = json_text(
             [
-                {"query": query, "hits": [{"rank": rank, **_ready(hit)} for rank, hit in enumerate(hits, 1)]}
+                {"query": query, "hits": [{"rank": rank, **_ready(hit, players)} for rank, hit in enumerate(hits, 1)]}
                 for query, hits in answers
             ]
         )
@@ -51,9 +52,11 @@ def told(engine: SearchEngine, wanted: SearchCall, answers: Sequence[tuple[str, 
     return Told(text, tuple(notes), all(not hits or verdict(hits) == NOTHING for _, hits in answers), moments)
 
 
-def _ready(hit: SearchHit) -> dict[str, Any]:
+def _ready(hit: SearchHit, players: Sequence[tuple[str, Arguments]]) -> dict[str, Any]:
     """A hit, and what opens it at its moment, by each player of this machine."""
-    return {**hit.as_dict(), "open": commands(hit.path, hit.start) if hit.path and hit.state == "here" else []}
+    state = hit.state
+    ready = commands(players, hit.path, hit.start) if hit.path and state == "here" else []
+    return {**hit.as_dict(state), "open": ready}
 
 
 def _lacks(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prvr.core.errors import EncoderError, FeatureError, IndexFolderError
+from prvr.core.errors import EncoderError, FeatureError, IndexFolderError, VideoError
 from prvr.encoders.catalogue import THINGS
 from prvr.features.store import Entry, FeatureStore
 from prvr.index.opening import open_index
@@ -48,7 +48,9 @@ class WordsWork:
     todo: Sequence[WantedFilm]
     others: Sequence[str]  # ids of those whose words are there already, and perhaps not yet in the index
     before: Callable[[WantedFilm], Transcript | None]  # what an earlier run made of one
-    make: Callable[[WantedFilm, Step], bool]  # -> whether it could be made
+    make: Callable[[WantedFilm, Step], Transcript]  # raises VideoError
+    made: Callable[[WantedFilm, Transcript], None]  # told what came of one
+    failed: dict[str, str]  # video id -> one line why
     progress: WordsProgress = field(default_factory=lambda: WordsProgress(total_s=0.0))
 
 
@@ -66,7 +68,13 @@ def transcribe(
     try:
         for film in work.todo:
             step = _step(now, film, work.before(film), began, on_progress)
-            if work.make(film, step):
+            try:
+                words = work.make(film, step)
+            except VideoError as error:
+                work.failed[film.video_id] = str(error)
+            else:
+                step(max(film.duration_s, words.until_s))
+                work.made(film, words)
                 news.append(work.entries[film.video_id])
             if time.monotonic() - due > SOON_S:
                 notes += searchable(folder, news, sentences=sentences)

@@ -61,14 +61,16 @@ class SavedHits(Page):
 async def saved(request: Request, server: Server) -> Response:
     """Each with how much is new in it; every one of them is asked, or its last answer looked at."""
     kept = await asyncio.to_thread(saved_searches, server.config.folder)
-    rows = [_shown(one, len((await _look(request, server, one))[1])) for one in kept.values()]
+    versions = await _versions(server) if kept else {}
+    rows = [_shown(one, len((await _look(request, server, one, versions))[1])) for one in kept.values()]
     return told(SavedSearches(data=rows))
 
 
 @router.post("/saved", response_model=Saved, status_code=201, responses=answers(400), summary="Keep a search")
 async def keep_search(request: Request, asked: SaveRequest, server: Server) -> Response:
     """What it finds now is not new. To keep it again says that it was looked at."""
-    answer, versions = await _answer(request, server, asked.query_text)
+    versions = await _versions(server)
+    answer = await _answer(request, server, asked.query_text, versions)
     return told(_shown(await _kept(server, asked.query_text, answer, versions), 0), 201)
 
 
@@ -78,7 +80,7 @@ async def new_hits(request: Request, search_id: SearchId, server: Server) -> Res
     one = (await asyncio.to_thread(saved_searches, server.config.folder)).get(search_id)
     if one is None:
         raise _unknown(search_id)
-    answer, new = await _look(request, server, one)
+    answer, new = await _look(request, server, one, await _versions(server))
     hits = [shown_hit(server, answer, rank, hit) for rank, hit in new]
     return told(SavedHits(data=hits, saved=_shown(one, len(new)), relevance_range=scale(answer)))
 
@@ -91,19 +93,24 @@ async def forget_search(search_id: SearchId, server: Server) -> Response:
     return Response(status_code=204)
 
 
-async def _look(request: Request, server: Parts, one: SavedSearch) -> tuple[Answer, list[tuple[int, types.Hit]]]:
+async def _versions(server: Parts) -> Mapping[str, str]:
+    return await server.desk.ask(lambda engine: engine.index.versions)
+
+
+async def _look(
+    request: Request, server: Parts, one: SavedSearch, versions: Mapping[str, str]
+) -> tuple[Answer, list[tuple[int, types.Hit]]]:
     """Its answer of now, and what is new in that, each with its rank."""
-    answer, versions = await _answer(request, server, one.query)
+    answer = await _answer(request, server, one.query, versions)
     ranks = {hit.video_id: rank for rank, hit in enumerate(answer.hits, 1)}
     return answer, [(ranks[hit.video_id], hit) for hit in one.new(answer.hits, versions)]
 
 
-async def _answer(request: Request, server: Parts, text: str) -> tuple[Answer, Mapping[str, str]]:
+async def _answer(request: Request, server: Parts, text: str, versions: Mapping[str, str]) -> Answer:
     question = Question(request=request_of(SearchRequest(query_text=text)), stop=DEEP)
     answer = await while_there(request, server.desk.search(question))
-    versions = await server.desk.ask(lambda engine: engine.index.versions)
     here = tuple(hit for hit in answer.hits if hit.video_id in versions)  # the index may have changed in between
-    return answer._replace(hits=here), versions
+    return answer._replace(hits=here)
 
 
 async def _kept(server: Parts, text: str, answer: Answer, versions: Mapping[str, str]) -> SavedSearch:

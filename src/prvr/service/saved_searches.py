@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from prvr.core.errors import IndexFolderError, QueryError
-from prvr.core.files import write_whole
+from prvr.core.errors import QueryError
 from prvr.core.types import Hit
 from prvr.search.confidence import NOTHING
+from prvr.search.folders import keep_rows
 
 FILE = "saved.json"
 MOST = 100  # of one index
@@ -75,7 +75,4 @@ def _id(query: str) -> str:
 
 
 def _keep(folder: Path, known: Mapping[str, SavedSearch]) -> None:
-    try:
-        write_whole(folder / FILE, json.dumps([asdict(one) for one in known.values()], indent=1).encode())
-    except OSError as error:
-        raise IndexFolderError(f"{folder / FILE}: cannot be written ({error.strerror}); free some space") from error
+    keep_rows(folder / FILE, [asdict(one) for one in known.values()])
