@@ -10,9 +10,12 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image as pillow
+from PIL import ImageOps
 
 from prvr.video.cut import cut
 from prvr.video.decode import sample_frames
+from prvr.video.frames import first_picture
 from prvr.video.probe import probe
 from prvr.video.proxy import make_proxy
 from prvr.video.thumbnail import thumbnail
@@ -35,6 +38,20 @@ def last_of(path: Path) -> Array:
 
 
 # ---- upright
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_photograph_is_upright(tmp_path: Path, orientation: int) -> None:
+    """PyAV knows no Exif, which stands beside the matrix in every photograph of a phone."""
+    photo = pillow.new("RGB", (64, 32))
+    for number, colour in enumerate(COLOURS.values()):
+        photo.paste(colour, (number % 2 * 32, number // 2 * 16, number % 2 * 32 + 32, number // 2 * 16 + 16))
+    exif = pillow.Exif()
+    exif[0x112] = orientation
+    photo.save(tmp_path / "photo.jpg", exif=exif, quality=95, subsampling=0)
+    shown = np.asarray(ImageOps.exif_transpose(pillow.open(tmp_path / "photo.jpg")))
+    np.testing.assert_array_equal(first_picture(tmp_path / "photo.jpg").transpose(1, 2, 0), shown)
+
 
 COLOURS = {"R": (255, 0, 0), "G": (0, 255, 0), "B": (0, 0, 255), "W": (255, 255, 255)}
 

@@ -92,10 +92,14 @@ def turn_of(frame: VideoFrame) -> Turn:
     """What the display matrix of a frame asks for, to the nearest quarter turn.
 
     FFmpeg's angle (`frame.rotation`) says nothing of a matrix that mirrors, so the matrix itself is read: what is
-    stored at (x, y) is shown at (a x + c y, b x + d y).
+    stored at (x, y) is shown at (a x + c y, b x + d y). PyAV 18.1 shows none of what belongs to a frame as soon as one
+    thing of it is of a kind that is newer than PyAV, as the Exif of a photograph is: then the angle has to do.
     """
-    side_data: Any = frame.side_data  # whose keys the type stubs do not know
-    found = side_data.get(Type.DISPLAYMATRIX)
+    try:
+        side_data: Any = frame.side_data  # whose keys the type stubs do not know
+        found = side_data.get(Type.DISPLAYMATRIX)
+    except ValueError:
+        return Turn(-round(frame.rotation / 90) % 4 * 90, False)
     if found is None:
         return STRAIGHT
     a, b, _, c, d = struct.unpack_from("=5i", bytes(found))
