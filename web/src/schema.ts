@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. 2b859cf76f41b63589f315ab3da0f68304b18c29a37a22b2ab2011167105c66b
+// Made by `make web` from the API's objects; do not edit. fcadad25b5faed6865293b02ea7cdfdd1e61e2f344fdb6b7393b13c4a906d549
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -86,10 +86,17 @@ export interface components {
        */
       before_s?: number;
       clips: components["schemas"]["ExportClip"][];
+      /**
+       * @description Copy the pictures of films, where that can be done: a moment then begins at the key frame before.
+       * @default false
+       */
+      fast?: boolean;
       /** @enum {string} */
       format:
         | "mp4"
         | "webm"
+        | "reel.mp4"
+        | "reel.webm"
         | "csv"
         | "json"
         | "vtt"

@@ -10,6 +10,8 @@ Confidence = Literal["confident", "related", "nothing found", "not calibrated"]
 ExportFormat = Literal[
     "mp4",
     "webm",
+    "reel.mp4",
+    "reel.webm",
     "csv",
     "json",
     "vtt",
@@ -171,6 +173,10 @@ class ExportRequest(Asked):
     clips: list[ExportClip] = Field(min_length=1, max_length=200)
     before_s: float = Field(default=0.0, ge=-3600, le=3600, description="Every moment starts so much earlier.")
     after_s: float = Field(default=0.0, ge=-3600, le=3600, description="And ends so much later.")
+    fast: bool = Field(
+        default=False,
+        description="Copy the pictures of films, where that can be done: a moment then begins at the key frame before.",
+    )
 
 
 class SessionRequest(Asked):

@@ -151,19 +151,19 @@ def proxy(report: Report, path: Path, out: Path, height: int, largest_copy: int,
 
 
 def cut_clips(
-    report: Report, clips: Sequence[tuple[Path, float, float]], out: Path, suffix: str, url: str, name: str
+    report: Report, clips: Sequence[tuple[Path, float, float]], out: Path, form: str, url: str, name: str, fast: bool
 ) -> dict[str, Any]:
-    """Clips as one .mp4 or .webm, or several of them in a .zip."""
+    """Clips as one .mp4 or .webm, several of them in a .zip, or one after another where `form` is that of a reel."""
     from prvr.video.clipping import save_clips
+    from prvr.video.reel import save_reel
 
-    save_clips(
-        clips,
-        out,
-        suffix,
-        on_progress=lambda done: report(
-            JobStep(done=done, total=len(clips), unit="clips", current=text_of(clips[done - 1][0].name))
-        ),
-    )
+    def show(done: int) -> None:
+        report(JobStep(done=done, total=len(clips), unit="clips", current=text_of(clips[done - 1][0].name)))
+
+    if form.startswith(".reel"):
+        save_reel(clips, out, fast=fast, on_progress=show)
+    else:
+        save_clips(clips, out, form, fast=fast, on_progress=show)
     return {"url": url, "name": name, "bytes": out.stat().st_size}
 
 
