@@ -150,6 +150,13 @@ class LocateRequest(Asked):
     path: Name = Field(description="The file, or the folder that it lies in under its old name.")
 
 
+class OpenRequest(Asked):
+    """A player of the server's machine, and where it is to begin."""
+
+    player: str = Field(min_length=1, max_length=40, description="One of `players` of the library.")
+    at: Seconds = 0.0
+
+
 class RetryRequest(Asked):
     """Failures that are tried again."""
 
