@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. fcadad25b5faed6865293b02ea7cdfdd1e61e2f344fdb6b7393b13c4a906d549
+// Made by `make web` from the API's objects; do not edit. 3912e0f17ecc5c948591a385cf20b6d3f4e29c12c864329cfce4f5ea8188460f
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -347,6 +347,8 @@ export interface components {
       object: "library";
       /** @description It can be searched by a picture too. */
       pictures: boolean;
+      /** @description Players on the server's machine that can be opened, the usual one first. */
+      players: string[];
       problems: components["schemas"]["Problem"][];
       tags: string[];
     };
@@ -421,6 +423,13 @@ export interface components {
       here: boolean;
       name: string;
       url: string;
+    };
+    /** @description A player of the server's machine, and where it is to begin. */
+    OpenRequest: {
+      /** @default 0 */
+      at?: number;
+      /** @description One of `players` of the library. */
+      player: string;
     };
     /** @description How a query was understood. */
     Parsed: {
