@@ -1,5 +1,5 @@
 // Which film a clip comes from, and where in it: each place plays when it is chosen.
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import type { ClipOrigin } from "../api";
 import { clockSpan } from "../lib/time";
 import { playPlace } from "../state/actions";
@@ -13,7 +13,9 @@ import { Name } from "./Name";
 export function OriginDialog() {
   const w = words.value;
   const what = traced.value;
+  const places = useRef<HTMLUListElement>(null);
   useEffect(() => stopTracing, []);
+  useEffect(() => places.current?.querySelector("button")?.focus(), [what?.found]);
   if (!what) return null;
   const { name, found, wrong } = what;
   return (
@@ -23,7 +25,7 @@ export function OriginDialog() {
         {wrong && <p class="wrong">{w.failed(wrong)}</p>}
         {found && !found.data.length && <p>{found.unseen.length ? w.originUnseen : w.originNone}</p>}
         {found && found.data.length > 0 && (
-          <ul>
+          <ul ref={places}>
             {found.data.map((one) => (
               <Place key={one.rank} one={one} />
             ))}
