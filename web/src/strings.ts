@@ -127,6 +127,8 @@ const en = {
   readingText: "You can search the first ones in a moment. This page refreshes automatically.",
   // indexing
   indexing: "Reading videos",
+  wording: { speech: "Listening", text: "Reading words on the screen" },
+  wordingOf: (done: string, total: string) => `${done} of ${total}`,
   indexStarting: "looking for videos…",
   indexingOf: (done: number, total: number) => `${done.toLocaleString("en-GB")} of ${count(total, "video", "videos")}`,
   eta: (wait: string) => `${wait} left`,
@@ -611,6 +613,8 @@ const de: Strings = {
   readingTitle: "Deine Videos werden gelesen",
   readingText: "Die ersten kannst du gleich durchsuchen. Diese Seite aktualisiert sich von selbst.",
   indexing: "Videos werden gelesen",
+  wording: { speech: "Zuhören", text: "Wörter im Bild lesen" },
+  wordingOf: (done, total) => `${done} von ${total}`,
   indexStarting: "sucht nach Videos …",
   indexingOf: (done, total) => `${done.toLocaleString("de-DE")} von ${zahl(total, "Video", "Videos")}`,
   eta: (wait) => `noch ${wait}`,
