@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. 3912e0f17ecc5c948591a385cf20b6d3f4e29c12c864329cfce4f5ea8188460f
+// Made by `make web` from the API's objects; do not edit. 3726dcaff2cdf119883faca3bab39276154285ad299f2620f84e10a72d4b2c9f
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -484,6 +484,8 @@ export interface components {
     };
     /** @description A search to keep. */
     SaveRequest: {
+      /** @description What it is called; null: as before, if it was. */
+      name?: string | null;
       /** @description The grammar of the search box. */
       query_text: string;
     };
@@ -494,6 +496,8 @@ export interface components {
       id: string;
       /** @description When it was last kept or looked at, unix seconds. */
       looked_at: number;
+      /** @description Empty where nobody gave it one. */
+      name: string;
       /** @description Hits that came or changed since; at most 200. */
       num_new: number;
       /**

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prvr import __version__
+from prvr.cli.saved import is_about_saved, run_saved, save, saved_options
 from prvr.cli.screen import DONE, NONE, Parser, index_option, opening_options, positive, say, tell
 from prvr.core.errors import QueryError
 from prvr.core.places import index_folder
@@ -33,6 +34,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     ranking.add_argument("--fail-if-none", action="store_true", help="exit with 4 when there are only weak matches")
     ranking.add_argument("--no-words", action="store_true", help="leave names and subtitles out")
     ranking.add_argument("--uncalibrated", action="store_true", help="do not say how sure hits are")
+    saved_options(search.add_argument_group("saved searches (the page has the same)"))
     _export_options(search.add_argument_group("export"))
     opening_options(search)
     search.set_defaults(run=run_search, wrong=search.error)
@@ -43,6 +45,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
         'prvr search "a dog path:holiday after:2024 longer:5m tag:family"  # filters',
         'prvr search "a goal" --export goals.edl --before 2 --after 3',
         'prvr search "a goal" --export goals.reel.mp4                       # all of them as one film',
+        'prvr search "a goal" --save goals                                  # `prvr search --saved`: what is new',
     )
 
 
@@ -68,9 +71,11 @@ def run_search(args: argparse.Namespace) -> int:
     from prvr.search.nearby import ask
     from prvr.search.players import remember
 
-    wanted = _wanted(args)
     folder = args.index or index_folder()
-    usual = not args.export and args.encoder is None and args.device == "auto" and not args.trust
+    if is_about_saved(args):
+        return run_saved(args, folder)
+    wanted = _wanted(args)
+    usual = not args.export and args.save is None and args.encoder is None and args.device == "auto" and not args.trust
     found = ask(folder, wanted, __version__) if usual else None
     if found is None:
         found = _search_here(folder, wanted, args)
@@ -90,6 +95,8 @@ def _search_here(folder: Path, wanted: SearchCall, args: argparse.Namespace) -> 
 
     engine = SearchEngine.open(folder, encoder=args.encoder, device=args.device)
     answers = find(engine, wanted)
+    if args.save is not None:
+        save(folder, engine, args.save, args.query[0])
     if args.export:
         query, hits = answers[0]
         one = form_of(args.export) in OF_ONE

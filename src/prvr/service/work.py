@@ -109,8 +109,9 @@ def index_folder(
             )
         ),
     )
-    if paths and not done.extraction.video_ids:
-        where, why = ", ".join(map(str, paths)), next(iter(done.extraction.failed.values()), "")
+    read = done.extraction
+    if paths and not read.video_ids:
+        where, why = ", ".join(map(str, paths)), next(iter(read.failed.values()), "")
         raise VideoError(f"{where}: no video could be read there; {why or 'give a folder that holds video files'}")
     words = words_again(
         folder,
@@ -122,15 +123,13 @@ def index_folder(
     )
     return {
         "num_videos": done.num_videos,
-        "made": len(done.extraction.made),
-        "kept": len(done.extraction.kept),
+        "made": len(read.made),
+        "kept": len(read.kept),
         "removed": len(done.removed),
         "heard": words.heard,
         "read": words.read,
         "notes": [*done.spared, *done.notes, *words.notes],
-        "problems": [
-            {"file": file, "reason": why} for file, why in (*done.extraction.failed.items(), *words.failed.items())
-        ],
+        "problems": [{"file": file, "reason": why} for file, why in [*read.failed.items(), *words.failed.items()]],
         "calibrated": calibrated.enough,
     }
 

@@ -67,13 +67,13 @@ function Row({ one }: { one: Saved }) {
           void open(one);
         }}
       >
-        <bdi>{one.query}</bdi>
+        <bdi title={one.query}>{one.name || one.query}</bdi>
       </button>
       {one.num_new > 0 && <span class="news">{w.numNew(one.num_new)}</span>}
       <button
         type="button"
         class="quiet"
-        aria-label={w.removeChip(one.query)}
+        aria-label={w.removeChip(one.name || one.query)}
         onClick={() => {
           if (saved.value.length < 2) dialog.value = null;
           void drop(one);
