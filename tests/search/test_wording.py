@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def library(tmp_path: Path) -> Path:
     return tmp_path / "index"
 
 
-def read(root: Path, paths: list[Path]) -> dict[str, object]:
+def read(root: Path, paths: list[Path]) -> dict[str, Any]:
     told: list[JobStep] = []
     return work.index_folder(told.append, paths, root / "index", "world", "cpu", False, ())
 
@@ -54,5 +55,5 @@ def test_a_model_that_is_gone_costs_a_line_and_no_film(library: Path, tmp_path: 
     write_video(videos / "two.mp4", steps(2, 5), sound=True)
     done = read(tmp_path, [videos])
     assert (done["made"], done["heard"]) == (1, 0)
-    (note,) = done["notes"]  # type: ignore[misc]
-    assert "its words could not be made (whisper-gone: no such model of speech" in str(note)
+    (note,) = done["notes"]
+    assert "its words could not be made (whisper-gone: no such model of speech" in note

@@ -39,7 +39,7 @@ def silence(path: Path) -> list[int]:
 
 
 def test_packets_of_one_camera_are_copied(films: Path, tmp_path: Path) -> None:
-    out, heard = tmp_path / "x.mp4", []
+    out, heard = tmp_path / "x.mp4", list[int]()
     clips = [(films / "b.mp4", 2.0, 3.0), (films / "a.mp4", 1.0, 3.0), (films / "b.mp4", 0.0, 1.0)]
     assert save_reel(clips, out, on_progress=heard.append)
     times, drawn = clocks(out)
@@ -55,7 +55,7 @@ def test_packets_of_one_camera_are_copied(films: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
 def test_films_of_all_kinds_are_encoded_one_after_another(films: Path, tmp_path: Path, suffix: str) -> None:
-    out, heard = tmp_path / f"x{suffix}", []
+    out, heard = tmp_path / f"x{suffix}", list[int]()
     clips = [(films / "a.mp4", 1.25, 2.25), (films / "still.mkv", 1.0, 2.0), (films / "b.mp4", 3.0, 9.0)]
     assert not save_reel(clips, out, on_progress=heard.append)
     assert heard == [1, 2, 3]

@@ -9,7 +9,7 @@ import pytest
 
 from prvr.speech.store import Utterance
 from prvr.written.changes import grey_of, may_read_otherwise
-from prvr.written.following import LOOK_S, Follower
+from prvr.written.following import HELD, LOOK_S, QUIET, Follower
 from prvr.written.reader import LOOK, Corners, Pixels, ReadLine, ScreenReader
 from prvr.written.reading import joined
 from tests.written.make import OnScreen, draw, ground, need_reader, planes_of
@@ -39,8 +39,10 @@ def reader() -> Counting:
     return Counting()
 
 
-def follow(reader: Counting, kind: str, lines: list[OnScreen], seconds: int) -> list[Utterance]:
-    follower, behind = Follower(reader), ground(kind, SIZE)
+def follow(
+    reader: Counting, kind: str, lines: list[OnScreen], seconds: int, size: tuple[int, int] = SIZE
+) -> list[Utterance]:
+    follower, behind = Follower(reader), ground(kind, size)
     for second in range(seconds):
         picture = behind(second)
         for line in lines:
@@ -57,7 +59,16 @@ def test_a_film_without_letters_is_never_looked_at(reader: Counting) -> None:
 def test_leaves_that_move_are_glanced_at_and_seldom_looked_at(reader: Counting) -> None:
     assert follow(reader, "leaves", [], 20) == []
     assert reader.asked["look"] <= 20 / LOOK_S + 1
+    assert reader.asked["glance"] <= QUIET + 20 / HELD + 2
     assert not reader.asked["read"]
+
+
+@pytest.mark.parametrize("size", [SIZE, (1280, 720)])
+def test_what_comes_over_leaves_after_a_while_begins_when_it_came(reader: Counting, size: tuple[int, int]) -> None:
+    """Pictures that were held back are seen after all."""
+    lines = [OnScreen(17, 20, "Turn left at the church"), OnScreen(30, 32, "He goes home tonight")]
+    found = follow(reader, "leaves", lines, 34, size)
+    assert [(one.start_s, one.end_s, one.text) for one in found] == [(a, b, text) for a, b, text, _ in lines]
 
 
 def test_a_text_that_stays_is_read_once(reader: Counting) -> None:

@@ -121,8 +121,8 @@ async def _kept(server: Parts, asked: SaveRequest, answer: Answer, versions: Map
 
 
 def _shown(one: SavedSearch, num_new: int) -> Saved:
-    times = {"created_at": one.made_at, "looked_at": one.looked_at}
-    return Saved(id=one.id, name=one.name, query=one.query, num_new=num_new, **times)
+    at, looked = one.made_at, one.looked_at
+    return Saved(id=one.id, name=one.name, query=one.query, created_at=at, looked_at=looked, num_new=num_new)
 
 
 def _unknown(search_id: str) -> ApiError:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import av
@@ -238,9 +238,8 @@ def _shortened(frame: AudioFrame, samples: int) -> AudioFrame:
     if frame.samples <= samples:
         return frame
     values = samples if frame.format.is_planar else samples * frame.layout.nb_channels
-    made = AudioFrame.from_ndarray(
-        np.ascontiguousarray(frame.to_ndarray()[:, :values]), frame.format.name, frame.layout.name
-    )
+    kept: Any = np.ascontiguousarray(frame.to_ndarray()[:, :values])
+    made = AudioFrame.from_ndarray(kept, frame.format.name, frame.layout.name)
     made.sample_rate = frame.sample_rate
     return made
 

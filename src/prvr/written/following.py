@@ -5,6 +5,12 @@ glanced at, small; only where something is seen at a place that is not known, or
 looked at closely, and then only lines are read that are not just as they were. Since small letters cannot be seen at a
 glance, a picture that has changed is looked at closely every `LOOK_S` seconds in any case.
 
+Leaves and crowds change in every picture and look like letters. Where nothing was seen in `QUIET` glances, pictures are
+held until `HELD` of them have come, and only the last is glanced at: where it shows something, the held ones are seen
+after all, so that times are as right as ever. What stands still in two of them, and was not there before, is not held,
+for leaves do not; so only a text of a second, or one of less than `HELD` that moves, may be missed there. Close looks
+are then rarer too.
+
 A line is kept where the mean over its letters' probabilities reaches `SURE` in one of its pictures, or `SURE_ONCE`
 where there is one picture alone, and it has two letters or digits: of what is no letters, the model makes single signs
 and doubts them. One of one picture that reads much like another one just before or after it is that one, misread.
@@ -21,10 +27,12 @@ import numpy as np
 
 from prvr.core.text import folded
 from prvr.speech.store import SpokenWord, Utterance
-from prvr.written.changes import OTHER, SIDE, Grey, grey_of, may_read_otherwise
+from prvr.written.changes import OTHER, SIDE, Grey, grey_of, has_come_to_stay, may_read_otherwise
 from prvr.written.reader import GLANCE, Corners, Pixels, ReadLine, ScreenReader
 
 LOOK_S = 10.0  # between close looks at what seems to have no letters
+QUIET, HELD = 4, 4  # pictures
+SELDOM = 2  # times as long from one close look to the next that sees nothing, and again
 LOST_S = 2.5  # that a line may be missed for, and still be the same
 SURE, SURE_ONCE = 0.8, 0.9
 EQUAL, ALIKE = 0.9, 0.8  # both so sure: letters must be equal; else so many of them
@@ -65,6 +73,14 @@ class _Line:
     here: bool = True  # in the last picture
 
 
+class _Held(NamedTuple):
+    """A picture that waits."""
+
+    planes: Pixels
+    grey: Grey
+    at_s: float
+
+
 class Follower:
     """Shown the pictures of a stretch of film in their order."""
 
@@ -75,19 +91,51 @@ class Follower:
         self._gone: list[_Line] = []
         self._blank: list[Place] = []  # where something was seen in which nothing could be read
         self._due_s = 0.0  # when to look closely again
+        self._look_s = LOOK_S  # from one close look to the next
+        self._looked_s: float | None = None  # the last one
         self._owed = False  # something has changed since, and was only glanced at
+        self._quiet = 0  # pictures in which nothing was seen, up to now
+        self._held: list[_Held] = []
 
     def see(self, planes: Pixels, at_s: float) -> None:
-        """One picture more, planes (3, h, w) RGB."""
-        self._until(at_s)
+        """One picture more, planes (3, h, w) RGB; it may be changed afterwards."""
         grey = grey_of(planes)
+        if self._may_wait(grey, at_s):
+            self._held.append(_Held(planes.copy(), grey, at_s))
+        else:
+            self._see_held(_Held(planes, grey, at_s))
+
+    def _may_wait(self, grey: Grey, at_s: float) -> bool:
+        """Whether a picture need not be glanced at before more have come."""
+        if self._grey is None or self._lines or self._quiet < QUIET:
+            return False
+        if self._held and has_come_to_stay(self._grey, self._held[-1].grey, grey):
+            self._due_s = min(self._due_s, (self._looked_s or 0.0) + LOOK_S)  # it may be small
+            self._quiet = 0  # nor do those that are held wait, or the next ones: a single glance may miss it
+            return False
+        return len(self._held) + 1 < HELD and at_s < self._due_s
+
+    def _see_held(self, now: _Held) -> None:
+        """A picture, and those that wait for it, if there is something in it."""
+        held, self._held = self._held, []
+        picture = np.ascontiguousarray(now.planes.transpose(1, 2, 0))
+        seen = [_place(one, picture) for one in self._reader.find(picture, GLANCE)] if held else None
+        for one in held if seen or not self._quiet else ():
+            self._see(*one)
+        self._see(*now, seen)
+
+    def _see(self, planes: Pixels, grey: Grey, at_s: float, seen: list[Place] | None = None) -> None:
+        """`seen`: what a glance at it shows, where there was one."""
+        self._until(at_s)
         due = at_s >= self._due_s
         if not may_read_otherwise(self._grey, grey) and not (due and self._owed):
             self._still()
             return
         self._grey = grey
         picture = np.ascontiguousarray(planes.transpose(1, 2, 0))
-        seen = [] if due else [_place(one, picture) for one in self._reader.find(picture, GLANCE)]
+        if seen is None or due:
+            seen = [] if due else [_place(one, picture) for one in self._reader.find(picture, GLANCE)]
+        self._quiet = 0 if seen or self._lines else self._quiet + 1
         self._owed = not due and self._is_known(seen, picture, grey)
         if self._owed:
             self._still()
@@ -97,6 +145,8 @@ class Follower:
 
     def end(self, at_s: float) -> tuple[list[Utterance], int]:
         """What was written in it until this second, lines of one place together; and how many lines were left out."""
+        if self._held:
+            self._see_held(self._held.pop())
         self._until(at_s)
         every = [*self._gone, *self._lines]
         kept = [line for line in every if is_sure(line.read, line.pictures)]
@@ -152,7 +202,9 @@ class Follower:
             if known:
                 before.remove(known)
                 known.here, known.pictures, known.end_s = True, known.pictures + 1, at_s
-        self._due_s = at_s + LOOK_S
+        again = self._looked_s is not None and not self._lines and not self._blank
+        self._look_s = self._look_s * SELDOM if again else LOOK_S
+        self._looked_s, self._due_s = at_s, at_s + self._look_s
 
     def _seen(
         self, line: _Line | None, read: ReadLine, corners: Corners, place: Place, grey: Grey, at_s: float
