@@ -2,8 +2,7 @@
 # bm25s 0.3.16: a word that no text has, and one that a single text has, three results asked for.
 # Guess: nothing for the first, one result for the second, as full-text search answers.
 # Seen: always three. What has none of the words fills up with a score of 0.0, the last texts first: their order is no rank. A
-# letter that stands alone ("vitamin c") is no word for its tokenizer, so that asking for it answers the same. More results
-# than there are texts raise ValueError, so that filling up is the rule for all other numbers.
+# letter that stands alone ("vitamin c") is no word for its tokenizer, so that asking for it answers the same.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
