@@ -4,9 +4,10 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 DONE    = $(VENV)/.installed
+DOCS    = $(VENV)/.docs
 HEAVY   = $(VENV)/.heavy
 
-.PHONY: setup demo test test-all test-cluster check format web sbom clean
+.PHONY: setup demo test test-all test-cluster check format web docs screenshots figures sbom clean
 
 setup: $(DONE)
 
@@ -60,6 +61,15 @@ web: setup
 	cd web && npm ci --no-audit --no-fund
 	$(BIN)/python web/schema.py | (cd web && node types.mjs > src/schema.ts)
 	cd web && npm run build
+
+# The documentation as a site, without the network: any warning, any link that leads nowhere ends it.
+$(DOCS): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $(DOCS)
+
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html; with its search: $(BIN)/python -m http.server --directory site --bind 127.0.0.1"
 
 # What is installed, with versions and licences, as CycloneDX.
 sbom: setup

@@ -80,7 +80,7 @@ def score_over_time(video: WorldVideo, sentence: str, hit: Hit) -> Figure:
     frames = [video.frames[i].permute(1, 2, 0).numpy() for i in at]  # (h, w, 3) each
     strip.imshow(np.concatenate([np.pad(f, ((0, 0), (1, 1), (0, 0)), constant_values=255) for f in frames], 1))
     strip.set_axis_off()
-    strip.set_title(f"“{sentence.rstrip('.')}”", fontsize=12)
+    strip.set_title(f"“{sentence.rstrip('.')}”", fontsize=12, pad=8)
     seconds = np.arange(len(hit.relevance)) + 0.5
     curve.axvspan(hit.start, hit.end, color=ORANGE, alpha=0.25, lw=0)
     curve.plot(seconds, hit.relevance, color=BLUE, lw=2)
@@ -97,10 +97,11 @@ def chance(others: list[float], sentence: str, hit: Hit) -> Figure:
     axes.axvline(hit.score, color=ORANGE, lw=2)
     low, high = min(others), max(*others, hit.score)
     axes.annotate(
-        f"“{sentence.rstrip('.')}”", (hit.score, 0.9), xycoords=("data", "axes fraction"), color=ORANGE,
+        f"“{sentence.rstrip('.')}”", (hit.score, 0.93), xycoords=("data", "axes fraction"), color=ORANGE,
         xytext=(-8, 0), textcoords="offset points", ha="right",
     )  # fmt: skip
-    axes.set(xlim=(low - 0.02, high + 0.05), xlabel="best score in the library", ylabel="sentences")
+    axes.set(xlim=(low - 0.02, high + 0.02), xlabel="best score in the library", ylabel="sentences")
+    axes.set_ylim(0, 1.25 * axes.get_ylim()[1])  # room for the words
     axes.set_title(f"{len(others)} sentences about other things", fontsize=12, color=INK, loc="left")
     return figure
 
