@@ -71,6 +71,15 @@ docs: $(DOCS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site/index.html; with its search: $(BIN)/python -m http.server --directory site --bind 127.0.0.1"
 
+# What README.md and docs/ state, measured and written where it is marked: ONLY=NAME one of it, ALL=1 what takes hours too.
+figures: setup
+	$(BIN)/python -m benchmarks.figures $(if $(ONLY),--only $(ONLY)) $(if $(ALL),--all)
+
+# The pictures of the page, made by the tests of the page; and those of how search works.
+screenshots: setup
+	OMP_NUM_THREADS=1 PRVR_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/serve/page/test_access.py -k pictures_of_the_page
+	$(BIN)/python -m benchmarks.pictures
+
 # What is installed, with versions and licences, as CycloneDX.
 sbom: setup
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file sbom.json $(BIN)/python
