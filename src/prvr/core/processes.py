@@ -37,7 +37,8 @@ def begin(process: BaseProcess) -> None:
     """
     for pause_s in PAUSES_S:
         try:
-            return process.start()
+            process.start()
+            return
         except (EOFError, ConnectionError):
             time.sleep(pause_s)
     process.start()
