@@ -93,6 +93,12 @@ def reading_options(parser: Parser, *, encoder: str | None, paths: str = "+") ->
     cluster.add_argument(
         "--gpus-per-worker", type=float, default=0, help="GPUs per worker, such as 1 or 0.5 (default: none)"
     )
+    cluster.add_argument(
+        "--decoders",
+        type=int,
+        metavar="N",
+        help="cores per worker that decode (default: with a GPU, all that are left)",
+    )
     cluster.add_argument("--fetch", action="store_true", help="send features back, if no folder is shared")
     cluster.add_argument(
         "--map",
@@ -234,8 +240,11 @@ def workplace(args: argparse.Namespace, encoder: Encoder, workers: int | None) -
     if args.on is None:
         from prvr.features.hands import ReadingThreads
 
-        if args.fetch or args.map or args.gpus_per_worker or args.cpus_per_worker != 1:
-            raise ConfigError("--fetch, --map, --cpus-per-worker and --gpus-per-worker are for --on WHERE; add that")
+        theirs = (args.fetch, args.map, args.gpus_per_worker, args.cpus_per_worker != 1, args.decoders is not None)
+        if any(theirs):
+            raise ConfigError(
+                "--fetch, --map, --decoders, --cpus-per-worker and --gpus-per-worker are for --on WHERE; add that"
+            )
         return ReadingThreads(workers or os.cpu_count() or 1)
     from prvr.cluster.opening import parse_on
     from prvr.cluster.reading import PathMap, RayWorkers
@@ -249,6 +258,7 @@ def workplace(args: argparse.Namespace, encoder: Encoder, workers: int | None) -
         workers=workers,
         cpus=int(positive(args.cpus_per_worker, "--cpus-per-worker")),
         gpus=positive(args.gpus_per_worker, "--gpus-per-worker") if args.gpus_per_worker else 0.0,
+        decoders=args.decoders and int(positive(args.decoders, "--decoders")),
         fetch=args.fetch,
         mapped=PathMap(args.map),
     )
