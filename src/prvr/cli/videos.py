@@ -223,13 +223,11 @@ def bring_encoder(chosen: Chosen, args: argparse.Namespace) -> Encoder:
     """
     from prvr.encoders.known import knows_only
     from prvr.encoders.loading import load_encoder
-    from prvr.encoders.pair import AND
+    from prvr.encoders.pair import paired
     from prvr.video.source import check_there
 
     check_there(args.paths)  # before a model is loaded for them
-    name = chosen.encoder
-    if beside := getattr(args, "clip_encoder", None):
-        name = f"{name}{AND}{beside}"
+    name = paired(chosen.encoder, getattr(args, "clip_encoder", None))
     encoder = load_encoder(name, device=args.device, dtype=args.dtype, fetching=chosen.fetching)
     say(f"Encoder {encoder.spec.fingerprint}" + (f": {chosen.why}" if chosen.why else knows_only(encoder.spec)))
     return encoder
