@@ -4,7 +4,7 @@
 #   docker run -d --name prvr -p 127.0.0.1:8765:8765 -v ~/Videos:/videos:ro -v prvr:/data prvr
 #   docker exec prvr prvr serve --link
 #
-# Without the CPU index it builds too, several gigabytes larger. docs/user-guide.md has the rest.
+# Without the CPU index it builds too, several gigabytes larger. docs/how-to/watch.md has the rest.
 FROM python:3.12-slim AS build
 ARG PIP_EXTRA_INDEX_URL=
 WORKDIR /src

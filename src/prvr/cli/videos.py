@@ -91,6 +91,12 @@ def reading_options(parser: Parser, *, encoder: str | None, paths: str = "+") ->
     cluster.add_argument("--on", metavar="WHERE", help="ray: processes of this machine; ray://HOST:PORT: a cluster")
     cluster.add_argument("--cpus-per-worker", type=int, default=1, help="cores of each (default: %(default)s)")
     cluster.add_argument("--gpus-per-worker", type=float, default=0, help="such as 1 or 0.5 (default: none)")
+    cluster.add_argument(
+        "--decoders",
+        type=int,
+        metavar="N",
+        help="cores that decode for each (default: with a GPU, those that are left)",
+    )
     cluster.add_argument("--fetch", action="store_true", help="send features back, where no folder is shared")
     cluster.add_argument(
         "--map",
@@ -215,13 +221,11 @@ def bring_encoder(chosen: Chosen, args: argparse.Namespace) -> Encoder:
     """
     from prvr.encoders.known import knows_only
     from prvr.encoders.loading import load_encoder
-    from prvr.encoders.pair import AND
+    from prvr.encoders.pair import paired
     from prvr.video.source import check_there
 
     check_there(args.paths)  # before a model is loaded for them
-    name = chosen.encoder
-    if beside := getattr(args, "clip_encoder", None):
-        name = f"{name}{AND}{beside}"
+    name = paired(chosen.encoder, getattr(args, "clip_encoder", None))
     encoder = load_encoder(name, device=args.device, dtype=args.dtype, fetching=chosen.fetching)
     say(f"Encoder {encoder.spec.fingerprint}" + (f": {chosen.why}" if chosen.why else knows_only(encoder.spec)))
     return encoder
@@ -232,8 +236,11 @@ def workplace(args: argparse.Namespace, encoder: Encoder, workers: int | None) -
     if args.on is None:
         from prvr.features.hands import ReadingThreads
 
-        if args.fetch or args.map or args.gpus_per_worker or args.cpus_per_worker != 1:
-            raise ConfigError("--fetch, --map, --cpus-per-worker and --gpus-per-worker are for --on WHERE; add that")
+        theirs = (args.fetch, args.map, args.gpus_per_worker, args.cpus_per_worker != 1, args.decoders is not None)
+        if any(theirs):
+            raise ConfigError(
+                "--fetch, --map, --decoders, --cpus-per-worker and --gpus-per-worker are for --on WHERE; add that"
+            )
         return ReadingThreads(workers or os.cpu_count() or 1)
     from prvr.cluster.opening import parse_on
     from prvr.cluster.reading import PathMap, RayWorkers
@@ -247,6 +254,7 @@ def workplace(args: argparse.Namespace, encoder: Encoder, workers: int | None) -
         workers=workers,
         cpus=int(positive(args.cpus_per_worker, "--cpus-per-worker")),
         gpus=positive(args.gpus_per_worker, "--gpus-per-worker") if args.gpus_per_worker else 0.0,
+        decoders=args.decoders and int(positive(args.decoders, "--decoders")),
         fetch=args.fetch,
         mapped=PathMap(args.map),
     )

@@ -20,6 +20,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import GeneratorType
@@ -46,7 +47,7 @@ T = TypeVar("T")
 class ReaderEnded(VideoError):
     """A file that ended the process that read it, or went beyond its bounds."""
 
-    def __init__(self, line: str, *, certain: bool) -> None:
+    def __init__(self, line: str, *, certain: bool = False) -> None:
         super().__init__(line)
         self.certain = certain  # it was the file's doing; else it may have been the machine's
 
@@ -228,7 +229,7 @@ def _name(number: int) -> str:
 
 _memory: mmap.mmap | None = None
 _patience_s = 0.0  # 0: no end of it
-_set_time = bounded_time()
+_timer = cache(bounded_time)  # made in the reader alone
 
 
 def room(shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -244,7 +245,7 @@ def room(shape: tuple[int, ...]) -> NDArray[np.uint8]:
 def alive() -> None:
     """Something came of the file: its time begins again. Counted is processor time, so that no slow disk is blamed."""
     if _patience_s:
-        _set_time(_patience_s)
+        _timer()(_patience_s)
 
 
 def main(*wires: str) -> None:
@@ -294,7 +295,7 @@ def _answers(request: bytes) -> Iterator[tuple[Kind, Any]]:
         why = str(error).strip().partition("\n")[0]
         yield "error", ReaderFailed(f"{shown(arguments[0])}: cannot be read ({type(error).__name__}: {why})")
     finally:
-        _set_time(0)
+        _timer()(0)
 
 
 def _parts(made: Iterator[Any]) -> Generator[tuple[Kind, Any], None, Any]:
