@@ -4,11 +4,11 @@
 #   docker run -d --name prvr -p 127.0.0.1:8765:8765 -v ~/Videos:/videos:ro -v prvr:/data prvr
 #   docker exec prvr prvr serve --link
 #
-# Without the CPU index it builds too, several gigabytes larger. docs/user-guide.md has the rest.
+# Without the CPU index it builds too, several gigabytes larger. docs/how-to/watch.md has the rest.
 FROM python:3.12-slim AS build
 ARG PIP_EXTRA_INDEX_URL=
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml hatch_build.py constraints.txt README.md LICENSE ./
 COPY src src
 RUN python -m venv /opt/prvr \
     && /opt/prvr/bin/pip install --no-cache-dir -c constraints.txt '.[things,ann,otio]'

@@ -4,9 +4,10 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 READY   = $(VENV)/.ready
 DONE    = $(VENV)/.installed
+DOCS    = $(VENV)/.docs
 HEAVY   = $(VENV)/.heavy
 
-.PHONY: setup demo test test-all test-cluster check format web sbom clean
+.PHONY: setup demo test test-all test-cluster check format wheel check-wheel web docs screenshots figures sbom clean
 
 setup: $(DONE)
 
@@ -55,15 +56,41 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# What is published, and the proof that it does what the README says in an environment that has nothing else.
+wheel:
+	@rm -rf dist
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+check-wheel: wheel
+	$(PYTHON) .ci/check_wheel.py dist/prvr-*.whl
+
 # The page is built and committed, so that nobody needs Node but who changes it; the same sources give the same bytes.
 web: setup
 	cd web && npm ci --no-audit --no-fund
 	$(BIN)/python web/schema.py | (cd web && node types.mjs > src/schema.ts)
 	cd web && npm run build
 
+# The documentation as a site, without the network: any warning, any link that leads nowhere ends it.
+$(DOCS): $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $(DOCS)
+
+docs: $(DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html; with its search: $(BIN)/python -m http.server --directory site --bind 127.0.0.1"
+
+# What README.md and docs/ state, measured and written where it is marked: ONLY=NAME one of it, ALL=1 what takes hours too.
+figures: setup
+	$(BIN)/python -m benchmarks.figures $(if $(ONLY),--only $(ONLY)) $(if $(ALL),--all)
+
+# The pictures of the page, made by the tests of the page; and those of how search works.
+screenshots: setup
+	OMP_NUM_THREADS=1 PRVR_SCREENSHOTS=docs/screenshots $(BIN)/python -m pytest tests/serve/page/test_access.py -k pictures_of_the_page
+	$(BIN)/python -m benchmarks.pictures
+
 # What is installed, with versions and licences, as CycloneDX.
 sbom: setup
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file sbom.json $(BIN)/python
 
 clean:
-	rm -rf $(VENV) demo sbom.json .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo dist sbom.json .mypy_cache .ruff_cache

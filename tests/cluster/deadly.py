@@ -14,7 +14,7 @@ from prvr.encoders.world import load_world_encoder
 from prvr.features.extract import extract
 
 
-def main(on: str, root: str, out: str, deaths: str) -> None:
+def main(on: str, root: str, out: str, deaths: str, decoders: str) -> None:
     """Loaded by name on workers it would have to be installed there; made in here, it travels whole."""
 
     def load() -> Any:
@@ -31,7 +31,8 @@ def main(on: str, root: str, out: str, deaths: str) -> None:
         encoder.encode_images = dies
         return encoder
 
-    done = extract([Path(root)], load_world_encoder(), Path(out), place=RayWorkers(on=on, load=load))
+    place = RayWorkers(on=on, load=load, workers=1 if decoders != "0" else None, decoders=int(decoders))
+    done = extract([Path(root)], load_world_encoder(), Path(out), place=place)
     print(json.dumps({"made": sorted(done.made), "failed": list(done.failed.values())}))
 
 

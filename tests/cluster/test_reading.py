@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -233,7 +235,44 @@ def test_an_index_is_made_by_workers_as_by_threads(nodes: Nodes, videos: Path, t
     assert first == second
 
 
-def test_a_file_that_kills_its_workers_is_set_aside_after_two(nodes: Nodes, videos: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def three(nodes: Nodes) -> Nodes:
+    """The node and two more: room for a worker and the two decoders that feed it."""
+    nodes.add()
+    nodes.add()
+    return nodes
+
+
+def test_a_worker_that_is_fed_makes_the_same_features_though_a_decoder_ends(
+    three: Nodes, videos: Path, alone: dict[str, bytes], tmp_path: Path
+) -> None:
+    """The file that the decoder had in hand is read once more; another decoder takes its place."""
+    out, feeding = tmp_path / "store", ("--workers", "1", "--decoders", "2")
+    with start("extract", videos, "--encoder", "world", "--out", out, "--on", three.on, *feeding, "--json") as process:
+        until(out, 5, process)
+        first, second = processes("ray::Decoder")
+        os.kill(first, signal.SIGKILL)
+        told, said = process.communicate(timeout=PATIENCE_S)
+    assert second != first
+    assert process.returncode == 0, said
+    assert len(json.loads(told)["made"]) == VIDEOS
+    assert made(out) == alone
+
+
+def processes(title: str) -> list[int]:
+    """Those whose command line begins with this."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (place / "cmdline").read_bytes().startswith(title.encode()):
+                found.append(int(place.name))
+    return found
+
+
+@pytest.mark.parametrize("decoders", ["0", "2"])
+def test_a_file_that_kills_its_workers_is_set_aside_after_two(
+    three: Nodes, videos: Path, tmp_path: Path, decoders: str
+) -> None:
     """The encoder dies of one video; the others are read, and so is one whose worker dies once for another reason."""
     root = tmp_path / "videos"
     root.mkdir()
@@ -242,7 +281,7 @@ def test_a_file_that_kills_its_workers_is_set_aside_after_two(nodes: Nodes, vide
     shutil.copy(videos / "01.mp4", root / "deadly.mp4")  # four seconds, the others three
     script = Path(__file__).with_name("deadly.py")
     out = tmp_path / "store"
-    command = [*prvr()[:1], str(script), nodes.on, str(root), str(out), str(tmp_path / "deaths")]
+    command = [*prvr()[:1], str(script), three.on, str(root), str(out), str(tmp_path / "deaths"), decoders]
     done = subprocess.run(command, capture_output=True, text=True, env=OURS, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)

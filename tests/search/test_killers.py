@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from prvr.cli import main
-from prvr.features import hands, reading
+from prvr.features import decoding, reading
 from prvr.features.failures import Failures
 from prvr.index.opening import open_index
 from prvr.service.unread import ELSEWHERE, unread
@@ -29,7 +29,7 @@ ENDED = {
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Sound files with killers among them."""
-    monkeypatch.setattr(hands, "READ", killers.read)
+    monkeypatch.setattr(decoding, "READ", killers.read)
     monkeypatch.setenv("PRVR_READER_S", "0.5")
     monkeypatch.setenv("PRVR_READER_GB", "2")
     folder = tmp_path / "videos"
@@ -76,7 +76,7 @@ def test_killers_are_set_aside_in_one_run(
     again = {killers.kind(Path(one.path)) for one in Failures(index / "features") if one.time != tried[one.path]}
     assert again == {"error", "memory"}, "the others are left alone"
 
-    monkeypatch.setattr(hands, "READ", reading.read)  # by a better prvr
+    monkeypatch.setattr(decoding, "READ", reading.read)  # by a better prvr
     assert main(["index", str(next(folder.glob("*loop*"))), *read[2:]]) == 0, "it is named"
     assert main(["index", "--retry", *read[2:]]) == 0
     assert told(index, capsys) == {}

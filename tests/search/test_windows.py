@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from prvr import Library
 from prvr.cli import main
 from prvr.core.errors import ConfigError, EncoderError, IndexFolderError
 from prvr.encoders.loading import load_encoder
@@ -69,6 +70,8 @@ def test_beside_frames_scores_are_fused(frames: Path, clips: Path, videos: Path,
     index, name = tmp_path / "index", f"{frames} + {clips}"
     words = ["index", str(videos), "--index", str(index), "--encoder", str(frames), "--clip-encoder", str(clips)]
     assert main([*words, "--clip-weight", "0.3"]) == 0
+    lib = Library(videos, index=index, clip_encoder=str(clips), device="cpu")  # of frames, the one of the index
+    assert lib.index().last.added == ()  # type: ignore[union-attr]
     encoder = load_encoder(name, device="cpu")
     engine = SearchEngine.open(index, device="cpu")
     store = FeatureStore.open(index / "features")

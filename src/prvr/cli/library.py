@@ -40,7 +40,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     _add_index(
         verbs.add_parser(
             "index",
-            help="folders of video to an index that can be searched",
+            help="read folders of video into an index that can be searched",
             description="Read folders of video into an index that can be searched. Run it again whenever files came, "
             "changed or moved: only those are read. Stop it whenever you like: what is finished stays.",
         )

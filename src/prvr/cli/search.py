@@ -20,10 +20,10 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """search."""
     search = verbs.add_parser(
         "search",
-        help="a sentence to ranked videos with moments",
+        help="find videos, and the moments in them, by a sentence",
         description="Find the videos, and the moments in them, that a sentence describes.",
     )
-    search.add_argument("query", nargs="*", help="what happens, in a sentence; several are answered together")
+    search.add_argument("query", nargs="*", help="what happens, as a sentence; several are answered together")
     search.add_argument("--image", type=Path, help="search by a picture")
     search.add_argument("--like", metavar="VIDEO@START-END", help="more like this moment, seconds")
     index_option(search)
@@ -32,8 +32,8 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     ranking.add_argument("-k", "--top-k", type=int, default=5, help="videos to show (default: %(default)s)")
     ranking.add_argument("--all", action="store_true", help="show weak matches too")
     ranking.add_argument("--fail-if-none", action="store_true", help="exit with 4 when there are only weak matches")
-    ranking.add_argument("--no-words", action="store_true", help="leave names and subtitles out")
-    ranking.add_argument("--uncalibrated", action="store_true", help="do not say how sure hits are")
+    ranking.add_argument("--no-words", action="store_true", help="ignore file names and subtitles")
+    ranking.add_argument("--uncalibrated", action="store_true", help="do not label how good matches are")
     saved_options(search.add_argument_group("saved searches (the page has the same)"))
     _export_options(search.add_argument_group("export"))
     opening_options(search)
@@ -57,8 +57,8 @@ def _export_options(export: argparse._ArgumentGroup) -> None:
         help="write the moments: .csv .json .vtt; .mp4 .webm for the best, .reel.mp4 .reel.webm for all one after "
         "another; for editing programs .edl .otio .fcpxml .xml, or .markers.edl and so on for markers on whole videos",
     )
-    export.add_argument("--before", type=float, default=0.0, help="start exported moments so many seconds earlier")
-    export.add_argument("--after", type=float, default=0.0, help="end exported moments so many seconds later")
+    export.add_argument("--before", type=float, default=0.0, help="start exported moments this many seconds earlier")
+    export.add_argument("--after", type=float, default=0.0, help="end exported moments this many seconds later")
     export.add_argument(
         "--fast",
         action="store_true",

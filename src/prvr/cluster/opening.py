@@ -50,10 +50,11 @@ def parse_on(text: str) -> ClusterAddress | None:
 
 
 @contextmanager
-def open_cluster(on: str, *, cpus: int | None = None) -> Iterator[Any]:
+def open_cluster(on: str, *, cpus: int | None = None, store_bytes: int = 0) -> Iterator[Any]:
     """Ray, connected to the cluster that `--on` names, until this is left: the module, to be used as its guide says.
 
-    `cpus` are those that a cluster of this machine's own is given; without it all. A cluster that was there stays, and
+    `cpus` are those that a cluster of this machine's own is given; without it all; `store_bytes` what shall travel in
+    it beside features. A cluster that was there stays, and
     what was started in it from here ends. Raises ConfigError for another word, ClusterError where Ray is not installed,
     nothing answers at the address, or what answers is of another version.
     """
@@ -68,7 +69,7 @@ def open_cluster(on: str, *, cpus: int | None = None) -> Iterator[Any]:
         held.callback(ray.shutdown)
         try:
             if address is None:
-                _start(ray, cpus)
+                _start(ray, cpus, STORE_BYTES + store_bytes)
             else:
                 _connect(ray, address)
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
@@ -84,7 +85,7 @@ def _ray(on: str) -> Any:
     return ray
 
 
-def _start(ray: Any, cpus: int | None) -> None:
+def _start(ray: Any, cpus: int | None, store_bytes: int) -> None:
     """A cluster of our own, on loopback. Raises RuntimeError where none can be started."""
     for left in reversed(range(TRIES)):
         try:
@@ -94,7 +95,7 @@ def _start(ray: Any, cpus: int | None) -> None:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                object_store_memory=STORE_BYTES,
+                object_store_memory=store_bytes,
                 _node_ip_address="127.0.0.1",
             )
             return

@@ -1,14 +1,16 @@
 """Files read by the workers of a cluster: who decides, counts and keeps what failed stays here, as for threads.
 
-A worker has one file at a time. One that is lost with its node gives its file back; one that dies with a file in hand
-makes that file unsure, and it is read once more when all others are done, as extraction does with readers that die.
+A worker has one file at a time, or one for each decoder that feeds it. One that is lost with its node gives its file
+back; one that dies with a file in hand makes that file unsure, and it is read once more when all others are done, as
+extraction does with readers that die.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,17 +19,21 @@ from uuid import uuid4
 
 from prvr.cluster.nodes import check_nodes, everywhere, fits, node_name
 from prvr.cluster.opening import last_line, open_cluster
-from prvr.cluster.worker import Said, Worker, WorkerSettings, see
+from prvr.cluster.worker import WAITING, Decoder, Said, Worker, WorkerSettings, see
 from prvr.core.errors import ClusterError, ConfigError, FeatureError
 from prvr.core.types import Encoder
 from prvr.features.hands import FileToRead, ReadFile, Refused, Work
 from prvr.features.store import FeatureStore
 from prvr.features.suspects import Suspects
+from prvr.video.frames import BATCH_BYTES
 from prvr.video.source import shown
 
 START_S = 120.0  # until a cluster that has no worker for us is given up
 GATHER_S = 30.0  # that the first worker waits for the others to say what they have
+MOST_DECODERS = 16  # of a worker, unless they are asked for
+NODE_DIED = "node has died"  # in what Ray says of what was lost with its node
 MOST_STARTS = 3  # workers that die in a row before one of them is ready
+DECODER = {"CPU": 1.0}  # what it takes of its node
 
 
 class PathMap:
@@ -60,6 +66,7 @@ class RayWorkers:
     workers: int | None = None  # None: as many as there is room for
     cpus: int = 1  # a worker
     gpus: float = 0.0  # a worker
+    decoders: int | None = None  # of each, a core each; 0: it decodes itself; None: with a GPU those there is room for
     fetch: bool = False  # features are sent back, instead of written where they belong
     mapped: PathMap = field(default_factory=PathMap)
 
@@ -68,27 +75,48 @@ class RayWorkers:
         """What a worker takes of its node."""
         return {"CPU": self.cpus, **({"GPU": self.gpus} if self.gpus else {})}
 
+    @property
+    def least(self) -> dict[str, float]:
+        """What a node has that may read files."""
+        return DECODER if self.fed else self.needs
+
+    @property
+    def fed(self) -> bool:
+        """Whether workers are fed by decoders."""
+        return bool(self.gpus) if self.decoders is None else self.decoders > 0
+
     @contextmanager
     def begin(self, _encoder: Encoder, store: FeatureStore, _suspects: Suspects, /) -> Iterator[Work]:
         """As `Workplace`. Raises ClusterError where there is no cluster, or none whose nodes can do this.
 
         Workers load the encoder themselves. No marks are kept of what is being read: this process sees who dies.
         """
-        cpus = None if self.workers is None else self.workers * self.cpus
-        with open_cluster(self.on, cpus=cpus) as ray:
-            check_nodes(ray, needs=self.needs)
+        with open_cluster(self.on, cpus=self._cores(), store_bytes=self._waiting_bytes()) as ray:
+            check_nodes(ray, needs=self.needs)  # that there is one
+            check_nodes(ray, needs=self.least)
             work = _Spread(ray, self, store)
             try:
                 yield work
             finally:
                 work.end()
 
+    def _cores(self) -> int | None:
+        """Those that a cluster of this machine's own is given; None: all."""
+        if self.workers is None or (self.fed and self.decoders is None):
+            return None
+        return self.workers * (self.cpus + (self.decoders or 0))
+
+    def _waiting_bytes(self) -> int:
+        """What travels of frames in a cluster of this machine's own: what waits, and what is being taken, of each."""
+        decoders = min(os.cpu_count() or 1, (self.workers or 1) * (self.decoders or MOST_DECODERS)) if self.fed else 0
+        return decoders * (WAITING + 1) * BATCH_BYTES
+
 
 class _Hand:
-    """A worker, and what it has in hand."""
+    """A worker, the decoder that feeds it, and what they have in hand. A worker with several decoders is as many."""
 
-    def __init__(self, actor: Any) -> None:
-        self.actor = actor
+    def __init__(self, actor: Any, decoder: Any) -> None:
+        self.actor, self.decoder = actor, decoder
         self.node = ""  # known once it is ready
         self.job: tuple[FileToRead, bool] | None = None  # and whether alone
 
@@ -104,13 +132,20 @@ class _Spread:
             store=None if place.fetch else place.mapped.there(store.folder),
             threads=place.cpus,
         )
-        actor = ray.remote(Worker).options(num_cpus=place.cpus, num_gpus=place.gpus, max_restarts=0, max_task_retries=0)
-        self._hire: Callable[[], Any] = lambda: actor.remote(settings)
+        workers = place.workers or self._room_for(place.needs)
+        self._decoders = self._decoders_each(workers)
+        many = max(1, self._decoders)
+        worker = ray.remote(Worker).options(
+            num_cpus=place.cpus, num_gpus=place.gpus, max_restarts=0, max_task_retries=0, max_concurrency=many
+        )
+        decoder = ray.remote(Decoder).options(num_cpus=1, max_restarts=0, max_task_retries=0)
+        self._hire: Callable[[], Any] = lambda: worker.remote(settings)
+        self._hire_decoder: Callable[[], Any] = lambda: decoder.remote() if self._decoders else None
         self._queue: deque[tuple[FileToRead, bool]] = deque()
         self._awaited: dict[Any, _Hand] = {}  # what each is to answer
         self._idle: list[_Hand] = []
         self._seen: set[Path] = set()  # folders that all nodes were asked about
-        self._room = place.workers or self._room_for()
+        self._room = workers * many  # files at a time
         self._began = time.monotonic()  # since when there is no worker
         self._gathering: float | None = None  # until when the first wait for the others
         self._died_starting = 0
@@ -128,15 +163,26 @@ class _Spread:
 
     def end(self) -> None:
         """Whatever they do, they do it no more."""
-        for hand in (*self._idle, *self._awaited.values()):
-            with suppress(Exception):  # of a cluster that is gone
-                self._ray.kill(hand.actor)
+        for hand in self._everybody():
+            self._dismiss(hand)
 
-    def _room_for(self) -> int:
-        """Workers that the nodes have room for."""
-        needs = self._place.needs
+    def _dismiss(self, hand: _Hand) -> None:
+        for actor in (hand.actor, hand.decoder):
+            with suppress(Exception):  # it is gone, or its cluster is
+                if actor is not None:
+                    self._ray.kill(actor)
+
+    def _room_for(self, needs: Mapping[str, float]) -> int:
+        """How often the nodes have room for this."""
         nodes = [node["Resources"] for node in self._ray.nodes() if fits(node, needs)]
         return max(1, sum(int(min(has[name] // count for name, count in needs.items())) for has in nodes))
+
+    def _decoders_each(self, workers: int) -> int:
+        """Decoders of a worker: those that were asked for, else as many as the cores that workers leave allow."""
+        if not self._place.fed or self._place.decoders is not None:
+            return self._place.decoders or 0
+        left = self._room_for(DECODER) - workers * self._place.cpus
+        return max(1, min(MOST_DECODERS, left // workers))
 
     def _look(self) -> None:
         """Ask every node whether it sees the folders that are new in what waits, and the store. Raises ClusterError."""
@@ -150,7 +196,7 @@ class _Spread:
             if token:
                 token.touch()
             places = sorted(map(mapped.there, new))
-            blind = everywhere(self._ray, see, places, token and mapped.there(token), needs=self._place.needs)
+            blind = everywhere(self._ray, see, places, token and mapped.there(token), needs=self._place.least)
         except OSError as error:
             raise FeatureError(
                 f"{self._store.folder}: cannot be written ({error.strerror}); free some space, then try again"
@@ -169,11 +215,15 @@ class _Spread:
             hand = self._idle.pop()
             hand.job = job, alone = self._queue.popleft()
             there = job._replace(path=self._place.mapped.there(job.path), root=self._place.mapped.there(job.root))
-            self._awaited[hand.actor.read.remote(there, alone=alone)] = hand
+            self._awaited[hand.actor.read.remote(there, hand.decoder, alone=alone)] = hand
         wanted = min(self._room, len(self._queue) + sum(hand.job is not None for hand in self._awaited.values()))
-        for _ in range(wanted - len(self._idle) - len(self._awaited)):
-            hand = _Hand(self._hire())
-            self._awaited[hand.actor.ready.remote()] = hand
+        while len(self._idle) + len(self._awaited) < wanted:
+            worker = self._hire()
+            for _ in range(max(1, self._decoders)):
+                self._await_ready(_Hand(worker, self._hire_decoder()))
+
+    def _await_ready(self, hand: _Hand) -> None:
+        self._awaited[hand.actor.ready.remote(hand.decoder)] = hand
 
     def _gathers(self) -> bool:
         """Whether the first workers are still to say what they have: what differs is told before any of them works."""
@@ -200,8 +250,14 @@ class _Spread:
         if not any(one.node for one in (hand, *self._everybody())):
             self._gathering = time.monotonic() + GATHER_S
         hand.node, self._died_starting = said.node, 0
-        self._idle.append(hand)
-        if in_hand and said.done:
+        if said.lost:
+            hand.decoder = self._hire_decoder()
+            self._await_ready(hand)
+        else:
+            self._idle.append(hand)
+        if in_hand and NODE_DIED in said.lost:
+            self._queue.appendleft(in_hand)
+        elif in_hand and said.done:
             yield in_hand[0], self._kept(in_hand[0], said.done, said.content)
 
     def _kept(self, job: FileToRead, done: ReadFile, content: bytes | None) -> ReadFile:
@@ -218,9 +274,10 @@ class _Spread:
         self, hand: _Hand, in_hand: tuple[FileToRead, bool] | None, error: Exception
     ) -> Iterator[tuple[FileToRead, ReadFile]]:
         """A worker died: with its node, which is nobody's fault, while it started, or with a file in hand."""
-        with suppress(Exception):
-            self._ray.kill(hand.actor)
-        if "node has died" in str(error) or self._gone(hand):
+        for other in (hand, *(one for one in self._idle if one.actor is hand.actor)):
+            self._dismiss(other)
+        self._idle = [one for one in self._idle if one.actor is not hand.actor]
+        if NODE_DIED in str(error) or self._gone(hand):
             if in_hand:
                 self._queue.appendleft(in_hand)
         elif in_hand is None:

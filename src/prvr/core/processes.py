@@ -7,9 +7,12 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
+
+PAUSES_S = (0.0, 0.05, 0.2, 1.0, 4.0)  # between asking for a process and asking again
 
 
 def fresh_processes(loaded: Sequence[str]) -> ForkServerContext | SpawnContext:
@@ -29,12 +32,16 @@ def fresh_processes(loaded: Sequence[str]) -> ForkServerContext | SpawnContext:
 def begin(process: BaseProcess) -> None:
     """Start a process; where the one that was to fork it is killed in that moment, another takes its place.
 
-    Raises OSError and EOFError where no process can be started.
+    What was killed shuts its sockets some time before it counts as dead, and until then no other takes its place:
+    hence the pauses. Raises OSError and EOFError where no process can be started.
     """
-    try:
-        process.start()
-    except (EOFError, ConnectionError):
-        process.start()
+    for pause_s in PAUSES_S:
+        try:
+            process.start()
+            return
+        except (EOFError, ConnectionError):
+            time.sleep(pause_s)
+    process.start()
 
 
 def leave_with_parent() -> None:

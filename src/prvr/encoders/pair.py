@@ -16,6 +16,11 @@ from prvr.core.types import Encoder, EncoderSpec, TextFeatures
 AND = " + "  # between two names
 
 
+def paired(frames: str, windows: str | None) -> str:
+    """What an encoder of frames is called with one of windows beside it, if any, and with no other."""
+    return f"{frames.partition(AND)[0]}{AND}{windows}" if windows else frames
+
+
 class EncoderPair:
     """Fits `PairedEncoder`. Vectors are as wide as both: frames fill the first columns, windows the last.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -13,17 +13,16 @@ import torch
 
 from prvr.core.errors import FeatureError, VideoError
 from prvr.core.types import Encoder, VideoFeatures
+from prvr.features.decoding import Decoding, ReaderDecoding
 from prvr.features.failures import Stage
-from prvr.features.reading import Rest, Sampled, read
+from prvr.features.reading import Rest
 from prvr.features.store import Entry, FeatureStore
 from prvr.features.suspects import Suspects
 from prvr.features.threads import one_thread_each
 from prvr.features.windows import reading_of, sampling_rate
-from prvr.video.apart import NoReader, ReaderEnded, ReaderFailed, ReaderProcess, lent
+from prvr.video.apart import NoReader, ReaderEnded, ReaderFailed
 from prvr.video.probe import READING
 from prvr.video.source import NoFrame, shown
-
-READ: Callable[..., Iterator[Sampled | Rest]] = read  # what is run there
 
 
 class FileToRead(NamedTuple):
@@ -111,11 +110,22 @@ class _Threaded:
 class Hands:
     """What reads files, several at a time; decoding happens apart, and encoders leave Python's lock while they work."""
 
-    def __init__(self, encoder: Encoder, store: FeatureStore, suspects: Suspects | None = None) -> None:
-        """`suspects` marks what is being read, for who comes after this process; None: somebody watches it."""
+    def __init__(
+        self,
+        encoder: Encoder,
+        store: FeatureStore,
+        suspects: Suspects | None = None,
+        *,
+        decoding: Decoding | None = None,
+        turn: AbstractContextManager[object] | None = None,
+    ) -> None:
+        """`suspects` marks what is being read, for who comes after this process; None: somebody watches it.
+
+        `turn` is held while the encoder works, where it has room for one batch only.
+        """
         self._encoder, self._store, self._suspects = encoder, store, suspects
+        self._decoding, self._turn = decoding or ReaderDecoding(), turn or nullcontext()
         self._stop = threading.Event()
-        self._lent: set[ReaderProcess] = set()
 
     def read(self, job: FileToRead, *, alone: bool = False) -> ReadFile:
         """One file into the store, as far as it can be read, and why that is not far.
@@ -147,17 +157,11 @@ class Hands:
     def stop(self) -> None:
         """End what is being read, since nobody waits for it any more."""
         self._stop.set()
-        for reader in list(self._lent):
-            reader.end()
+        self._decoding.stop()
 
     def _read(self, job: FileToRead, *, alone: bool) -> ReadFile:
         store = self._store
-        with lent(new=alone) as reader:
-            self._lent.add(reader)
-            try:
-                video, rest = self._encoded(reader, job.path)
-            finally:
-                self._lent.discard(reader)
+        video, rest = self._encoded(job.path, alone=alone)
         cut, refused, notes = rest.cut, None, tuple(rest.notes)
         if cut:
             part = "what could be read can be searched" if cut.frames > 1 else "it was left out"
@@ -179,16 +183,19 @@ class Hands:
         )
         return ReadFile(entry, refused, notes=notes)
 
-    def _encoded(self, reader: ReaderProcess, path: Path) -> tuple[VideoFeatures, Rest]:
+    def _encoded(self, path: Path, *, alone: bool) -> tuple[VideoFeatures, Rest]:
         """One file, streamed: decoded there, resized and encoded here."""
         header, encoder, rest = self._store.header, self._encoder, None
-        reading = reading_of(encoder, header.rate)
-        for part in reader.each(READ, path, sampling_rate(encoder.spec, header.rate), header.max_frames):
-            if self._stop.is_set():
-                raise KeyboardInterrupt
-            if isinstance(part, Sampled):
-                reading.add(torch.from_numpy(reader.shared(part.frames)), torch.from_numpy(part.times))
-            elif isinstance(part, Rest):
-                rest = part
+        reading, rate = reading_of(encoder, header.rate), sampling_rate(encoder.spec, header.rate)
+        with closing(self._decoding.parts(path, rate, header.max_frames, alone=alone)) as parts:
+            for part in parts:
+                if self._stop.is_set():
+                    raise KeyboardInterrupt
+                if isinstance(part, Rest):
+                    rest = part
+                else:
+                    with self._turn:
+                        reading.add(torch.from_numpy(part.frames), torch.from_numpy(part.times))
         assert rest is not None, "the rest comes last"
-        return reading.finish(rest.duration_s), rest
+        with self._turn:
+            return reading.finish(rest.duration_s), rest

@@ -19,6 +19,7 @@ from prvr.core.files import there
 from prvr.core.places import expanded
 from prvr.core.types import Hit, Query, Span
 from prvr.encoders.loading import load_encoder
+from prvr.encoders.pair import paired
 from prvr.features.extract import Progress
 from prvr.search.choosing import Chosen, choose_encoder
 from prvr.search.engine import SearchEngine
@@ -32,7 +33,8 @@ class Library:
 
     The index lies in `.prvr` beside the videos unless `index` names another folder. Without a `model` (a run folder)
     the bare encoder ranks; without an `encoder`, the one that the index was made with, else the user's default model
-    (see `choosing`). Settings that do not fit an index which exists are refused, not mixed in: see `index`.
+    (see `choosing`). A `clip_encoder` reads windows of frames beside it, for what moves. Settings that do not fit an
+    index which exists are refused, not mixed in: see `index`.
     Raises VideoError where there are neither videos nor an index of them.
     """
 
@@ -41,13 +43,14 @@ class Library:
         videos: str | Path,
         *,
         encoder: str | None = None,
+        clip_encoder: str | None = None,
         index: str | Path | None = None,
         model: str | Path | None = None,
         device: str = "auto",
     ) -> None:
         self.videos = expanded(videos)
         self.folder = expanded(index) if index else self.videos / ".prvr"
-        self.encoder = encoder
+        self.encoder, self.clip_encoder = encoder, clip_encoder
         self.model = expanded(model) if model else None
         self.device = device
         self.last: Indexing | None = None  # what the last call of `index` did
@@ -71,7 +74,8 @@ class Library:
         there is nothing to read.
         """
         chosen = Chosen(self.encoder) if self.encoder else choose_encoder([self.videos], self.folder)
-        encoder = load_encoder(chosen.encoder, device=self.device, fetching=chosen.fetching)
+        name = paired(chosen.encoder, self.clip_encoder)
+        encoder = load_encoder(name, device=self.device, fetching=chosen.fetching)
         build = replace_index if replace else build_index
         self.last = build(
             [self.videos], self.folder, encoder, model=self.model, home=home, exclude=exclude, on_progress=on_progress
