@@ -18,7 +18,7 @@ from prvr.service.work import JobStep
 from prvr.speech.store import SpeechHeader, TranscriptStore
 from tests.video.make import steps, write_video
 
-HEARD = WordsWanted(speech=True, language="de", track="2", text=True)
+HEARD = WordsWanted(speech="whisper-gone", language="de", track="2", text=True)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_folder_keeps_the_words_that_it_was_indexed_with(library: Path, tmp_pa
 def test_a_model_that_is_gone_costs_a_line_and_no_film(library: Path, tmp_path: Path) -> None:
     videos = tmp_path / "videos"
     assert words_again(library, [videos]).notes == [], "where nothing was asked for"
-    note_words(library, [videos], WordsWanted(speech=True))
+    note_words(library, [videos], WordsWanted(speech="whisper-gone"))
     write_video(videos / "two.mp4", steps(2, 5), sound=True)
     done = read(tmp_path, [videos])
     assert (done["made"], done["heard"]) == (1, 0)

@@ -18,6 +18,7 @@ from prvr.cli.listening import (
     which_options,
 )
 from prvr.cli.screen import DONE, FAILED, PARTIAL, Parser, say, words_bar
+from prvr.core.places import expanded
 from prvr.core.text import clock, count
 
 if TYPE_CHECKING:
@@ -70,8 +71,11 @@ def words_too(args: argparse.Namespace, folder: Path, code: int) -> int:
     """
     from prvr.search.folders import WordsWanted, note_words
 
+    speech = args.speech or ""
+    if speech and expanded(speech).is_dir():
+        speech = str(expanded(speech).resolve())
     language, track, over = args.language, args.audio_track, args.speech_over
-    words = WordsWanted(speech=bool(args.speech), language=language, track=track, over=over, text=args.text)
+    words = WordsWanted(speech=speech, language=language, track=track, over=over, text=args.text)
     if code != FAILED:
         note_words(folder, args.paths, replace(words, sentences=args.sentences or words.sentences))
     if args.speech and code != FAILED:

@@ -22,7 +22,7 @@ FILE = "folders.json"
 class WordsWanted:
     """The words that a folder was indexed with, and is whenever it is read again: what is said, what is written."""
 
-    speech: bool = False
+    speech: str = ""  # the model that listens: its name, or the whole path of its folder; empty: none does
     language: str | None = None  # as for `speech.hearing.HowToHear`
     track: str | None = None
     over: bool = False
@@ -32,7 +32,7 @@ class WordsWanted:
     @property
     def any(self) -> bool:
         """Whether there is something to do."""
-        return self.speech or self.text
+        return bool(self.speech) or self.text
 
 
 NO_WORDS = WordsWanted()

@@ -73,7 +73,7 @@ def _listen(
     made = listen_to(
         folder,
         [path],
-        load_listener(store.header.model, device=device, fetching=False),
+        load_listener(wanted.speech, device=device, fetching=False),
         how=how,
         sentences=wanted.sentences,
         on_progress=on_progress and (lambda now: on_progress("speech", now)),
