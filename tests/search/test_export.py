@@ -107,6 +107,14 @@ def test_a_clip_is_cut_exactly(hits: Sequence[Hit], tmp_path: Path) -> None:
     assert clocks(out)[1][0] == pytest.approx(1.7)
 
 
+def test_all_moments_as_one_film(hits: Sequence[Hit], tmp_path: Path) -> None:
+    out = export(hits, tmp_path / "goals.reel.mp4", after_s=0.1)
+    assert probe(out).duration_s == pytest.approx(1.6 + 2.0 + 1.34, abs=0.1)  # a picture at the first film's rate
+    times, drawn = clocks(out)
+    first = [next(d for t, d in zip(times, drawn, strict=True) if t >= at - 0.01) for at in (0, 1.6, 3.6)]
+    assert first == pytest.approx([2.0, 8.0, 0.0]), "best video and best moment first"
+
+
 def test_packets_are_copied_where_that_is_exact(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", steps(8, 10), gop=20, sound=True)
     with av.open(tmp_path / "a.mp4") as container:

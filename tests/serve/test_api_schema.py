@@ -47,6 +47,7 @@ OPERATIONS = [
     "GET /v1/videos/{video_id}/thumb",
     "GET /v1/videos/{video_id}/subtitles",
     "POST /v1/videos/{video_id}/reveal",
+    "POST /v1/videos/{video_id}/open",
     "GET /v1/videos/{video_id}/transcript",
     "GET /v1/videos/{video_id}/transcript/{form}",
     "POST /v1/exports",

@@ -51,6 +51,7 @@ ADDRESSES = [
     ("PATCH", "/v1/videos/w0000.webm"),
     ("DELETE", "/v1/videos/w0000.webm"),
     ("POST", "/v1/videos/w0000.webm/reveal"),
+    ("POST", "/v1/videos/w0000.webm/open"),
     ("GET", "/v1/videos/w0000.webm/stream"),
     ("HEAD", "/v1/videos/w0000.webm/stream"),
     ("GET", "/v1/videos/w0000.webm/thumb?t=1"),

@@ -67,6 +67,7 @@ def test_films(http: httpx.Client, tmp_path: Path) -> None:
     ]
     one = http.post("/v1/exports", json={"format": "mp4", "query": "Ein Hündchen", "clips": clips[:1], "after_s": 1})
     two = http.post("/v1/exports", json={"format": "webm", "clips": clips})
+    reel = http.post("/v1/exports", json={"format": "reel.mp4", "query": "Both!", "clips": clips})
     job = finished(http, one.json())
     assert job["status"] == "done"
     assert job["result"]["name"] == "ein-hündchen.mp4"
@@ -82,6 +83,10 @@ def test_films(http: httpx.Client, tmp_path: Path) -> None:
         assert both.namelist() == ["001 plays 1.0-3.0.webm", "002 old film 0.5-1.5.webm"]
         for name, length in zip(both.namelist(), (2, 1), strict=True):
             assert probe(Path(both.extract(name, tmp_path))).duration_s == pytest.approx(length, abs=0.11)
+    job = finished(http, reel.json())
+    assert (job["result"]["name"], job["progress"]["done"], job["progress"]["total"]) == ("both.reel.mp4", 2, 2)
+    (tmp_path / "reel.mp4").write_bytes(http.get(job["result"]["url"]).content)
+    assert probe(tmp_path / "reel.mp4").duration_s == pytest.approx(3, abs=0.11)
 
 
 def test_exports_that_make_no_sense(http: httpx.Client) -> None:

@@ -66,6 +66,7 @@ def test_others_than_this_machine_move_and_open_nothing(own: Path) -> None:
         client.headers = with_token()
         check(client.patch(VIDEO, json={"path": str(own)}), 403, "loopback_only")
         check(client.post(f"{VIDEO}/reveal"), 403, "loopback_only")
+        check(client.post(f"{VIDEO}/open", json={"player": "mpv"}), 403, "loopback_only")
         assert client.get("/v1/libraries").json()["data"][0]["can_reveal"] is False
 
 
@@ -103,6 +104,14 @@ def test_the_file_manager_opens_at_the_file(own: Path, tmp_path: Path, monkeypat
         assert asked.read_text().splitlines()[-2].count("'") == 2
         assert opened.read_text() == f"{own / 'videos'}\n"
 
+        check(client.post(f"{VIDEO}/open", json={"player": "vlc"}), 409, "no_player", "player")
+        played = program(tmp_path / "bin", "vlc", code=0)
+        assert client.get("/v1/libraries").json()["data"][0]["players"] == ["vlc"]
+        assert client.post(f"{VIDEO}/open", json={"player": "vlc", "at": 1.25}).status_code == 204
+        assert played.read_text().splitlines() == ["--start-time=1.250", str(own / "videos" / name)]
+        program(tmp_path / "bin", "vlc", code=1)
+        check(client.post(f"{VIDEO}/open", json={"player": "vlc"}), 409, "no_player")
+
         (own / "videos" / name).unlink()
         opened.unlink()
         check(client.post(f"{VIDEO}/reveal"), 410, "video_missing")
@@ -110,4 +119,5 @@ def test_the_file_manager_opens_at_the_file(own: Path, tmp_path: Path, monkeypat
         check(client.post("/v1/videos/%2Fetc%2Fpasswd/reveal"), 404, "video_unknown", "video_id")
         assert not opened.exists()
         monkeypatch.delenv("DISPLAY")
-        assert client.get("/v1/libraries").json()["data"][0]["can_reveal"] is False
+        library = client.get("/v1/libraries").json()["data"][0]
+        assert (library["can_reveal"], library["players"]) == (False, [])

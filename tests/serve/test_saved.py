@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 
 import httpx
+import pytest
 
+from prvr.cli import main
 from prvr.service.saved_searches import MOST, saved_searches
 from tests.serve.conftest import config_of, of, read, serving, until
 
@@ -40,7 +42,14 @@ def test_what_comes_is_new_until_it_was_looked_at(own: Path, world: Path, tmp_pa
         assert kept(client) == [(ASKED, 1), ("path:came a ball", 0)]  # found before it was kept
     with serving(config_of(own)) as live, live.client() as client:
         assert kept(client) == [(ASKED, 1), ("path:came a ball", 0)]
-        assert client.post("/v1/saved", json={"query_text": ASKED}).json()["num_new"] == 0
+        named = client.post("/v1/saved", json={"query_text": ASKED, "name": "balls"}).json()
+        assert (named["name"], named["num_new"]) == ("balls", 0)
+        assert client.post("/v1/saved", json={"query_text": ASKED}).json()["name"] == "balls"  # as before
+        twin = client.post("/v1/saved", json={"query_text": "a star", "name": "balls"})
+        assert (twin.status_code, "another saved search has this name" in twin.json()["error"]["message"]) == (
+            400,
+            True,
+        )
         (folder / "came.webm").unlink()
         shutil.copy(sorted((world / "videos").glob("*"))[1], folder / "came.webm")  # the same name, another film
         read(folder, own)
@@ -50,6 +59,30 @@ def test_what_comes_is_new_until_it_was_looked_at(own: Path, world: Path, tmp_pa
         assert client.delete(f"/v1/saved/{saved}").status_code == 204
         assert client.delete(f"/v1/saved/{saved}").json()["error"]["code"] == "saved_unknown"
         assert client.get(f"/v1/saved/{saved}").status_code == 404
+
+
+def test_the_command_line_has_the_same(
+    own: Path, world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*words: str) -> tuple[int, str]:
+        code = main(["search", *words, "--index", str(own)])
+        told = capsys.readouterr()
+        return code, told.out + told.err
+
+    assert "No search is saved" in run("--saved")[1]
+    assert "Saved as balls" in run(ASKED, "--save", "balls")[1]
+    (tmp_path / "new").mkdir()
+    shutil.copy(sorted((world / "videos").glob("*"))[0], tmp_path / "new" / "came.webm")
+    read(tmp_path / "new", own)
+    assert run("--saved") == (0, f"   1 new  balls: {ASKED}\n")
+    assert json.loads(run("--saved", "--json")[1])[0]["new"] == 1
+    assert "came.webm" in run("--saved", "balls", "--all")[1]
+    assert "Nothing new in balls" in run("--saved", "balls")[1]
+    assert run("--saved", "bals") == (1, "prvr search: bals: no such saved search; did you mean balls?\n")
+    assert "balls is not saved any more" in run("--drop", "balls")[1]
+    assert saved_searches(own) == {}
+    with pytest.raises(SystemExit):
+        run("a", "b", "--save", "two")
 
 
 def test_what_cannot_be_kept(own: Path) -> None:

@@ -117,7 +117,7 @@ def test_where_no_server_of_ours_answers_the_command_does(
         alone()
         place.chmod(0o700)
         with monkeypatch.context() as other:
-            other.setattr("prvr.cli.library.__version__", "0.0.9")
+            other.setattr("prvr.cli.search.__version__", "0.0.9")
             alone()
         with listening([Desk(library)]):  # a second server of the same index leaves the socket to the first
             pass

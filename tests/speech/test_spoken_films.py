@@ -15,6 +15,7 @@ from prvr.search.engine import SearchEngine
 from prvr.search.listening import listen_to
 from prvr.search.spoken import Spoken
 from prvr.search.transcribing import WordsProgress
+from prvr.service.work import JobStep, index_folder
 from prvr.speech import hearing
 from prvr.speech.hearing import HowToHear
 from prvr.speech.listen import Listener
@@ -74,6 +75,19 @@ def read(folder: Path, video_id: str) -> Transcript:
     found = store.read(video_id)
     assert found is not None
     return found
+
+
+def test_what_comes_later_is_heard_by_a_job_too(own: Path) -> None:
+    sound, _ = spoken(["The library closes at eight in the evening."], pauses=(1.0,), voices=("en-us",))
+    write_film(own / "videos" / "later.mp4", sound)
+    told: list[JobStep] = []
+    asked = ([own / "videos"], own, None, "cpu", False, ())
+    assert index_folder(told.append, *asked)["heard"] == 1
+    assert any(step.unit == "speech" for step in told)
+    assert SearchEngine.open(own).search('said:"the library closes"')[0].video_id == "later.mp4"
+    told.clear()
+    assert index_folder(told.append, *asked)["heard"] == 0
+    assert not any(step.unit == "speech" for step in told), "nothing to do, so no model was loaded"
 
 
 def test_words_are_found_at_their_time(heard: Path) -> None:

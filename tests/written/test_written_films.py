@@ -14,6 +14,7 @@ from prvr.core.errors import EncoderError, FeatureError
 from prvr.search.engine import SearchEngine
 from prvr.search.screens import read_screens
 from prvr.search.transcribing import WordsProgress
+from prvr.service.work import JobStep, index_folder
 from prvr.speech.store import ON_SCREEN, SpeechHeader, Transcript, TranscriptStore, WantedFilm
 from prvr.written import reading
 from prvr.written.following import letters_of
@@ -100,6 +101,21 @@ def test_it_is_found_by_its_meaning_where_the_sentence_model_is_here(read: Path)
         pytest.skip("the sentence model of `things` is not here")
     hit = SearchEngine.open(read).search('written:"the port begins its day in the morning"')[0]
     assert (hit.video_id, hit.channel) == ("captions.mp4", "written")
+
+
+def test_what_comes_later_is_read_by_a_job_too(own: Path) -> None:
+    write_film(own / "videos" / "later.mp4", list(captions(["Closed on Mondays"])), duration_s=5, size=SMALL)
+    told: list[JobStep] = []
+    asked = ([own / "videos"], own, None, "cpu", False, ())
+    assert index_folder(told.append, *asked)["read"] == 1
+    assert SearchEngine.open(own).search('written:"closed on Mondays"')[0].video_id == "later.mp4"
+    assert {round(step.total or 0) for step in told if step.unit == "text"} == {5}
+    told.clear()
+    assert index_folder(told.append, *asked)["read"] == 0
+    assert not any(step.unit == "text" for step in told), "nothing to do"
+    assert main(["index", str(own / "videos"), "--encoder", "world", "--index", str(own)]) == 0
+    write_film(own / "videos" / "last.mp4", list(captions(["Open on Sundays"])), duration_s=5, size=SMALL)
+    assert index_folder(told.append, *asked)["read"] == 0, "it was indexed without the screen last"
 
 
 def test_an_interrupted_reading_goes_on_and_gives_the_same(

@@ -6,6 +6,8 @@ type Objects = components["schemas"];
 export type ErrorBody = Objects["ErrorBody"];
 export type ExportOrder = Objects["ExportRequest"];
 export type Clip = Objects["ExportClip"];
+export type ClipOrigin = Objects["ClipOrigin"];
+export type ClipOrigins = Objects["ClipOrigins"];
 export type Failure = Objects["Failure"];
 export type Failures = Objects["Failures"];
 export type Folder = Objects["Folder"];
@@ -22,6 +24,9 @@ export type OnShelf = Objects["OnShelf"];
 export type Place = Objects["Place"];
 export type Problem = Objects["Problem"];
 export type Question = Objects["SearchRequest"];
+export type Saved = Objects["Saved"];
+export type SavedHits = Objects["SavedHits"];
+export type SavedSearches = Objects["SavedSearches"];
 export type Scores = Objects["Scores"];
 export type Search = Objects["Search"];
 export type Span = Objects["Span"];
@@ -117,6 +122,7 @@ export const api = {
   removeVideo: (id: string) => ask<undefined>(videoUrl(id), { method: "DELETE" }),
   locate: (id: string, path: string) => post<Video>(videoUrl(id), { path }, undefined, "PATCH"),
   reveal: (id: string) => ask<undefined>(`${videoUrl(id)}/reveal`, { method: "POST" }),
+  openIn: (id: string, player: string, at: number) => post<undefined>(`${videoUrl(id)}/open`, { player, at }),
   makeProxy: (id: string) => post<Job>(`${videoUrl(id)}/proxy`, {}),
   scores: (id: string, q: string, signal?: AbortSignal) =>
     ask<Scores>(`${videoUrl(id)}/scores?q=${encodeURIComponent(q)}`, signal ? { signal } : {}),
@@ -131,6 +137,17 @@ export const api = {
       body: image,
       signal,
     }),
+  trace: (clip: Blob, signal: AbortSignal) =>
+    ask<ClipOrigins>("v1/locate", {
+      method: "POST",
+      headers: { "Content-Type": clip.type || "video/mp4" },
+      body: clip,
+      signal,
+    }),
+  saved: () => ask<SavedSearches>("v1/saved"),
+  save: (query_text: string) => post<Saved>("v1/saved", { query_text }),
+  newOf: (id: string) => ask<SavedHits>(`v1/saved/${id}`),
+  dropSaved: (id: string) => ask<undefined>(`v1/saved/${id}`, { method: "DELETE" }),
   export: (order: ExportOrder) => post<Job>("v1/exports", order),
   job: (id: string) => ask<Job>(`v1/jobs/${id}`),
   cancel: (id: string) => ask<Job | undefined>(`v1/jobs/${id}`, { method: "DELETE" }),

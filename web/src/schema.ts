@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. 2b859cf76f41b63589f315ab3da0f68304b18c29a37a22b2ab2011167105c66b
+// Made by `make web` from the API's objects; do not edit. 3726dcaff2cdf119883faca3bab39276154285ad299f2620f84e10a72d4b2c9f
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -86,10 +86,17 @@ export interface components {
        */
       before_s?: number;
       clips: components["schemas"]["ExportClip"][];
+      /**
+       * @description Copy the pictures of films, where that can be done: a moment then begins at the key frame before.
+       * @default false
+       */
+      fast?: boolean;
       /** @enum {string} */
       format:
         | "mp4"
         | "webm"
+        | "reel.mp4"
+        | "reel.webm"
         | "csv"
         | "json"
         | "vtt"
@@ -340,6 +347,8 @@ export interface components {
       object: "library";
       /** @description It can be searched by a picture too. */
       pictures: boolean;
+      /** @description Players on the server's machine that can be opened, the usual one first. */
+      players: string[];
       problems: components["schemas"]["Problem"][];
       tags: string[];
     };
@@ -415,6 +424,13 @@ export interface components {
       name: string;
       url: string;
     };
+    /** @description A player of the server's machine, and where it is to begin. */
+    OpenRequest: {
+      /** @default 0 */
+      at?: number;
+      /** @description One of `players` of the library. */
+      player: string;
+    };
     /** @description How a query was understood. */
     Parsed: {
       /**
@@ -468,6 +484,8 @@ export interface components {
     };
     /** @description A search to keep. */
     SaveRequest: {
+      /** @description What it is called; null: as before, if it was. */
+      name?: string | null;
       /** @description The grammar of the search box. */
       query_text: string;
     };
@@ -478,6 +496,8 @@ export interface components {
       id: string;
       /** @description When it was last kept or looked at, unix seconds. */
       looked_at: number;
+      /** @description Empty where nobody gave it one. */
+      name: string;
       /** @description Hits that came or changed since; at most 200. */
       num_new: number;
       /**

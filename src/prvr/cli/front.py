@@ -12,7 +12,21 @@ import sys
 from collections.abc import Sequence
 
 from prvr import __version__
-from prvr.cli import data, library, listening, models, places, reading, recipes, research, serve, service, shelf, videos
+from prvr.cli import (
+    data,
+    library,
+    listening,
+    models,
+    places,
+    reading,
+    recipes,
+    research,
+    search,
+    serve,
+    service,
+    shelf,
+    videos,
+)
 from prvr.cli.screen import DONE, FAILED, INTERRUPTED, Parser, say
 from prvr.core.errors import PrvrError
 from prvr.ranker.names import trusting
@@ -52,6 +66,7 @@ def build_parser() -> Parser:
     verbs = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
     videos.add_verbs(verbs)
     library.add_verbs(verbs)
+    search.add_verbs(verbs)
     places.add_verbs(verbs)
     listening.add_verbs(verbs)
     reading.add_verbs(verbs)

@@ -1,4 +1,4 @@
-"""Verbs of a library: index and search."""
+"""The verb that makes a library: index."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prvr import __version__
 from prvr.cli.engines import check_engine, engine_of, engine_options, run_copy
 from prvr.cli.reading import check_words, words_options, words_too
 from prvr.cli.screen import (
     DONE,
     FAILED,
-    NONE,
     PARTIAL,
     Parser,
     agreed,
     emit,
     index_option,
-    opening_options,
-    positive,
     reading_bar,
     say,
     tell,
@@ -29,19 +25,18 @@ from prvr.cli.screen import (
     yes_option,
 )
 from prvr.cli.videos import bring_encoder, closing, extraction, reading_options, sampling, workplace
-from prvr.core.errors import ConfigError, IndexFolderError, QueryError
+from prvr.core.errors import ConfigError, IndexFolderError
 from prvr.core.files import there
 from prvr.core.places import expanded, index_folder
 from prvr.core.text import count
 
 if TYPE_CHECKING:
     from prvr.core.types import Encoder
-    from prvr.search.call import SearchCall, Told
     from prvr.search.indexing import Indexing
 
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
-    """index, search."""
+    """index."""
     _add_index(
         verbs.add_parser(
             "index",
@@ -49,46 +44,6 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
             description="Read folders of video into an index that can be searched. Run it again whenever files came, "
             "changed or moved: only those are read. Stop it whenever you like: what is finished stays.",
         )
-    )
-    _add_search(
-        verbs.add_parser(
-            "search",
-            help="find videos, and the moments in them, by a sentence",
-            description="Find the videos, and the moments in them, that a sentence describes.",
-        )
-    )
-
-
-def _add_search(search: Parser) -> None:
-    search.add_argument("query", nargs="*", help="what happens, as a sentence; several are answered together")
-    search.add_argument("--image", type=Path, help="search by a picture")
-    search.add_argument("--like", metavar="VIDEO@START-END", help="more like this moment, seconds")
-    index_option(search)
-    search.add_argument("--json", action="store_true", help="print JSON: for each query what was asked, and the hits")
-    ranking = search.add_argument_group("what is ranked and shown")
-    ranking.add_argument("-k", "--top-k", type=int, default=5, help="videos to show (default: %(default)s)")
-    ranking.add_argument("--all", action="store_true", help="show weak matches too")
-    ranking.add_argument("--fail-if-none", action="store_true", help="exit with 4 when there are only weak matches")
-    ranking.add_argument("--no-words", action="store_true", help="ignore file names and subtitles")
-    ranking.add_argument("--uncalibrated", action="store_true", help="do not label how good matches are")
-    export = search.add_argument_group("export")
-    export.add_argument(
-        "--export",
-        type=Path,
-        metavar="FILE",
-        help="write the moments: .csv .json .vtt .mp4 .webm; for editing programs .edl .otio .fcpxml .xml, "
-        "or .markers.edl and so on for markers on whole videos",
-    )
-    export.add_argument("--before", type=float, default=0.0, help="start exported moments this many seconds earlier")
-    export.add_argument("--after", type=float, default=0.0, help="end exported moments this many seconds later")
-    opening_options(search)
-    search.set_defaults(run=run_search, wrong=search.error)
-    search.shows(
-        'prvr search "a dog jumps into the pool"',
-        'prvr search "a dog -cat"                                          # not where a cat shows',
-        'prvr search "a door opens then a dog runs within 30s"             # one after the other',
-        'prvr search "a dog path:holiday after:2024 longer:5m tag:family"  # filters',
-        'prvr search "a goal" --export goals.edl --before 2 --after 3',
     )
 
 
@@ -321,73 +276,6 @@ def _upkeep(folder: Path, *, repair: bool) -> int:
         return DONE
     say(f"{count(len(found), 'damage')}; mend them with `prvr index --repair --index {folder}`")
     return FAILED
-
-
-def run_search(args: argparse.Namespace) -> int:
-    """A sentence to ranked videos with moments; a server that holds the index already answers where there is one."""
-    from prvr.search.nearby import ask
-    from prvr.search.players import remember
-
-    wanted = _wanted(args)
-    folder = args.index or index_folder()
-    usual = not args.export and args.encoder is None and args.device == "auto" and not args.trust
-    found = ask(folder, wanted, __version__) if usual else None
-    if found is None:
-        found = _search_here(folder, wanted, args)
-    remember(found.moments)
-    for note in found.notes:
-        say(note)
-    tell(found.text)
-    if args.export:
-        say(f"Written to {args.export}")
-    return NONE if args.fail_if_none and found.nothing else DONE
-
-
-def _search_here(folder: Path, wanted: SearchCall, args: argparse.Namespace) -> Told:
-    from prvr.search.engine import SearchEngine
-    from prvr.search.export import OF_ONE, export, form_of
-    from prvr.search.telling import find, told
-
-    engine = SearchEngine.open(folder, encoder=args.encoder, device=args.device)
-    answers = find(engine, wanted)
-    if args.export:
-        query, hits = answers[0]
-        one = form_of(args.export) in OF_ONE
-        export(hits[:1] if one else hits, args.export, query=query, before_s=args.before, after_s=args.after)
-    return told(engine, wanted, answers)
-
-
-def _wanted(args: argparse.Namespace) -> SearchCall:
-    from prvr.search.call import SearchCall
-
-    if sum([bool(args.query), args.image is not None, args.like is not None]) != 1:
-        args.wrong(
-            "the following arguments are required: query (or --image FILE, or --like VIDEO@START-END; one of them)"
-        )
-    like, moment = _moment(args.like) if args.like else (None, (0.0, 0.0))
-    return SearchCall(
-        queries=tuple(args.query),
-        picture=str(args.image) if args.image else None,
-        like=like,
-        moment=moment,
-        typed=args.like or "",
-        k=int(positive(args.top_k, "-k")),
-        words=not args.no_words,
-        calibrated=not args.uncalibrated,
-        everything=args.all,
-        for_machines=args.json,
-    )
-
-
-def _moment(text: str) -> tuple[str, tuple[float, float]]:
-    video_id, _, span = text.rpartition("@")
-    start, dash, end = span.partition("-")
-    try:
-        if video_id and dash:
-            return video_id, (float(start), float(end))
-    except ValueError:
-        pass
-    raise QueryError(f"--like {text}: expected VIDEO@START-END in seconds, such as dog.mp4@12-18.5")
 
 
 def _lines(path: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +64,16 @@ def check_words(args: argparse.Namespace) -> None:
 
 
 def words_too(args: argparse.Namespace, folder: Path, code: int) -> int:
-    """Listen to what `prvr index` has just read, and read its screens, where asked; -> the exit code of all."""
+    """Listen to what `prvr index` has just read, and read its screens, where asked; -> the exit code of all.
+
+    Watched folders and those that the page reads again have the same words from now on.
+    """
+    from prvr.search.folders import WordsWanted, note_words
+
+    language, track, over = args.language, args.audio_track, args.speech_over
+    words = WordsWanted(speech=bool(args.speech), language=language, track=track, over=over, text=args.text)
+    if code != FAILED:
+        note_words(folder, args.paths, replace(words, sentences=args.sentences or words.sentences))
     if args.speech and code != FAILED:
         code = listen_too(args, folder, code)
     return _read_too(args, folder, code) if args.text and code != FAILED else code

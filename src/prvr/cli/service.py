@@ -15,6 +15,8 @@ from prvr.core.errors import ConfigError
 from prvr.core.places import expanded, index_folder
 from prvr.core.text import count
 
+WORDS = {"heard": "listened to", "read": "with the screen read"}  # what a reading says of them, where there are any
+
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """watch, service."""
@@ -125,8 +127,14 @@ async def _watching(folder: Path, encoder: str | None, device: str) -> None:
             problems = done.result["problems"]
             for problem in problems:
                 say(f"skipped  {problem['reason']}")
+            for note in done.result["notes"]:
+                say(f"note     {note}")
             missed = f", {count(len(problems), 'file')} could not be read" if problems else ""
-            say(f"{now}  {path}: {count(done.result['made'], 'video')} read, {done.result['kept']} unchanged{missed}")
+            words = [f", {done.result[how]} {did}" for how, did in WORDS.items() if done.result[how]]
+            say(
+                f"{now}  {path}: {count(done.result['made'], 'video')} read, {done.result['kept']} unchanged"
+                f"{''.join(words)}{missed}"
+            )
 
     watch = Watch(folder, read)
     try:

@@ -1,8 +1,8 @@
 """Moments as files that other programs read: tables, edit lists, chapters, and the pictures themselves.
 
 `.csv` and `.json` for people and programs, `.edl`, `.otio`, `.fcpxml` and `.xml` for editing programs (as cuts, or with
-`.markers` before it as markers on whole videos), `.vtt` for players, `.mp4` and `.webm` for everyone. A file is written
-whole or not at all.
+`.markers` before it as markers on whole videos), `.vtt` for players, `.mp4` and `.webm` for everyone: the best moment,
+or with `.reel` before it all of them, one after another. A file is written whole or not at all.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from prvr.search.editors.timeline import as_otio
 from prvr.search.editors.xml import as_fcpxml, as_xml
 from prvr.subtitles.cues import vtt
 from prvr.video.clipping import save_clip
+from prvr.video.reel import save_reel
 
 FILMS = (".mp4", ".webm")
+REELS = (".reel.mp4", ".reel.webm")
 OF_ONE = (*FILMS, ".vtt", ".markers.edl")  # video
 
 
@@ -52,12 +54,13 @@ def export(
     before_s: float = 0.0,
     after_s: float = 0.0,
     best_only: bool = False,
+    fast: bool = False,
 ) -> Path:
     """Write the moments of some hits in the form that the suffix of `out` names; -> `out`.
 
     `before_s` and `after_s` widen every moment (or narrow it, below zero), within its video. A clip or chapters are of
-    one video. Raises ConfigError for another suffix, for nothing to write and where it cannot be written, VideoError
-    when a file is gone.
+    one video. `fast`: films are copied from the key frame before a moment rather than encoded again. Raises ConfigError
+    for another suffix, for nothing to write and where it cannot be written, VideoError when a file is gone.
     """
     form = form_of(out)
     clips = clips_of(hits, before_s=before_s, after_s=after_s, best_only=best_only or form in FILMS)
@@ -68,10 +71,13 @@ def export(
             f"{out}: a {form} is of one video, not of {len(hits)}; export one hit, or write a .csv or .edl"
         )
     if form in FILMS:
-        save_clip(clips[0].place, clips[0].start_s, clips[0].end_s, out)
+        save_clip(clips[0].place, clips[0].start_s, clips[0].end_s, out, fast=fast)
+        return out
+    if form in REELS:
+        save_reel([(clip.place, clip.start_s, clip.end_s) for clip in clips], out, fast=fast)
         return out
     if form not in WRITERS:
-        known = ", ".join((*WRITERS, *FILMS))
+        known = ", ".join((*WRITERS, *FILMS, *REELS))
         raise ConfigError(f"{out}: cannot write {form or 'a file without suffix'!r}; name it one of {known}")
     text = WRITERS[form](clips, query or out.stem.removesuffix(".markers"))
     try:
@@ -82,9 +88,9 @@ def export(
 
 
 def form_of(out: Path) -> str:
-    """What a file is to be, by its name: `.csv`, `.markers.edl`, ..., or whatever its suffix is."""
-    name = out.name.lower()
-    return next((form for form in sorted(WRITERS, key=len, reverse=True) if name.endswith(form)), out.suffix.lower())
+    """What a file is to be, by its name: `.csv`, `.markers.edl`, `.reel.mp4`, ..., or whatever its suffix is."""
+    name, known = out.name.lower(), sorted((*WRITERS, *REELS), key=len, reverse=True)
+    return next((form for form in known if name.endswith(form)), out.suffix.lower())
 
 
 def as_csv(clips: Sequence[Clip], query: str) -> str:

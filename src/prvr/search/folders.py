@@ -19,6 +19,26 @@ FILE = "folders.json"
 
 
 @dataclass(frozen=True, kw_only=True)
+class WordsWanted:
+    """The words that a folder was indexed with, and is whenever it is read again: what is said, what is written."""
+
+    speech: bool = False
+    language: str | None = None  # as for `speech.hearing.HowToHear`
+    track: str | None = None
+    over: bool = False
+    text: bool = False
+    sentences: str = "things"  # the model by which they are found by their meaning
+
+    @property
+    def any(self) -> bool:
+        """Whether there is something to do."""
+        return self.speech or self.text
+
+
+NO_WORDS = WordsWanted()
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceFolder:
     """One of them."""
 
@@ -26,6 +46,7 @@ class SourceFolder:
     read_at: float | None = None  # unix seconds, when a reading of it ended; None: by a version that kept no time
     watched: bool = False  # what is new or changed in it is read without being asked for
     exclude: tuple[str, ...] = ()  # what was left out when it was read, and is when a server reads it again
+    words: WordsWanted = NO_WORDS
 
 
 def recall(folder: Path) -> dict[Path, SourceFolder]:
@@ -34,7 +55,10 @@ def recall(folder: Path) -> dict[Path, SourceFolder]:
     with suppress(OSError, ValueError, TypeError, AttributeError):
         for row in json.loads((folder / FILE).read_text(encoding="utf-8")):
             path = Path(os.path.normpath(folder.absolute().parent / row["path"]))
-            found[path] = SourceFolder(**{**row, "path": path, "exclude": tuple(row.get("exclude", ()))})
+            words = WordsWanted(**row.get("words", {}))
+            found[path] = SourceFolder(
+                **{**row, "path": path, "exclude": tuple(row.get("exclude", ())), "words": words}
+            )
     return found
 
 
@@ -44,6 +68,14 @@ def note_read(folder: Path, paths: Iterable[Path], exclude: Iterable[str] = ()) 
     for path in (path.resolve() for path in paths if path.is_dir()):
         known[path] = replace(known.get(path, SourceFolder(path=path)), read_at=time.time(), exclude=left_out)
     _keep(folder, known)
+
+
+def note_words(folder: Path, paths: Iterable[Path], words: WordsWanted) -> None:
+    """Those of `paths` that are folders of the index at `folder` have these words from now on."""
+    known = recall(folder)
+    wanted = {path: replace(known[path], words=words) for path in (path.resolve() for path in paths) if path in known}
+    if any(known[path] != one for path, one in wanted.items()):
+        _keep(folder, {**known, **wanted})
 
 
 def set_watched(folder: Path, path: Path, watched: bool) -> None:
@@ -89,7 +121,10 @@ def _keep(folder: Path, known: Mapping[Path, SourceFolder]) -> None:
     rows = []
     for path, one in sorted(known.items()):
         near = path.relative_to(base) if path.is_relative_to(base) else path
-        rows.append({**asdict(one), "path": str(near)})
+        row = {**asdict(one), "path": str(near)}
+        if not one.words.any:
+            del row["words"]  # a version that knows of none can read the list
+        rows.append(row)
     keep_rows(folder / FILE, rows)
 
 

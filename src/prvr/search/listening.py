@@ -57,7 +57,7 @@ def listen_to(
     header = SpeechHeader(model=listener.name, revision=listener.revision)
     store = TranscriptStore.create(folder, header, replace=replace)
     with store.writing():
-        todo = _todo(folder, films, store, how, done)
+        todo = left_to_hear(folder, films, store, how, done)
         work = WordsWork(
             entries=entries,
             todo=todo,
@@ -73,9 +73,10 @@ def listen_to(
     return done
 
 
-def _todo(
+def left_to_hear(
     folder: Path, films: Sequence[WantedFilm], store: TranscriptStore, how: HowToHear, done: Listening
 ) -> list[WantedFilm]:
+    """Those that are still to be heard; what becomes of the others is noted in `done`."""
     spoken = Spoken(folder / "features")
     todo = []
     for film in films:

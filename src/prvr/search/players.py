@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from prvr.core.errors import QueryError
 from prvr.core.files import write_whole
@@ -25,17 +26,25 @@ PLAYERS: dict[str, tuple[Arguments, str]] = {
 """By name: the arguments that say the second, and where a Mac has the program. The first that is found is used."""
 
 
-def players_here() -> list[tuple[str, Arguments]]:
-    """The players that are found on this machine: each program, and the arguments that say a second."""
-    found = ((shutil.which(name) or _application(place), arguments) for name, (arguments, place) in PLAYERS.items())
-    return [(program, arguments) for program, arguments in found if program]
+class FilmPlayer(NamedTuple):
+    """A player that is found on this machine."""
+
+    name: str  # of PLAYERS
+    program: str
+    arguments: Arguments  # that say a second
 
 
-def commands(players: Sequence[tuple[str, Arguments]], file: Path, at_s: float) -> list[list[str]]:
+def players_here() -> list[FilmPlayer]:
+    """The players that are found on this machine, the first of PLAYERS first."""
+    found = ((name, shutil.which(name) or _application(place), said) for name, (said, place) in PLAYERS.items())
+    return [FilmPlayer(name, program, said) for name, program, said in found if program]
+
+
+def commands(players: Sequence[FilmPlayer], file: Path, at_s: float) -> list[list[str]]:
     """What opens a file at a second, by each of some players; no shell reads it, so nothing is escaped."""
     whole = str(file.absolute())  # begins with /, and so is taken for no option
     at = f"{max(0.0, at_s):.3f}"
-    return [[program, *arguments(at), whole] for program, arguments in players]
+    return [[player.program, *player.arguments(at), whole] for player in players]
 
 
 def remember(moments: Sequence[tuple[str, float]]) -> None:

@@ -58,7 +58,7 @@ def read_screens(
     with store.writing():
         work = WordsWork(
             entries=entries,
-            todo=_todo(films, store, rate, done),
+            todo=left_to_read(films, store, rate, done),
             others=done.kept,
             before=lambda film: known(film, store, rate),
             make=lambda film, step: read_screen(film, reader, store, rate, step),
@@ -70,7 +70,10 @@ def read_screens(
     return done
 
 
-def _todo(films: Sequence[WantedFilm], store: TranscriptStore, rate: float, done: ScreensRead) -> list[WantedFilm]:
+def left_to_read(
+    films: Sequence[WantedFilm], store: TranscriptStore, rate: float, done: ScreensRead
+) -> list[WantedFilm]:
+    """Those that are still to be read; what becomes of the others is noted in `done`."""
     todo = []
     for film in films:
         before = known(film, store, rate)

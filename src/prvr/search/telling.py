@@ -14,7 +14,7 @@ from prvr.search.confidence import NOTHING, UNCALIBRATED, verdict
 from prvr.search.engine import SearchEngine
 from prvr.search.export import SearchHit
 from prvr.search.listing import answer
-from prvr.search.players import Arguments, commands, players_here
+from prvr.search.players import FilmPlayer, commands, players_here
 
 
 def find(engine: SearchEngine, wanted: SearchCall) -> list[tuple[str, list[SearchHit]]]:
@@ -52,7 +52,7 @@ def told(engine: SearchEngine, wanted: SearchCall, answers: Sequence[tuple[str, 
     return Told(text, tuple(notes), all(not hits or verdict(hits) == NOTHING for _, hits in answers), moments)
 
 
-def _ready(hit: SearchHit, players: Sequence[tuple[str, Arguments]]) -> dict[str, Any]:
+def _ready(hit: SearchHit, players: Sequence[FilmPlayer]) -> dict[str, Any]:
     """A hit, and what opens it at its moment, by each player of this machine."""
     state = hit.state
     ready = commands(players, hit.path, hit.start) if hit.path and state == "here" else []

@@ -23,7 +23,7 @@ from prvr.serve.state import Parts, Server, known
 from prvr.serve.streams import gone, sent
 from prvr.service import work
 from prvr.service.jobs import Job as KeptJob
-from prvr.service.saving import BY_NAME, FILMS, ONE_BY_ONE, name_of, save, spans_of
+from prvr.service.saving import BY_NAME, FILMS, ONE_BY_ONE, REELS, name_of, save, spans_of
 
 router = APIRouter(prefix="/v1/exports", tags=["exports"])
 KINDS = {
@@ -46,7 +46,8 @@ KINDS = {
 async def make_export(asked: ExportRequest, server: Server, key: Key = None) -> Response:
     """A job, whose result names the file: tables and lists at once, films as soon as they are cut.
 
-    Several clips of .mp4 or .webm are one .zip. A .vtt and a .markers.edl are of one video.
+    Several clips of .mp4 or .webm are one .zip, of .reel.mp4 or .reel.webm one film. A .vtt and a .markers.edl are of
+    one video.
     """
     return told_job(await save_moments(server, asked, repeated(key, asked)), 202)
 
@@ -62,8 +63,8 @@ async def save_moments(server: Parts, asked: ExportRequest, repeat: Repeat = Non
     place = await asyncio.to_thread(server.media.cache.room, "exports", f"{export_id}/{name}")
     await asyncio.to_thread(server.media.cache.tidy)
     wider = {"before_s": asked.before_s, "after_s": asked.after_s}
-    if asked.format in FILMS:
-        what = (spans_of(hits, **wider), place, f".{asked.format}", url, name)
+    if asked.format in FILMS + REELS:
+        what = (spans_of(hits, **wider), place, f".{asked.format}", url, name, asked.fast)
         asking = kept("exports", asked)
         return server.jobs.start("export", work.cut_clips, *what, about=name, asked=asking, repeat=repeat)
     size = await asyncio.to_thread(save, hits, place, query=asked.query, **wider)

@@ -10,6 +10,8 @@ Confidence = Literal["confident", "related", "nothing found", "not calibrated"]
 ExportFormat = Literal[
     "mp4",
     "webm",
+    "reel.mp4",
+    "reel.webm",
     "csv",
     "json",
     "vtt",
@@ -148,6 +150,13 @@ class LocateRequest(Asked):
     path: Name = Field(description="The file, or the folder that it lies in under its old name.")
 
 
+class OpenRequest(Asked):
+    """A player of the server's machine, and where it is to begin."""
+
+    player: str = Field(min_length=1, max_length=40, description="One of `players` of the library.")
+    at: Seconds = 0.0
+
+
 class RetryRequest(Asked):
     """Failures that are tried again."""
 
@@ -171,6 +180,10 @@ class ExportRequest(Asked):
     clips: list[ExportClip] = Field(min_length=1, max_length=200)
     before_s: float = Field(default=0.0, ge=-3600, le=3600, description="Every moment starts so much earlier.")
     after_s: float = Field(default=0.0, ge=-3600, le=3600, description="And ends so much later.")
+    fast: bool = Field(
+        default=False,
+        description="Copy the pictures of films, where that can be done: a moment then begins at the key frame before.",
+    )
 
 
 class SessionRequest(Asked):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
@@ -19,9 +20,8 @@ from prvr.serve.schema import Hit, Page, Told
 from prvr.serve.search import scale, shown_hit
 from prvr.serve.state import Parts, Server, told, while_there
 from prvr.service.desk import Answer, Question
-from prvr.service.saved_searches import SavedSearch, drop_search, save_search, saved_searches
+from prvr.service.saved_searches import DEEP, SavedSearch, drop_search, save_search, saved_searches
 
-DEEP = 200  # hits of a search that are looked at
 router = APIRouter(prefix="/v1", tags=["search"])
 SearchId = Annotated[str, InPath(min_length=1, max_length=40)]
 
@@ -30,6 +30,7 @@ class SaveRequest(Asked):
     """A search to keep."""
 
     query_text: str = Field(min_length=1, max_length=2000, description="The grammar of the search box.")
+    name: str | None = Field(default=None, max_length=100, description="What it is called; null: as before, if it was.")
 
 
 class Saved(Told):
@@ -37,6 +38,7 @@ class Saved(Told):
 
     object: Literal["saved"] = "saved"
     id: str
+    name: str = Field(description="Empty where nobody gave it one.")
     query: str
     created_at: float = Field(description="Unix seconds.")
     looked_at: float = Field(description="When it was last kept or looked at, unix seconds.")
@@ -71,7 +73,7 @@ async def keep_search(request: Request, asked: SaveRequest, server: Server) -> R
     """What it finds now is not new. To keep it again says that it was looked at."""
     versions = await _versions(server)
     answer = await _answer(request, server, asked.query_text, versions)
-    return told(_shown(await _kept(server, asked.query_text, answer, versions), 0), 201)
+    return told(_shown(await _kept(server, asked, answer, versions), 0), 201)
 
 
 @router.get("/saved/{search_id}", response_model=SavedHits, responses=answers(404), summary="What is new in a search")
@@ -113,12 +115,14 @@ async def _answer(request: Request, server: Parts, text: str, versions: Mapping[
     return answer._replace(hits=here)
 
 
-async def _kept(server: Parts, text: str, answer: Answer, versions: Mapping[str, str]) -> SavedSearch:
-    return await asyncio.to_thread(save_search, server.config.folder, text, answer.hits, versions)
+async def _kept(server: Parts, asked: SaveRequest, answer: Answer, versions: Mapping[str, str]) -> SavedSearch:
+    what = (server.config.folder, asked.query_text, answer.hits, versions)
+    return await asyncio.to_thread(partial(save_search, *what, name=asked.name))
 
 
 def _shown(one: SavedSearch, num_new: int) -> Saved:
-    return Saved(id=one.id, query=one.query, created_at=one.made_at, looked_at=one.looked_at, num_new=num_new)
+    times = {"created_at": one.made_at, "looked_at": one.looked_at}
+    return Saved(id=one.id, name=one.name, query=one.query, num_new=num_new, **times)
 
 
 def _unknown(search_id: str) -> ApiError:

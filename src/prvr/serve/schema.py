@@ -128,6 +128,7 @@ class Library(Told):
     bytes: int
     can_add: bool
     can_reveal: bool = Field(description="There is a file manager that can be opened.")
+    players: list[str] = Field(description="Players on the server's machine that can be opened, the usual one first.")
 
 
 class OnShelf(Told):

@@ -1,4 +1,4 @@
-"""GET /v1/videos/{id}/stream, /thumb and /subtitles, POST /v1/videos/{id}/proxy and /reveal: the files themselves."""
+"""GET /v1/videos/{id}/stream, /thumb and /subtitles, POST .../proxy, /reveal and /open: the files themselves."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from prvr.core.files import there
 from prvr.core.text import text_of
 from prvr.serve.errors import ApiError, answers
 from prvr.serve.libraries import told_job
+from prvr.serve.requests import OpenRequest
 from prvr.serve.schema import Job
 from prvr.serve.state import Parts, Server, VideoId, address, here_only, known, while_there
 from prvr.service import work
 from prvr.service.jobs import Job as KeptJob
-from prvr.service.machine import show
+from prvr.service.machine import play, players, show
 from prvr.service.media import PROXY_HEIGHT, need
 
 router = APIRouter(prefix="/v1/videos/{video_id}", tags=["media"])
@@ -155,6 +156,20 @@ async def reveal(video_id: VideoId, server: Server) -> Response:
     file = await file_of(server, video_id)
     if not await asyncio.to_thread(show, file):
         raise ApiError(409, "no_file_manager", f"no file manager could be opened here; the file is {text_of(file)}")
+    return Response(status_code=204)
+
+
+@router.post("/open", status_code=204, responses=answers(403, 404, 409, 410), summary="Play a file in a player")
+async def open_in_player(video_id: VideoId, asked: OpenRequest, server: Server) -> Response:
+    """Opens mpv, VLC or IINA at a second, on the machine that the server runs on. From loopback only."""
+    here_only(server, "players are opened on the machine itself: `prvr open`")
+    file = await file_of(server, video_id)
+    player = next((one for one in await asyncio.to_thread(players) if one.name == asked.player), None)
+    if player is None:
+        message = f"player: {asked.player!a} is not found here; GET /v1/libraries names those that are"
+        raise ApiError(409, "no_player", message, param="player")
+    if not await asyncio.to_thread(play, player, file, asked.at):
+        raise ApiError(409, "no_player", f"{player.name} does not show {text_of(file)}; try it in a terminal")
     return Response(status_code=204)
 
 

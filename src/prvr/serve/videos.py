@@ -21,7 +21,7 @@ from prvr.serve.state import Parts, Server, VideoId, address, alone, here_only, 
 from prvr.service.desk import NothingIndexed
 from prvr.service.folders import chosen, held
 from prvr.service.holdings import Holdings, Order, name_of
-from prvr.service.machine import programs, whole_path
+from prvr.service.machine import players, programs, whole_path
 from prvr.service.unread import unread
 
 router = APIRouter(prefix="/v1", tags=["library"])
@@ -147,6 +147,7 @@ def _library(server: Parts, holdings: Holdings, num_missing: int, indexing: Job 
         bytes=holdings.num_bytes,
         can_add=server.config.local,
         can_reveal=server.config.local and bool(programs(folder)),
+        players=[one.name for one in players()] if server.config.local else [],
     )
 
 

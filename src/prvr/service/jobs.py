@@ -40,7 +40,7 @@ PATIENCE_S = 5.0  # between asking a process to stop and killing it
 LOOK_S = 1.0  # between two looks whether a process was given up
 LONGEST_LINE = 100  # jobs that wait
 HEARTBEAT_S = 15.0
-LOADED = ["prvr.service.work", "prvr.search.keeping", "prvr.video.clipping", "prvr.video.proxy"]  # before a job begins
+LOADED = ["prvr.service.work", "prvr.search.keeping", "prvr.video.reel", "prvr.video.proxy"]  # before a job begins
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""What is asked of the machine itself: its files and file manager, and memory for a process that runs for weeks."""
+"""What is asked of the machine itself: its files and what opens them, and memory for a process that runs for weeks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,32 @@ from pathlib import Path
 from prvr.core.errors import VideoError
 from prvr.core.places import expanded
 from prvr.core.text import path_of
+from prvr.search.players import FilmPlayer, commands, players_here
 
 PATIENCE_S = 3.0  # what still runs then has opened a window
 NAME, PLACE = "org.freedesktop.FileManager1", "/org/freedesktop/FileManager1"
+
+
+def has_screen() -> bool:
+    """Whether a window can be opened on this machine."""
+    return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def players() -> list[FilmPlayer]:
+    """What shows a film here; none on a machine without a screen."""
+    return players_here() if has_screen() else []
+
+
+def play(player: FilmPlayer, file: Path, at_s: float) -> bool:
+    """Open a file at a second in a player; whether it took it."""
+    return did(commands([player], file, at_s)[0])
 
 
 def programs(file: Path) -> list[Sequence[str]]:
     """What opens a file manager at a file here, the best first; none on a machine without a screen."""
     if sys.platform == "darwin":
         found: list[Sequence[str]] = [("open", "-R", str(file))]
-    elif os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+    elif has_screen():
         uri = file.as_uri()  # quotes, commas and the like are escaped in it
         found = [
             ("dbus-send", "--session", "--print-reply", f"--dest={NAME}", PLACE, f"{NAME}.ShowItems",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from prvr.core.errors import QueryError
 from prvr.core.types import Hit
@@ -17,6 +18,8 @@ from prvr.search.folders import keep_rows
 
 FILE = "saved.json"
 MOST = 100  # of one index
+DEEP = 200  # hits of a search that are looked at
+AnyHit = TypeVar("AnyHit", bound=Hit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +31,9 @@ class SavedSearch:
     made_at: float  # unix seconds
     looked_at: float
     found: Mapping[str, str]  # what it had found by then: video id -> version
+    name: str = ""  # that somebody gave it
 
-    def new(self, hits: Iterable[Hit], versions: Mapping[str, str]) -> list[Hit]:
+    def new(self, hits: Iterable[AnyHit], versions: Mapping[str, str]) -> list[AnyHit]:
         """Those of its hits that are no weak matches, and came or changed since, best first."""
         return [
             hit for hit in hits if hit.confidence != NOTHING and self.found.get(hit.video_id) != versions[hit.video_id]
@@ -46,17 +50,23 @@ def saved_searches(folder: Path) -> dict[str, SavedSearch]:
     return found
 
 
-def save_search(folder: Path, query: str, hits: Iterable[Hit], versions: Mapping[str, str]) -> SavedSearch:
+def save_search(
+    folder: Path, query: str, hits: Iterable[Hit], versions: Mapping[str, str], *, name: str | None = None
+) -> SavedSearch:
     """Keep a search, whose hits of now are not new; one that is kept already has been looked at.
 
-    Raises QueryError where there are too many, IndexFolderError for a full disk.
+    `name`: what it is called from now on. Raises QueryError where there are too many and for a name that another one
+    has, IndexFolderError for a full disk.
     """
     known, now = saved_searches(folder), time.time()
     found = {hit.video_id: versions[hit.video_id] for hit in hits if hit.confidence != NOTHING}
     one = known.get(_id(query)) or SavedSearch(id=_id(query), query=query, made_at=now, looked_at=now, found={})
+    twin = next((other for other in known.values() if name and other.name == name and other.id != one.id), None)
+    if twin is not None:
+        raise QueryError(f"{name}: another saved search has this name ({twin.query}); give another name, or drop that")
     if one.id not in known and len(known) >= MOST:
         raise QueryError(f"{MOST} searches are saved already; take one of them out first")
-    known[one.id] = replace(one, looked_at=now, found=found)
+    known[one.id] = replace(one, looked_at=now, found=found, name=one.name if name is None else name)
     _keep(folder, known)
     return known[one.id]
 

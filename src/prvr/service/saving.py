@@ -10,8 +10,8 @@ from prvr.core.types import Hit
 from prvr.search.clips import clips_of
 from prvr.search.export import export
 
-FILMS = ("mp4", "webm")
-ONE_BY_ONE = ("edl", "otio", "fcpxml", "xml", *FILMS)  # in the order of the clips; the others are by video
+FILMS, REELS = ("mp4", "webm"), ("reel.mp4", "reel.webm")
+ONE_BY_ONE = ("edl", "otio", "fcpxml", "xml", *FILMS, *REELS)  # in the order of the clips; the others are by video
 BY_NAME = ("csv", "json", "vtt")  # these need no file
 NAME_LETTERS = 60
 

@@ -31,7 +31,7 @@ class JobStep:
 
     done: float = 0.0
     total: float | None = None
-    unit: str = ""  # `videos`, `s` of video, `clips`
+    unit: str = ""  # `videos`, `clips`, `s` of video; seconds listened to (`speech`) or read on the screen (`text`)
     current: str = ""  # what was finished last
     speed: float | None = None  # seconds of video a second
 
@@ -88,8 +88,12 @@ def index_folder(
     tags: Sequence[str],
     retry: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Read folders, and failures again, into the index; what is read can be searched while the rest is."""
+    """Read folders, and failures again, into the index; what is read can be searched while the rest is.
+
+    Then the words that the folders were indexed with: what is said in them, and what is written.
+    """
     from prvr.search.keeping import read_into
+    from prvr.search.wording import words_again
 
     done, calibrated = read_into(
         paths,
@@ -105,16 +109,27 @@ def index_folder(
             )
         ),
     )
-    if paths and not done.extraction.video_ids:
-        where, why = ", ".join(map(str, paths)), next(iter(done.extraction.failed.values()), "")
+    read = done.extraction
+    if paths and not read.video_ids:
+        where, why = ", ".join(map(str, paths)), next(iter(read.failed.values()), "")
         raise VideoError(f"{where}: no video could be read there; {why or 'give a folder that holds video files'}")
+    words = words_again(
+        folder,
+        paths,
+        device=device,
+        on_progress=lambda how, now: report(
+            JobStep(done=now.done_s, total=now.total_s, unit=how, current=now.current, speed=round(now.realtime, 2))
+        ),
+    )
     return {
         "num_videos": done.num_videos,
-        "made": len(done.extraction.made),
-        "kept": len(done.extraction.kept),
+        "made": len(read.made),
+        "kept": len(read.kept),
         "removed": len(done.removed),
-        "notes": [*done.spared, *done.notes],
-        "problems": [{"file": file, "reason": why} for file, why in done.extraction.failed.items()],
+        "heard": words.heard,
+        "read": words.read,
+        "notes": [*done.spared, *done.notes, *words.notes],
+        "problems": [{"file": file, "reason": why} for file, why in [*read.failed.items(), *words.failed.items()]],
         "calibrated": calibrated.enough,
     }
 
@@ -151,19 +166,19 @@ def proxy(report: Report, path: Path, out: Path, height: int, largest_copy: int,
 
 
 def cut_clips(
-    report: Report, clips: Sequence[tuple[Path, float, float]], out: Path, suffix: str, url: str, name: str
+    report: Report, clips: Sequence[tuple[Path, float, float]], out: Path, form: str, url: str, name: str, fast: bool
 ) -> dict[str, Any]:
-    """Clips as one .mp4 or .webm, or several of them in a .zip."""
+    """Clips as one .mp4 or .webm, several of them in a .zip, or one after another where `form` is that of a reel."""
     from prvr.video.clipping import save_clips
+    from prvr.video.reel import save_reel
 
-    save_clips(
-        clips,
-        out,
-        suffix,
-        on_progress=lambda done: report(
-            JobStep(done=done, total=len(clips), unit="clips", current=text_of(clips[done - 1][0].name))
-        ),
-    )
+    def show(done: int) -> None:
+        report(JobStep(done=done, total=len(clips), unit="clips", current=text_of(clips[done - 1][0].name)))
+
+    if form.startswith(".reel"):
+        save_reel(clips, out, fast=fast, on_progress=show)
+    else:
+        save_clips(clips, out, form, fast=fast, on_progress=show)
     return {"url": url, "name": name, "bytes": out.stat().st_size}
 
 

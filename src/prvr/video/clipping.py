@@ -71,20 +71,21 @@ def save_clips(
     out: Path,
     suffix: str,
     *,
+    fast: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> None:
     """One clip (file, start, end) as a file of that suffix; several of them in one .zip. Raises VideoError.
 
-    `on_progress` hears how many are written. `out` is replaced in one step when all are.
+    `fast` as in `save_clip`. `on_progress` hears how many are written. `out` is replaced in one step when all are.
     """
     if len(clips) == 1:
-        save_clip(*clips[0], out)
+        save_clip(*clips[0], out, fast=fast)
         return
     part, one = (out.with_name(f".{uuid4().hex}{end}") for end in (".tmp", suffix))
     try:
         with ZipFile(part, "w") as target:
             for number, (path, start, end) in enumerate(clips, 1):
-                save_clip(path, start, end, one)
+                save_clip(path, start, end, one, fast=fast)
                 target.write(one, f"{number:03} {path.stem} {start:.1f}-{end:.1f}{suffix}")
                 if on_progress:
                     on_progress(number)

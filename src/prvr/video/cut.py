@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from prvr.core.errors import VideoError
-from prvr.video.encode import FORMS, encode, written
+from prvr.video.encode import FORMS, Excerpt, encode, written
 from prvr.video.probe import probe
 from prvr.video.source import shown
 
@@ -27,4 +27,4 @@ def cut(path: Path, start: float, end: float, out: Path) -> None:
             "give a start before the end and inside it"
         )
     with written(out, form.container) as container:
-        encode(container, form, info, first, last)
+        encode(container, form, [Excerpt(info, first, last)])

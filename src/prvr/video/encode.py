@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from itertools import chain
@@ -14,12 +14,13 @@ from typing import NamedTuple
 from uuid import uuid4
 
 import av
+import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.video.frame import PictureType, VideoFrame
-from av.video.reformatter import ColorRange
+from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
 from prvr.core.errors import VideoError
@@ -36,7 +37,16 @@ TICK = Fraction(1, 90_000)  # of what is written
 SOUND_RATE = 48_000
 SLOWEST = 10.0  # frames per second that the last frame of a cut is written with
 BT709 = 1  # of matrices, curves and primaries
+UNSAID = 2  # of them too
 SLIP = 0.1  # seconds that sound may run ahead of its time stamps or behind
+
+
+class Excerpt(NamedTuple):
+    """A span of a file, seconds of its clock; it lies within the file."""
+
+    info: VideoInfo
+    start: float
+    end: float
 
 
 class FileForm(NamedTuple):
@@ -82,36 +92,34 @@ def written(out: Path, container: str, *, options: dict[str, str] | None = None)
 def encode(
     container: OutputContainer,
     form: FileForm,
-    info: VideoInfo,
-    start: float,
-    end: float,
+    excerpts: Sequence[Excerpt],
     *,
     tallest: int | None = None,
     on_time: Callable[[float], None] | None = None,
 ) -> None:
-    """Write what a video shows from `start` to `end` into an open file, as a player shows it, and its sound.
+    """Write what is shown and heard in some spans, one after another, into an open file, as a player shows it.
 
     Pixels are square. The first picture says the size; those of another shape stand in the middle of black. `on_time`
     hears how many seconds are written.
     """
-    rate = Fraction(min(max(info.rate, SLOWEST), 240.0)).limit_denominator(1001)
-    pictures = pictures_of(info.path, start, end, step=float(1 / rate))
-    first = next(pictures, None)
-    if first is None:
-        raise no_frame(info.path)
+    rate = Fraction(min(max(excerpts[0].info.rate, SLOWEST), 240.0)).limit_denominator(1001)
+    pictures = _pictures_of(excerpts, step=float(1 / rate))
+    first = next(pictures)
     video = container.add_stream(form.video, rate=rate, options=form.video_options)
     assert isinstance(video, VideoStream)
     video.width, video.height = shown_size(*first[1].size, first[1].shown_aspect, tallest=tallest)
     video.pix_fmt = "yuv420p"
     video.codec_context.time_base = TICK
     _keep_colours(video, first[1].frame)
-    audio = None if info.audio_codec is None else add_sound(container, form)
-    sounds = iter(()) if audio is None else sounds_of(info.path, start, end, form)
+    audio = add_sound(container, form) if any(excerpt.info.audio_codec for excerpt in excerpts) else None
+    sounds = iter(()) if audio is None else _sounds_of(excerpts, form)
     both: tuple[Iterator[tuple[float, Picture | AudioFrame]], ...] = (chain([first], pictures), sounds)
     painter = Painter()
     for time, item in heapq.merge(*both, key=itemgetter(0)):
         if isinstance(item, Picture):
-            container.mux(video.encode(_timed(painter.fitted(item, video.width, video.height), time)))
+            matrix = _matrix(video, item.frame)
+            frame = painter.fitted(item, video.width, video.height, matrix=matrix)
+            container.mux(video.encode(_timed(frame, time)))
             if on_time:
                 on_time(time)
         elif audio is not None:
@@ -119,6 +127,40 @@ def encode(
     container.mux(video.encode(None))
     if audio is not None:
         container.mux(audio.encode(None))
+
+
+def _pictures_of(excerpts: Sequence[Excerpt], *, step: float) -> Iterator[tuple[float, Picture]]:
+    """What is shown in one after another, timed from the start of the first. Raises NoFrame for one without any."""
+    at = 0.0
+    for info, start, end in excerpts:
+        pictures = pictures_of(info.path, start, end, step=step)
+        first = next(pictures, None)
+        if first is None:
+            raise no_frame(info.path)
+        for time, picture in chain([first], pictures):
+            yield at + time, picture
+        at += end - start
+
+
+def _sounds_of(excerpts: Sequence[Excerpt], form: FileForm) -> Iterator[tuple[float, AudioFrame]]:
+    """The sound of one after another: each begins with its pictures, and it is silent where there is none."""
+    written, at = 0, 0.0
+    for info, start, end in excerpts:
+        stop = round((at + end - start) * SOUND_RATE)
+        for time, frame in sounds_of(info.path, start, end, form) if info.audio_codec else ():
+            due = round((at + time) * SOUND_RATE)
+            if due - written > AHEAD_STILL_S * SOUND_RATE:
+                written = due  # nobody waits for hours of silence to be encoded
+            while due > written:
+                silent = _silence(min(due - written, SOUND_RATE), form)
+                yield written / SOUND_RATE, _sounding(silent, written)
+                written += silent.samples
+            if written >= stop:
+                break
+            heard = _shortened(frame, stop - written)
+            yield written / SOUND_RATE, _sounding(heard, written)
+            written += heard.samples
+        at += end - start
 
 
 def add_sound(container: OutputContainer, form: FileForm) -> AudioStream:
@@ -191,6 +233,18 @@ def _sounding(frame: AudioFrame, samples: int) -> AudioFrame:
     return frame
 
 
+def _shortened(frame: AudioFrame, samples: int) -> AudioFrame:
+    """So many samples of a frame at most."""
+    if frame.samples <= samples:
+        return frame
+    values = samples if frame.format.is_planar else samples * frame.layout.nb_channels
+    made = AudioFrame.from_ndarray(
+        np.ascontiguousarray(frame.to_ndarray()[:, :values]), frame.format.name, frame.layout.name
+    )
+    made.sample_rate = frame.sample_rate
+    return made
+
+
 def _silence(samples: int, form: FileForm) -> AudioFrame:
     frame = AudioFrame(format=form.sample_format, layout="stereo", samples=samples)
     frame.sample_rate = SOUND_RATE
@@ -205,6 +259,14 @@ def _keep_colours(video: VideoStream, frame: VideoFrame) -> None:
     said = (frame.colorspace, frame.color_trc, frame.color_primaries)
     context.colorspace, context.color_trc, context.color_primaries = (BT709,) * 3 if hdr_of(frame) else said
     context.color_range = ColorRange.MPEG
+
+
+def _matrix(video: VideoStream, frame: VideoFrame) -> Colorspace | None:
+    """What the colours of a frame are turned into, where both it and the file say theirs, and these differ."""
+    ours, its = video.codec_context.colorspace, frame.colorspace
+    if ours == its or UNSAID in (ours, its):
+        return None
+    return Colorspace.ITU709 if ours == BT709 else Colorspace.ITU601
 
 
 def _sounds_around(path: Path, start: float) -> Iterator[tuple[float, AudioFrame]]:

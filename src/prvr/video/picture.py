@@ -125,15 +125,23 @@ class Painter:
             pixels = self._reformatter.reformat(frame, format="rgb24").to_ndarray().astype(np.uint8, copy=False)
         return turn_of(frame).of(pixels).astype(np.uint8, copy=False)
 
-    def fitted(self, picture: Picture, width: int, height: int, *, full_range: bool = False) -> VideoFrame:
+    def fitted(
+        self,
+        picture: Picture,
+        width: int,
+        height: int,
+        *,
+        full_range: bool = False,
+        matrix: Colorspace | None = None,
+    ) -> VideoFrame:
         """The picture upright, `width` x `height` (both even), 8 bit 4:2:0; `full_range`: as JPEG wants its colours.
 
-        One of another shape keeps it, in the middle of black.
+        One of another shape keeps it, in the middle of black. `matrix`: which colours it is turned into; else its own.
         """
         frame, turn = self._whole(picture), turn_of(picture.frame)
         inner = _inside(picture, width, height)
         size = inner[::-1] if turn.swaps else inner
-        matrix = Colorspace.ITU601 if full_range else None
+        matrix = Colorspace.ITU601 if full_range else matrix
         if hdr := hdr_of(frame):
             frame = VideoFrame.from_ndarray(on_screen(frame, hdr, self._scaler, size), format="rgb24")
             matrix = matrix or Colorspace.ITU709

@@ -19,7 +19,7 @@ from prvr.core.errors import VideoError
 from prvr.core.facts import VideoInfo
 from prvr.video.clipping import Piece, Track, moved
 from prvr.video.clock import LATE_S, Clock, sound_packets, start_clock
-from prvr.video.encode import FORMS, add_sound, encode, sounds_of, written
+from prvr.video.encode import FORMS, Excerpt, add_sound, encode, sounds_of, written
 from prvr.video.leaps import REORDER
 from prvr.video.probe import probe
 from prvr.video.source import ReadDamage, Source, VideoPacket, open_video
@@ -69,9 +69,7 @@ def make_proxy(
         encode(
             target,
             FORM._replace(video_options=options),
-            info,
-            0.0,
-            info.duration_s,
+            [Excerpt(info, 0.0, info.duration_s)],
             tallest=height,
             on_time=lambda time: report(time, info.duration_s),
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from pathlib import Path
 
 from playwright.sync_api import expect
 
+from prvr.video.cut import cut
 from prvr.video.thumbnail import thumbnail
 from tests.serve.conftest import Live
 from tests.serve.page.browser import (
@@ -16,8 +18,10 @@ from tests.serve.page.browser import (
     button,
     cards,
     hits,
+    judged,
     needs_chromium,
     opened,
+    picture,
     place,
     search,
     showing,
@@ -42,16 +46,45 @@ def test_one_thing_and_then_another(visit: Visitor, site: Live) -> None:
 
 
 def test_a_picture_is_a_question(visit: Visitor, site: Live, films: Path, tmp_path: Path) -> None:
-    picture = tmp_path / "moon.jpg"
-    picture.write_bytes(thumbnail(films / "videos" / MOON_FILM, 45.0, width=192))
+    still = tmp_path / "moon.jpg"
+    still.write_bytes(thumbnail(films / "videos" / MOON_FILM, 45.0, width=192))
     page = visit(site.url)
     with page.expect_file_chooser() as chooser:
-        button(page, "Search by a picture").click()
-    chooser.value.set_files(picture)
+        button(page, "Search by a picture, or find where a clip is from").click()
+    chooser.value.set_files(still)
     expect(page.get_by_role("list", name="Filters of this search")).to_contain_text("picture moon.jpg")
     expect(cards(page).first).to_contain_text(MOON_FILM)
     expect(opened(page)).to_have_text(MOON_FILM)
     assert place(page) == {}  # a picture is in no address
+    button(page, "Which film is it from?").click()
+    found = page.get_by_role("dialog", name="Where moon.jpg is from").get_by_role("listitem")
+    expect(found.first).to_contain_text(MOON_FILM)
+
+
+DROP = """([name, data]) => {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  const carried = new DataTransfer();
+  carried.items.add(new File([bytes], name));
+  window.dispatchEvent(new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_a_clip_that_is_dropped_leads_to_its_film(visit: Visitor, site: Live, films: Path, tmp_path: Path) -> None:
+    cut(films / "videos" / MOON_FILM, 44.0, 47.0, tmp_path / "clip.mp4")
+    page = visit(site.url)
+    expect(box(page)).to_be_visible()
+    page.evaluate(DROP, ["clip.mkv", b64encode((tmp_path / "clip.mp4").read_bytes()).decode()])
+    dialog = page.get_by_role("dialog", name="Where clip.mkv is from")
+    first = dialog.get_by_role("button", name=f"{MOON_FILM}, play 0:4", exact=False)
+    expect(first).to_be_visible()
+    judged(page)
+    picture(page, "origin", tmp_path)
+    first.click()
+    expect(dialog).to_have_count(0)
+    showing(page, 43.8, 48, paused=False)
+    expect(opened(page)).to_have_text(MOON_FILM)
+    assert place(page)["v"] == MOON_FILM
+    expect(button(page, "Clear range")).to_be_visible()  # the clip is chosen in the strip
 
 
 def test_what_was_asked_before(visit: Visitor, site: Live) -> None:

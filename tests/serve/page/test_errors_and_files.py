@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 from pathlib import Path
 
@@ -148,6 +149,15 @@ def test_a_film_is_shown_in_its_folder(
     page.get_by_role("menuitem", name="Reveal in folder").click()
     until(page, asked.exists, what="the file manager")
     until(page, lambda: str(reel / "videos" / MOON_FILM) in asked.read_text(), what="its file")
+    played = program(tmp_path, "vlc", code=0)
+    page.reload()
+    button(page, f"More for {MOON_FILM}").click()
+    page.get_by_role("menuitem", name="Open in VLC").click()
+    until(page, played.exists, what="the player")
+    assert re.match(r"--start-time=4[2-4]\.\d{3}\n", played.read_text())
+    played.unlink()
+    button(page, "Open in VLC").click()
+    until(page, played.exists, what="the player, from the second that is shown")
     monkeypatch.delenv("DISPLAY")
     page.reload()
     button(page, f"More for {MOON_FILM}").click()

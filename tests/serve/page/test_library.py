@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import expect
 
 from prvr.service.work import JobStep, index_folder
-from tests.serve.conftest import Live, config_of, serving
+from tests.serve.conftest import Live, config_of, of, read, serving
 from tests.serve.page.browser import (
     DESKTOP,
     MOON,
@@ -206,6 +206,37 @@ def test_an_export_says_what_it_gives_and_never_gives_what_was_before(
     expect(link).to_have_count(0)
     button(page, "Cancel").click()
     expect(dialog).to_have_count(0)
+
+
+def test_a_saved_search_says_what_came(visit: Visitor, own: Live, home: Path, tmp_path: Path) -> None:
+    page = visit(own.url)
+    search(page, MOON)
+    button(page, "Save this search").click()
+    expect(page.get_by_role("status").filter(has_text="Search saved")).to_be_visible()
+    expect(button(page, "Do not save this search any more")).to_have_attribute("aria-pressed", "true")
+    mark = page.get_by_role("button", name="Saved searches")
+    expect(mark).to_have_accessible_name("Saved searches")
+    shutil.copytree(home / "demo" / "videos", tmp_path / "came", ignore=lambda _, all_: {*all_} - {MOON_FILM})
+    (tmp_path / "came" / MOON_FILM).rename(tmp_path / "came" / "again.webm")
+    read(tmp_path / "came", home / "demo")
+    with own.client() as client:
+        until(page, lambda: client.get("/v1/saved").json()["data"][0]["num_new"], what="what is new")
+        page.reload()
+        expect(mark).to_have_accessible_name("Saved searches, 1 new")
+        mark.click()
+        dialog = page.get_by_role("dialog", name="Saved searches")
+        expect(dialog.get_by_role("listitem")).to_have_text([f"{MOON}1 new"])
+        judged(page)
+        picture(page, "saved", tmp_path)
+        dialog.get_by_role("button", name=MOON, exact=True).click()
+        expect(mark).to_have_accessible_name("Saved searches")
+        page.get_by_text("+1 similar").click()
+        expect(cards(page).filter(has_text="again.webm").get_by_text("new", exact=True)).to_be_visible()
+        mark.click()
+        dialog.get_by_role("button", name=f"Remove {MOON}").click()
+        expect(mark).to_have_count(0)
+        assert client.get("/v1/saved").json()["data"] == []
+        assert client.delete(of("again.webm")).status_code == 204
 
 
 def test_the_first_folder_needs_a_model(

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Hit } from "../api";
 import { fold, keysOf } from "./folds";
 import { at, barPaths, height, pool } from "./pool";
-import { chips, completions, sequence, tokens, without } from "./query";
+import { chips, completions, filtersOf, sequence, tokens, without, withFilters } from "./query";
 import { bytes, folderOf, splitName } from "./text";
 import { clock, clockSpan, length } from "./time";
 import { format, NOWHERE, parse, spanOf } from "./url";
@@ -70,6 +70,18 @@ describe("the query", () => {
     const [crowd, path] = chips(text);
     expect(crowd && without(text, crowd)).toBe('a dog path:"my holiday" after:2021 at 12:30 -"on a leash"');
     expect(path && without(text, path)).toBe('a dog -crowd after:2021 at 12:30 -"on a leash"');
+  });
+  it("is limited to one channel, and to all again", () => {
+    const said = 'said:"the price of coffee" path:talks';
+    expect(filtersOf(said)).toMatchObject({ channel: "said", path: "talks" });
+    const [chip] = chips(said);
+    expect(chip && without(said, chip)).toBe("the price of coffee path:talks");
+    const all = filtersOf("the price of coffee path:talks");
+    expect(withFilters("the price of coffee path:talks", { ...all, channel: "said" })).toBe(said);
+    expect(withFilters(said, { ...filtersOf(said), channel: "" })).toBe("the price of coffee path:talks");
+    expect(withFilters(said, { ...filtersOf(said), channel: "seen", path: "" })).toBe('seen:"the price of coffee"');
+    expect(filtersOf("he said: go").channel).toBe("");
+    expect(completions("sa", 2, []).map(({ text }) => text)).toEqual(["said:"]);
   });
   it("knows an order from a word", () => {
     expect(tokens("a barks then b within 30s").map(({ kind }) => kind)).toEqual([

@@ -1,9 +1,11 @@
 // The query box: tokens as the server's grammar reads them, for chips that can be removed and keys that can be completed.
 
 export const KEYS = ["path:", "after:", "before:", "longer:", "shorter:", "tag:"] as const;
+export const CHANNELS = ["seen", "said", "written"] as const;
+export type Channel = (typeof CHANNELS)[number];
 
 export interface Token {
-  kind: "word" | "not" | "filter" | "then" | "within";
+  kind: "word" | "not" | "filter" | "channel" | "then" | "within";
   text: string; // as typed
   start: number;
   end: number;
@@ -12,6 +14,7 @@ export interface Token {
 const PIECE =
   /(?:longer|shorter):(?:[\d.]+|an?|one|two|three|four|five|six|seven|eight|nine|ten)\s+(?:s|m|h|secs?|mins?|hrs?|seconds?|minutes?|hours?)(?!\S)|-?(?:[A-Za-z]+:)?"(?:[^"\\]|\\.)*"?|\S+/gi;
 const FILTER = new RegExp(`^(?:${KEYS.join("|")})."?`, "i");
+const CHANNEL = new RegExp(`^(${CHANNELS.join("|")}):(.+)$`, "is");
 
 const QUOTED = /^-?(?:[A-Za-z]+:)?"(?:[^"\\]|\\.)*"$/;
 
@@ -34,6 +37,7 @@ export function tokens(query: string): Token[] {
     const low = text.toLowerCase();
     let kind: Token["kind"] = "word";
     if (FILTER.test(text)) kind = "filter";
+    else if (CHANNEL.test(text)) kind = "channel";
     else if (/^-["\w]/.test(text)) kind = "not";
     else if (low === "then" && found.length) kind = "then";
     else if (low === "within" && found.some((token) => token.kind === "then")) kind = "within";
@@ -42,13 +46,21 @@ export function tokens(query: string): Token[] {
   return found;
 }
 
-/** The parts of a query that a chip shows: filters and what must not be seen. */
+/** The parts of a query that a chip shows: filters, what must not be seen, and the one channel that is looked at. */
 export const chips = (query: string): Token[] =>
-  tokens(query).filter((token) => token.kind === "filter" || token.kind === "not");
+  tokens(query).filter(({ kind }) => kind === "filter" || kind === "not" || kind === "channel");
 
-/** The query without one of its tokens. */
+/** The query without one of its tokens; what was asked of one channel is asked of all. */
 export function without(query: string, token: Token): string {
-  return `${query.slice(0, token.start).trimEnd()} ${query.slice(token.end).trimStart()}`.trim();
+  const left = token.kind === "channel" ? channelOf(token.text)[1] : "";
+  const parts = [query.slice(0, token.start).trim(), left, query.slice(token.end).trim()];
+  return parts.filter(Boolean).join(" ");
+}
+
+/** `said:"the price"` -> the channel, and the text without its quotes. */
+function channelOf(text: string): [Channel, string] {
+  const [, channel = "", asked = ""] = CHANNEL.exec(text) ?? [];
+  return [channel.toLowerCase() as Channel, bare(asked)];
 }
 
 /** "A", "B", 30 -> "A then B within 30s". */
@@ -81,7 +93,8 @@ export function completions(query: string, caret: number, tags: readonly string[
       .map((tag) => make(quote(tag)));
   }
   if (typed.length < 2 || typed.includes(":")) return [];
-  return KEYS.filter((key) => key.startsWith(typed)).map(make);
+  const keys = [...KEYS, ...CHANNELS.map((channel) => `${channel}:`)];
+  return keys.filter((key) => key.startsWith(typed)).map(make);
 }
 
 /** What a search is limited to, one text a control; empty where it is not. */
@@ -93,6 +106,7 @@ export interface Filters {
   shorter: string;
   tag: string;
   without: string;
+  channel: Channel | "";
   rest: string; // the sentence itself
 }
 
@@ -108,10 +122,12 @@ export function filtersOf(query: string): Filters {
     shorter: "",
     tag: "",
     without: "",
+    channel: "",
     rest: query,
   };
   for (const token of chips(query)) {
     if (token.kind === "not") found.without = bare(token.text.slice(1));
+    else if (token.kind === "channel") [found.channel] = channelOf(token.text);
     else {
       const at = token.text.indexOf(":");
       found[token.text.slice(0, at).toLowerCase() as "path"] = bare(token.text.slice(at + 1));
@@ -130,5 +146,6 @@ export function withFilters(query: string, parts: Filters): string {
     .filter(([, value]) => value)
     .map(([key, value]) => key + quoted(value));
   if (parts.without.trim()) said.unshift(`-${quoted(parts.without.trim())}`);
-  return [rest, ...said].join(" ").trim();
+  const asked = parts.channel && rest ? `${parts.channel}:"${rest.replaceAll('"', "")}"` : rest;
+  return [asked, ...said].join(" ").trim();
 }

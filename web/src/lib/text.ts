@@ -15,6 +15,11 @@ export const folderOf = (path: string): string => path.split("/").slice(0, -1).j
 /** What a step of "A then B" is called, from 0. */
 export const stepName = (index: number): string => String.fromCharCode(65 + index);
 
+const PLAYERS: Record<string, string> = { vlc: "VLC", iina: "IINA" };
+
+/** "vlc" -> "VLC", as people know it. */
+export const playerName = (name: string): string => PLAYERS[name] ?? name;
+
 /** 0.4812 -> "0.48", or "0,48" */
 export const decimal = (value: number, digits: number, locale: string): string =>
   value.toLocaleString(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });

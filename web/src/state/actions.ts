@@ -7,6 +7,7 @@ import { locked, whenBack } from "./connection";
 import { keepLooking, refreshLibrary } from "./library";
 import { announcement, copy, dropUndo, say, sayFailure } from "./messages";
 import * as player from "./player";
+import { keepSaved } from "./saved";
 import * as search from "./search";
 import { lessMotion, remember, settings, words } from "./settings";
 
@@ -174,6 +175,23 @@ export function playHit(hit: Hit, time: number = hit.start): void {
   if (other) push(place());
 }
 
+/** Play a part of a video that need not be among the results. */
+export async function playPlace(id: string, part: Moment): Promise<void> {
+  try {
+    showVideo(await api.video(id), part.start, true);
+    if (part.end - part.start >= 0.5) player.range.value = { start: part.start, end: part.end };
+    push(place());
+  } catch (error) {
+    sayFailure(error);
+  }
+}
+
+/** Show a second of a video in a player of this machine. */
+export function openIn(id: string, name: string, at: number): void {
+  player.pause();
+  api.openIn(id, name, at).catch(sayFailure);
+}
+
 export function playVideo(video: Video): void {
   showVideo(video, 0, true);
   push(place());
@@ -299,6 +317,7 @@ export function begin(): void {
     document.title = what ? `${what} – prvr` : "prvr";
   });
   keepLooking();
+  keepSaved();
   void enter().then(() => {
     entered.value = true;
   });

@@ -11,7 +11,7 @@ export interface Note {
 export const note = signal<Note | null>(null);
 export const announcement = signal("");
 export const dialog = signal<
-  "settings" | "help" | "problems" | "export" | "remove" | "locate" | "add" | "leave" | null
+  "settings" | "help" | "problems" | "export" | "remove" | "locate" | "origin" | "saved" | "add" | "leave" | null
 >(null);
 export const leaving = signal<Hit | null>(null); // the video that `remove` asks about
 export const lost = signal<{ id: string; name: string } | null>(null); // the video that `locate` asks about

@@ -46,6 +46,9 @@ export const rows = computed(() => ({
   below: fold(lines.value.below, keys.value, unfolded.value),
 }));
 
+/** Not all of them are found by their pictures, so that each says by what it is found. */
+export const mixed = computed(() => hits.value.some((hit) => hit.channel !== "seen"));
+
 /** Every hit that has a card on the page now, in its order. */
 export const visible = computed(() =>
   [...rows.value.above, ...(weakerOpen.value ? rows.value.below : [])].map(({ hit }) => hit),

@@ -15,11 +15,13 @@ import { Header } from "./Header";
 import { HelpDialog } from "./HelpDialog";
 import { LibraryView } from "./LibraryView";
 import { LocateDialog } from "./LocateDialog";
+import { OriginDialog } from "./OriginDialog";
 import { Overview } from "./Overview";
 import { Player } from "./Player";
 import { ProblemsDialog } from "./ProblemsDialog";
 import { RemoveDialog } from "./RemoveDialog";
 import { Results } from "./Results";
+import { SavedDialog } from "./Saved";
 import { SettingsDrawer } from "./SettingsDrawer";
 import { Gone, TokenForm } from "./Trouble";
 
@@ -37,6 +39,8 @@ export function App() {
       {dialog.value === "export" && <ExportDialog />}
       {dialog.value === "remove" && <RemoveDialog />}
       {dialog.value === "locate" && <LocateDialog />}
+      {dialog.value === "origin" && <OriginDialog />}
+      {dialog.value === "saved" && <SavedDialog />}
       {dialog.value === "add" && <AddFolder />}
       <Tip />
       <Note />

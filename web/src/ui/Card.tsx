@@ -11,7 +11,8 @@ import { at, height } from "../lib/pool";
 import { linkTo, playHit } from "../state/actions";
 import { menu, tip } from "../state/messages";
 import { opened } from "../state/player";
-import { answer, manyFolders, toggleFold } from "../state/search";
+import { isNew } from "../state/saved";
+import { answer, manyFolders, mixed, toggleFold } from "../state/search";
 import { lessData, words } from "../state/settings";
 import { Bars } from "./Bars";
 import { Confidence } from "./Confidence";
@@ -141,11 +142,13 @@ function CardOf({ hit, fold, similar, open, under, place, nth, total, chunk }: P
 
 function Facts({ hit }: { hit: Hit }) {
   const w = words.value;
-  if (hit.moments.length < 2 && !hit.quote) return null;
+  const [fresh, how] = [isNew(hit.video_id), mixed.value];
+  if (hit.moments.length < 2 && !hit.quote && !fresh && !how) return null;
   return (
     <p class="facts">
+      {fresh && <span class="news">{w.new}</span>}
       {hit.moments.length > 1 && <span>{w.moreMoments(hit.moments.length - 1)}</span>}
-      {hit.quote && hit.channel !== "seen" && <span class="channel">{w.channels[hit.channel]}</span>}
+      {how && <span class="channel">{w.channels[hit.channel]}</span>}
       {hit.quote && <q class="quote">{hit.quote}</q>}
     </p>
   );

@@ -1,5 +1,6 @@
 // Below the box: what limits the search, each part removable, and how many videos are asked.
-import { chips, without } from "../lib/query";
+import { chips, without, type Channel } from "../lib/query";
+import { trace } from "../state/origin";
 import { stepName } from "../lib/text";
 import { length } from "../lib/time";
 import { spanName, forgetAside, goHome, searchText } from "../state/actions";
@@ -33,7 +34,8 @@ export function ChipBar() {
   if (question?.kind === "text") {
     for (const chip of chips(question.q)) {
       const [key = "", value] = chip.kind === "not" ? ["-", chip.text.slice(1)] : splitAt(chip.text);
-      const text = w.limit(key.toLowerCase(), value.replaceAll('"', ""));
+      const only = chip.kind === "channel" ? w.onlyChannel[key.toLowerCase() as Channel] : "";
+      const text = only || w.limit(key.toLowerCase(), value.replaceAll('"', ""));
       const remove = (): void => searchText(without(question.q, chip));
       shown.push(<Chip key={chip.text} text={text} name={chip.text} remove={remove} />);
     }
@@ -56,6 +58,11 @@ export function ChipBar() {
       <ul class="chips" aria-label={w.chips}>
         {shown}
       </ul>
+      {question?.kind === "image" && (
+        <button type="button" class="small" onClick={() => void trace(question.image, question.name)}>
+          {w.originAsk}
+        </button>
+      )}
       {doubts && (
         <p class="unknown" role="status">
           {(answer?.understood ? w.unknownWords : w.allUnknown)(unknown.map((word) => `“${word}”`).join(", "))}

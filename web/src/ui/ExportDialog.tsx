@@ -19,6 +19,15 @@ interface Choice {
 
 const MOST = 200;
 
+type Kind = "films" | "cuts" | "markers" | "tables";
+const KINDS: readonly Kind[] = ["films", "cuts", "markers", "tables"];
+
+function kindOf(format: ExportFormat): Kind {
+  if (/(mp4|webm)$/.test(format)) return "films";
+  if (format.startsWith("markers.")) return "markers";
+  return format === "csv" || format === "json" || format === "vtt" ? "tables" : "cuts";
+}
+
 /** A moment with what its hit says of it, so that tables say it too. */
 const clipOf = ({ start, end }: Moment, id: string, hit: Hit | null): Clip => ({
   video_id: id,
@@ -62,6 +71,7 @@ export function ExportDialog() {
   const [format, setFormat] = useState<ExportFormat>("mp4");
   const [before, setBefore] = useState(0);
   const [after, setAfter] = useState(0);
+  const [fast, setFast] = useState(false);
   const [job, setJob] = useState<Job | null>(null);
   const [wrong, setWrong] = useState("");
   const stop = useRef<() => void>(() => undefined);
@@ -89,7 +99,7 @@ export function ExportDialog() {
   const send = async (): Promise<void> => {
     setWrong("");
     try {
-      const order = { format, query: askedText.value, clips, before_s: before, after_s: after };
+      const order = { format, query: askedText.value, clips, before_s: before, after_s: after, fast: film && fast };
       stop.current = follow(await api.export(order), (news) => {
         setJob(news);
         if (news.status === "failed") setWrong(news.error?.message ?? w.failed(""));
@@ -99,7 +109,7 @@ export function ExportDialog() {
     }
   };
   const seconds = clips.reduce((sum, clip) => sum + clip.end - clip.start + before + after, 0);
-  const film = format === "mp4" || format === "webm";
+  const [film, reel] = [kindOf(format) === "films", format.startsWith("reel.")];
   return (
     <Dialog title={w.exportTitle}>
       <form
@@ -133,10 +143,16 @@ export function ExportDialog() {
               change(() => setFormat(next));
             }}
           >
-            {(Object.keys(w.formats) as ExportFormat[]).map((name) => (
-              <option key={name} value={name}>
-                {w.formats[name]}
-              </option>
+            {KINDS.map((kind) => (
+              <optgroup key={kind} label={w.formatKinds[kind]}>
+                {(Object.keys(w.formats) as ExportFormat[])
+                  .filter((name) => kindOf(name) === kind)
+                  .map((name) => (
+                    <option key={name} value={name}>
+                      {w.formats[name]}
+                    </option>
+                  ))}
+              </optgroup>
             ))}
           </select>
         </label>
@@ -144,9 +160,25 @@ export function ExportDialog() {
           <Seconds label={w.exportBefore} value={before} set={(value) => change(() => setBefore(value))} />
           <Seconds label={w.exportAfter} value={after} set={(value) => change(() => setAfter(value))} />
         </div>
+        {film && (
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={fast}
+              onChange={(event) => {
+                const next = event.currentTarget.checked;
+                change(() => setFast(next));
+              }}
+            />
+            <span>
+              {w.exportFast}
+              <small>{w.exportFastHelp}</small>
+            </span>
+          </label>
+        )}
         <p class="hint">
           {w.exportGives(exportName(askedText.value, format, clips.length))}{" "}
-          {film && w.exportFilm(clips.length, clock(seconds))}
+          {film && !fast && w.exportFilm(reel ? 1 : clips.length, clock(seconds))}
         </p>
         {wrong && (
           <p role="alert" class="wrong">

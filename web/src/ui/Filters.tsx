@@ -1,6 +1,6 @@
 // What a search can be limited to, as controls; they write into the sentence what one could type there.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { filtersOf, withFilters, type Filters as Parts } from "../lib/query";
+import { CHANNELS, filtersOf, withFilters, type Filters as Parts } from "../lib/query";
 import { searchText } from "../state/actions";
 import { library } from "../state/library";
 import { draft } from "../state/search";
@@ -45,6 +45,20 @@ export function Filters() {
           placeholder={w.filterPathHint}
           onInput={(event) => set({ path: event.currentTarget.value })}
         />
+      </label>
+      <label>
+        {w.filterChannel}
+        <select
+          value={parts.channel}
+          onChange={(event) => set({ channel: event.currentTarget.value as Parts["channel"] })}
+        >
+          <option value="">{w.anyChannel}</option>
+          {CHANNELS.map((channel) => (
+            <option key={channel} value={channel}>
+              {w.onlyChannel[channel]}
+            </option>
+          ))}
+        </select>
       </label>
       <label>
         {w.filterAfter}

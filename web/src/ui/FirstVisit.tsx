@@ -94,14 +94,17 @@ export function IndexingBar() {
       </section>
     );
   }
-  const { done, total, speed, eta_s: eta, current } = job.progress;
+  const { done, total, speed, eta_s: eta, current, unit } = job.progress;
+  const wording = unit === "speech" || unit === "text"; // after the pictures, in seconds of film
   return (
     <section class="indexing" aria-label={w.indexing}>
       <progress value={share(job) ?? undefined} max={1} aria-label={w.indexing} />
       <p>
-        <strong>{w.indexing}</strong>
+        <strong>{wording ? w.wording[unit] : w.indexing}</strong>
         {total === null && <span>{w.indexStarting}</span>}
-        {total !== null && <span>{w.indexingOf(done, total)}</span>}
+        {total !== null && (
+          <span>{wording ? w.wordingOf(length(done), length(total)) : w.indexingOf(done, total)}</span>
+        )}
         {speed !== null && <span>{w.speed(decimal(speed, speed < 10 ? 1 : 0, w.locale))}</span>}
         {eta !== null && <span>{w.eta(length(eta))}</span>}
         {current && (

@@ -1,7 +1,8 @@
 // What floats above the page: the menu of a result, the tip at a strip, a note, and what screen readers are told.
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { Hit } from "../api";
-import { bestOf, copyLink, notThis, place, playHit, revealVideo, searchLike } from "../state/actions";
+import { playerName } from "../lib/text";
+import { bestOf, copyLink, notThis, openIn, place, playHit, revealVideo, searchLike } from "../state/actions";
 import { canAdd, library } from "../state/library";
 import { announcement, askWhere, copy, dialog, leaving, menu, note, tip } from "../state/messages";
 import { asked } from "../state/search";
@@ -38,6 +39,14 @@ function entriesFor(hit: Hit): Entry[] {
   }
   if (library.value?.can_reveal && hit.state !== "missing" && hit.state !== "features_only") {
     entries.push({ icon: "folder", label: w.reveal, run: () => revealVideo(hit.video_id) });
+  }
+  if (hit.state !== "missing" && hit.state !== "features_only") {
+    for (const name of library.value?.players ?? [])
+      entries.push({
+        icon: "window",
+        label: w.openIn(playerName(name)),
+        run: () => openIn(hit.video_id, name, hit.start),
+      });
   }
   if (canAdd.value && hit.state === "missing") {
     entries.push({ icon: "folder", label: w.locate, run: () => askWhere(hit.video_id, hit.name) });

@@ -1,14 +1,16 @@
-// The top: where one asks. A sentence, a second one that comes after it, or a picture.
+// The top: where one asks. A sentence, a second one that comes after it, a picture, or a clip.
 import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { sequence } from "../lib/query";
 import { goHome, goLibrary, inLibrary, searchImage, searchText } from "../state/actions";
 import { library, shelf } from "../state/library";
 import { dialog, say } from "../state/messages";
+import { isFilm, trace } from "../state/origin";
 import { draft } from "../state/search";
 import { filtersOpen, words } from "../state/settings";
 import { Filters } from "./Filters";
 import { Icon, Mark } from "./Icon";
+import { SavedButton } from "./Saved";
 import { SearchBox } from "./SearchBox";
 
 const thenOpen = signal(false);
@@ -33,6 +35,7 @@ export function Header({ bare = false }: { bare?: boolean }) {
       </a>
       {bare ? <span class="grow" /> : <Asking />}
       <Switch />
+      {!bare && <SavedButton />}
       {!bare && (
         <button
           type="button"
@@ -88,8 +91,7 @@ function Switch() {
 function Asking() {
   const w = words.value;
   const file = useRef<HTMLInputElement>(null);
-  const canImage = library.value?.pictures ?? false;
-  useImages();
+  useFiles();
   return (
     <>
       <SearchBox />
@@ -115,7 +117,7 @@ function Asking() {
         <Icon name="filter" />
         <span>{w.filters}</span>
       </button>
-      {canImage && (
+      {library.value?.media && (
         <button
           type="button"
           class="tool wide"
@@ -131,29 +133,40 @@ function Asking() {
         ref={file}
         type="file"
         hidden
-        accept="image/jpeg,image/png,image/webp"
+        accept="image/jpeg,image/png,image/webp,video/*,.mkv,.ts"
         onChange={(event) => {
           const picked = event.currentTarget.files?.[0];
           event.currentTarget.value = "";
-          if (picked) searchImage(picked, picked.name);
+          if (picked) take([picked]);
         }}
       />
     </>
   );
 }
 
-/** A picture that is pasted into the page or dropped on it is a question too. */
-function useImages(): void {
+/** Whether there is a question in some files: a picture is searched by, and of a clip it is said where it comes from. */
+function take(files: Iterable<File>): boolean {
+  for (const file of files) {
+    if (isFilm(file)) {
+      void trace(file, file.name);
+      return true;
+    }
+    if (!/^image\/(jpeg|png|webp)$/.test(file.type)) continue;
+    if (library.peek()?.pictures) searchImage(file, file.name || words.peek().image);
+    else say(words.peek().noPictures);
+    return true;
+  }
+  return false;
+}
+
+/** What is pasted into the page or dropped on it is a question too. */
+function useFiles(): void {
   useEffect(() => {
-    const take = (files: FileList | undefined, event: Event): void => {
-      const picture = [...(files ?? [])].find((file) => /^image\/(jpeg|png|webp)$/.test(file.type));
-      if (!picture) return;
-      event.preventDefault();
-      if (!library.peek()?.pictures) return say(words.peek().noPictures);
-      searchImage(picture, picture.name || words.peek().image);
+    const hear = (files: FileList | undefined, event: Event): void => {
+      if (take(files ?? [])) event.preventDefault();
     };
-    const onPaste = (event: ClipboardEvent): void => take(event.clipboardData?.files, event);
-    const onDrop = (event: DragEvent): void => take(event.dataTransfer?.files, event);
+    const onPaste = (event: ClipboardEvent): void => hear(event.clipboardData?.files, event);
+    const onDrop = (event: DragEvent): void => hear(event.dataTransfer?.files, event);
     const onOver = (event: DragEvent): void => {
       if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
     };

@@ -32,6 +32,8 @@ const PATHS = {
   folder: "M2.5 5h5.5l2 2h7.5v9h-15z",
   library: "M3 4h4v12H3zM8.5 4h3v12h-3zM13 4.800l3-.8 2.500 11.500-3 .8z",
   filter: "M3 5h14M5.500 10h9M8.500 15h3",
+  saved: "M5.500 3h9v14.500L10 13.500l-4.500 4z",
+  window: "M9 4H4v12h12v-5M11.500 3H17v5.500M17 3l-7.500 7.500",
   up: "M5 12l5-5 5 5",
   inside: "M3 4h14M3 8h6M3 12h5M12.5 15.5a3 3 0 1 0 0-6 3 3 0 0 0 0 6zM14.7 14.7 17.5 17.5",
 } as const;

@@ -2,8 +2,9 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Moment } from "../api";
 import { clock, clockSpan } from "../lib/time";
-import { folderOf, stepName } from "../lib/text";
-import { copyLink, moreLikeTarget, notThisTarget, step } from "../state/actions";
+import { folderOf, playerName, stepName } from "../lib/text";
+import { copyLink, moreLikeTarget, notThisTarget, openIn, step } from "../state/actions";
+import { library } from "../state/library";
 import { dialog } from "../state/messages";
 import * as player from "../state/player";
 import { answer, asked } from "../state/search";
@@ -223,6 +224,9 @@ function Moments() {
 function Actions() {
   const w = words.value;
   const some = player.target.value !== null;
+  const what = player.opened.value;
+  const gone = player.fault.value === "missing" || player.fault.value === "features_only";
+  const elsewhere = gone ? null : library.value?.players[0]; // the usual one; the menu of a result has all
   return (
     <div class="actions">
       <button type="button" disabled={!some} onClick={moreLikeTarget}>
@@ -243,6 +247,12 @@ function Actions() {
         <Icon name="link" />
         {w.copyLink}
       </button>
+      {elsewhere && what && (
+        <button type="button" onClick={() => openIn(what.id, elsewhere, player.now.value)}>
+          <Icon name="window" />
+          {w.openIn(playerName(elsewhere))}
+        </button>
+      )}
     </div>
   );
 }

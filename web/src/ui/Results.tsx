@@ -12,6 +12,7 @@ import { useAfter } from "./hooks";
 import { Icon } from "./Icon";
 import { Limits } from "./Limits";
 import { Prose } from "./Prose";
+import { SaveMark } from "./Saved";
 
 export function Results() {
   const phase = search.phase.value;
@@ -98,6 +99,7 @@ function Summary() {
           {w.moreReady} {w.searchAgain}
         </button>
       )}
+      <SaveMark />
       {(above.length > 0 || search.weakerOpen.value) && <Views />}
     </div>
   );
