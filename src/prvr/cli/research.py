@@ -239,6 +239,8 @@ def run_reproduce(args: argparse.Namespace) -> int:
     from prvr.reproduce.sheet import markdown, write
     from prvr.reproduce.tables import TABLES as SHEETS
 
+    if args.what in FIGURES:
+        figures.need_matplotlib()
     lab = Lab(
         root=args.out,
         data=by_benchmark([DataFolder(folder) for folder in args.data]),
