@@ -22,9 +22,9 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     locate = verbs.add_parser(
         "locate",
         help="find the film that a clip or a picture comes from",
-        description="Find the film of the library that a clip or a picture comes from, and the second in it, even if it "
-        "was encoded again, scaled, mirrored or cropped by up to a quarter of each side. The first 20 seconds of a clip "
-        "are looked at.",
+        description="Find the film of the library that a clip or a picture comes from, and the second in it, even if "
+        "it was encoded again, scaled, mirrored or cropped by up to a quarter of each side. The first 20 seconds of a "
+        "clip are looked at.",
     )
     locate.add_argument("file", type=Path, metavar="FILE", help="a clip, or a picture")
     index_option(locate)
