@@ -8,7 +8,7 @@
 FROM python:3.12-slim AS build
 ARG PIP_EXTRA_INDEX_URL=
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml hatch_build.py constraints.txt README.md LICENSE ./
 COPY src src
 RUN python -m venv /opt/prvr \
     && /opt/prvr/bin/pip install --no-cache-dir -c constraints.txt '.[things,ann,otio]'

@@ -7,7 +7,7 @@ DONE    = $(VENV)/.installed
 DOCS    = $(VENV)/.docs
 HEAVY   = $(VENV)/.heavy
 
-.PHONY: setup demo test test-all test-cluster check format web docs screenshots figures sbom clean
+.PHONY: setup demo test test-all test-cluster check format wheel check-wheel web docs screenshots figures sbom clean
 
 setup: $(DONE)
 
@@ -56,6 +56,14 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# What is published, and the proof that it does what the README says in an environment that has nothing else.
+wheel:
+	@rm -rf dist
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+
+check-wheel: wheel
+	$(PYTHON) .ci/check_wheel.py dist/prvr-*.whl
+
 # The page is built and committed, so that nobody needs Node but who changes it; the same sources give the same bytes.
 web: setup
 	cd web && npm ci --no-audit --no-fund
@@ -85,4 +93,4 @@ sbom: setup
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file sbom.json $(BIN)/python
 
 clean:
-	rm -rf $(VENV) demo sbom.json .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo dist sbom.json .mypy_cache .ruff_cache

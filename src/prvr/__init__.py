@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from prvr.search.engine import SearchEngine
     from prvr.search.library import Library
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Hit", "Library", "PrvrError", "Query", "SearchEngine", "__version__"]
 
 _HOMES = {

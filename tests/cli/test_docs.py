@@ -21,7 +21,8 @@ from tests.encoders.hub import ask, local_hub
 
 ROOT = Path(__file__).parents[2]
 siglip_folder = make_models.siglip_folder
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "examples" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+OUTSIDE = {"https://arxiv.org/abs/2510.27432", "https://www.contributor-covenant.org"}  # may be linked to
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -62,8 +63,8 @@ def test_the_services_of_a_cluster_are_what_compose_and_prvr_read() -> None:
 def test_every_link_in_the_docs_leads_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
-            assert "://" not in target, f"{page}: {target} leaves the project"
-            assert (page.parent / target).exists(), f"{page}: {target}"
+            assert "://" not in target or target in OUTSIDE, f"{page}: {target} leaves the project"
+            assert target in OUTSIDE or (page.parent / target).exists(), f"{page}: {target}"
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ def test_the_shell_lines_of_the_readme_do_what_they_say(
     shutil.copytree(mine / "videos", tmp_path / "Videos")
     commands = next(block for block in blocks(ROOT / "README.md", "console") if "prvr index" in block)
     lines = [line.removeprefix("$ prvr ") for line in commands.splitlines()]
-    assert len(lines) == 7
+    assert len(lines) == 4
     with local_hub({"google/siglip2-base-patch16-224": siglip_folder}) as hub:
         ask(monkeypatch, hub.url, cache=tmp_path / "cache")
         for line in lines:

@@ -53,7 +53,7 @@ def change(folder: Path, **values: object) -> None:
 
 def make_old(folder: Path, recipe: str) -> None:
     """A run's config as it was written while a run named its recipe alone."""
-    change(folder, recipe=recipe, method=None, title=None)
+    change(folder, recipe=recipe, format=None, method=None, title=None)
     assert list(config_of(folder)) == ["recipe", "settings", "features", "selected_on", "selected_by"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -12,6 +11,7 @@ from typing import Literal, TextIO
 from uuid import uuid4
 
 from prvr.core.errors import PrvrError
+from prvr.core.system import is_open_to_others, is_own, locked, open_no_link
 
 Presence = Literal["here", "missing", "features_only"]
 HALF = re.compile(r"\.(?:.+\.)?(?:[0-9a-f]{32}|\d+)\.tmp", re.DOTALL)  # names of `half_written`, and of those before it
@@ -25,7 +25,7 @@ def half_written(path: Path) -> Path:
 def own_folder(folder: Path) -> None:
     """Make a folder, those above it as well, which only this user may look into. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if folder.stat().st_mode & 0o077 and folder.stat().st_uid == os.getuid():
+    if is_open_to_others(folder.stat()) and is_own(folder.stat()):
         folder.chmod(0o700)
 
 
@@ -91,7 +91,14 @@ def appending(path: Path) -> TextIO:
 
     Raises OSError, also for such a link.
     """
-    return open(path, "a+", encoding="utf-8", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o666))
+    return open(path, "a+", encoding="utf-8", opener=open_no_link)
+
+
+def refuse_newer(place: Path, said: object, known: int, error: type[PrvrError], *, key: str = "version") -> None:
+    """Raises `error` where JSON says a number of its format, under `key`, that this version does not know yet."""
+    number = said.get(key) if isinstance(said, dict) else None
+    if isinstance(number, int) and number > known:
+        raise error(f"{place}: was made by a newer prvr (its format is {number}, this one reads {known}); update prvr")
 
 
 def refuse_links(folder: Path, parts: Iterable[str], error: type[PrvrError]) -> None:
@@ -120,13 +127,10 @@ def only_writer(
     except OSError as reason:
         raise error(f"{folder}: cannot be written ({reason.strerror}); choose another folder") from reason
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as reason:
-            raise error(
-                f"{folder}: another prvr process is writing here; wait for it, or choose another folder"
-            ) from reason
+        if not locked(handle):
+            raise error(f"{folder}: another prvr process is writing here; wait for it, or choose another folder")
         for part in (*folder.glob(".*.tmp"), *folder.glob(parts)):
             if HALF.fullmatch(part.name) or named.fullmatch(part.name):
-                part.unlink(missing_ok=True)
+                with contextlib.suppress(PermissionError):  # on Windows of a file that is open: the next one sweeps it
+                    part.unlink(missing_ok=True)
         yield

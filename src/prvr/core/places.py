@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
+import sys
 from pathlib import Path
 
 
@@ -21,7 +22,16 @@ def data_folder() -> Path:
     named = os.environ.get("PRVR_DATA")
     if named:
         return Path(named)
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "prvr"
+    return _place("XDG_DATA_HOME", "share") / "prvr"
+
+
+def _place(named: str, below: str) -> Path:
+    """Where a variable says, or where such things of a user are by themselves."""
+    if told := os.environ.get(named):
+        return Path(told)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "prvr" / below
+    return Path.home() / ".local" / below
 
 
 def index_folder() -> Path:
@@ -34,7 +44,7 @@ def state_folder() -> Path:
     named = os.environ.get("PRVR_DATA")
     if named:
         return Path(named) / "state"
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "prvr"
+    return _place("XDG_STATE_HOME", "state") / "prvr"
 
 
 def mark_of_place(folder: Path) -> str:

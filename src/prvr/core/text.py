@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 LIKE_A_BYTE = re.compile(r"\\(?=x(?:[89a-f][0-9a-f]|5c))")  # a name that itself reads as if a byte was written out
@@ -28,15 +28,15 @@ def clock(seconds: float) -> str:
     return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{rest // 10:02}.{rest % 10}"
 
 
-def text_of(path: Path | str) -> str:
+def text_of(path: PurePath | str) -> str:
     r"""A path as text that every file, table, URL and terminal takes: a byte of a name that is no UTF-8 is `\xe9`.
 
     Ids of videos, and paths in an index, are such text; `path_of` gives the path back, whatever the name is made of.
     """
-    plain = os.fspath(path)
+    plain = path.as_posix() if isinstance(path, PurePath) else path  # Windows takes / everywhere, and ids have it
     if plain.isascii() and "\\" not in plain:
         return plain
-    text = LIKE_A_BYTE.sub(r"\\x5c", os.fsencode(path).decode("utf-8", "surrogateescape"))
+    text = LIKE_A_BYTE.sub(r"\\x5c", os.fsencode(plain).decode("utf-8", "surrogateescape"))
     return LONE.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
 
 

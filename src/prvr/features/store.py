@@ -25,7 +25,7 @@ from prvr.core.clips import ClipFeatures
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.facts import Cue
-from prvr.core.files import only_writer, refuse_links, write_whole
+from prvr.core.files import only_writer, refuse_links, refuse_newer, write_whole
 from prvr.core.text import path_of, text_of
 from prvr.core.types import EncoderSpec, VideoFeatures
 from prvr.core.vectors import check_finite
@@ -33,7 +33,7 @@ from prvr.core.weights import SUM, digest, metadata_of, tensor_bytes
 from prvr.subtitles.tracks import TextTrack
 
 HEADER = "store.json"
-VERSION = 1
+VERSION = 1  # of the format of a store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +111,7 @@ class FeatureStore:
         path = folder / HEADER
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
+            refuse_newer(path, values, VERSION, FeatureError)
             return cls(folder, from_dict(StoreHeader, values))
         except FileNotFoundError as error:
             raise FeatureError(

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prvr.core.ranking import best_of_branches
+from prvr.core.system import keep_names
 
 Kind = Literal["fp32", "fp16", "int8"]
 NUMBERS: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "int8": torch.int8}
@@ -96,11 +97,7 @@ def write_segment(path: Path, parts: Iterable[bytes | memoryview]) -> None:
 def put_in_place(part: Path, path: Path) -> None:
     """Rename a file that is whole, and see to it that a power cut does not lose the name. Raises OSError."""
     part.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    keep_names(path.parent)
 
 
 class Changed(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -44,7 +44,8 @@ def sweep(catalogue: Catalogue, segments: Segments) -> None:
     for folder in (segments.folder, segments.folder.parent / "nearest"):
         for path in folder.glob("*"):
             if path.name not in named and OURS.fullmatch(path.name):
-                path.unlink()
+                with suppress(PermissionError):  # on Windows of what a search has mapped: the next sweep takes it
+                    path.unlink()
 
 
 def need_room(folder: Path) -> None:

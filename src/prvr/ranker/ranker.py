@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from prvr.core.config import fingerprint, from_dict, to_dict
 from prvr.core.errors import CheckpointError, ConfigError, FeatureError
+from prvr.core.files import refuse_newer
 from prvr.core.method import Method, Prepared, RankSettings
 from prvr.core.types import (
     Bank,
@@ -31,6 +32,7 @@ from prvr.core.weights import WEIGHTS, load_weights, put_weights
 from prvr.ranker.names import find_method, named_in, unsettled
 
 CONFIG = "config.json"
+FORMAT = 2  # of the folder of a run; those of 1 say no number
 ABOUT = "about.json"
 SEAL = "sum"  # in the config: of all else in it; none where an earlier version wrote it, or somebody changed it
 BARE = "prvr.methods.zero_shot.network:METHOD"
@@ -145,6 +147,7 @@ def open_run(folder: Path, *, trust: Collection[str] = (), method: Method[Any, A
     path = folder / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
+        refuse_newer(path, config, FORMAT, CheckpointError, key="format")
         if config.pop(SEAL, None) not in (None, fingerprint(config)):
             raise CheckpointError(
                 f"{path}: is not what was written, so the model would be another; get it from a copy of the run or, if "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -224,15 +225,20 @@ def _file(data: DataFolder, wanted: Wanted, video_id: str) -> Path | None:
     return next((file for file in sorted(folder.glob(f"{video_id}.*")) if file.is_file()), None)
 
 
+def need_matplotlib() -> None:
+    """Raises PrvrError where it is missing: asked before hours of training, not after."""
+    if find_spec("matplotlib") is None:
+        raise PrvrError("figures need matplotlib; install it with: pip install 'prvr[plot]'")
+
+
 def panels(rows: int, columns: int, title: str, *, stamp: str) -> tuple[Any, Any]:
     """-> a figure and its axes, (rows, columns); its `stamp` says what made data it is of.
 
     Raises PrvrError where matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise PrvrError("figures need matplotlib; install it with: pip install 'prvr[plot]'") from error
+    need_matplotlib()
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(3 * columns, 2.4 * rows), layout="constrained")
     figure.suptitle(f"{title}\n{stamp}" if stamp else title, fontsize=10)
     return figure, figure.subplots(rows, columns, squeeze=False)

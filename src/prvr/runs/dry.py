@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from prvr.core.errors import CheckpointError
+from prvr.core.system import peak_memory
 from prvr.core.types import Batch, Made, Query, TensorRecord
 from prvr.data.annotations import group_by_video
 from prvr.data.dataset import RetrievalSet, shuffled
@@ -246,8 +245,7 @@ def _in_use(device: str) -> int:
     """Bytes that were taken at most until now."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
-    found = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return found if sys.platform == "darwin" else found * 1024
+    return peak_memory()
 
 
 def _reads(data: DataFolder) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ it once: the second does what is left, and then reads.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pickle
 import sys
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 from prvr.core.errors import CheckpointError, ConfigError, PrvrError
 from prvr.core.files import appending
+from prvr.core.system import locked
 
 PAUSE_S = 2.0  # between two looks at runs that others are at
 
@@ -95,12 +95,7 @@ def claimed(folder: Path) -> Iterator[bool]:
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield locked(handle)
 
 
 def packed(task: RunTask) -> bytes:

@@ -21,7 +21,7 @@ from prvr.encoders.devices import pick_device
 from prvr.kernels.dropout import drawn
 from prvr.methods.recipe import Recipe
 from prvr.parts.sampling import average_positions
-from prvr.ranker.ranker import ABOUT, CONFIG, SEAL, read_about
+from prvr.ranker.ranker import ABOUT, CONFIG, FORMAT, SEAL, read_about
 from prvr.runs.measure import recalls
 from prvr.training.distributed import joined
 from prvr.training.loop import TrainProgress, TrainResult, train
@@ -140,6 +140,7 @@ class Splits:
 def described(recipe: Recipe, features: FeatureSpec, *, selected_on: str, selected_by: str | None) -> dict[str, Any]:
     """What a run's folder says of itself: `ranker.open_run` reads the method and its settings, people the rest."""
     return {
+        "format": FORMAT,
         "recipe": recipe.target,
         "method": recipe.method.name,
         "title": recipe.title,

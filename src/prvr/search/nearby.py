@@ -17,6 +17,7 @@ from typing import Any
 
 from prvr.core.errors import QueryError
 from prvr.core.places import mark_of_place
+from prvr.core.system import MEETING, account, is_open_to_others, is_own
 from prvr.search.call import SearchCall, Told
 
 ANSWER_S = 60.0  # that a server has, which may have others to answer first
@@ -28,9 +29,9 @@ def address(index: Path) -> Path:
     """Where the server of an index listens, wherever it is asked from."""
     name = mark_of_place(index)
     runtime = os.environ.get("XDG_RUNTIME_DIR")
-    folder = Path(runtime) / "prvr" if runtime else Path(tempfile.gettempdir()) / f"prvr-{os.getuid()}"
+    folder = Path(runtime) / "prvr" if runtime else Path(tempfile.gettempdir()) / f"prvr-{account()}"
     if len(os.fsencode(folder)) + len(name) > LONGEST:
-        folder = Path("/tmp") / f"prvr-{os.getuid()}"  # looked at by `is_ours` before it is used
+        folder = Path("/tmp") / f"prvr-{account()}"  # looked at by `is_ours` before it is used
     return folder / name
 
 
@@ -40,7 +41,7 @@ def is_ours(folder: Path) -> bool:
         found = folder.lstat()
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
+    return stat.S_ISDIR(found.st_mode) and is_own(found) and not is_open_to_others(found)
 
 
 def ask(index: Path, wanted: SearchCall, version: str) -> Told | None:
@@ -49,10 +50,10 @@ def ask(index: Path, wanted: SearchCall, version: str) -> Told | None:
     Raises QueryError for what cannot be asked, as it says it.
     """
     place = address(index)
-    if not is_ours(place.parent):
+    if MEETING is None or not is_ours(place.parent):
         return None
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as calling:
+        with socket.socket(MEETING, socket.SOCK_STREAM) as calling:
             calling.settimeout(ANSWER_S)
             calling.connect(str(place))
             calling.sendall(line({"version": version, "wanted": asdict(wanted)}))

@@ -7,11 +7,11 @@ into it. Nothing of it is ever read from the index, which may come from somebody
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from typing import NamedTuple
 from prvr.core.errors import ConfigError
 from prvr.core.files import half_written, own_folder, write_whole
 from prvr.core.places import expanded, mark_of_place, state_folder
+from prvr.core.system import is_own, locked
 from prvr.service.sessions import Sessions
 
 TOKEN, SESSIONS = "token", "sessions.db"
@@ -75,31 +76,32 @@ class Keyring:
         """Inside, others of this user find a server at its address. One that is killed is not found any more."""
         self._own()
         file = self.place / f"{os.getpid()}-{secrets.token_hex(4)}{RUNNING}"
-        part = half_written(file)
-        with part.open("w", encoding="utf-8") as held:
-            part.chmod(0o600)
-            fcntl.flock(held, fcntl.LOCK_EX)  # before it has its name: what is not locked is taken for dead
-            json.dump({"url": url, "doors": str(doors)}, held)
-            held.flush()
-            part.rename(file)
-            try:
+        part = file if sys.platform == "win32" else half_written(file)  # there nobody can take away what is open
+        try:
+            with part.open("w", encoding="utf-8") as held:
+                part.chmod(0o600)
+                locked(held)  # before it has its name: what is not locked is taken for dead
+                json.dump({"url": url, "doors": str(doors)}, held)
+                held.flush()
+                part.replace(file)
                 yield
-            finally:
+        finally:
+            with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
 
     def running(self) -> list[Running]:
         """The servers over this index that run now, the latest first."""
         found = []
         for file in self.place.glob(f"*{RUNNING}"):
-            with contextlib.suppress(OSError), file.open(encoding="utf-8") as held:
-                try:
-                    fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:  # it lives
-                    since = file.stat().st_mtime_ns
-                    with contextlib.suppress(ValueError, KeyError, TypeError):
-                        said = json.load(held)
-                        found.append((since, Running(said["url"], Path(said["doors"]))))
-                else:
+            with contextlib.suppress(OSError):
+                with file.open(encoding="utf-8") as held:
+                    dead = locked(held, shared=True)
+                    if not dead:
+                        since = file.stat().st_mtime_ns
+                        with contextlib.suppress(ValueError, KeyError, TypeError):
+                            said = json.load(held)
+                            found.append((since, Running(said["url"], Path(said["doors"]))))
+                if dead:
                     file.unlink()
         return [one for _, one in sorted(found, reverse=True)]
 
@@ -107,5 +109,5 @@ class Keyring:
         """Make the folder. Raises OSError, and ConfigError where it is somebody else's."""
         own_folder(self.place.parent)  # whose names say which libraries there are
         own_folder(self.place)
-        if self.place.stat().st_uid != os.getuid():
+        if not is_own(self.place.stat()):
             raise ConfigError(f"{self.place}: belongs to another account; name a folder of your own by XDG_STATE_HOME")

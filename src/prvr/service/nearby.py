@@ -8,13 +8,14 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from socketserver import StreamRequestHandler, ThreadingMixIn, UnixStreamServer
+from socketserver import StreamRequestHandler, TCPServer, ThreadingMixIn
 from typing import Any
 
 from prvr import __version__
 from prvr.core.config import from_dict
 from prvr.core.errors import PrvrError, QueryError
 from prvr.core.files import own_folder
+from prvr.core.system import MEETING
 from prvr.search.call import SearchCall, Told
 from prvr.search.engine import SearchEngine
 from prvr.search.nearby import address, is_ours, line, read_line
@@ -25,15 +26,16 @@ ASKING_S = 10.0  # that a question may take to come
 LONGEST = 2**20  # bytes of a question
 
 
-class Nearby(ThreadingMixIn, UnixStreamServer):
+class Nearby(ThreadingMixIn, TCPServer):
     """Answers at one socket, each caller in a thread that waits for the desk."""
 
+    address_family = MEETING or socket.AF_UNSPEC
     daemon_threads = True
     block_on_close = False
 
     def __init__(self, place: Path, desk: Desk) -> None:
         self.desk = desk
-        super().__init__(str(place), _Call)
+        super().__init__(str(place), _Call)  # type: ignore[arg-type] - of its family
 
 
 class _Call(StreamRequestHandler):
@@ -61,7 +63,7 @@ class _Call(StreamRequestHandler):
 def listening(desks: Sequence[Desk]) -> Iterator[None]:
     """Answer for these desks as long as it lasts. Where no socket can be had, or another server has it, nobody asks."""
     with contextlib.ExitStack() as open_:
-        for desk in desks:
+        for desk in desks if MEETING else ():
             place = address(desk.folder)
             try:
                 own_folder(place.parent)
@@ -83,7 +85,7 @@ def _told(engine: SearchEngine, wanted: SearchCall) -> Told:
 
 
 def _alive(place: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as calling:
+    with socket.socket(MEETING or socket.AF_UNSPEC, socket.SOCK_STREAM) as calling:
         try:
             calling.connect(str(place))
         except OSError:

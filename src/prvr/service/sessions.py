@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from prvr.core.errors import PrvrError
 from prvr.core.files import own_folder
+from prvr.core.system import open_no_link
 
 DAYS = 30  # without a request, after which a session is over
 LINK_DAYS = 7  # a link that nobody opened
@@ -133,7 +134,7 @@ class Sessions:
     def _opened(self) -> sqlite3.Connection:
         if self._place is not None:
             own_folder(self._place.parent)
-            os.close(os.open(self._place, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600))
+            os.close(open_no_link(str(self._place), os.O_CREAT | os.O_RDWR, 0o600))
             self._place.chmod(0o600)
         base = sqlite3.connect(self._place or ":memory:", timeout=BUSY_S, check_same_thread=False, isolation_level=None)
         try:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from prvr.core.errors import PrvrError, VideoError
+from prvr.core.system import give_way
 from prvr.core.text import text_of
 
 RATHER_NOT = 5  # how much less urgent than the server a worker is
@@ -66,7 +67,7 @@ def child(there: Connection, task: Callable[..., dict[str, Any]], arguments: tup
     signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with suppress(OSError):
-        os.nice(RATHER_NOT)
+        give_way(RATHER_NOT)
     try:
         there.send(task(_reporter(there), *arguments))
     except PrvrError as error:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,12 @@ QUIET_S = 30.0  # at its end, in which the quietest place to cut is looked for
 BEAT = SPEECH_RATE // 2  # samples of such a place
 NO_SPEECH, REPEATS, DOUBTFUL, UNSURE = 0.6, 3.0, -0.7, -1.0
 NEEDED = ("model.bin", "config.json", "tokenizer.json")
-INSTALL = "install it with `pip install 'prvr[speech]'`"
+NEEDS = "listening needs the package faster-whisper; install it with `pip install 'prvr[speech]'`"
+
+
+def is_installed() -> bool:
+    """Whether the package that listens is here."""
+    return find_spec("faster_whisper") is not None
 
 
 class HeardWindow(NamedTuple):
@@ -52,7 +58,7 @@ class Listener:
             import ctranslate2
             from faster_whisper import WhisperModel
         except ImportError as error:
-            raise EncoderError(f"{folder}: listening needs the package faster-whisper; {INSTALL}") from error
+            raise EncoderError(f"{folder}: {NEEDS}") from error
         logging.getLogger("faster_whisper").setLevel(logging.ERROR)
         graphics = device in ("auto", "cuda") and ctranslate2.get_cuda_device_count() > 0
         try:

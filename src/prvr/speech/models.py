@@ -6,7 +6,7 @@ from prvr.core.errors import EncoderError
 from prvr.core.places import expanded
 from prvr.core.text import nearest
 from prvr.encoders import catalogue
-from prvr.speech.listen import Listener
+from prvr.speech.listen import NEEDS, Listener, is_installed
 
 
 def load_listener(name: str, *, device: str = "auto", threads: int = 0, fetching: bool = True) -> Listener:
@@ -25,6 +25,8 @@ def load_listener(name: str, *, device: str = "auto", threads: int = 0, fetching
     if here is None and catalogue.is_on_hub(name):
         if not fetching:
             raise catalogue.unfetched(name, "--speech")
+        if not is_installed():
+            raise EncoderError(f"{name}: {NEEDS}")  # before gigabytes come that nothing here can open
         here = catalogue.get(name)
     if here is None:
         raise _nothing_there(name)
@@ -37,7 +39,7 @@ def _names() -> list[str]:
 
 def _nothing_there(name: str) -> EncoderError:
     if model := catalogue.find(name):
-        return EncoderError(catalogue.missing(model))
+        return EncoderError(catalogue.missing(model) + ("" if is_installed() else f"; {NEEDS}"))
     near = nearest(name, _names())
     hint = f"did you mean {near!r}?" if near else f"known are {', '.join(_names())}; or give a folder that holds one"
     return EncoderError(f"{name}: no such model of speech; {hint}")

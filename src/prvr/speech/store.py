@@ -17,12 +17,12 @@ from typing import Any, NamedTuple, Self
 from prvr.core.config import from_dict, to_dict
 from prvr.core.errors import ConfigError, FeatureError
 from prvr.core.facts import SAID, WRITTEN, Cue
-from prvr.core.files import only_writer, write_whole
+from prvr.core.files import only_writer, refuse_newer, write_whole
 
 FOLDER = "speech"  # of an index
 HEADER = "speech.json"
 
-VERSION = 1
+VERSION = 1  # of the format of a store
 CUE_S = 7.0  # that one line of a transcript lasts at most
 CUE_LETTERS = 84  # two lines of 42, as broadcasters have them
 PAUSE_S = 1.0  # that ends a line
@@ -138,7 +138,9 @@ class TranscriptStore:
         """That of an index folder; None where there is none yet. Raises FeatureError for one that is damaged."""
         path = index / kind.folder / kind.header
         try:
-            return cls(path.parent, from_dict(SpeechHeader, json.loads(path.read_text(encoding="utf-8"))), kind)
+            values = json.loads(path.read_text(encoding="utf-8"))
+            refuse_newer(path, values, VERSION, FeatureError)
+            return cls(path.parent, from_dict(SpeechHeader, values), kind)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError, AttributeError, ConfigError) as error:

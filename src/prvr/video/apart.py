@@ -15,15 +15,13 @@ import mmap
 import os
 import pickle
 import queue
-import resource
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection, Pipe
+from functools import cache
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import GeneratorType
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -32,12 +30,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prvr.core.errors import PrvrError, VideoError
+from prvr.core.system import bound_memory, bounded_time, was_too_slow
 from prvr.video.bounds import most_bytes, most_pixels, patience_s
 from prvr.video.frames import BATCH_BYTES
 from prvr.video.source import shown
+from prvr.video.wires import joined, start
 
 IDLE_S = 120.0  # that a reader waits for the next file before it goes
-START = "import sys; from prvr.video.apart import main; main(*map(int, sys.argv[1:]))"
+START = "import sys; from prvr.video.apart import main; main(*sys.argv[1:])"
 ALONE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # it multiplies nothing
 
 Kind = Literal["part", "end", "error", "memory"]
@@ -74,19 +74,8 @@ class ReaderProcess:
         self.room = _room()
         self._busy = False
         try:
-            asked, self._to = Pipe(duplex=False)
-            self._from, told = Pipe(duplex=False)
-            with asked, told, _shared_file(self.room) as memory:
-                self._shared = mmap.mmap(memory, self.room)
-                handed = (asked.fileno(), told.fileno(), memory)
-                self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-c", START, *map(str, (*handed, self.room))],
-                    pass_fds=handed,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    env={**os.environ, **dict.fromkeys(ALONE, "1"), "PYTHONPATH": _path()},
-                )
+            environment = {**os.environ, **dict.fromkeys(ALONE, "1"), "PYTHONPATH": _path()}
+            self._process, (self._to, self._from, self._shared) = start(START, self.room, environment)
         except OSError as error:
             raise NoReader(
                 f"no process can be started to read videos in ({error.strerror}); free some memory, then try again"
@@ -150,7 +139,7 @@ class ReaderProcess:
 
     def _death(self, path: Path) -> ReaderEnded:
         code = self._process.wait()
-        if code == -signal.SIGPROF:
+        if was_too_slow(code):
             return ReaderEnded(
                 f"{shown(path)}: took {patience_s():g} s of processor time without a picture, and is left alone until "
                 "it changes or is tried again by name; PRVR_READER_S allows more",
@@ -216,21 +205,6 @@ def _room() -> int:
     return max(BATCH_BYTES, 3 * most_pixels())
 
 
-@contextmanager
-def _shared_file(size: int) -> Iterator[int]:
-    """Memory without a name, as long as somebody has it mapped; what nobody writes into takes no room."""
-    if sys.platform == "linux":
-        memory = os.memfd_create("prvr")
-    else:
-        with tempfile.TemporaryFile() as file:
-            memory = os.dup(file.fileno())
-    try:
-        os.ftruncate(memory, size)
-        yield memory
-    finally:
-        os.close(memory)
-
-
 def _here() -> str:
     """Where paths begin that are relative; empty where that folder was deleted."""
     try:
@@ -255,6 +229,7 @@ def _name(number: int) -> str:
 
 _memory: mmap.mmap | None = None
 _patience_s = 0.0  # 0: no end of it
+_timer = cache(bounded_time)  # made in the reader alone
 
 
 def room(shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -270,20 +245,18 @@ def room(shape: tuple[int, ...]) -> NDArray[np.uint8]:
 def alive() -> None:
     """Something came of the file: its time begins again. Counted is processor time, so that no slow disk is blamed."""
     if _patience_s:
-        signal.setitimer(signal.ITIMER_PROF, _patience_s)
+        _timer()(_patience_s)
 
 
-def main(asked: int, told: int, memory: int, size: int) -> None:
+def main(*wires: str) -> None:
     """A reader's life: a function and a file, its answers, the next; until nobody wants anything any more."""
     global _memory
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asked, who then ends this
     with suppress(OSError):  # where memory ends, the system is to end this, not who asked
         Path("/proc/self/oom_score_adj").write_text("500")
-    _memory = mmap.mmap(memory, size)
-    os.close(memory)
+    out, asked, _memory = joined(*wires)
     requests = queue.SimpleQueue[bytes]()
-    threading.Thread(target=_listen, args=(Connection(asked, writable=False), requests), daemon=True).start()
-    out = Connection(told, readable=False)
+    threading.Thread(target=_listen, args=(asked, requests), daemon=True).start()
     while True:
         try:
             request = requests.get(timeout=IDLE_S)
@@ -322,7 +295,7 @@ def _answers(request: bytes) -> Iterator[tuple[Kind, Any]]:
         why = str(error).strip().partition("\n")[0]
         yield "error", ReaderFailed(f"{shown(arguments[0])}: cannot be read ({type(error).__name__}: {why})")
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+        _timer()(0)
 
 
 def _parts(made: Iterator[Any]) -> Generator[tuple[Kind, Any], None, Any]:
@@ -341,10 +314,7 @@ def _settle(ours: Mapping[str, str]) -> None:
     for name in [name for name in os.environ if name.startswith("PRVR_")]:
         del os.environ[name]
     os.environ.update(ours)
-    kind = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
-    most = resource.getrlimit(kind)[1]
-    wanted = most_bytes()
     with suppress(OSError, ValueError):
-        resource.setrlimit(kind, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
+        bound_memory(most_bytes())
     _patience_s = patience_s()
     alive()
