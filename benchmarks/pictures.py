@@ -74,7 +74,7 @@ def first_that_is_right(engine: SearchEngine, queries: list[Query]) -> tuple[str
 
 def score_over_time(video: WorldVideo, sentence: str, hit: Hit) -> Figure:
     """Frames of a video above its score, second by second."""
-    figure = pyplot.figure(figsize=(9, 3.6), layout="constrained")
+    figure: Figure = pyplot.figure(figsize=(9, 3.6), layout="constrained")
     strip, curve = figure.subplots(2, 1, height_ratios=[1, 2.2])
     at = np.linspace(0, len(video.frames) - 1, SHOWN).round().astype(int)
     frames = [video.frames[i].permute(1, 2, 0).numpy() for i in at]  # (h, w, 3) each
@@ -92,7 +92,8 @@ def score_over_time(video: WorldVideo, sentence: str, hit: Hit) -> Figure:
 
 def chance(others: list[float], sentence: str, hit: Hit) -> Figure:
     """Best scores of sentences about other things, and that of one that the library shows."""
-    figure, axes = pyplot.subplots(figsize=(9, 2.8), layout="constrained")
+    figure: Figure = pyplot.figure(figsize=(9, 2.8), layout="constrained")
+    axes = figure.subplots()
     axes.hist(others, bins=24, color=GREY)
     axes.axvline(hit.score, color=ORANGE, lw=2)
     low, high = min(others), max(*others, hit.score)

@@ -59,18 +59,19 @@ def is_shown(action: argparse.Action) -> bool:
 
 def row(action: argparse.Action) -> str:
     """A line of a table: how an argument is written, and its help."""
-    takes = action.metavar or (f"{{{','.join(map(str, action.choices))}}}" if action.choices else action.dest.upper())
+    name = action.dest.upper() if action.option_strings else action.dest
+    takes = action.metavar or (f"{{{','.join(map(str, action.choices))}}}" if action.choices else name)
     value = f" {takes}" if action.option_strings and action.nargs != 0 else ""
     told = (action.help or "") % {**vars(action), "prog": "prvr"}
     return f"| `{', '.join(action.option_strings) or takes}{value}` | {cell(told)} |"
 
 
 def usage(parser: argparse.ArgumentParser) -> str:
-    """The usage as --help prints it, in lines of 100."""
+    """The usage as --help prints it, in lines that the site shows whole."""
     made = parser._get_formatter()
-    made._width = 100
-    made.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups)
-    return made.format_help().strip().removeprefix("usage: ")
+    made._width = 76
+    made.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups, prefix="")
+    return made.format_help().strip()
 
 
 def anchor(parser: argparse.ArgumentParser) -> str:

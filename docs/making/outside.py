@@ -9,7 +9,18 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
+# Pages of which a checkout may have some only, and the part of the site that each is in.
+PARTS = {"formats.md": "Reference", "contributing.md": "Explanation"}
 PAGES = {"CHANGELOG.md": "changelog.md", "SECURITY.md": "security.md", "CONTRIBUTING.md": "contributing.md"}
+
+
+def on_config(config: Any) -> Any:
+    """Add what is there of PARTS to the navigation."""
+    sources = {page: ROOT / name for name, page in PAGES.items()}
+    for page, part in PARTS.items():
+        if sources.get(page, ROOT / "docs" / page).exists():
+            next(one[part] for one in config["nav"] if part in one).append(page)
+    return config
 
 
 def on_files(files: Files, *, config: Any) -> Files:

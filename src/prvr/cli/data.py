@@ -21,7 +21,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     data.shows("prvr data check DIR", "prvr data convert annotations/ out/ --to tvr")
     inner = data.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser, required=True)
 
-    info = inner.add_parser("info", help="what the annotations hold, a line a split")
+    info = inner.add_parser("info", help="summarise annotations, a line a split")
     info.add_argument("folder", type=Path, help="folder of annotations in any known form")
     info.add_argument("--json", action="store_true", help="print it as JSON")
     info.set_defaults(run=run_info)
@@ -30,7 +30,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
         "prvr data info DIR",
     )
 
-    check = inner.add_parser("check", help="what is there, what is missing, and what it would need")
+    check = inner.add_parser("check", help="check a data folder: what is there, what is missing")
     check.add_argument("folder", type=Path, help="folder of annotations and features")
     check.add_argument("--json", action="store_true", help="print the checks as JSON")
     check.set_defaults(run=run_check)
@@ -43,7 +43,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_making(inner: argparse._SubParsersAction[Parser]) -> None:
-    convert = inner.add_parser("convert", help="annotations from one form to another, nothing lost unsaid")
+    convert = inner.add_parser("convert", help="convert annotations, and report what is lost")
     convert.add_argument("source", type=Path, help="a file, or a folder of them")
     convert.add_argument("target", type=Path, help="where to write")
     convert.add_argument(
@@ -58,12 +58,16 @@ def _add_making(inner: argparse._SubParsersAction[Parser]) -> None:
         "prvr data convert annotations/ out/ --to qvhighlights",
     )
 
-    simulate = inner.add_parser("simulate", help="simulated features over real annotations, in the published layout")
+    simulate = inner.add_parser("simulate", help="simulate features for real annotations, in the published layout")
     simulate.add_argument("annotations", type=Path, help="folder of annotations in any known form")
     simulate.add_argument("--out", type=Path, required=True, help="folder to write")
-    simulate.add_argument("--difficulty", choices=["easy", "hard"], default="easy", help="(default: %(default)s)")
-    simulate.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a knob")
-    simulate.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    simulate.add_argument(
+        "--difficulty", choices=["easy", "hard"], default="easy", help="how hard they are (default: %(default)s)"
+    )
+    simulate.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting, such as noise=2"
+    )
+    simulate.add_argument("--seed", type=int, default=0, help="seed (default: %(default)s)")
     simulate.add_argument("--encoder", help="a text encoder: a folder or a hub name (default: hashed words)")
     simulate.set_defaults(run=run_simulate)
     simulate.description = (

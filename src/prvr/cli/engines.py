@@ -23,19 +23,21 @@ def engine_options(index: Parser) -> None:
         "URL is qdrant://HOST:6333/COLLECTION, or qdrants:// over TLS, with commas between several nodes; a key comes "
         "from QDRANT_API_KEY. How a collection is kept is said when it is made, and compared from then on.",
     )
-    server.add_argument("--engine", metavar="URL", help="keep the vectors there instead of in the folder")
+    server.add_argument(
+        "--engine", metavar="URL", help="keep the vectors on this Qdrant server instead of in the folder"
+    )
     server.add_argument("--copy-to", metavar="URL", help="copy the index there and compare the two; reads no video")
     server.add_argument("--copy-from", metavar="URL", help="copy what is there into the folder and compare the two")
-    server.add_argument("--shards", type=int, help="parts that nodes share; fixed once made (one a node)")
+    server.add_argument("--shards", type=int, help="parts that the nodes share; cannot be changed later (one per node)")
     server.add_argument("--replicas", type=int, help="copies of every part, on different nodes (1)")
     server.add_argument("--keep", choices=["disk", "memory"], help="where searches read vectors (disk)")
     server.add_argument(
-        "--quantise", choices=["none", "int8", "turbo4"], help="smaller vectors in memory for the first look (none)"
+        "--quantise", choices=["none", "int8", "turbo4"], help="smaller vectors in memory for the first pass (none)"
     )
     server.add_argument(
         "--payload-index",
         metavar="FIELDS",
-        help="what filters look up, of tags,words,modified,duration_s; the rest is read one by one (all)",
+        help="fields to index, of tags,words,modified,duration_s (all); filters on others are slower",
     )
 
 

@@ -45,7 +45,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     _add_index(
         verbs.add_parser(
             "index",
-            help="folders of video to an index that can be searched",
+            help="read folders of video into an index that can be searched",
             description="Read folders of video into an index that can be searched. Run it again whenever files came, "
             "changed or moved: only those are read. Stop it whenever you like: what is finished stays.",
         )
@@ -53,14 +53,14 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     _add_search(
         verbs.add_parser(
             "search",
-            help="a sentence to ranked videos with moments",
+            help="find videos, and the moments in them, by a sentence",
             description="Find the videos, and the moments in them, that a sentence describes.",
         )
     )
 
 
 def _add_search(search: Parser) -> None:
-    search.add_argument("query", nargs="*", help="what happens, in a sentence; several are answered together")
+    search.add_argument("query", nargs="*", help="what happens, as a sentence; several are answered together")
     search.add_argument("--image", type=Path, help="search by a picture")
     search.add_argument("--like", metavar="VIDEO@START-END", help="more like this moment, seconds")
     index_option(search)
@@ -69,8 +69,8 @@ def _add_search(search: Parser) -> None:
     ranking.add_argument("-k", "--top-k", type=int, default=5, help="videos to show (default: %(default)s)")
     ranking.add_argument("--all", action="store_true", help="show weak matches too")
     ranking.add_argument("--fail-if-none", action="store_true", help="exit with 4 when there are only weak matches")
-    ranking.add_argument("--no-words", action="store_true", help="leave names and subtitles out")
-    ranking.add_argument("--uncalibrated", action="store_true", help="do not say how sure hits are")
+    ranking.add_argument("--no-words", action="store_true", help="ignore file names and subtitles")
+    ranking.add_argument("--uncalibrated", action="store_true", help="do not label how good matches are")
     export = search.add_argument_group("export")
     export.add_argument(
         "--export",
@@ -79,8 +79,8 @@ def _add_search(search: Parser) -> None:
         help="write the moments: .csv .json .vtt .mp4 .webm; for editing programs .edl .otio .fcpxml .xml, "
         "or .markers.edl and so on for markers on whole videos",
     )
-    export.add_argument("--before", type=float, default=0.0, help="start exported moments so many seconds earlier")
-    export.add_argument("--after", type=float, default=0.0, help="end exported moments so many seconds later")
+    export.add_argument("--before", type=float, default=0.0, help="start exported moments this many seconds earlier")
+    export.add_argument("--after", type=float, default=0.0, help="end exported moments this many seconds later")
     opening_options(search)
     search.set_defaults(run=run_search, wrong=search.error)
     search.shows(

@@ -30,9 +30,9 @@ Made = TypeVar("Made")  # what a reading of words did
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """listen."""
-    listen = verbs.add_parser("listen", help="write down what is said in videos, so that it can be searched")
+    listen = verbs.add_parser("listen", help="make speech searchable, by transcribing it")
     which_options(listen)
-    speech_options(listen)
+    speech_options(listen.add_argument_group("what is heard, and how"))
     how_options(listen, anew="another model has listened")
     device_option(listen)
     listen.set_defaults(run=run_listen, wrong=listen.error)
@@ -57,8 +57,8 @@ def which_options(verb: Parser) -> None:
 
 def how_options(verb: Parser, *, anew: str) -> None:
     """How they are read, of the same verbs; `anew` says where --replace begins anew."""
-    verb.add_argument("--replace", action="store_true", help=f"begin anew where {anew}")
-    verb.add_argument("--threads", type=int, default=0, help="of the processor (default: one a core)")
+    verb.add_argument("--replace", action="store_true", help=f"start again if {anew}")
+    verb.add_argument("--threads", type=int, default=0, help="processor threads (default: one per core)")
 
 
 def run_words(args: argparse.Namespace, make: Callable[[Path], Made], tell: Callable[[Made, str], int]) -> int:
@@ -85,9 +85,9 @@ def tell_problems(failed: Mapping[str, str], notes: Sequence[str]) -> None:
 def speech_options(parser: Parser | argparse._ArgumentGroup) -> None:
     """What every verb that listens takes."""
     parser.add_argument("--speech", metavar="MODEL", help="a speech model of `prvr models`, a folder, or a hub name")
-    parser.add_argument("--language", help="that is spoken, by its code, such as en or de (default: the model tells)")
-    parser.add_argument("--audio-track", metavar="TRACK", help="which sound: its number from 1, or its language")
-    parser.add_argument("--sentences", metavar="MODEL", help="finds what is said by its meaning (default: things)")
+    parser.add_argument("--language", help="language code, such as en or de (default: detected)")
+    parser.add_argument("--audio-track", metavar="TRACK", help="sound track: its number from 1, or its language")
+    parser.add_argument("--sentences", metavar="MODEL", help="model that finds speech by its meaning (default: things)")
     parser.add_argument("--speech-over", action="store_true", help="listen to videos that have subtitles, too")
 
 

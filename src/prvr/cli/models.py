@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """models, with verbs of its own."""
-    models = verbs.add_parser(
-        "models", help="the models that can read videos, or hear them: which there are, getting one, the default"
-    )
+    models = verbs.add_parser("models", help="list, download, import and export models, and choose the default")
     models.add_argument("--json", action="store_true", help="print the table as JSON")
     models.set_defaults(run=run_table)
     models.description = (
@@ -27,9 +25,9 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     models.shows("prvr models", "prvr models --json")
     inner = models.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
 
-    get = inner.add_parser("get", help="fetch a model from the hub; the same again goes on where it stopped")
-    get.add_argument("name", metavar="NAME", help="a name of the table, or one on the hub")
-    get.add_argument("--to", type=Path, metavar="DIR", help="make its folder there, to carry to another machine")
+    get = inner.add_parser("get", help="download a model from the hub; run it again to continue")
+    get.add_argument("name", metavar="NAME", help="a name of the table, or a hub name")
+    get.add_argument("--to", type=Path, metavar="DIR", help="put its folder there, to carry to another machine")
     get.set_defaults(run=run_get)
     get.description = (
         "Fetch a model from the hub, the only verb that uses the network. Stopped, the same command goes on."
@@ -38,19 +36,19 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
 
     bring = inner.add_parser("import", help="copy the folder of a model to this machine's models")
     bring.add_argument("folder", type=Path, metavar="FOLDER", help="as `models get --to` made it, or any checkpoint")
-    bring.add_argument("--name", help="what to call it (default: what it says, else the folder's name)")
+    bring.add_argument("--name", help="its name here (default: the name in it, else the folder's)")
     bring.set_defaults(run=run_import)
     bring.description = "Copy the folder of a model to the models of this user."
     bring.shows("prvr models import /media/stick/clip-b32")
 
-    default = inner.add_parser("default", help="use a model for own videos from now on; without NAME say which it is")
-    default.add_argument("name", nargs="?", metavar="NAME")
+    default = inner.add_parser("default", help="set the default model; without NAME, print it")
+    default.add_argument("name", nargs="?", metavar="NAME", help="a model that is installed")
     default.set_defaults(run=run_default)
     default.description = "Use a model for your own videos from now on, or say which one that is."
     default.shows("prvr models default siglip2-b16", "prvr models default")
 
-    speed = inner.add_parser("speed", help="measure how many images a second the models here read")
-    speed.add_argument("names", nargs="*", metavar="NAME", help="(default: all that are here)")
+    speed = inner.add_parser("speed", help="measure how many images a second the installed models read")
+    speed.add_argument("names", nargs="*", metavar="NAME", help="models to measure (default: all installed)")
     speed.set_defaults(run=run_speed)
     speed.description = "Measure how many images a second the models here read on this machine."
     speed.shows("prvr models speed", "prvr models speed things")
@@ -59,7 +57,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_rest(inner: argparse._SubParsersAction[Parser]) -> None:
-    export = inner.add_parser("export", help="make an ONNX folder of a model, which CPUs read faster")
+    export = inner.add_parser("export", help="export a model as an ONNX folder, which is faster on CPUs")
     export.add_argument("model", metavar="MODEL", help="a name of the table, a hub name, or a folder")
     export.add_argument("--to", type=Path, metavar="DIR", help="the folder to make (default: MODEL-onnx, here)")
     export.set_defaults(run=run_export)
@@ -70,7 +68,7 @@ def _add_rest(inner: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_remove(inner: argparse._SubParsersAction[Parser]) -> None:
     remove = inner.add_parser("remove", help="delete a model from this machine")
-    remove.add_argument("name", metavar="NAME")
+    remove.add_argument("name", metavar="NAME", help="a model that is installed")
     remove.set_defaults(run=run_remove)
     remove.description = "Delete a model of this user from the disk."
     remove.shows("prvr models remove clip-b32")

@@ -21,7 +21,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     _add_open(verbs)
     locate = verbs.add_parser(
         "locate",
-        help="which film a clip or a picture comes from, and where in it",
+        help="find the film that a clip or a picture comes from",
         description="Say which film of the library a clip or a picture comes from, and at which second it is in it: "
         "encoded again, scaled, mirrored or cropped by up to a quarter of each side. The first 20 seconds of a clip "
         "are looked at.",
@@ -29,7 +29,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     locate.add_argument("file", type=Path, metavar="FILE", help="a clip, or a picture")
     index_option(locate)
     locate.add_argument("--json", action="store_true", help="print JSON: the places, best first, and what is unseen")
-    locate.add_argument("--fail-if-none", action="store_true", help="exit with 4 when it is from none of the films")
+    locate.add_argument("--fail-if-none", action="store_true", help="exit with 4 if it is from none of the films")
     opening_options(locate)
     locate.set_defaults(run=run_locate)
     locate.shows("prvr locate clip.mp4", "prvr locate frame.jpg --json")
@@ -38,7 +38,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
 def _add_open(verbs: argparse._SubParsersAction[Parser]) -> None:
     shown = verbs.add_parser(
         "open",
-        help="a moment that was found, or any second of a video, in mpv, VLC or IINA",
+        help="play a result, or any second of a video, in mpv, VLC or IINA",
         description="Open a moment of the last search by its rank, or a video of the library at a second, in the first "
         "of mpv, VLC and IINA that is found.",
     )

@@ -22,7 +22,7 @@ def place_options(parser: Parser) -> None:
         "--workers",
         type=int,
         metavar="N",
-        help="so many runs at once, each in a process of its own (default: one after the other, here; with --on: as "
+        help="this many runs at once, each in its own process (default: one after the other; with --on: as "
         "many as there is room for)",
     )
     placing.add_argument(
@@ -31,8 +31,8 @@ def place_options(parser: Parser) -> None:
         help="ray, a Ray cluster of this machine's own, or ray://HOST:PORT, one that shares the folders of data and "
         "runs; needs prvr[ray]",
     )
-    placing.add_argument("--cpus-per-worker", type=int, metavar="N", help="--on: processors of a run (default: 1)")
-    placing.add_argument("--gpus-per-worker", type=float, metavar="N", help="--on: GPUs of a run (default: 0)")
+    placing.add_argument("--cpus-per-worker", type=int, metavar="N", help="with --on: processors per run (default: 1)")
+    placing.add_argument("--gpus-per-worker", type=float, metavar="N", help="with --on: GPUs per run (default: 0)")
 
 
 @contextmanager

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """read."""
-    read = verbs.add_parser("read", help="write down what is written on the screen, so that it can be searched")
+    read = verbs.add_parser("read", help="make text on the screen searchable")
     which_options(read)
     read.add_argument("--rate", type=float, default=1.0, help="pictures a second (default: %(default)s)")
-    read.add_argument("--sentences", metavar="MODEL", help="finds what is written by its meaning (default: things)")
+    read.add_argument("--sentences", metavar="MODEL", help="model that finds text by its meaning (default: things)")
     how_options(read, anew="another version has read")
     read.set_defaults(run=run_read, wrong=read.error)
     read.description = (
@@ -50,7 +50,7 @@ def run_read(args: argparse.Namespace) -> int:
 def words_options(index: argparse._ArgumentGroup) -> None:
     """What `prvr index` takes to listen and to read, too."""
     speech_options(index)
-    index.add_argument("--text", action="store_true", help="read what is written on the screen, a picture a second")
+    index.add_argument("--text", action="store_true", help="read text on the screen too, one picture a second")
 
 
 def check_words(args: argparse.Namespace) -> None:

@@ -10,11 +10,11 @@ from prvr.core.errors import ConfigError
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """recipes."""
-    recipes = verbs.add_parser("recipes", help="what `prvr train` can train, with all settings")
+    recipes = verbs.add_parser("recipes", help="list what `prvr train` can train, with all settings")
     recipes.add_argument(
-        "words", nargs="*", metavar="WORD", help="those whose name has every word, or one as package.module:function"
+        "words", nargs="*", metavar="WORD", help="words that the name must contain, or package.module:function"
     )
-    recipes.add_argument("--show", action="store_true", help="every setting, as --set takes it")
+    recipes.add_argument("--show", action="store_true", help="print every setting, as --set takes it")
     recipes.add_argument("--json", action="store_true", help="print recipes and settings as JSON")
     recipes.set_defaults(run=run_recipes)
     recipes.description = "Show the recipes there are: each is a method with the settings of a benchmark."

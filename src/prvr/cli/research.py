@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from prvr.cli.placing import place_of, place_options
 from prvr.cli.screen import DONE, FAILED, Parser, device_option, emit, positive, say, training_bar, trust_option
-from prvr.cli.training import add_train, data_options, protocol_option, say_simulated, teacher_option
+from prvr.cli.training import add_train, data_options, protocol_option, say_simulated, settings_option, teacher_option
 from prvr.core.errors import ConfigError, PrvrError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
         "--submission",
         type=Path,
         metavar="FILE",
-        help="in place of RUN: a file for the evaluator of QVHighlights or TVR; --data may then be the annotation file",
+        help="instead of RUN: a file for the evaluator of QVHighlights or TVR; --data may then be the annotation file",
     )
     submitted.add_argument(
         "--lenient", action="store_true", help="submission: score what there is where the published evaluator fails"
@@ -46,14 +46,15 @@ def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
         "--nms", type=float, metavar="IOU", help="submission: drop windows that overlap a better one by more than this"
     )
     data_options(evaluate)
-    evaluate.add_argument("--split", help="train, val or test (default: test, or val where there is no test)")
-    evaluate.add_argument("--against", type=Path, metavar="RUN", help="test the difference to another run")
-    evaluate.add_argument(
+    measured = evaluate.add_argument_group("what is measured of a run")
+    measured.add_argument("--split", help="train, val or test (default: test, or val where there is no test)")
+    measured.add_argument("--against", type=Path, metavar="RUN", help="test the difference to another run")
+    measured.add_argument(
         "--absent",
         action="store_true",
-        help="ask every query of another video too: AUROC, F1 of rejection, G-mIoU",
+        help="also ask every query of a video that does not answer it: AUROC, F1 of rejection, G-mIoU",
     )
-    evaluate.add_argument("--intervals", action="store_true", help="print 95 %% intervals")
+    measured.add_argument("--intervals", action="store_true", help="print 95 %% intervals")
     evaluate.add_argument("--out", type=Path, help="report file (default: RUN/reports/SPLIT.json)")
     evaluate.add_argument("--json", action="store_true", help="print the report as JSON")
     device_option(evaluate)
@@ -71,20 +72,21 @@ def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_compare(verbs: argparse._SubParsersAction[Parser]) -> None:
-    compare = verbs.add_parser("compare", help="every system under one protocol, ours beside the published values")
+    compare = verbs.add_parser("compare", help="train and measure all systems under one protocol")
     data_options(compare)
-    teacher_option(compare)
-    compare.add_argument(
+    runs = compare.add_argument_group("which runs")
+    runs.add_argument(
         "--systems",
         default="all",
         metavar="A,B,…",
         help="names such as msc,ms-sl,zero-shot, recipes as package.module:function, or all (default: %(default)s)",
     )
-    compare.add_argument("--seeds", type=int, default=1, help="runs a system (default: %(default)s)")
-    compare.add_argument("--budget", type=int, metavar="EPOCHS", help="epochs of every run (default: as published)")
-    compare.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
+    runs.add_argument("--seeds", type=int, default=1, help="runs of each system (default: %(default)s)")
+    runs.add_argument("--budget", type=int, metavar="EPOCHS", help="epochs of every run (default: as published)")
+    settings_option(runs)
+    teacher_option(runs)
+    protocol_option(runs)
     compare.add_argument("--out", type=Path, default=Path("compared"), help="where runs and results are kept")
-    protocol_option(compare)
     place_options(compare)
     compare.add_argument("--json", action="store_true", help="print the tables as JSON")
     device_option(compare)
@@ -98,7 +100,7 @@ def _add_compare(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_reproduce(verbs: argparse._SubParsersAction[Parser]) -> None:
     reproduce = verbs.add_parser(
-        "reproduce", help="a table or figure of the MSC paper, ours beside the published values"
+        "reproduce", help="make a table or figure of the MSC paper, beside the published values"
     )
     reproduce.add_argument(
         "what", choices=[*TABLES, *FIGURES], metavar="WHAT", help=f"{', '.join([*TABLES, *FIGURES])}"
@@ -107,22 +109,22 @@ def _add_reproduce(verbs: argparse._SubParsersAction[Parser]) -> None:
         "--data", type=Path, action="append", required=True, help="folder of one benchmark; may be given several times"
     )
     reproduce.add_argument("--out", type=Path, default=Path("reproduced"), help="where runs and results are kept")
-    reproduce.add_argument("--seeds", type=int, default=1, help="runs a row (default: %(default)s)")
-    reproduce.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting"
-    )
-    reproduce.add_argument(
+    runs = reproduce.add_argument_group("which runs")
+    runs.add_argument("--seeds", type=int, default=1, help="runs of each row (default: %(default)s)")
+    settings_option(runs)
+    protocol_option(runs)
+    runs.add_argument(
         "--teacher", action="append", default=[], metavar="NAME=PATH", help="text features of a teacher of Table 3c"
     )
-    reproduce.add_argument(
+    runs.add_argument(
         "--compared",
         type=Path,
         default=Path("compared"),
         help="table4, table5: where `prvr compare` keeps the runs of the other systems (default: %(default)s)",
     )
-    reproduce.add_argument("--videos", type=Path, help="figure3: folder of the video files")
-    reproduce.add_argument("--query", help="figure3: id of the query to show")
-    protocol_option(reproduce)
+    shown = reproduce.add_argument_group("figure3")
+    shown.add_argument("--videos", type=Path, help="folder of the video files")
+    shown.add_argument("--query", help="id of the query to show")
     place_options(reproduce)
     reproduce.add_argument("--json", action="store_true", help="print the table as JSON")
     device_option(reproduce)
@@ -132,7 +134,7 @@ def _add_reproduce(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_import(verbs: argparse._SubParsersAction[Parser]) -> None:
-    bring = verbs.add_parser("import-checkpoint", help="a checkpoint of a system's authors to a run folder")
+    bring = verbs.add_parser("import-checkpoint", help="import an official checkpoint as a run")
     bring.add_argument("checkpoint", type=Path, help="the authors' .ckpt")
     data_options(bring)
     bring.add_argument(
@@ -140,7 +142,7 @@ def _add_import(verbs: argparse._SubParsersAction[Parser]) -> None:
         default="prvr.methods.msc.runs:qvhighlights",
         help="whose authors' it is, and its settings (default: %(default)s)",
     )
-    bring.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
+    settings_option(bring)
     bring.add_argument("--out", type=Path, required=True, help="run folder")
     bring.set_defaults(run=run_import)
     bring.description = (

@@ -74,7 +74,9 @@ class Parser(argparse.ArgumentParser):
 
 def device_option(parser: Parser | argparse._ArgumentGroup) -> None:
     """--device, of every verb that computes."""
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default: %(default)s)")
+    parser.add_argument(
+        "--device", default="auto", help="where to compute: auto, cpu, cuda or mps (default: %(default)s)"
+    )
 
 
 def trust_option(parser: Parser | argparse._ArgumentGroup) -> None:

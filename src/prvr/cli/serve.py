@@ -29,7 +29,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     _add_serve(
         verbs.add_parser(
             "serve",
-            help="the page and the HTTP interface over an index, until Ctrl-C",
+            help="open the page, and the HTTP interface, until Ctrl-C",
             description="Serve the page and the HTTP interface over an index, until Ctrl-C. "
             "Nothing leaves this machine.",
         )
@@ -37,7 +37,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     _add_mcp(
         verbs.add_parser(
             "mcp",
-            help="the library as tools of an assistant, over standard input and output",
+            help="let an assistant search (MCP), over standard input and output",
             description="Let an assistant that speaks MCP search your library, look at stills and read what is said. "
             "It starts this command itself; it can change nothing, and nothing leaves this machine but its answers.",
         )
@@ -49,7 +49,7 @@ def _add_serve(serve: Parser) -> None:
         "--index",
         type=Path,
         action="append",
-        help="an index folder (default: yours); give it again for each further library, and the page has a switch",
+        help="an index folder (default: yours); repeat it for more libraries, between which the page switches",
     )
     _folder_options(serve)
     serve.add_argument("--open", action=argparse.BooleanOptionalAction, help="open the page (default: on a desktop)")
@@ -61,8 +61,8 @@ def _add_serve(serve: Parser) -> None:
         default="127.0.0.1",
         help="address to listen on (default: %(default)s, this machine; 0.0.0.0: others too)",
     )
-    address.add_argument("--port", type=int, default=8765, help="or the next free one (default: %(default)s)")
-    address.add_argument("--root-path", default="", help="below this path of a proxy, such as /prvr")
+    address.add_argument("--port", type=int, default=8765, help="port, or the next free one (default: %(default)s)")
+    address.add_argument("--root-path", default="", help="path below which a proxy serves it, such as /prvr")
     _door_options(serve)
     opening_options(serve)
     serve.set_defaults(run=run_serve)
@@ -118,11 +118,9 @@ def _door_options(serve: Parser) -> None:
         "Browsers come in by a link, which opens once; programs send a token. All but the first two answer and end.",
     )
     what = doors.add_mutually_exclusive_group()
+    what.add_argument("--new-token", action="store_true", help="make a new token; the old one and all sessions end")
     what.add_argument(
-        "--new-token", action="store_true", help="serve with another token; the old one and all sessions end"
-    )
-    what.add_argument(
-        "--no-token", action="store_true", help="ask for nothing: every account of this machine reads what you may read"
+        "--no-token", action="store_true", help="require nothing: every account of this machine reads what you may read"
     )
     what.add_argument("--link", action="store_true", help="print an address for another browser")
     what.add_argument("--show-token", action="store_true", help="print the token that programs send")

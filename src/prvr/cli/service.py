@@ -21,7 +21,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     _add_watch(
         verbs.add_parser(
             "watch",
-            help="read what is new or changed in folders as it comes, until Ctrl-C",
+            help="read new and changed videos of folders automatically, until Ctrl-C",
             description="Read folders into the index now, and whatever comes or changes in them from then on, until "
             "Ctrl-C. They stay watched: `prvr serve` watches them too while it runs.",
         )
@@ -29,29 +29,38 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     _add_service(
         verbs.add_parser(
             "service",
-            help="let systemd start the page whenever you log in",
+            help="start the page whenever you log in (systemd)",
             description="A unit of systemd, of your own account, that runs `prvr serve` whenever you log in.",
         )
     )
 
 
 def _add_watch(watch: Parser) -> None:
-    watch.add_argument("paths", nargs="*", type=Path, metavar="FOLDER", help="to be watched too from now on")
-    watch.add_argument("--stop", action="store_true", help="do not watch these FOLDERs any more, or none; then end")
-    watch.add_argument("--list", action="store_true", help="print what is watched; then end")
+    watch.add_argument(
+        "paths", nargs="*", type=Path, metavar="FOLDER", help="folders to watch from now on, in addition"
+    )
+    watch.add_argument("--stop", action="store_true", help="stop watching these FOLDERs, or all, and exit")
+    watch.add_argument("--list", action="store_true", help="print what is watched, and exit")
     index_option(watch)
-    watch.add_argument("--encoder", help="what a new index is made with: a model of `prvr models`")
+    watch.add_argument("--encoder", help="model for a new index: a name of `prvr models`")
     device_option(watch)
     watch.set_defaults(run=run_watch, wrong=watch.error)
     watch.shows("prvr watch ~/Videos", "prvr watch   # what is watched already", "prvr watch --stop ~/Videos")
 
 
 def _add_service(service: Parser) -> None:
-    service.add_argument("what", choices=["install", "remove", "show"], help="show prints it and changes nothing")
-    index_option(service)
-    service.add_argument("--port", type=int, default=8765, help="of the page (default: %(default)s)")
     service.add_argument(
-        "--watch", type=Path, action="append", default=[], metavar="FOLDER", help="read what comes or changes there"
+        "what", choices=["install", "remove", "show"], help="`show` prints the unit and changes nothing"
+    )
+    index_option(service)
+    service.add_argument("--port", type=int, default=8765, help="port of the page (default: %(default)s)")
+    service.add_argument(
+        "--watch",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="read new and changed videos there automatically",
     )
     service.set_defaults(run=run_service)
     service.shows(

@@ -24,7 +24,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     _add_list(verbs)
     info = verbs.add_parser(
         "info",
-        help="what is known of an index, or of a video in it",
+        help="show what is known about an index, or a video in it",
         description="Say what is known of an index (model, size, what is missing) or of one of its videos.",
     )
     info.add_argument("what", nargs="?", metavar="VIDEO|INDEX", help="a video of the library, or an index folder")
@@ -35,7 +35,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
 
     remove = verbs.add_parser(
         "remove",
-        help="take videos out of the index; their files stay",
+        help="remove videos from the index; their files stay",
         description="Take videos, or all videos of folders, out of the index. Their files stay where they are.",
     )
     remove.add_argument("what", nargs="+", metavar="VIDEO|FOLDER", help=NAMED)
@@ -47,10 +47,10 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
 
     untag = verbs.add_parser(
         "untag",
-        help="take a tag from videos",
+        help="remove a tag from videos",
         description="Take a tag from videos, or from all that have it. `prvr index PATH --tag TAG` gives one.",
     )
-    untag.add_argument("tag", metavar="TAG", help="the tag to take away")
+    untag.add_argument("tag", metavar="TAG", help="the tag to remove")
     untag.add_argument("what", nargs="*", metavar="VIDEO|FOLDER", help=f"{NAMED} (default: all videos)")
     index_option(untag)
     untag.add_argument("--json", action="store_true", help="print the videos that had it as JSON")
@@ -61,15 +61,17 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
 def _add_list(verbs: argparse._SubParsersAction[Parser]) -> None:
     shown = verbs.add_parser(
         "list",
-        help="the videos of the index, and which files are gone",
+        help="list the videos of the index, and which files are gone",
         description="List the videos of the index: where they are, how long, when read, and which files are gone.",
     )
     shown.add_argument(
-        "filters", nargs="*", metavar="FILTER", help="path: after: before: longer: shorter: tag:, as search"
+        "filters", nargs="*", metavar="FILTER", help="path: after: before: longer: shorter: tag:, as in a search"
     )
     index_option(shown)
     shown.add_argument("--missing", action="store_true", help="only those whose files are gone")
-    shown.add_argument("--sort", choices=["name", "newest", "longest"], default="name", help="(default: %(default)s)")
+    shown.add_argument(
+        "--sort", choices=["name", "newest", "longest"], default="name", help="order (default: %(default)s)"
+    )
     shown.add_argument("--json", action="store_true", help="print them as JSON")
     shown.set_defaults(run=run_list)
     shown.shows(

@@ -23,25 +23,26 @@ def add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
     train = verbs.add_parser("train", help="train a recipe on annotated features")
     train.add_argument("recipe", help="package.module:function, such as prvr.methods.msc.runs:world")
     data_options(train)
-    teacher_option(train)
     train.add_argument("--out", type=Path, help="run folder (default: runs/RECIPE)")
-    train.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings", help="a setting")
-    train.add_argument(
+    how = train.add_argument_group("how it is trained")
+    settings_option(how)
+    how.add_argument(
         "--grid",
         action="append",
         default=[],
         metavar="NAME=A,B,…",
-        help="a run for each of these values of a setting, below --out, and a table; given several times, for each "
-        "choice of one value each",
+        help="one run for each of these values of a setting, below --out, and a table; given several times, one for "
+        "each combination",
     )
-    train.add_argument("--seed", type=int, help="short for --set train.seed=SEED")
+    how.add_argument("--seed", type=int, help="short for --set train.seed=SEED")
     train.add_argument(
         "--dry-run",
         action="store_true",
-        help="say what would be read, written and spent, by one measured step; write nothing",
+        help="measure one step and print what the run would read, write and cost; write nothing",
     )
+    teacher_option(how)
+    protocol_option(how)
     _kept_options(train)
-    protocol_option(train)
     place_options(train)
     train.add_argument("--json", action="store_true", help="print the result as JSON")
     device_option(train)
@@ -60,34 +61,46 @@ def add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _kept_options(train: Parser) -> None:
-    kept = train.add_argument_group("what is kept of it")
+    kept = train.add_argument_group("what is recorded")
     kept.add_argument(
         "--log",
         action="append",
         default=[],
         metavar="NAME",
-        help="tell tensorboard, wandb or mlflow too: below the run's folder, offline; may be given several times",
+        help="log to tensorboard, wandb or mlflow too, in the run's folder, offline; may be given several times",
     )
     kept.add_argument("--name", help="how tables call the run (default: the recipe's title); may be changed later")
-    kept.add_argument("--notes", help="what you want to remember of it, kept in about.json of its folder")
+    kept.add_argument("--notes", help="what you want to remember about it, kept in about.json of its folder")
 
 
 def data_options(parser: Parser) -> None:
     """--data and --features."""
     parser.add_argument("--data", type=Path, required=True, help="folder with annotations and features")
-    parser.add_argument("--features", type=Path, help="feature store or pack, where it is not in DATA")
+    parser.add_argument("--features", type=Path, help="feature store or pack, if not in DATA")
 
 
-def teacher_option(parser: Parser) -> None:
+def settings_option(parser: Parser | argparse._ArgumentGroup) -> None:
+    """--set, of every verb that trains or imports."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="settings",
+        help="a setting of the recipe, such as train.epochs=50; `prvr recipes msc tvr --show` lists all",
+    )
+
+
+def teacher_option(parser: Parser | argparse._ArgumentGroup) -> None:
     """--teacher, of every verb that trains."""
     parser.add_argument(
         "--teacher",
         type=Path,
-        help="another encoder's features, which teach: a store, a pack (or its video file), or sentences alone",
+        help="features of another encoder as a teacher: a store, a pack (or its video file), or sentences alone",
     )
 
 
-def protocol_option(parser: Parser) -> None:
+def protocol_option(parser: Parser | argparse._ArgumentGroup) -> None:
     """--protocol, of every verb that chooses an epoch."""
     parser.add_argument(
         "--protocol",

@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     """demo, extract, doctor."""
-    demo = verbs.add_parser("demo", help="make a small library of videos and go the whole way through it")
+    demo = verbs.add_parser("demo", help="make a small library of generated videos and try everything on it")
     demo.add_argument("--out", type=Path, default=Path("demo"), help="folder to work in (default: %(default)s)")
-    demo.add_argument("--size", default="demo", help="tiny or demo (default: %(default)s)")
-    demo.add_argument("--seed", type=int, default=0, help="of the world (default: %(default)s)")
-    demo.add_argument("--seeds", type=int, default=1, help="training runs a row of the table (default: %(default)s)")
-    demo.add_argument("--serve", action="store_true", help="open the page at once, and train nothing")
+    demo.add_argument("--size", default="demo", help="size: tiny or demo (default: %(default)s)")
+    demo.add_argument("--seed", type=int, default=0, help="seed of the generated videos (default: %(default)s)")
+    demo.add_argument("--seeds", type=int, default=1, help="training runs per row of the table (default: %(default)s)")
+    demo.add_argument("--serve", action="store_true", help="open the page at once, without training")
     device_option(demo)
     demo.set_defaults(run=run_demo)
     demo.description = (
@@ -50,7 +50,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     )
     demo.shows("prvr demo", "prvr demo --size tiny --out tiny")
 
-    extract = verbs.add_parser("extract", help="videos to features, safe to stop and go on")
+    extract = verbs.add_parser("extract", help="read videos into features for training")
     reading_options(extract, encoder=None)
     extract.add_argument("--out", type=Path, required=True, help="the feature store")
     extract.set_defaults(run=run_extract)
@@ -61,7 +61,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
         "prvr extract videos/ --encoder world --out features", "prvr extract a.mp4 b.mp4 --out features --rate 2"
     )
 
-    doctor = verbs.add_parser("doctor", help="check this machine, a line a check, with the fix")
+    doctor = verbs.add_parser("doctor", help="check this machine: one line per check, with the fix")
     doctor.add_argument("--index", type=Path, help="the index folder to look at (default: the one for this user)")
     doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
     doctor.set_defaults(run=run_doctor)
@@ -83,21 +83,23 @@ def reading_options(parser: Parser, *, encoder: str | None, paths: str = "+") ->
         help="leave out files and folders whose name, or path below PATH, fits: '*.part.mp4', private; may be repeated",
     )
     reading.add_argument("--rate", type=float, default=1.0, help="frames a second (default: %(default)s)")
-    reading.add_argument("--max-frames", type=int, help="at most so many frames a video, evenly spaced")
-    reading.add_argument("--workers", type=int, help="videos at a time (default: one a core)")
-    reading.add_argument("--dtype", default="auto", help="auto, fp32 or bf16 (default: %(default)s)")
+    reading.add_argument("--max-frames", type=int, help="at most this many frames per video, evenly spaced")
+    reading.add_argument("--workers", type=int, help="videos at a time (default: one per core)")
+    reading.add_argument("--dtype", default="auto", help="number format: auto, fp32 or bf16 (default: %(default)s)")
     device_option(reading)
     cluster = parser.add_argument_group("on several machines (`pip install 'prvr[ray]'`)")
     cluster.add_argument("--on", metavar="WHERE", help="ray: processes of this machine; ray://HOST:PORT: a cluster")
-    cluster.add_argument("--cpus-per-worker", type=int, default=1, help="cores of each (default: %(default)s)")
-    cluster.add_argument("--gpus-per-worker", type=float, default=0, help="such as 1 or 0.5 (default: none)")
+    cluster.add_argument("--cpus-per-worker", type=int, default=1, help="cores per worker (default: %(default)s)")
+    cluster.add_argument(
+        "--gpus-per-worker", type=float, default=0, help="GPUs per worker, such as 1 or 0.5 (default: none)"
+    )
     cluster.add_argument(
         "--decoders",
         type=int,
         metavar="N",
-        help="cores that decode for each (default: with a GPU, those that are left)",
+        help="cores per worker that decode (default: with a GPU, all that are left)",
     )
-    cluster.add_argument("--fetch", action="store_true", help="send features back, where no folder is shared")
+    cluster.add_argument("--fetch", action="store_true", help="send features back, if no folder is shared")
     cluster.add_argument(
         "--map",
         action="append",
