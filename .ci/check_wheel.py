@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import email
+import email.policy
 import json
 import os
 import re
@@ -43,8 +44,9 @@ class Installed:
         venv.create(root / "venv", with_pip=True)
         self.bin = root / "venv" / ("Scripts" if os.name == "nt" else "bin")
         self.root = root
-        pip = [self.bin / "python", "-m", "pip", "install", "--quiet", "--no-compile", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-c", CONSTRAINTS, wheel], check=True, stderr=subprocess.DEVNULL)
+        pip = [str(self.bin / "python"), "-m", "pip", "install", "--quiet", "--no-compile", "-c", str(CONSTRAINTS)]
+        done = subprocess.run([*pip, str(wheel)], check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """The command, with both of its streams as one."""
@@ -79,7 +81,7 @@ class Installed:
             raise AssertionError(f"prvr {' '.join(words)} never said {until!r}:\n{''.join(said)}")
         try:
             yield "".join(said)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM if os.name == "nt" else signal.SIGINT)
             rest, _ = process.communicate(timeout=60)
             assert "Traceback" not in rest, rest
         finally:
@@ -91,8 +93,8 @@ def metadata(wheel: Path) -> str:
     """It can be read on a package index: no link that leads nowhere there, no picture without its place."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
-        said = email.message_from_bytes(archive.read(name))
-        text = said.get_payload(decode=True).decode()
+        said = email.message_from_bytes(archive.read(name), policy=email.policy.default)
+        text = said.get_content()
         assert any("serve/page/" in file for file in archive.namelist()), "the page is not in it"
     assert said["Description-Content-Type"] == "text/markdown"
     relative = re.findall(r"\]\((?!https?://|#)[^)]*\)", text)

@@ -7,6 +7,7 @@ column of the run's metrics.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ from prvr.parts.objective import Objective
 MARGIN = 0.1  # cosine
 
 
-def stand_out(seen: loss.MSCSeen, batch: Batch, epoch: int) -> torch.Tensor:
+def stand_out(seen: loss.MSCSeen, batch: Batch[Any], epoch: int) -> torch.Tensor:
     """How far a query's own video falls short of `MARGIN` above the best other one, by clips; mean over Q queries."""
     scores, video = seen.cosine.clip, batch.video_of_query[:, None]  # (Q, V), (Q, 1)
     own = scores.gather(1, video)[:, 0]  # (Q,)
@@ -26,7 +27,7 @@ def stand_out(seen: loss.MSCSeen, batch: Batch, epoch: int) -> torch.Tensor:
     return (MARGIN - own + other).clamp_min(0).mean()
 
 
-def objective(settings: loss.MSCSettings) -> Objective:
+def objective(settings: loss.MSCSettings) -> Objective[Any, loss.MSCSeen]:
     """Everything MSC has, and the new term."""
     own = loss.objective(settings)
     return replace(own, terms={**own.terms, "stand_out": stand_out}, weights={**own.weights, "stand_out": 0.2})

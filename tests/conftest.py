@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import socket
+import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+
+from prvr.core.system import locked
 
 if TYPE_CHECKING:
     from prvr.search.engine import SearchEngine
@@ -72,7 +74,8 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
         return own
     whole = factory.getbasetemp().parent / name
     with whole.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while not locked(lock):
+            time.sleep(0.05)
         if not whole.exists():
             make(own)
             shutil.copytree(own, whole)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
+from prvr.cluster import opening
 from prvr.cluster.nodes import check_same, installed
-from prvr.cluster.opening import LOOPBACK, ClusterAddress, open_cluster, parse_on
+from prvr.cluster.opening import LOOPBACK, ClusterAddress, in_time, open_cluster, parse_on
 from prvr.core.errors import ClusterError, ConfigError
 from tests.cluster.make import OURS
 
@@ -41,6 +43,15 @@ def test_no_cluster_at_an_address_is_one_line_at_once() -> None:
         f"--on {on}: nobody answers there (Connection refused); check that a cluster runs"
     )
     assert "\n" not in str(told.value)
+
+
+def test_nobody_waits_for_what_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "END_S", 0.05)
+    never = threading.Event()
+    assert not in_time(never.wait)
+    never.set()
+    assert in_time(never.wait)
+    assert in_time(lambda: 1 / 0)
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

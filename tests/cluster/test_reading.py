@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -69,6 +70,18 @@ def start(*arguments: str | Path) -> subprocess.Popen[str]:
     return subprocess.Popen(prvr(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=OURS)
 
 
+def arguments_of(pid: int) -> list[str]:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    return []
+
+
+def processes(title: str) -> list[int]:
+    """Those whose command line begins with this."""
+    pids = [int(place.name) for place in Path("/proc").glob("[0-9]*")]
+    return [pid for pid in pids if arguments_of(pid)[:1] and arguments_of(pid)[0].startswith(title)]
+
+
 def test_a_node_that_goes_midway_loses_nothing(
     nodes: Nodes, videos: Path, alone: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -115,6 +128,23 @@ def test_ctrl_c_stops_and_leaves_what_is_finished(nodes: Nodes, videos: Path, tm
     assert "Stopped safely" in said
     assert "Traceback" not in said
     assert len(list((out / "videos").glob("*.safetensors"))) < VIDEOS
+
+
+def test_ctrl_c_ends_where_the_cluster_says_nothing_any_more(nodes: Nodes, videos: Path, tmp_path: Path) -> None:
+    """Ray's client would wait for ever: the process that it speaks to is stopped, as that of a machine that sleeps."""
+    out = tmp_path / "store"
+    with start("extract", videos, "--encoder", "world", "--out", out, "--on", nodes.on) as process:
+        until(out, 3, process)
+        servers = [pid for pid in processes(sys.executable) if "--mode=specific-server" in arguments_of(pid)]
+        for pid in servers:
+            os.kill(pid, signal.SIGSTOP)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE_S)
+        for pid in servers:
+            os.kill(pid, signal.SIGKILL)
+    assert servers
+    assert process.returncode == 130
+    assert "Stopped safely" in said
 
 
 def test_two_drivers_on_one_store_are_one_too_many(nodes: Nodes, videos: Path, tmp_path: Path) -> None:
@@ -257,16 +287,6 @@ def test_a_worker_that_is_fed_makes_the_same_features_though_a_decoder_ends(
     assert process.returncode == 0, said
     assert len(json.loads(told)["made"]) == VIDEOS
     assert made(out) == alone
-
-
-def processes(title: str) -> list[int]:
-    """Those whose command line begins with this."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if (place / "cmdline").read_bytes().startswith(title.encode()):
-                found.append(int(place.name))
-    return found
 
 
 @pytest.mark.parametrize("decoders", ["0", "2"])

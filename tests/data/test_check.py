@@ -119,7 +119,7 @@ SPOILED = (
         "video features",
         "none can be read; 5 are zero throughout: aa, bb, cc, dd, ee$",
     ),
-    (video_pack(aa=torch.randn(4, 2816), bb=torch.randn(2, 2816)), "durations", "2 lie far off, such as aa"),
+    (video_pack(aa=torch.randn(4, 2816), bb=torch.randn(2, 2816)), "durations", "2 are far off, such as aa"),
     (lambda root: (root / "highlight_val_release.jsonl").write_text("{"), "annotations of val, test", "is not JSON"),
 )
 

@@ -131,7 +131,7 @@ def test_a_smaller_form_is_compared_as_such(server: Qdrant, folder: Path, tmp_pa
 def test_where_a_copy_makes_no_sense_is_told(server: Qdrant, folder: Path) -> None:
     copy_to(folder, server.url())
     (folder / ENGINE).write_text("qdrant://127.0.0.1:1/other")
-    with pytest.raises(IndexFolderError, match=r"its vectors lie in qdrant://127.0.0.1:1/other; copy from there, or"):
+    with pytest.raises(IndexFolderError, match=r"its vectors are in qdrant://127.0.0.1:1/other; copy from there, or"):
         copy_from(server.url(), folder)
     (folder / ENGINE).write_text(server.url())
     with pytest.raises(IndexFolderError, match="already; name another collection"):

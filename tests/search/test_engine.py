@@ -242,7 +242,7 @@ def test_more_like_a_moment(plain: SearchEngine, made: Made) -> None:
     inside = (bank.spans[:, 0] < 8.0) & (bank.spans[:, 1] > 4.0)
     mean = torch.nn.functional.normalize(bank.tokens[inside].mean(0), dim=0)
     assert found[0].score == pytest.approx(plain.index.candidate(mean, found[0].video_id).score, abs=1e-5)
-    with pytest.raises(QueryError, match="nothing lies between 900 and 901 s"):
+    with pytest.raises(QueryError, match="there is nothing between 900 and 901 s"):
         plain.search_like("w0002.webm", (900.0, 901.0))
     with pytest.raises(IndexFolderError, match="no such video"):
         plain.search_like("nobody.mp4", (0.0, 1.0))

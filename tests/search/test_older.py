@@ -12,6 +12,7 @@ import pytest
 from prvr.core.config import fingerprint, to_dict
 from prvr.core.errors import CheckpointError, FeatureError
 from prvr.features.store import FeatureStore
+from prvr.index.embedded import EmbeddedIndex
 from prvr.index.opening import open_index
 from prvr.ranker.ranker import CONFIG, SEAL, open_run
 from prvr.search.engine import SearchEngine
@@ -47,7 +48,7 @@ def test_an_index_of_0_1_answers_as_it_did_and_can_be_written(own: Path, engine:
     with open_index(own, write=True) as index:
         index.put_tags({next(iter(index.versions)): ["seen"]})
         index.save(own)
-    with open_index(own) as index:
+    with EmbeddedIndex.open(own) as index:
         assert index.verify() == []
 
 

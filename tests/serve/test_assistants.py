@@ -149,7 +149,7 @@ def test_a_film_that_vanished(own: Path, tools: Any) -> None:
     answer = tools(call("moment", video=film.name, at_s=1.25))
     away.rename(film)
     assert answer.is_error
-    assert "is not there any more; index the folder where it lies now" in answer.content[0].text
+    assert "is not there any more; index the folder where it is now" in answer.content[0].text
 
 
 def test_nothing_is_said_to_be_changed(tools: Any) -> None:

@@ -98,7 +98,7 @@ def test_the_span_is_clamped_to_the_video(tmp_path: Path) -> None:
 )
 def test_an_empty_span(tmp_path: Path, start: float, end: float) -> None:
     write_video(tmp_path / "a.mp4", steps(2, 10))
-    with pytest.raises(VideoError, match=r"nothing lies between .* the video is 2\.00 s long"):
+    with pytest.raises(VideoError, match=r"there is nothing between .* the video is 2\.00 s long"):
         cut(tmp_path / "a.mp4", start, end, tmp_path / "out.mp4")
 
 

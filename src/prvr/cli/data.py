@@ -21,11 +21,11 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     data.shows("prvr data check DIR", "prvr data convert annotations/ out/ --to tvr")
     inner = data.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser, required=True)
 
-    info = inner.add_parser("info", help="summarise annotations, a line a split")
+    info = inner.add_parser("info", help="summarise annotations, one line per split")
     info.add_argument("folder", type=Path, help="folder of annotations in any known form")
     info.add_argument("--json", action="store_true", help="print it as JSON")
     info.set_defaults(run=run_info)
-    info.description = "Say what the annotations of a folder hold, a line a split, beside the published counts."
+    info.description = "Summarise the annotations of a folder, one line per split, beside the published counts."
     info.shows(
         "prvr data info DIR",
     )
@@ -34,7 +34,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     check.add_argument("folder", type=Path, help="folder of annotations and features")
     check.add_argument("--json", action="store_true", help="print the checks as JSON")
     check.set_defaults(run=run_check)
-    check.description = "Say what of a benchmark is in a folder, what is missing, and what would bring it."
+    check.description = "Check what a folder has of a benchmark, what is missing, and where to get it."
     check.shows(
         "prvr data check DIR",
     )
@@ -72,7 +72,7 @@ def _add_making(inner: argparse._SubParsersAction[Parser]) -> None:
     simulate.set_defaults(run=run_simulate)
     simulate.description = (
         "Make simulated features for real annotations, in the published layout. "
-        "They compare methods and say nothing of real videos."
+        "They serve to compare methods and say nothing about real videos."
     )
     simulate.shows(
         "prvr data simulate annotations/ --out simulated --difficulty hard",

@@ -41,8 +41,8 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
         verbs.add_parser(
             "index",
             help="read folders of video into an index that can be searched",
-            description="Read folders of video into an index that can be searched. Run it again whenever files came, "
-            "changed or moved: only those are read. Stop it whenever you like: what is finished stays.",
+            description="Read folders of video into an index that can be searched. Run it again when files were added, "
+            "changed or moved: only those are read. You can stop it at any time: what is finished stays.",
         )
     )
 

@@ -37,8 +37,8 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     device_option(listen)
     listen.set_defaults(run=run_listen, wrong=listen.error)
     listen.description = (
-        "Write down what is said in the videos of an index, so that it can be searched. Those with subtitles are left "
-        "alone. Nothing leaves this machine. Stop it whenever you like: what was heard stays."
+        "Transcribe the speech in the videos of an index, so that it can be searched. Those with subtitles are "
+        "skipped. Nothing leaves this machine. You can stop it at any time: what was heard stays."
     )
     listen.shows(
         "prvr listen --speech whisper-small          # a model that `prvr models get whisper-small` brought",

@@ -20,7 +20,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     models.add_argument("--json", action="store_true", help="print the table as JSON")
     models.set_defaults(run=run_table)
     models.description = (
-        "Show the models that can read videos: what they know, their size and licence, and which are here."
+        "Show the models that can read videos: what they know, their size and licence, and which are installed."
     )
     models.shows("prvr models", "prvr models --json")
     inner = models.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
@@ -29,28 +29,26 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     get.add_argument("name", metavar="NAME", help="a name of the table, or a hub name")
     get.add_argument("--to", type=Path, metavar="DIR", help="put its folder there, to carry to another machine")
     get.set_defaults(run=run_get)
-    get.description = (
-        "Fetch a model from the hub, the only verb that uses the network. Stopped, the same command goes on."
-    )
+    get.description = "Download a model from the hub. If it is interrupted, the same command continues."
     get.shows("prvr models get siglip2-b16", "prvr models get clip-b32 --to /media/stick")
 
     bring = inner.add_parser("import", help="copy the folder of a model to this machine's models")
     bring.add_argument("folder", type=Path, metavar="FOLDER", help="as `models get --to` made it, or any checkpoint")
     bring.add_argument("--name", help="its name here (default: the name in it, else the folder's)")
     bring.set_defaults(run=run_import)
-    bring.description = "Copy the folder of a model to the models of this user."
+    bring.description = "Copy the folder of a model to your models."
     bring.shows("prvr models import /media/stick/clip-b32")
 
     default = inner.add_parser("default", help="set the default model; without NAME, print it")
     default.add_argument("name", nargs="?", metavar="NAME", help="a model that is installed")
     default.set_defaults(run=run_default)
-    default.description = "Use a model for your own videos from now on, or say which one that is."
+    default.description = "Set the model that new indexes use, or print it."
     default.shows("prvr models default siglip2-b16", "prvr models default")
 
     speed = inner.add_parser("speed", help="measure how many images a second the installed models read")
     speed.add_argument("names", nargs="*", metavar="NAME", help="models to measure (default: all installed)")
     speed.set_defaults(run=run_speed)
-    speed.description = "Measure how many images a second the models here read on this machine."
+    speed.description = "Measure how many images a second the installed models read on this machine."
     speed.shows("prvr models speed", "prvr models speed things")
 
     _add_rest(inner)
@@ -61,7 +59,7 @@ def _add_rest(inner: argparse._SubParsersAction[Parser]) -> None:
     export.add_argument("model", metavar="MODEL", help="a name of the table, a hub name, or a folder")
     export.add_argument("--to", type=Path, metavar="DIR", help="the folder to make (default: MODEL-onnx, here)")
     export.set_defaults(run=run_export)
-    export.description = "Make a folder of ONNX graphs from a model, and compare their vectors with its own."
+    export.description = "Export a model as a folder of ONNX graphs, and compare their vectors with its own."
     export.shows("prvr models export siglip2-b16", "prvr models export ~/checkpoints/mine --to ~/models/mine-onnx")
     _add_remove(inner)
 
@@ -70,7 +68,7 @@ def _add_remove(inner: argparse._SubParsersAction[Parser]) -> None:
     remove = inner.add_parser("remove", help="delete a model from this machine")
     remove.add_argument("name", metavar="NAME", help="a model that is installed")
     remove.set_defaults(run=run_remove)
-    remove.description = "Delete a model of this user from the disk."
+    remove.description = "Delete one of your models from the disk."
     remove.shows("prvr models remove clip-b32")
 
 

@@ -22,9 +22,9 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     locate = verbs.add_parser(
         "locate",
         help="find the film that a clip or a picture comes from",
-        description="Say which film of the library a clip or a picture comes from, and at which second it is in it: "
-        "encoded again, scaled, mirrored or cropped by up to a quarter of each side. The first 20 seconds of a clip "
-        "are looked at.",
+        description="Find the film of the library that a clip or a picture comes from, and the second in it, even if "
+        "it was encoded again, scaled, mirrored or cropped by up to a quarter of each side. The first 20 seconds of a "
+        "clip are looked at.",
     )
     locate.add_argument("file", type=Path, metavar="FILE", help="a clip, or a picture")
     index_option(locate)
@@ -39,8 +39,8 @@ def _add_open(verbs: argparse._SubParsersAction[Parser]) -> None:
     shown = verbs.add_parser(
         "open",
         help="play a result, or any second of a video, in mpv, VLC or IINA",
-        description="Open a moment of the last search by its rank, or a video of the library at a second, in the first "
-        "of mpv, VLC and IINA that is found.",
+        description="Play a result of the last search by its rank, or any second of a video, in the first "
+        "of mpv, VLC and IINA that is installed.",
     )
     shown.add_argument("what", metavar="RANK|VIDEO", help="a rank of the last search, or a video by id, path or name")
     shown.add_argument("--at", type=float, metavar="SECONDS", help="where to begin (default: the moment, or the start)")

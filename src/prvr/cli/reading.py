@@ -34,8 +34,8 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     how_options(read, anew="another version has read")
     read.set_defaults(run=run_read, wrong=read.error)
     read.description = (
-        "Write down what is written on the screen in the videos of an index, so that it can be searched. Nothing "
-        "leaves this machine. Stop it whenever you like: what was read stays."
+        "Read the text on the screen in the videos of an index, so that it can be searched. Nothing "
+        "leaves this machine. You can stop it at any time: what was read stays."
     )
     read.shows("prvr read                        # all videos of the index", "prvr read ~/Videos/talks --rate 2")
 

@@ -17,7 +17,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     recipes.add_argument("--show", action="store_true", help="print every setting, as --set takes it")
     recipes.add_argument("--json", action="store_true", help="print recipes and settings as JSON")
     recipes.set_defaults(run=run_recipes)
-    recipes.description = "Show the recipes there are: each is a method with the settings of a benchmark."
+    recipes.description = "List the recipes: each is a method with the settings for a benchmark."
     recipes.shows(
         "prvr recipes",
         "prvr recipes curvspec i3d",

@@ -61,7 +61,7 @@ def _add_evaluate(verbs: argparse._SubParsersAction[Parser]) -> None:
     trust_option(evaluate)
     evaluate.set_defaults(run=run_evaluate)
     evaluate.description = (
-        "Measure a run, the bare encoder or a submission file on a split: recalls, moments, how sure the numbers are."
+        "Measure a run, the bare encoder or a submission file on a split: recalls, moments, confidence intervals."
     )
     evaluate.shows(
         "prvr evaluate runs/msc-world --data demo --intervals",

@@ -39,7 +39,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
             "mcp",
             help="let an assistant search (MCP), over standard input and output",
             description="Let an assistant that speaks MCP search your library, look at stills and read what is said. "
-            "It starts this command itself; it can change nothing, and nothing leaves this machine but its answers.",
+            "The assistant starts this command itself. It can change nothing, and only its answers leave this machine.",
         )
     )
 

@@ -24,7 +24,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
         verbs.add_parser(
             "watch",
             help="read new and changed videos of folders automatically, until Ctrl-C",
-            description="Read folders into the index now, and whatever comes or changes in them from then on, until "
+            description="Read folders into the index now, and new and changed videos in them from then on, until "
             "Ctrl-C. They stay watched: `prvr serve` watches them too while it runs.",
         )
     )
@@ -32,7 +32,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
         verbs.add_parser(
             "service",
             help="start the page whenever you log in (systemd)",
-            description="A unit of systemd, of your own account, that runs `prvr serve` whenever you log in.",
+            description="Manage a systemd unit of your account that runs `prvr serve` whenever you log in.",
         )
     )
 

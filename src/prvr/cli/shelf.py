@@ -25,7 +25,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     info = verbs.add_parser(
         "info",
         help="show what is known about an index, or a video in it",
-        description="Say what is known of an index (model, size, what is missing) or of one of its videos.",
+        description="Show what is known about an index (model, size, what is missing) or one of its videos.",
     )
     info.add_argument("what", nargs="?", metavar="VIDEO|INDEX", help="a video of the library, or an index folder")
     index_option(info)
@@ -36,7 +36,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     remove = verbs.add_parser(
         "remove",
         help="remove videos from the index; their files stay",
-        description="Take videos, or all videos of folders, out of the index. Their files stay where they are.",
+        description="Remove videos, or all videos of folders, from the index. Their files stay where they are.",
     )
     remove.add_argument("what", nargs="+", metavar="VIDEO|FOLDER", help=NAMED)
     index_option(remove)
@@ -48,7 +48,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     untag = verbs.add_parser(
         "untag",
         help="remove a tag from videos",
-        description="Take a tag from videos, or from all that have it. `prvr index PATH --tag TAG` gives one.",
+        description="Remove a tag from videos, or from all that have it. `prvr index PATH --tag TAG` adds one.",
     )
     untag.add_argument("tag", metavar="TAG", help="the tag to remove")
     untag.add_argument("what", nargs="*", metavar="VIDEO|FOLDER", help=f"{NAMED} (default: all videos)")

@@ -49,7 +49,7 @@ def add_train(verbs: argparse._SubParsersAction[Parser]) -> None:
     train.set_defaults(run=run_train)
     train.description = (
         "Train a recipe on annotated features, and keep the epoch that is best on the validation split. "
-        "The same command goes on after an interruption."
+        "After an interruption, the same command continues."
     )
     train.shows(
         "prvr train prvr.methods.msc.runs:world --data demo",

@@ -46,7 +46,8 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     device_option(demo)
     demo.set_defaults(run=run_demo)
     demo.description = (
-        "Make a small library of videos and go the whole way through it. A second call does what is missing."
+        "Make a small library of generated videos, then index, search, train and measure. "
+        "A second call does what is missing."
     )
     demo.shows("prvr demo", "prvr demo --size tiny --out tiny")
 
@@ -55,7 +56,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     extract.add_argument("--out", type=Path, required=True, help="the feature store")
     extract.set_defaults(run=run_extract)
     extract.description = (
-        "Read videos into a feature store, for training. Stop it whenever you like: what is finished stays."
+        "Read videos into a feature store, for training. You can stop it at any time: what is finished stays."
     )
     extract.shows(
         "prvr extract videos/ --encoder world --out features", "prvr extract a.mp4 b.mp4 --out features --rate 2"
@@ -65,7 +66,7 @@ def add_verbs(verbs: argparse._SubParsersAction[Parser]) -> None:
     doctor.add_argument("--index", type=Path, help="the index folder to look at (default: the one for this user)")
     doctor.add_argument("--json", action="store_true", help="print the checks as JSON")
     doctor.set_defaults(run=run_doctor)
-    doctor.description = "Check this machine and the index, a line a check, each with its fix."
+    doctor.description = "Check this machine and the index: one line per check, each with its fix."
     doctor.shows("prvr doctor", "prvr doctor --json   # what a bug report needs")
 
 

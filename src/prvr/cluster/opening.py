@@ -7,12 +7,14 @@ prvr that is installed where they run; nothing of it is sent to them, and `nodes
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import secrets
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -20,6 +22,7 @@ from prvr.core.errors import ClusterError, ConfigError
 
 OWN = "ray"  # a cluster of this machine's own
 REACH_S = 5.0  # until an address that does not answer is given up
+END_S = 20.0  # that taking leave may last: for a cluster that says nothing any more Ray's client waits for ever
 AWAY_S = "10"  # until a cluster takes a driver that says nothing for dead, and frees its workers for the next one
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0" of it, as on those systems, keeps Ray on loopback
 TRIES = 3  # to start a cluster of our own: Ray gives its helpers 15 s to come up, which a busy machine may not
@@ -66,7 +69,7 @@ def open_cluster(on: str, *, cpus: int | None = None, store_bytes: int = 0) -> I
         ray = _ray(on)
         if ray.is_initialized():
             raise ClusterError(f"--on {on}: this process is connected to Ray already; close that (`ray.shutdown()`)")
-        held.callback(ray.shutdown)
+        held.callback(_leave, ray)
         try:
             if address is None:
                 _start(ray, cpus, STORE_BYTES + store_bytes)
@@ -75,6 +78,24 @@ def open_cluster(on: str, *, cpus: int | None = None, store_bytes: int = 0) -> I
         except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             raise ClusterError(f"--on {on}: {_why(error)}; {_step(on, error)}") from error
         yield ray
+
+
+def in_time(action: Callable[[], object]) -> bool:
+    """Whether something is done that may never end; nobody waits for it for longer than `END_S`."""
+
+    def act() -> None:
+        with suppress(Exception):  # it is gone, or its cluster is
+            action()
+
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    thread.join(END_S)
+    return not thread.is_alive()
+
+
+def _leave(ray: Any) -> None:
+    if not in_time(ray.shutdown):
+        atexit.unregister(ray.shutdown)  # it would be waited for once more as this process ends
 
 
 def _ray(on: str) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 from prvr.cluster.nodes import check_nodes, everywhere, fits, node_name
-from prvr.cluster.opening import last_line, open_cluster
+from prvr.cluster.opening import in_time, last_line, open_cluster
 from prvr.cluster.worker import WAITING, Decoder, Said, Worker, WorkerSettings, see
 from prvr.core.errors import ClusterError, ConfigError, FeatureError
 from prvr.core.types import Encoder
@@ -163,14 +163,17 @@ class _Spread:
 
     def end(self) -> None:
         """Whatever they do, they do it no more."""
-        for hand in self._everybody():
-            self._dismiss(hand)
+        self._dismiss(self._everybody())
 
-    def _dismiss(self, hand: _Hand) -> None:
-        for actor in (hand.actor, hand.decoder):
-            with suppress(Exception):  # it is gone, or its cluster is
-                if actor is not None:
+    def _dismiss(self, hands: Sequence[_Hand]) -> None:
+        actors = {id(actor): actor for hand in hands for actor in (hand.actor, hand.decoder) if actor is not None}
+
+        def kill() -> None:
+            for actor in actors.values():
+                with suppress(Exception):  # it is gone already
                     self._ray.kill(actor)
+
+        in_time(kill)
 
     def _room_for(self, needs: Mapping[str, float]) -> int:
         """How often the nodes have room for this."""
@@ -274,8 +277,7 @@ class _Spread:
         self, hand: _Hand, in_hand: tuple[FileToRead, bool] | None, error: Exception
     ) -> Iterator[tuple[FileToRead, ReadFile]]:
         """A worker died: with its node, which is nobody's fault, while it started, or with a file in hand."""
-        for other in (hand, *(one for one in self._idle if one.actor is hand.actor)):
-            self._dismiss(other)
+        self._dismiss([hand, *(one for one in self._idle if one.actor is hand.actor)])
         self._idle = [one for one in self._idle if one.actor is not hand.actor]
         if NODE_DIED in str(error) or self._gone(hand):
             if in_hand:

@@ -316,7 +316,7 @@ def _rate(frames: _Seen, durations: Mapping[str, float]) -> list[Check]:
         Check(
             "durations",
             False,
-            f"{found}; {len(odd)} lie far off, such as {odd[0]}",
+            f"{found}; {len(odd)} are far off, such as {odd[0]}",
             "the pack may be of other cuts of these videos, so that moments would be wrong: compare their lengths",
         )
     ]

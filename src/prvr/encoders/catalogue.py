@@ -205,7 +205,7 @@ def unfetched(name: str, option: str) -> EncoderError:
     """A model that a folder names, which is not here; `option` says where the user has it."""
     return EncoderError(
         f"{name}: is what this folder was made with, and is not on this machine; nothing is fetched because a "
-        f"folder says so: get it with `prvr models get {name}`, or say where it lies with `{option} FOLDER`"
+        f"folder says so: get it with `prvr models get {name}`, or say where it is with `{option} FOLDER`"
     )
 
 

@@ -89,7 +89,7 @@ def copy_to(
     Raises as `copy_index`, and where the vectors of the folder lie there already.
     """
     if engine_of(folder) == url:
-        raise IndexFolderError(f"{folder}: its vectors lie in {url} already; name another collection")
+        raise IndexFolderError(f"{folder}: its vectors are in {url} already; name another collection")
     with open_index(folder) as source, QdrantIndex.connect(url, source.header, form=collection) as target:
         note_named(url)
         return copy_index(source, target, place=url, prune=prune, workers=workers, on_progress=on_progress)
@@ -109,7 +109,7 @@ def copy_from(
     Raises as `copy_index`, and where the vectors of the folder lie in another place.
     """
     if (there := engine_of(folder)) not in (None, url):
-        raise IndexFolderError(f"{folder}: its vectors lie in {there}; copy from there, or into another folder")
+        raise IndexFolderError(f"{folder}: its vectors are in {there}; copy from there, or into another folder")
     with open_index(url) as source, EmbeddedIndex.create(folder, source.header, form=form) as target:
         near = NEAR[target.form.tokens]
         done = copy_index(

@@ -82,7 +82,7 @@ def make_index(
     form: VectorForm | None = None,
     collection: CollectionForm | None = None,
 ) -> OpenIndex:
-    """The index of a folder opened for writing, made if there is none; its vectors lie in `engine` if that is given,
+    """The index of a folder opened for writing, made if there is none; its vectors are in `engine` if that is given,
     which is a server that keeps them as `collection` says.
 
     Raises IndexFolderError for one that was made otherwise, or that cannot be written.
@@ -112,7 +112,7 @@ def remake_index(folder: Path, header: IndexHeader, *, form: VectorForm | None =
     """
     if remote := engine_of(folder):
         raise IndexFolderError(
-            f"{folder}: its vectors lie in {remote}, which is not made anew; index into another folder and collection"
+            f"{folder}: its vectors are in {remote}, which is not made anew; index into another folder and collection"
         )
     with sole_writer(folder), explained(folder, "written"):
         shutil.rmtree(folder / ANEW, ignore_errors=True)
@@ -164,7 +164,7 @@ def _need_named(folder: Path, remote: str) -> None:
     """Raises IndexFolderError for a server that only the folder named: nothing is sent there, least of all a key."""
     if remote not in _named():
         raise IndexFolderError(
-            f"{folder}: says that its vectors lie at {remote!r}, which you have not named on this machine, so nothing "
+            f"{folder}: says that its vectors are at {remote!r}, which you have not named on this machine, so nothing "
             f"is sent there; if you know that server, name it: `export {NAMED}={shlex.quote(remote)}`"
         )
 

@@ -70,7 +70,7 @@ def figure1(lab: Lab, path: Path, _: Wanted) -> str:
         videos = _pairs(clips[valid], seen.tokens.clips[few][valid], few[:, None].expand_as(valid)[valid])
         for row, (what, pairs) in enumerate((("queries", texts), ("clips", videos))):
             gap = _draw_pairs(axes[row][column], pairs, f"{seen.title}: {what}")
-            lines.append(f"{seen.title}, {what}: pairs of one video lie {gap:+.3f} above equally alike pairs of two")
+            lines.append(f"{seen.title}, {what}: pairs of one video are {gap:+.3f} above equally alike pairs of two")
     save(figure, path)
     return "\n".join(lines)
 

@@ -29,7 +29,7 @@ class Clip(NamedTuple):
     def place(self) -> Path:
         """The file. Raises VideoError when it is not known or gone."""
         if self.hit.path is None or not self.hit.path.exists():
-            raise VideoError(f"{self.hit.video}: is not there any more; index the folder where it lies now")
+            raise VideoError(f"{self.hit.video}: is not there any more; index the folder where it is now")
         return self.hit.path
 
     def plain(self) -> dict[str, Any]:

@@ -346,7 +346,7 @@ class SearchEngine:
         inside = (bank.spans[:, 0] < span[1]) & (span[0] < bank.spans[:, 1])
         if not span[0] < span[1] or not inside.any():
             raise QueryError(
-                f"{video_id}: nothing lies between {span[0]:g} and {span[1]:g} s; the video is "
+                f"{video_id}: there is nothing between {span[0]:g} and {span[1]:g} s; the video is "
                 f"{float(bank.spans.max()):.2f} s long: give a start before the end and inside it"
             )
         weight = self.index.header.clip_weight

@@ -268,7 +268,7 @@ def _need_own(folder: Path) -> None:
     """Raises IndexFolderError where a server holds the vectors."""
     if remote := engine_of(folder):
         raise IndexFolderError(
-            f"{folder}: its vectors lie in {remote}, which looks after its own files; to have them here and read them: "
+            f"{folder}: its vectors are in {remote}, which looks after its own files; to have them here and read them: "
             f"`prvr index --copy-from {remote} --index {folder}`"
         )
 

@@ -118,7 +118,7 @@ def films_of(folder: Path, paths: Sequence[Path]) -> tuple[list[WantedFilm], dic
     for path, root in zip(paths, roots, strict=True):
         if not any(place.is_relative_to(root) for place in places.values()):
             raise IndexFolderError(
-                f"{shown(path)}: no video of the index {folder} lies there; read it first: `prvr index {shown(path)}`"
+                f"{shown(path)}: no video of the index {folder} is there; read it first: `prvr index {shown(path)}`"
             )
     chosen = {
         video_id: place for video_id, place in places.items() if not roots or any(map(place.is_relative_to, roots))

@@ -144,7 +144,7 @@ async def subtitles(video_id: VideoId, server: Server) -> Response:
     file = await file_of(server, video_id)
     text = await asyncio.to_thread(server.media.spoken.webvtt, video_id, file)
     if text is None:
-        message = f"{text_of(file.name)}: no subtitles that can be read lie beside it or inside it"
+        message = f"{text_of(file.name)}: there are no subtitles beside it or inside it that can be read"
         raise ApiError(404, "no_subtitles", message)
     return Response(text, media_type="text/vtt", headers={"Cache-Control": ASK_AGAIN})
 
@@ -186,7 +186,7 @@ async def file_of(server: Parts, video_id: str) -> Path:
 
 def gone(name: str) -> ApiError:
     """A file that the index names, but that is not there."""
-    return ApiError(410, "video_missing", f"{name}: is not there any more; index the folder where it lies now")
+    return ApiError(410, "video_missing", f"{name}: is not there any more; index the folder where it is now")
 
 
 def unreadable(server: Parts, file: Path, problem: str) -> ApiError:

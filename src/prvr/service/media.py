@@ -261,7 +261,7 @@ def need(file: Path) -> Mark:
     """A file that must be there. Raises VideoError."""
     mark = mark_of(file)
     if mark is None:
-        raise VideoError(f"{shown(file)}: is not there any more; index the folder where it lies now")
+        raise VideoError(f"{shown(file)}: is not there any more; index the folder where it is now")
     return mark
 
 

@@ -35,7 +35,7 @@ class Nearby(ThreadingMixIn, TCPServer):
 
     def __init__(self, place: Path, desk: Desk) -> None:
         self.desk = desk
-        super().__init__(str(place), _Call)  # type: ignore[arg-type]  # of its family
+        super().__init__(str(place), _Call)  # type: ignore[arg-type]
 
 
 class _Call(StreamRequestHandler):

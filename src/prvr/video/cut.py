@@ -23,7 +23,7 @@ def cut(path: Path, start: float, end: float, out: Path) -> None:
     first, last = max(start, 0.0), min(end, info.duration_s)
     if not first < last:
         raise VideoError(
-            f"{shown(path)}: nothing lies between {start} and {end} s; the video is {info.duration_s:.2f} s long: "
+            f"{shown(path)}: there is nothing between {start} and {end} s; the video is {info.duration_s:.2f} s long: "
             "give a start before the end and inside it"
         )
     with written(out, form.container) as container:

@@ -64,7 +64,7 @@ class CurvSpecConfig(MixtureConfig):
         least, most = self.curvature_bounds
         if not 0 < least <= self.curvature <= most:
             raise ConfigError(
-                f"model.curvature={self.curvature}: must lie within model.curvature_bounds={least},{most}, above 0"
+                f"model.curvature={self.curvature}: must be within model.curvature_bounds={least},{most}, above 0"
             )
         if self.region_starts not in get_args(Starts):
             raise ConfigError(f"model.region_starts={self.region_starts}: choose one of {', '.join(get_args(Starts))}")
