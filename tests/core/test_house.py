@@ -48,12 +48,17 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 
 @cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def tree(module: str) -> ast.Module | None:
     """A module of prvr by its name below it, parsed; None where there is none."""
     path = SRC.joinpath(*module.split("."))
     for file in (path.with_suffix(".py"), path / "__init__.py"):
         if file.is_file():
-            return ast.parse(file.read_text())
+            return parsed(file)
     return None
 
 
@@ -90,7 +95,7 @@ def test_arrows_point_one_way() -> None:
     wrong = []
     for path in sorted(SRC.rglob("*.py")):
         room = path.relative_to(SRC).parts[0].removesuffix(".py")
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(parsed(path)):
             for module, name in imports(node):
                 target = owner(module, name)
                 allowed = MAY_IMPORT[room] | {room}
@@ -129,7 +134,7 @@ def test_public_classes_have_names_of_their_own() -> None:
     for path in sorted(SRC.rglob("*.py")):
         place = path.relative_to(SRC).as_posix()
         if place not in ("serve/schema.py", "serve/requests.py"):
-            for node in ast.parse(path.read_text()).body:
+            for node in parsed(path).body:
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     found.setdefault(node.name, []).append(place)
     assert not {name: places for name, places in found.items() if len(places) > 1}
@@ -139,7 +144,7 @@ def test_only_the_command_line_prints() -> None:
     for path in SRC.rglob("*.py"):
         if path.relative_to(SRC).parts[0] == "cli":
             continue
-        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
         assert not any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls), path
 
 
@@ -164,7 +169,7 @@ def test_files_and_functions_stay_small() -> None:
         text = path.read_text()
         if (lines := len(text.splitlines())) > 400:
             long.append(f"{path}: {lines} lines")
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 body = node.body[1:] if ast.get_docstring(node) is not None else node.body
                 lines = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
