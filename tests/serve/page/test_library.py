@@ -148,6 +148,8 @@ def test_the_keyboard_skips_to_the_results_and_numbers_are_places(visit: Visitor
     search(page, MOON)
     expect(opened(page)).to_be_visible()
     page.keyboard.press("Tab")  # from the results, where Enter has led
+    expect(button(page, "Save this search")).to_be_focused()
+    page.keyboard.press("Tab")
     expect(button(page, "List")).to_be_focused()
     page.keyboard.press("j")
     expect(hits(page).first).to_be_focused()
