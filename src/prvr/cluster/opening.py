@@ -25,7 +25,7 @@ REACH_S = 5.0  # until an address that does not answer is given up
 END_S = 20.0  # that taking leave may last: for a cluster that says nothing any more Ray's client waits for ever
 AWAY_S = "10"  # until a cluster takes a driver that says nothing for dead, and frees its workers for the next one
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0" of it, as on those systems, keeps Ray on loopback
-TRIES = 3  # to start a cluster of our own: Ray gives its helpers 15 s to come up, which a busy machine may not
+TRIES = 3  # to start a cluster, or a server of one for us: Ray gives them 15 s to come up, which a busy machine may not
 STORE_BYTES = 256 << 20  # for what travels between processes of our own cluster: features are small
 INSTALL = "install it with `pip install 'prvr[ray]'`"
 
@@ -130,7 +130,14 @@ def _connect(ray: Any, address: ClusterAddress) -> None:
     """A cluster that runs. Raises OSError at once where nobody listens, which Ray's client would try for a minute."""
     socket.create_connection(address, timeout=REACH_S).close()
     os.environ.setdefault("RAY_CLIENT_RECONNECT_GRACE_PERIOD", AWAY_S)
-    ray.init(str(address), log_to_driver=False, logging_level=logging.ERROR)
+    for left in reversed(range(TRIES)):
+        try:
+            ray.init(str(address), log_to_driver=False, logging_level=logging.ERROR)
+            return
+        except (RuntimeError, ConnectionAbortedError) as error:  # where the cluster could not start what serves us
+            ray.shutdown()
+            if not left or _differs(error) or _refused(error):
+                raise
 
 
 def _why(error: Exception) -> str:
@@ -153,10 +160,14 @@ def _differs(error: Exception) -> bool:
     return "version mismatch" in str(error).lower()
 
 
+def _refused(error: Exception) -> bool:
+    return "authentication" in str(error).lower()
+
+
 def _step(on: str, error: Exception) -> str:
     if _differs(error):
         return "install the same Python and Ray here as there"
-    if "authentication" in str(error).lower():
+    if _refused(error):
         return "set RAY_AUTH_TOKEN to the token of the cluster"
     if on == OWN:
         return "try again when this machine is less busy, or leave --on out"
