@@ -34,9 +34,10 @@ demo: $(READY)
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal -m "not cluster"
 
-# The same with what only some tests need: a model of speech and what runs it, and Ray: 0.6 GB. Those tests skip without.
+# The same with what only some tests need: a model of speech and what runs it, Ray, what makes the docs: 0.7 GB. Those
+# tests skip without.
 $(HEAVY): $(DONE)
-	@echo "Setting up what heavy tests need: about 0.6 GB more, unpacked"
+	@echo "Setting up what heavy tests need: about 0.7 GB more, unpacked"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[heavy]' \
 		&& touch $(HEAVY) || echo "it could not be fetched: the tests that need it will skip"
 

@@ -80,7 +80,7 @@ def test_a_reel_may_begin_at_the_key_frames_before(films: Path, tmp_path: Path) 
 
 def test_what_cannot_be_made(films: Path, tmp_path: Path) -> None:
     for clip, out, said in (
-        ((films / "a.mp4", 5.0, 6.0), "x.mp4", r"a\.mp4: nothing lies between 5.0 and 6.0 s; the video is 4\.00 s"),
+        ((films / "a.mp4", 5.0, 6.0), "x.mp4", r"a\.mp4: there is nothing between 5.0 and 6.0 s; the video is 4\.00 s"),
         ((films / "a.mp4", 1.0, 2.0), "x.gif", r"name it \.mp4 or \.webm"),
         ((films / "a.mp4", 1.0, 2.0), "no/x.mp4", r"x\.mp4: cannot be written"),
         ((films / "gone.mp4", 1.0, 2.0), "x.mp4", r"gone\.mp4: no such file"),

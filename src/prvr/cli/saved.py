@@ -52,10 +52,10 @@ def run_saved(args: argparse.Namespace, folder: Path) -> int:
         return DONE
     if args.saved != ALL:
         return _show(args, folder, _named(folder, args.saved))
-    known = saved_searches(folder)
-    rows = [
-        (one, len(_new(engine, one)[1])) for engine in _engines(args, folder, bool(known)) for one in known.values()
-    ]
+    rows: list[tuple[SavedSearch, int]] = []
+    if known := saved_searches(folder):
+        engine = _opened(args, folder)
+        rows = [(one, len(_new(engine, one)[1])) for one in known.values()]
     if args.json:
         emit([{"id": one.id, "name": one.name, "query": one.query, "new": new} for one, new in rows])
     for one, new in () if args.json else rows:
@@ -81,7 +81,7 @@ def _show(args: argparse.Namespace, folder: Path, one: SavedSearch) -> int:
     from prvr.search.telling import told
     from prvr.service.saved_searches import save_search
 
-    (engine,) = _engines(args, folder, True)
+    engine = _opened(args, folder)
     hits, new = _new(engine, one)
     wanted = SearchCall(queries=(one.query,), k=len(new), everything=args.all, for_machines=args.json)
     if new or args.json:
@@ -102,11 +102,10 @@ def _new(engine: SearchEngine, one: SavedSearch) -> tuple[list[SearchHit], list[
     return hits, one.new(hits, engine.index.versions)
 
 
-def _engines(args: argparse.Namespace, folder: Path, wanted: bool) -> list[SearchEngine]:
-    """The engine, if there is something to ask it."""
+def _opened(args: argparse.Namespace, folder: Path) -> SearchEngine:
     from prvr.search.engine import SearchEngine
 
-    return [SearchEngine.open(folder, encoder=args.encoder, device=args.device)] if wanted else []
+    return SearchEngine.open(folder, encoder=args.encoder, device=args.device)
 
 
 def _named(folder: Path, name: str) -> SavedSearch:

@@ -171,9 +171,8 @@ class Fed:
                 yield part
                 return
             asked.append(self._decoder.more.remote())
-            yield DecodedFrames(
-                *(np.require(array, requirements="W") for array in part)
-            )  # torch warns of what it cannot change
+            # what Ray hands over cannot be changed, of which torch warns
+            yield DecodedFrames(*(np.require(array, requirements="W") for array in part))
 
     def stop(self) -> None:
         """As `Decoding`; nobody asks for this here, where a worker ends with all that it does."""

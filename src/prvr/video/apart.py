@@ -47,7 +47,7 @@ T = TypeVar("T")
 class ReaderEnded(VideoError):
     """A file that ended the process that read it, or went beyond its bounds."""
 
-    def __init__(self, line: str, *, certain: bool = False) -> None:
+    def __init__(self, line: str, *, certain: bool = False) -> None:  # with the line alone, as pickle makes it
         super().__init__(line)
         self.certain = certain  # it was the file's doing; else it may have been the machine's
 

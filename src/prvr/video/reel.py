@@ -18,8 +18,8 @@ from av.video.stream import VideoStream
 
 from prvr.core.errors import VideoError
 from prvr.video.clipping import Piece, Stream, Track, copy_clip, moved
-from prvr.video.encode import FORMS, Excerpt, encode, written
-from prvr.video.probe import probe
+from prvr.video.cut import excerpt_of, film_form
+from prvr.video.encode import FileForm, encode, written
 from prvr.video.source import shown
 
 
@@ -36,12 +36,10 @@ def save_reel(
     same kind, as of one film or one camera. Else all are encoded again, at the size and the rate of the first, others
     in the middle of black. `on_progress` hears how many are written. Raises VideoError; `out` is replaced in one step.
     """
-    form = FORMS.get(out.suffix.lower())
-    if form is None:
-        raise VideoError(f"{shown(out)}: cannot write {out.suffix or 'a file without suffix'!r}; name it .mp4 or .webm")
-    if _copied(clips, out, fast=fast):
+    form = film_form(out)
+    if _copied(clips, out, form, fast=fast):
         return True
-    excerpts = [_excerpt(*clip) for clip in clips]
+    excerpts = [excerpt_of(*clip) for clip in clips]
     ends, said = list(accumulate(excerpt.end - excerpt.start for excerpt in excerpts)), 0
 
     def on_time(time: float) -> None:
@@ -56,18 +54,7 @@ def save_reel(
     return False
 
 
-def _excerpt(path: Path, start: float, end: float) -> Excerpt:
-    info = probe(path)
-    first, last = max(start, 0.0), min(end, info.duration_s)
-    if not first < last:
-        raise VideoError(
-            f"{shown(path)}: nothing lies between {start} and {end} s; the video is {info.duration_s:.2f} s long: "
-            "give a start before the end and inside it"
-        )
-    return Excerpt(info, first, last)
-
-
-def _copied(clips: Sequence[tuple[Path, float, float]], out: Path, *, fast: bool) -> bool:
+def _copied(clips: Sequence[tuple[Path, float, float]], out: Path, form: FileForm, *, fast: bool) -> bool:
     """Copy the packets of all clips, if that is possible; -> whether it was."""
     try:
         folder = TemporaryDirectory(dir=out.parent, prefix=".")  # as large as the reel, so where there is room for it
@@ -79,7 +66,7 @@ def _copied(clips: Sequence[tuple[Path, float, float]], out: Path, *, fast: bool
             return False
         if len({_kind(part) for part in parts}) > 1:
             return False
-        with av.open(str(parts[0])) as first, written(out, FORMS[out.suffix.lower()].container) as target:
+        with av.open(str(parts[0])) as first, written(out, form.container) as target:
             tracks = [moved(target, Track(one, _pieces(parts, one.type), 0)) for one in _streams(first)]
             for _, packet in heapq.merge(*tracks, key=itemgetter(0)):
                 target.mux(packet)
