@@ -1,4 +1,4 @@
-// Made by `make web` from the API's objects; do not edit. 3726dcaff2cdf119883faca3bab39276154285ad299f2620f84e10a72d4b2c9f
+// Made by `make web` from the API's objects; do not edit. 2a3353be20d80738fb4461c1292ff2f91aa48f81daa3680c98831fb52216c7f3
 export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
@@ -328,7 +328,7 @@ export interface components {
       encoder: components["schemas"]["EncoderInfo"];
       /** @description Sentences that this library can answer. */
       examples: string[];
-      /** @description Where the index lies; told on loopback only. */
+      /** @description Where the index is; told on loopback only. */
       folder: string | null;
       /** @description Another one after every change of the index. */
       generation: string;
@@ -367,7 +367,7 @@ export interface components {
     };
     /** @description Where the file of a video lies now. */
     LocateRequest: {
-      /** @description The file, or the folder that it lies in under its old name. */
+      /** @description The file, or the folder that it is in under its old name. */
       path: string;
     };
     /** @description A model that can turn pictures and sentences into something comparable. */
@@ -459,7 +459,7 @@ export interface components {
       /** @description Null where one may go no higher. */
       parent: string | null;
       path: string;
-      /** @description What may be chosen lies below these. */
+      /** @description What may be chosen is below these. */
       roots: string[];
     };
     /** @description A file that could not be used. */

@@ -147,7 +147,7 @@ class ModelRequest(Asked):
 class LocateRequest(Asked):
     """Where the file of a video lies now."""
 
-    path: Name = Field(description="The file, or the folder that it lies in under its old name.")
+    path: Name = Field(description="The file, or the folder that it is in under its old name.")
 
 
 class OpenRequest(Asked):

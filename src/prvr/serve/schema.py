@@ -111,7 +111,7 @@ class Library(Told):
     object: Literal["library"] = "library"
     id: str
     name: str
-    folder: str | None = Field(description="Where the index lies; told on loopback only.")
+    folder: str | None = Field(description="Where the index is; told on loopback only.")
     num_videos: int
     num_missing: int
     duration_s: float
@@ -180,7 +180,7 @@ class Place(Told):
     object: Literal["place"] = "place"
     path: str
     parent: str | None = Field(description="Null where one may go no higher.")
-    roots: list[str] = Field(description="What may be chosen lies below these.")
+    roots: list[str] = Field(description="What may be chosen is below these.")
     folders: list[str] = Field(description="Whole paths.")
     num_videos: int = Field(description="Directly in it.")
     has_more: bool = Field(description="There are more folders than are listed.")

@@ -90,7 +90,7 @@ async def video(video_id: VideoId, server: Server) -> Response:
     "/videos/{video_id}",
     response_model=Video,
     responses=answers(403, 404, 409),
-    summary="Say where the file of a video lies now",
+    summary="Say where the file of a video is now",
 )
 async def locate(video_id: VideoId, asked: LocateRequest, server: Server) -> Response:
     """It must be the file that was read: as long, and last changed when. Nothing is read again. From loopback only."""
